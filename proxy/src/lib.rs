@@ -1,0 +1,1 @@
+//! The programs between an application in a VM and the compositor.
