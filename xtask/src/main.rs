@@ -1,2 +1,74 @@
-//! Entry point.
-fn main() {}
+//! The commands of the workspace: `cargo xtask setup`, `demo`, `test` and `deny`.
+//!
+//! Every command does its own set-up: what it needs from the system is installed by apt, or listed where
+//! there is no apt. Nothing else on the machine is changed.
+
+#![forbid(unsafe_code)]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod demo;
+mod setup;
+mod steps;
+mod test;
+
+/// Builds, shows and tests Vitrail.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Install the system packages that building, the demo and the tests need (by apt).
+    Setup {
+        /// Only report what is missing; exit status 1 if something is.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Run real applications of three VMs and one local client on one labelled screen.
+    ///
+    /// Writes DIR/screen.png and DIR/windows.json and prints a table of the windows. Each "VM" is a process
+    /// tree in namespaces of its own that has only its wl-forward socket.
+    Demo(demo::Options),
+    /// Check formatting, lints and documentation, build everything and run all tests.
+    Test {
+        /// Run only the tests whose name contains this; formatting, lints and documentation are left out.
+        filter: Option<String>,
+    },
+    /// Check the licences and sources of all dependencies with cargo-deny (installed below target/ if missing).
+    Deny,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Setup { check: true } => setup::check(),
+        Command::Setup { check: false } => setup::install(),
+        Command::Demo(options) => demo::run(&options),
+        Command::Test { filter } => test::run(filter.as_deref()),
+        Command::Deny => test::deny(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The folder of the workspace.
+fn workspace() -> PathBuf {
+    let xtask = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().map_or_else(|| xtask.clone(), PathBuf::from)
+}
+
+/// Where cargo puts what it builds, as the environment that cargo gave this program has it.
+fn target_dir() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
+}

@@ -1,0 +1,131 @@
+//! The programs of the demo: each in a process group of its own, with a log file, ended together.
+
+use std::fs::File;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use super::layout::Layout;
+
+/// How long the programs may take to end when asked to, before they are killed.
+const END_DEADLINE: Duration = Duration::from_secs(5);
+/// How often a condition that has no event of its own is looked at.
+const GLANCE: Duration = Duration::from_millis(20);
+
+/// Everything that was started, in that order.
+#[derive(Debug, Default)]
+pub struct Processes {
+    running: Vec<Process>,
+}
+
+#[derive(Debug)]
+struct Process {
+    name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Processes {
+    /// Starts a program with its output in a log file and the GUI VM's runtime folder.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(&mut self, name: &str, mut command: Command, layout: &Layout) -> Result<()> {
+        let log = layout.logs().join(format!("{name}.log"));
+        let output = File::create(&log).with_context(|| format!("error creating {}", log.display()))?;
+        let errors = output.try_clone().context("error duplicating the log's descriptor")?;
+        command.stdin(Stdio::null()).stdout(output).stderr(errors).process_group(0);
+        command.env("XDG_RUNTIME_DIR", layout.runtime());
+        command.env_remove("WAYLAND_DISPLAY").env_remove("WAYLAND_SOCKET").env_remove("DISPLAY");
+        for (key, value) in command_environment(name, layout) {
+            command.env(key, value);
+        }
+        let child = command.spawn().with_context(|| format!("error starting {name}"))?;
+        self.running.push(Process { name: name.to_owned(), child, log });
+        Ok(())
+    }
+
+    /// Waits until a socket exists, or a program ended.
+    ///
+    /// # Errors
+    /// When a program ended or the time is over.
+    pub fn wait_for_path(&mut self, path: &Path, deadline: Duration) -> Result<()> {
+        let start = Instant::now();
+        while !path.exists() {
+            self.check_alive()?;
+            if start.elapsed() > deadline {
+                bail!("{} did not appear within {} s", path.display(), deadline.as_secs());
+            }
+            std::thread::sleep(GLANCE);
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    /// When a program has ended that should still run.
+    pub fn check_alive(&mut self) -> Result<()> {
+        for process in &mut self.running {
+            if let Some(status) = process.child.try_wait().context("error waiting for a program")? {
+                bail!("{} ended early ({status})", process.name);
+            }
+        }
+        Ok(())
+    }
+
+    /// The end of every log, for a failed run.
+    pub fn print_logs(&self) {
+        for process in &self.running {
+            let text = std::fs::read_to_string(&process.log).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            let shown = lines.len().saturating_sub(25);
+            eprintln!("--- {} ---", process.name);
+            for line in lines.iter().skip(shown) {
+                eprintln!("{}", line.escape_debug());
+            }
+        }
+    }
+
+    /// Ends every program, the newest first, and waits for it.
+    pub fn end(&mut self) {
+        for process in self.running.iter().rev() {
+            signal(&process.child, Signal::TERM);
+        }
+        let start = Instant::now();
+        for process in self.running.iter_mut().rev() {
+            while matches!(process.child.try_wait(), Ok(None)) && start.elapsed() < END_DEADLINE {
+                std::thread::sleep(GLANCE);
+            }
+        }
+        for process in &mut self.running {
+            signal(&process.child, Signal::KILL);
+            let _ = process.child.wait();
+        }
+        self.running.clear();
+    }
+}
+
+impl Drop for Processes {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// The local client is the only one that speaks to the compositor itself.
+fn command_environment(name: &str, layout: &Layout) -> Vec<(&'static str, PathBuf)> {
+    if name == "local" {
+        vec![("WAYLAND_DISPLAY", PathBuf::from(super::layout::SOCKET)), ("VITRAIL_IPC", layout.ipc())]
+    } else {
+        Vec::new()
+    }
+}
+
+/// Signals the whole group; that it is already gone is no error.
+fn signal(child: &Child, signal: Signal) {
+    if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        let _ = kill_process_group(group, signal);
+    }
+}

@@ -1,0 +1,44 @@
+//! `cargo xtask test`: everything that has to be true before a change lands; and `cargo xtask deny`.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::{setup, steps, target_dir, workspace};
+
+/// Sets up, checks and tests. With a filter, only builds and runs the tests that match.
+///
+/// # Errors
+/// The first step that fails, with the command that repeats it.
+pub fn run(filter: Option<&str>) -> Result<()> {
+    setup::install()?;
+    if filter.is_none() {
+        steps::run("formatting", steps::cargo().args(["fmt", "--all", "--check"]))?;
+        let lints = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"];
+        steps::run("lints", steps::cargo().args(lints))?;
+        let docs = ["doc", "--workspace", "--no-deps", "--document-private-items", "--quiet"];
+        steps::run("documentation", steps::cargo().args(docs).env("RUSTDOCFLAGS", "-D warnings"))?;
+    }
+    steps::run("build", steps::cargo().args(["build", "--workspace", "--bins", "--quiet"]))?;
+    let mut tests = steps::cargo();
+    tests.args(["test", "--workspace", "--quiet", "--no-fail-fast", "--"]);
+    tests.args(filter);
+    steps::run("tests", &mut tests)
+}
+
+/// Checks licences, duplicate versions and sources of the dependencies against deny.toml.
+///
+/// # Errors
+/// When cargo-deny cannot be installed or finds something.
+pub fn deny() -> Result<()> {
+    let tools = target_dir().join("tools");
+    let program = tools.join("bin/cargo-deny");
+    if !program.exists() && !setup::has_program("cargo-deny") {
+        let mut install = steps::cargo();
+        install.args(["install", "--locked", "--quiet", "cargo-deny", "--root"]).arg(&tools);
+        steps::run("installing cargo-deny", &mut install)?;
+    }
+    let mut check = if program.exists() { Command::new(program) } else { Command::new("cargo-deny") };
+    check.args(["check", "bans", "licenses", "sources"]).current_dir(workspace());
+    steps::run("dependency policy", &mut check)
+}
