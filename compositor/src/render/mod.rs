@@ -1,0 +1,7 @@
+//! From the model to pixels: what a frame shows is derived anew from the model each time.
+
+pub mod elements;
+pub mod frame;
+pub mod label;
+pub mod scene;
+pub mod text;

@@ -1,0 +1,357 @@
+//! The model of the windows: which there are, where they stand, which has the focus.
+//!
+//! Nothing here knows Wayland: a [`window::Window`] carries a handle of any type, which is the client's
+//! toplevel in the compositor and a plain number in the property tests. Rectangles are in physical pixels of
+//! the output, because the label must be exact to the pixel at every scale; sizes that clients choose are
+//! in logical pixels, because that is what clients speak.
+//!
+//! # Invariants
+//!
+//! * Every window is in the stack exactly once, and the focused window is a shown one ([`Shell::check`]).
+//! * The frame of a maximised or fullscreen window is the work area, which never contains the stripe.
+//! * The focus moves from one VM to another only by the user's hand, or because the focused window is gone.
+
+pub mod focus;
+pub mod placement;
+pub mod popup;
+pub mod stacking;
+pub mod window;
+
+use smithay::utils::{Logical, Physical, Point, Rectangle, Size};
+
+use crate::render::frame::{FrameMetrics, FrameRects};
+use crate::trust::origin::Origin;
+use stacking::{Element, Stack};
+use window::{Mode, Window, WindowId};
+
+/// The geometry of the output that windows are laid out on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Layout {
+    /// Size of the output in physical pixels.
+    pub output: Size<i32, Physical>,
+    /// Physical pixels per logical pixel.
+    pub scale: f64,
+    /// Widths of the label's parts, in logical pixels.
+    pub metrics: FrameMetrics,
+}
+
+impl Layout {
+    /// The stripe at the top of the output, which belongs to the compositor alone.
+    #[must_use]
+    pub fn stripe(&self) -> Rectangle<i32, Physical> {
+        let height = scaled(self.metrics.stripe_height, self.scale).clamp(1, self.output.h.max(1));
+        Rectangle::from_size((self.output.w, height).into())
+    }
+
+    /// Where windows may stand: the output below the stripe.
+    #[must_use]
+    pub fn work_area(&self) -> Rectangle<i32, Physical> {
+        let stripe = self.stripe().size.h;
+        Rectangle::new((0, stripe).into(), (self.output.w, (self.output.h - stripe).max(1)).into())
+    }
+
+    /// The frame around a content rectangle.
+    #[must_use]
+    pub fn frame(&self, content: Rectangle<i32, Physical>) -> FrameRects {
+        FrameRects::new(content, self.metrics, self.scale)
+    }
+
+    /// What the frame adds: the offset from the frame's corner to the content's, and the sum on both sides.
+    #[must_use]
+    pub fn margins(&self) -> (Point<i32, Physical>, Size<i32, Physical>) {
+        let outer = self.frame(Rectangle::from_size((1, 1).into())).outer;
+        (Point::from((-outer.loc.x, -outer.loc.y)), (outer.size.w - 1, outer.size.h - 1).into())
+    }
+
+    /// The largest content that fits into the work area with its frame.
+    #[must_use]
+    pub fn max_content(&self) -> Size<i32, Physical> {
+        let (_, sum) = self.margins();
+        let area = self.work_area().size;
+        ((area.w - sum.w).max(1), (area.h - sum.h).max(1)).into()
+    }
+
+    /// The same in logical pixels, rounded down: what a maximised client is asked to fill.
+    #[must_use]
+    pub fn max_content_logical(&self) -> Size<i32, Logical> {
+        let max = self.max_content().to_f64().to_logical(self.scale);
+        let size: Size<i32, Logical> = max.to_i32_floor();
+        (size.w.max(1), size.h.max(1)).into()
+    }
+
+    /// A logical content size in physical pixels, clamped to what fits into the work area.
+    #[must_use]
+    pub fn content_size(&self, logical: Size<i32, Logical>) -> Size<i32, Physical> {
+        let max = self.max_content();
+        // Clamped before scaling, so that no size a client sends can overflow the multiplication.
+        let logical: Size<i32, Logical> =
+            (logical.w.clamp(1, max.w.max(1)), logical.h.clamp(1, max.h.max(1))).into();
+        let size: Size<i32, Physical> = logical.to_f64().to_physical(self.scale).to_i32_round();
+        (size.w.clamp(1, max.w), size.h.clamp(1, max.h)).into()
+    }
+}
+
+/// A length in logical pixels, in physical pixels.
+#[must_use]
+pub fn scaled(length: i32, scale: f64) -> i32 {
+    let point: Point<i32, Physical> =
+        Point::<f64, Logical>::from((f64::from(length), 0.0)).to_physical(scale).to_i32_round();
+    point.x
+}
+
+/// All windows, and which of them has the keyboard.
+#[derive(Debug)]
+pub struct Shell<H> {
+    /// The geometry of the output.
+    pub layout: Layout,
+    stack: Stack<Window<H>>,
+    focused: Option<WindowId>,
+    next_id: u64,
+}
+
+impl<H> Shell<H> {
+    /// A shell without windows.
+    #[must_use]
+    pub fn new(layout: Layout) -> Self {
+        Self { layout, stack: Stack::default(), focused: None, next_id: 1 }
+    }
+
+    /// Adds a window that is not shown yet, at the bottom.
+    pub fn add(&mut self, handle: H, origin: Origin) -> WindowId {
+        let id = WindowId(self.next_id);
+        self.next_id = self.next_id.saturating_add(1);
+        self.stack.push_bottom(Window::new(id, handle, origin));
+        id
+    }
+
+    /// Removes a window. If it had the focus, nobody has it until [`Shell::settle_focus`] is called.
+    pub fn remove(&mut self, id: WindowId) -> Option<Window<H>> {
+        let window = self.stack.remove(id)?;
+        if self.focused == Some(id) {
+            self.focused = None;
+        }
+        Some(window)
+    }
+
+    /// A window by its id.
+    #[must_use]
+    pub fn get(&self, id: WindowId) -> Option<&Window<H>> {
+        self.stack.get(id)
+    }
+
+    /// A window by its id, to be changed.
+    pub fn get_mut(&mut self, id: WindowId) -> Option<&mut Window<H>> {
+        self.stack.get_mut(id)
+    }
+
+    /// The first window that fits.
+    #[must_use]
+    pub fn find(&self, wanted: impl Fn(&Window<H>) -> bool) -> Option<&Window<H>> {
+        self.stack.bottom_up().find(|window| wanted(window))
+    }
+
+    /// All windows from the bottom up, including those that are not shown.
+    pub fn bottom_up(&self) -> impl DoubleEndedIterator<Item = &Window<H>> {
+        self.stack.bottom_up()
+    }
+
+    /// The shown windows from the top down.
+    pub fn shown_top_down(&self) -> impl Iterator<Item = &Window<H>> {
+        self.stack.bottom_up().rev().filter(|window| window.shown())
+    }
+
+    /// The window that has the keyboard.
+    #[must_use]
+    pub fn focused(&self) -> Option<&Window<H>> {
+        self.focused.and_then(|id| self.get(id))
+    }
+
+    /// Whose keyboard it is at the moment.
+    #[must_use]
+    pub fn focused_origin(&self) -> Option<&Origin> {
+        self.focused().map(|window| &window.origin)
+    }
+
+    /// The content rectangle that the compositor assigns to a window: the only place where its pixels may
+    /// appear and its surfaces be hit.
+    #[must_use]
+    pub fn content(&self, window: &Window<H>) -> Rectangle<i32, Physical> {
+        let (offset, _) = self.layout.margins();
+        match window.mode {
+            Mode::Floating => {
+                let size = self.layout.content_size(window.size);
+                Rectangle::new(self.clamped(window.location, size) + offset, size)
+            }
+            Mode::Maximized | Mode::Fullscreen => {
+                Rectangle::new(self.layout.work_area().loc + offset, self.layout.max_content())
+            }
+        }
+    }
+
+    /// Keeps a frame's corner where its title bar can still be seen and reached below the stripe.
+    fn clamped(&self, location: Point<i32, Physical>, content: Size<i32, Physical>) -> Point<i32, Physical> {
+        let area = self.layout.work_area();
+        let (offset, sum) = self.layout.margins();
+        let width = content.w + sum.w;
+        // A strip of this width, and the whole title bar's height, always stays on the output.
+        let kept = (offset.y * 2).min(width);
+        let min_x = area.loc.x - width + kept;
+        let max_x = (area.loc.x + area.size.w - kept).max(min_x);
+        let max_y = (area.loc.y + area.size.h - offset.y).max(area.loc.y);
+        (location.x.clamp(min_x, max_x), location.y.clamp(area.loc.y, max_y)).into()
+    }
+
+    /// The frame of a window: ring, title bar and their parts.
+    #[must_use]
+    pub fn frame(&self, window: &Window<H>) -> FrameRects {
+        self.layout.frame(self.content(window))
+    }
+
+    /// Shows a window that has its first content. It is placed where it covers least, takes the focus if
+    /// the rule allows, and otherwise opens below the focused window. Returns whether it took the focus.
+    pub fn show(
+        &mut self,
+        id: WindowId,
+        size: Size<i32, Logical>,
+        pointer: Option<Point<i32, Physical>>,
+    ) -> bool {
+        let content = self.layout.content_size(size);
+        let (_, sum) = self.layout.margins();
+        let outer = (content.w + sum.w, content.h + sum.h).into();
+        let focused = self.focused().map(|window| (window.id, window.origin.clone()));
+        let Some(origin) = self.get(id).map(|window| window.origin.clone()) else { return false };
+        let takes = focus::may_take(&origin, focused.as_ref().map(|(_, origin)| origin));
+        let obstacles: Vec<placement::Obstacle> = self
+            .shown_top_down()
+            .map(|other| placement::Obstacle {
+                rect: self.frame(other).outer,
+                protected: !takes && Some(other.id) == focused.as_ref().map(|(id, _)| *id),
+            })
+            .collect();
+        // A window that opens unfocused must not open under the pointer: the user would click into it.
+        let avoid = if takes { None } else { pointer };
+        let location = placement::place(outer, self.layout.work_area(), &obstacles, avoid);
+        if let Some(window) = self.get_mut(id) {
+            window.size = size;
+            window.location = location;
+            window.mapped = true;
+            window.minimized = false;
+        }
+        match focused {
+            Some((below, _)) if !takes => self.stack.move_below(id, below),
+            _ => self.stack.raise(id),
+        }
+        if takes {
+            self.focused = Some(id);
+        }
+        takes
+    }
+
+    /// Hides a window whose content is gone; it may be shown again later.
+    pub fn hide(&mut self, id: WindowId) {
+        if let Some(window) = self.get_mut(id) {
+            window.mapped = false;
+        }
+        if self.focused == Some(id) {
+            self.focused = None;
+        }
+    }
+
+    /// Gives the focus to a window by the user's hand, and raises it.
+    pub fn activate(&mut self, id: WindowId) {
+        let Some(window) = self.get_mut(id) else { return };
+        window.minimized = false;
+        if window.mapped {
+            self.stack.raise(id);
+            self.focused = Some(id);
+        }
+    }
+
+    /// Takes the window off the screen until the user asks for it again.
+    pub fn minimize(&mut self, id: WindowId) {
+        if let Some(window) = self.get_mut(id) {
+            window.minimized = true;
+        }
+        if self.focused == Some(id) {
+            self.focused = None;
+        }
+    }
+
+    /// After the focused window of `left` has gone: its VM's top-most window gets the focus, or else the
+    /// top-most of all.
+    pub fn settle_focus(&mut self, left: &Origin) {
+        if self.focused.is_none() {
+            self.focused = focus::successor(&self.stack, left);
+        }
+    }
+
+    /// Takes the focus from all windows.
+    pub fn clear_focus(&mut self) {
+        self.focused = None;
+    }
+
+    /// The window that a "next window" key should bring up: the bottom-most, hidden ones included, so that
+    /// repeating it visits all.
+    #[must_use]
+    pub fn next_to_activate(&self) -> Option<WindowId> {
+        self.stack.bottom_up().find(|window| window.mapped && Some(window.id) != self.focused).map(|w| w.id)
+    }
+
+    /// What stands at a point of the output. The stripe and everything in a window's frame shields what is
+    /// below: nothing falls through.
+    #[must_use]
+    pub fn at(&self, point: Point<i32, Physical>) -> Target {
+        if self.layout.stripe().contains(point) {
+            return Target::Stripe;
+        }
+        for window in self.shown_top_down() {
+            let content = self.content(window);
+            if content.contains(point) {
+                return Target::Content(window.id);
+            }
+            let frame = self.layout.frame(content);
+            if frame.outer.contains(point) {
+                return if frame.title_bar.contains(point) {
+                    Target::TitleBar(window.id)
+                } else {
+                    Target::Ring(window.id)
+                };
+            }
+        }
+        Target::Nothing
+    }
+
+    /// Panics unless the invariants hold. For tests.
+    ///
+    /// # Panics
+    ///
+    /// If a window is in the stack twice, or the focused window is not shown.
+    pub fn check(&self) {
+        self.stack.check();
+        if let Some(id) = self.focused {
+            assert!(self.get(id).is_some_and(Element::shown), "the focused window is shown");
+        }
+        for window in self.shown_top_down() {
+            let frame = self.frame(window).outer;
+            assert!(!frame.overlaps(self.layout.stripe()), "no frame reaches into the stripe");
+        }
+    }
+}
+
+/// What is under a point of the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The stripe at the top.
+    Stripe,
+    /// The content rectangle of a window.
+    Content(WindowId),
+    /// A window's title bar, which is the compositor's.
+    TitleBar(WindowId),
+    /// A window's ring, which is the compositor's.
+    Ring(WindowId),
+    /// The bare desktop.
+    Nothing,
+}
+
+#[cfg(test)]
+mod tests;

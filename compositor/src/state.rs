@@ -1,0 +1,1 @@
+//! The compositor's state, split into the backend and everything else.
