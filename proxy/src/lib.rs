@@ -1,1 +1,4 @@
 //! The programs between an application in a VM and the compositor.
+
+pub mod introduction;
+pub mod jail;
