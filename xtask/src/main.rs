@@ -36,7 +36,7 @@ enum Command {
     /// Writes DIR/screen.png and DIR/windows.json and prints a table of the windows. Each "VM" is a process
     /// tree in namespaces of its own that has only its wl-forward socket.
     Demo(demo::Options),
-    /// Check formatting, lints and documentation, build everything and run all tests.
+    /// Check formatting, lints, dependencies and documentation, build everything and run all tests.
     Test {
         /// Run only the tests whose name contains this; formatting, lints and documentation are left out.
         filter: Option<String>,

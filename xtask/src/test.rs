@@ -17,6 +17,7 @@ pub fn run(filter: Option<&str>) -> Result<()> {
         let lints = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"];
         steps::run("lints", steps::cargo().args(lints))?;
         let docs = ["doc", "--workspace", "--no-deps", "--document-private-items", "--quiet"];
+        deny()?;
         steps::run("documentation", steps::cargo().args(docs).env("RUSTDOCFLAGS", "-D warnings"))?;
     }
     steps::run("build", steps::cargo().args(["build", "--workspace", "--bins", "--quiet"]))?;
