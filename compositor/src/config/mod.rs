@@ -1,25 +1,51 @@
-//! The configuration.
+//! The configuration: which VMs there are, how their windows are labelled and what they may use.
+//!
+//! # Model
+//!
+//! One TOML file, documented key by key in `docs/configuration.md`. It is read in two steps: the text
+//! becomes a document that remembers where everything stands ([`document`]), and the document becomes a
+//! [`Config`] when the rules hold that no single key can break, such as that no two VMs look alike. An error
+//! of either step is a [`ConfigError`] that shows file, line and the line itself.
+//!
+//! # Invariants
+//!
+//! * A [`Config`] is valid: no two origins in it share a colour or labels that look alike, the local one
+//!   included, so a colour on the screen means one VM.
+//! * Nothing in the file is ignored: an unknown key is an error.
+//! * A running compositor always has a valid configuration: [`Live::reload`] keeps the last good one, and
+//!   remembers the error until a reload succeeds.
+
+pub mod document;
+pub mod error;
+pub mod live;
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 
 use vitrail_protocols::{Limits, VmName};
 
+pub use self::error::{ConfigError, Diagnostic};
+pub use self::live::Live;
+pub use crate::trust::style::{Label, LabelStyle, Pattern, Rgb};
+
+use self::document::Document;
 use crate::trust::origin::Origin;
 
-/// How an origin is labelled.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LabelStyle {
-    /// The text of the chip.
-    pub label: String,
-    /// The colour of the frame: red, green, blue.
-    pub color: [u8; 3],
-}
+/// The configuration that is used where none is given.
+pub const DEFAULT_CONFIG: &str = include_str!("../../../assets/vitrail.toml");
 
-/// The gate that the compositor starts.
+/// The gate that the compositor starts, and what the compositor checks on its behalf.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GateConfig {
     /// Program and leading arguments.
     pub command: Vec<String>,
+    /// Where the gate accepts streams of the hub.
+    pub listen: Option<String>,
+    /// Where the gate looks for the shared regions of the VMs.
+    pub regions: Vec<String>,
+    /// The user that the hub runs as; `None`: the gate's own.
+    pub hub_uid: Option<u32>,
 }
 
 /// What the configuration says of one VM.
@@ -36,14 +62,50 @@ pub struct VmConfig {
 pub struct Config {
     /// How the GUI VM's own windows are labelled.
     pub local: LabelStyle,
+    /// What the GUI VM's own clients may use, and VMs that do not say otherwise.
+    pub default_limits: Limits,
     /// The VMs that are let in.
     pub vms: BTreeMap<VmName, VmConfig>,
-    /// The gate to start; none: no gate is started.
+    /// The gate to start; `None`: no gate is started.
     pub gate: Option<GateConfig>,
 }
 
 impl Config {
-    /// The label of an origin; `None` for a VM that is not configured.
+    /// Reads a configuration from `text`. `path` is only named in errors.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Invalid`] with the place of the first mistake.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let document = Document::parse(text)
+            .map_err(|mistake| Diagnostic::new(path, text, &mistake.span, mistake.message));
+        let config = document.and_then(|document| {
+            document.check().map_err(|mistake| Diagnostic::new(path, text, &mistake.span, mistake.message))
+        });
+        config.map_err(ConfigError::Invalid)
+    }
+
+    /// Reads a configuration from a file.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Read`] if the file cannot be read as UTF-8 text, else as [`Config::parse`].
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text =
+            fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        Self::parse(path, &text)
+    }
+
+    /// The configuration that comes with the program.
+    ///
+    /// # Errors
+    ///
+    /// None in a program whose tests pass.
+    pub fn load_default() -> Result<Self, ConfigError> {
+        Self::parse(Path::new("built-in vitrail.toml"), DEFAULT_CONFIG)
+    }
+
+    /// The label of an origin; `None` for a VM that is not configured, which must not be let in.
     #[must_use]
     pub fn style(&self, origin: &Origin) -> Option<&LabelStyle> {
         match origin {
@@ -52,12 +114,22 @@ impl Config {
         }
     }
 
-    /// The limits of an origin. The GUI VM's own clients are held to the defaults.
+    /// The limits of an origin. The GUI VM's own clients, and VMs that are not configured, are held to the
+    /// defaults.
     #[must_use]
-    pub fn limits(&self, origin: &Origin) -> Limits {
+    pub fn limits(&self, origin: &Origin) -> &Limits {
         match origin {
-            Origin::Local => Limits::default(),
-            Origin::Vm(name) => self.vms.get(name).map(|vm| vm.limits.clone()).unwrap_or_default(),
+            Origin::Local => &self.default_limits,
+            Origin::Vm(name) => self.vms.get(name).map_or(&self.default_limits, |vm| &vm.limits),
         }
     }
+
+    /// The labels of all origins but `own`: what a title of `own` must not be taken for.
+    pub fn foreign_labels<'a>(&'a self, own: &'a LabelStyle) -> impl Iterator<Item = &'a Label> {
+        let all = std::iter::once(&self.local).chain(self.vms.values().map(|vm| &vm.style));
+        all.filter(move |style| *style != own).map(|style| &style.label)
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,39 @@
-//! The geometry of a window's frame.
+//! Where the parts of a label are: pure geometry in physical pixels of the output.
+//!
+//! # Model
+//!
+//! The frame is computed outwards from the content rectangle that the compositor assigned to a window:
+//!
+//! ```text
+//! ┌───────────────────────────────────────────────┐  ring, solid, `border` wide, on all four sides
+//! │  ╭──────╮                            ▚▚▚▚▚▚▚  │  row: chip, title and pattern
+//! │  ╰──────╯                                     │
+//! │ ┌───────────────────────────────────────────┐ │  below the row, `border` more of solid colour
+//! │ │ content                                   │ │
+//! │ └───────────────────────────────────────────┘ │
+//! └───────────────────────────────────────────────┘
+//! ```
+//!
+//! # Invariants
+//!
+//! * Nothing of the frame overlaps the content, and outer = content + borders exactly.
+//! * Solid colour at least `border` wide touches the outer edge and the content on every side: chip, title and
+//!   pattern lie between.
+//! * The chip begins at a fixed place. Nothing here takes an argument that a guest can choose, except the
+//!   content's size, which the compositor has clamped.
 
-use smithay::utils::{Physical, Rectangle};
+use smithay::utils::{Physical, Rectangle, Size};
 
-use crate::shell::scaled;
+/// The smallest content that the compositor assigns to a window, in logical pixels. A smaller surface stands
+/// on its backing; the frame is always wide enough for a chip that can be read.
+pub const MIN_CONTENT: (i32, i32) = (160, 24);
+
+/// Space beside chip, title and pattern, in logical pixels.
+const GAP: i32 = 6;
+/// Width of the pattern, in logical pixels.
+const PATTERN: i32 = 72;
+/// Scales that outputs really have; others are clamped.
+const SCALES: (f64, f64) = (0.25, 16.0);
 
 /// Widths of the label's parts, in logical pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,39 +42,299 @@ pub struct FrameMetrics {
     pub border: i32,
     /// The title bar between ring and content.
     pub title_height: i32,
-    /// The stripe at the top of the output.
+    /// The stripe at the output's top, and the banner at its bottom.
     pub stripe_height: i32,
+    /// The ring around a popup.
+    pub popup_ring: i32,
 }
 
 impl Default for FrameMetrics {
     fn default() -> Self {
-        Self { border: 4, title_height: 24, stripe_height: 24 }
+        Self { border: 4, title_height: 24, stripe_height: 24, popup_ring: 2 }
     }
 }
 
-/// The parts of one frame, in physical pixels of the output.
+/// The same in physical pixels of an output. Each is rounded up, so that it is never thinner than it should
+/// be and never vanishes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScaledMetrics {
+    /// Width of the ring.
+    pub border: i32,
+    /// Height of the title bar, without the ring above it.
+    pub title_height: i32,
+    /// Height of the output's stripe and banner.
+    pub stripe_height: i32,
+    /// Width of a popup's ring.
+    pub popup_ring: i32,
+    /// Space between the parts of the title bar.
+    pub gap: i32,
+    /// Width of the pattern where there is room for it.
+    pub pattern: i32,
+    /// The smallest content.
+    pub min_content: Size<i32, Physical>,
+}
+
+/// A scale that can be drawn at.
+#[must_use]
+pub fn sane_scale(scale: f64) -> f64 {
+    if scale.is_finite() { scale.clamp(SCALES.0, SCALES.1) } else { 1.0 }
+}
+
+/// Logical to physical pixels, rounded up to at least 1. A hair more than an integer is that integer: it comes
+/// from the multiplication, not from the scale.
+#[must_use]
+pub fn scale_up(logical: i32, scale: f64) -> i32 {
+    let exact = f64::from(logical) * sane_scale(scale);
+    // The cast saturates.
+    ((exact - 1e-6).ceil() as i32).max(1)
+}
+
+impl FrameMetrics {
+    /// The metrics on an output of the given scale.
+    #[must_use]
+    pub fn scaled(&self, scale: f64) -> ScaledMetrics {
+        ScaledMetrics {
+            border: scale_up(self.border, scale),
+            title_height: scale_up(self.title_height, scale),
+            stripe_height: scale_up(self.stripe_height, scale),
+            popup_ring: scale_up(self.popup_ring, scale),
+            gap: scale_up(GAP, scale),
+            pattern: scale_up(PATTERN, scale),
+            min_content: (scale_up(MIN_CONTENT.0, scale), scale_up(MIN_CONTENT.1, scale)).into(),
+        }
+    }
+}
+
+impl ScaledMetrics {
+    /// How far the frame reaches beyond the content on top.
+    #[must_use]
+    pub fn top(&self) -> i32 {
+        self.border.saturating_add(self.title_height)
+    }
+
+    /// Height of chip, title and pattern.
+    #[must_use]
+    pub fn row(&self) -> i32 {
+        self.title_height.saturating_sub(self.border).max(1)
+    }
+}
+
+/// Four rectangles that surround another without overlapping it or each other: top, bottom, left, right.
+pub type Ring = [Rectangle<i32, Physical>; 4];
+
+fn rect(x: i32, y: i32, w: i32, h: i32) -> Rectangle<i32, Physical> {
+    Rectangle::new((x, y).into(), (w.max(0), h.max(0)).into())
+}
+
+/// The ring between `outer` and `inner`, which lies inside it.
+#[must_use]
+pub fn ring(outer: Rectangle<i32, Physical>, inner: Rectangle<i32, Physical>) -> Ring {
+    let outer_end = (outer.loc.x.saturating_add(outer.size.w), outer.loc.y.saturating_add(outer.size.h));
+    let inner_end = (inner.loc.x.saturating_add(inner.size.w), inner.loc.y.saturating_add(inner.size.h));
+    let left = inner.loc.x.saturating_sub(outer.loc.x);
+    let right = outer_end.0.saturating_sub(inner_end.0);
+    [
+        rect(outer.loc.x, outer.loc.y, outer.size.w, inner.loc.y.saturating_sub(outer.loc.y)),
+        rect(outer.loc.x, inner_end.1, outer.size.w, outer_end.1.saturating_sub(inner_end.1)),
+        rect(outer.loc.x, inner.loc.y, left, inner.size.h),
+        rect(inner_end.0, inner.loc.y, right, inner.size.h),
+    ]
+}
+
+/// A rectangle grown by `by` on all sides.
+#[must_use]
+pub fn grown(inner: Rectangle<i32, Physical>, by: i32) -> Rectangle<i32, Physical> {
+    let twice = by.saturating_mul(2);
+    rect(
+        inner.loc.x.saturating_sub(by),
+        inner.loc.y.saturating_sub(by),
+        inner.size.w.saturating_add(twice),
+        inner.size.h.saturating_add(twice),
+    )
+}
+
+/// Where the parts of one window's frame are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameRects {
     /// Everything: the ring, the title bar and the content.
     pub outer: Rectangle<i32, Physical>,
     /// The title bar, inside the ring and above the content.
     pub title_bar: Rectangle<i32, Physical>,
-    /// What the label surrounds.
+    /// What the label surrounds, and what the window's surface tree is clipped to.
     pub content: Rectangle<i32, Physical>,
+    /// Everything between the two, in the VM's colour.
+    pub ring: Ring,
+    /// The part of the title bar that chip, title and pattern share.
+    pub row: Rectangle<i32, Physical>,
+    /// Where the pattern is drawn; empty where the window is too narrow for it.
+    pub pattern: Rectangle<i32, Physical>,
+    /// Space between the parts of the row.
+    pub gap: i32,
 }
 
 impl FrameRects {
-    /// The frame around a content rectangle.
+    /// The frame of a window whose content is drawn at `content`.
     #[must_use]
     pub fn new(content: Rectangle<i32, Physical>, metrics: FrameMetrics, scale: f64) -> Self {
-        let border = scaled(metrics.border, scale).max(1);
-        let title = scaled(metrics.title_height, scale).max(1);
-        let outer = Rectangle::new(
-            (content.loc.x - border, content.loc.y - border - title).into(),
-            (content.size.w + 2 * border, content.size.h + 2 * border + title).into(),
+        let metrics = metrics.scaled(scale);
+        let content = rect(content.loc.x, content.loc.y, content.size.w.max(1), content.size.h.max(1));
+        let outer = rect(
+            content.loc.x.saturating_sub(metrics.border),
+            content.loc.y.saturating_sub(metrics.top()),
+            content.size.w.saturating_add(2 * metrics.border),
+            content.size.h.saturating_add(metrics.top()).saturating_add(metrics.border),
         );
-        let title_bar =
-            Rectangle::new((content.loc.x, content.loc.y - title).into(), (content.size.w, title).into());
-        Self { outer, title_bar, content }
+        let top = outer.loc.y.saturating_add(metrics.border);
+        let title_bar = rect(content.loc.x, top, content.size.w, metrics.title_height);
+        let row = rect(content.loc.x, top, content.size.w, metrics.row());
+        // The chip comes first: the pattern takes at most a quarter of the row, and nothing of a short one.
+        let pattern_width = metrics.pattern.min(row.size.w / 4);
+        let pattern_width = if pattern_width < metrics.row() { 0 } else { pattern_width };
+        let pattern =
+            rect(row.loc.x.saturating_add(row.size.w - pattern_width), row.loc.y, pattern_width, row.size.h);
+        Self { outer, title_bar, content, ring: ring(outer, content), row, pattern, gap: metrics.gap }
+    }
+
+    /// Where the chip is, once its picture is `width` wide. It always begins at the row's left end.
+    #[must_use]
+    pub fn chip(&self, width: i32) -> Rectangle<i32, Physical> {
+        rect(self.row.loc.x, self.row.loc.y, width.clamp(0, self.chip_room()), self.row.size.h)
+    }
+
+    /// The widest that the chip may be: all of the row that the pattern leaves.
+    #[must_use]
+    pub fn chip_room(&self) -> i32 {
+        if self.pattern.is_empty() {
+            self.row.size.w
+        } else {
+            self.row.size.w - self.pattern.size.w - self.gap
+        }
+    }
+
+    /// What is left for the title beside a chip of the given width; empty if nothing is.
+    #[must_use]
+    pub fn title(&self, chip_width: i32) -> Rectangle<i32, Physical> {
+        let chip = self.chip(chip_width);
+        let start = chip.loc.x.saturating_add(chip.size.w).saturating_add(self.gap);
+        let end = self.pattern.loc.x.saturating_sub(self.gap);
+        rect(start, self.row.loc.y, end.saturating_sub(start), self.row.size.h)
+    }
+}
+
+/// The stripe at the top of an output, which nothing may cover.
+#[must_use]
+pub fn stripe(output: Size<i32, Physical>, metrics: &ScaledMetrics) -> Rectangle<i32, Physical> {
+    rect(0, 0, output.w, metrics.stripe_height.min(output.h))
+}
+
+/// The banner at the bottom of an output, where no stripe and few title bars are.
+#[must_use]
+pub fn banner(output: Size<i32, Physical>, metrics: &ScaledMetrics) -> Rectangle<i32, Physical> {
+    let height = metrics.stripe_height.min((output.h - stripe(output, metrics).size.h).max(0));
+    rect(0, output.h.saturating_sub(height), output.w, height)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn scaled(scale: f64) -> ScaledMetrics {
+        FrameMetrics::default().scaled(scale)
+    }
+
+    fn layout(x: i32, y: i32, w: i32, h: i32, scale: f64) -> FrameRects {
+        FrameRects::new(rect(x, y, w, h), FrameMetrics::default(), scale)
+    }
+
+    #[test]
+    fn whole_and_fractional_scales_give_the_expected_sizes() {
+        let sizes = |scale| {
+            let metrics = scaled(scale);
+            (metrics.border, metrics.title_height, metrics.stripe_height, metrics.popup_ring)
+        };
+        assert_eq!(sizes(1.0), (4, 24, 24, 2));
+        assert_eq!(sizes(1.1), (5, 27, 27, 3));
+        assert_eq!(sizes(1.25), (5, 30, 30, 3));
+        assert_eq!(sizes(1.5), (6, 36, 36, 3));
+        assert_eq!(sizes(2.0), (8, 48, 48, 4));
+    }
+
+    #[test]
+    fn a_scale_that_is_none_is_taken_as_one() {
+        for scale in [f64::NAN, f64::INFINITY] {
+            assert_eq!(scaled(scale), scaled(1.0));
+        }
+    }
+
+    #[test]
+    fn the_frame_of_a_plain_window_is_where_it_is_drawn() {
+        let frame = layout(104, 128, 200, 100, 1.0);
+        assert_eq!(frame.outer, rect(100, 100, 208, 132));
+        assert_eq!(frame.row, rect(104, 104, 200, 20));
+        assert_eq!(frame.chip(50), rect(104, 104, 50, 20));
+        assert_eq!(frame.pattern, rect(254, 104, 50, 20));
+        assert_eq!(frame.title(50), rect(160, 104, 88, 20));
+    }
+
+    fn area(rects: &[Rectangle<i32, Physical>]) -> i64 {
+        rects.iter().map(|rect| i64::from(rect.size.w) * i64::from(rect.size.h)).sum()
+    }
+
+    proptest! {
+        #[test]
+        fn ring_and_content_tile_the_outer_rectangle(
+            x in -5000..5000i32, y in -5000..5000i32, w in 1..5000i32, h in 1..5000i32, scale in 0.5..4.0f64,
+        ) {
+            let frame = layout(x, y, w, h, scale);
+            prop_assert_eq!(area(&frame.ring) + area(&[frame.content]), area(&[frame.outer]));
+            for (index, side) in frame.ring.iter().enumerate() {
+                prop_assert!(!side.overlaps(frame.content));
+                prop_assert!(frame.outer.contains_rect(*side));
+                for other in &frame.ring[index + 1..] {
+                    prop_assert!(!side.overlaps(*other));
+                }
+            }
+        }
+
+        #[test]
+        fn no_side_is_thinner_than_the_scaled_border(w in 1..5000i32, h in 1..5000i32, scale in 0.25..8.0f64) {
+            let frame = layout(0, 0, w, h, scale);
+            let [top, bottom, left, right] = frame.ring;
+            let least = (4.0 * scale).max(1.0) - 1e-3;
+            for thickness in [top.size.h, bottom.size.h, left.size.w, right.size.w] {
+                prop_assert!(f64::from(thickness) >= least);
+            }
+        }
+
+        #[test]
+        fn the_row_leaves_solid_colour_on_both_sides(w in 1..5000i32, h in 1..5000i32, scale in 0.5..4.0f64, chip in 0..9000i32) {
+            let metrics = scaled(scale);
+            let frame = layout(0, 0, w, h, scale);
+            prop_assert_eq!(frame.row.loc.y - frame.outer.loc.y, metrics.border);
+            prop_assert!(frame.content.loc.y - (frame.row.loc.y + frame.row.size.h) >= metrics.border.min(metrics.title_height - 1));
+            for part in [frame.chip(chip), frame.title(chip), frame.pattern] {
+                prop_assert!(part.is_empty() || frame.row.contains_rect(part), "{part:?} in {:?}", frame.row);
+            }
+            prop_assert!(!frame.title(chip).overlaps(frame.chip(chip)));
+            prop_assert!(!frame.title(chip).overlaps(frame.pattern));
+            prop_assert_eq!(frame.chip(chip).loc, frame.row.loc);
+        }
+
+        #[test]
+        fn stripe_and_banner_stay_on_the_output_and_apart(w in 1..9000i32, h in 1..9000i32, scale in 0.25..8.0f64) {
+            let metrics = scaled(scale);
+            let output: Size<i32, Physical> = (w, h).into();
+            let (stripe, banner) = (stripe(output, &metrics), banner(output, &metrics));
+            prop_assert!(!stripe.overlaps(banner));
+            prop_assert!(rect(0, 0, w, h).contains_rect(stripe) && rect(0, 0, w, h).contains_rect(banner));
+        }
+
+        #[test]
+        fn extreme_values_do_not_overflow(x: i32, y: i32, w: i32, h: i32, scale: f64) {
+            let frame = layout(x, y, w, h, scale);
+            let _ = (frame.chip(w), frame.title(w), grown(frame.outer, w));
+        }
     }
 }

@@ -19,7 +19,7 @@ pub mod window;
 
 use smithay::utils::{Logical, Physical, Point, Rectangle, Size};
 
-use crate::render::frame::{FrameMetrics, FrameRects};
+use crate::render::frame::{self, FrameMetrics, FrameRects};
 use crate::trust::origin::Origin;
 use stacking::{Element, Stack};
 use window::{Mode, Window, WindowId};
@@ -39,8 +39,7 @@ impl Layout {
     /// The stripe at the top of the output, which belongs to the compositor alone.
     #[must_use]
     pub fn stripe(&self) -> Rectangle<i32, Physical> {
-        let height = scaled(self.metrics.stripe_height, self.scale).clamp(1, self.output.h.max(1));
-        Rectangle::from_size((self.output.w, height).into())
+        frame::stripe(self.output, &self.metrics.scaled(self.scale))
     }
 
     /// Where windows may stand: the output below the stripe.
@@ -79,7 +78,8 @@ impl Layout {
         (size.w.max(1), size.h.max(1)).into()
     }
 
-    /// A logical content size in physical pixels, clamped to what fits into the work area.
+    /// A logical content size in physical pixels, clamped to what fits into the work area and at least so
+    /// large that the frame has room for a label that can be read.
     #[must_use]
     pub fn content_size(&self, logical: Size<i32, Logical>) -> Size<i32, Physical> {
         let max = self.max_content();
@@ -87,7 +87,8 @@ impl Layout {
         let logical: Size<i32, Logical> =
             (logical.w.clamp(1, max.w.max(1)), logical.h.clamp(1, max.h.max(1))).into();
         let size: Size<i32, Physical> = logical.to_f64().to_physical(self.scale).to_i32_round();
-        (size.w.clamp(1, max.w), size.h.clamp(1, max.h)).into()
+        let min = self.metrics.scaled(self.scale).min_content;
+        (size.w.clamp(min.w.min(max.w), max.w), size.h.clamp(min.h.min(max.h), max.h)).into()
     }
 }
 

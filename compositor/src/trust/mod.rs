@@ -5,9 +5,9 @@
 //! the security context ([`security_context`]) that the gate made for it, and from nowhere else.
 
 pub mod client;
-pub mod label;
 pub mod limits;
 pub mod origin;
 pub mod security_context;
+pub mod style;
 pub mod throttle;
 pub mod title;

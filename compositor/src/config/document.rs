@@ -1,0 +1,304 @@
+//! The file as it is written: every value keeps the place it stands at, so that a rule that looks at several
+//! values can still point at the one that breaks it.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::str::FromStr;
+
+use serde::Deserialize;
+use toml::{Spanned, Table, Value};
+use vitrail_protocols::{Limits, VmName};
+
+use super::{Config, GateConfig, VmConfig};
+use crate::trust::style::{LabelStyle, Pattern, Rgb};
+
+/// How addresses that the gate can listen on begin.
+const ADDRESS_SCHEMES: [&str; 5] = ["unix:", "fd:", "vsock:", "vsock-uds:", "wl0"];
+/// The directory that an address or region may begin with instead of `/`.
+const RUNTIME_DIR: &str = "$XDG_RUNTIME_DIR/";
+
+/// A mistake and the bytes of the text it stands at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// Where.
+    pub span: Range<usize>,
+    /// What.
+    pub message: String,
+}
+
+impl Mistake {
+    fn at<T>(place: &Spanned<T>, message: impl Into<String>) -> Self {
+        Self { span: place.span(), message: message.into() }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Local {
+    label: Option<Spanned<String>>,
+    #[serde(alias = "colour")]
+    color: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Gate {
+    command: Spanned<Vec<String>>,
+    listen: Option<Spanned<String>>,
+    #[serde(default)]
+    regions: Vec<Spanned<String>>,
+    hub_uid: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Defaults {
+    limits: Option<Spanned<Limits>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Vm {
+    label: Option<Spanned<String>>,
+    #[serde(alias = "colour")]
+    color: Option<Spanned<String>>,
+    pattern: Option<Spanned<String>>,
+    /// Read for its errors and their places; which keys were given is known from [`Document::plain`].
+    limits: Option<Spanned<Limits>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Root {
+    local: Local,
+    gate: Option<Gate>,
+    defaults: Defaults,
+    vm: BTreeMap<Spanned<String>, Spanned<Vm>>,
+}
+
+/// A file that has only known keys with values of the right types. The rules between them are unchecked.
+#[derive(Debug)]
+pub struct Document {
+    root: Root,
+    /// The same file without places: it tells a key that was left out from one that has the default value.
+    plain: Table,
+}
+
+impl Document {
+    /// Reads a document.
+    ///
+    /// # Errors
+    ///
+    /// The first mistake of syntax, key or type.
+    pub fn parse(text: &str) -> Result<Self, Mistake> {
+        let mistake = |error: toml::de::Error| Mistake {
+            span: error.span().unwrap_or(0..0),
+            message: error.message().to_owned(),
+        };
+        let root = toml::from_str(text).map_err(mistake)?;
+        let plain = toml::from_str(text).map_err(mistake)?;
+        Ok(Self { root, plain })
+    }
+
+    /// Turns the document into a configuration.
+    ///
+    /// # Errors
+    ///
+    /// The first rule that is broken, at the value that breaks it.
+    pub fn check(&self) -> Result<Config, Mistake> {
+        let gate = self.root.gate.as_ref().map(Gate::check).transpose()?;
+        let default_limits = self.default_limits()?;
+        let local = self.root.local.check()?;
+        let mut seen = vec![Seen::local(&self.root.local, &local)];
+        let mut vms = BTreeMap::new();
+        for (name, vm) in self.vms_in_order() {
+            let vm_name =
+                VmName::from_str(name.get_ref()).map_err(|error| Mistake::at(name, error.to_string()))?;
+            let style = vm.get_ref().style(name)?;
+            let seen_vm = Seen::vm(name, vm.get_ref(), &style);
+            seen_vm.must_differ_from(&seen)?;
+            seen.push(seen_vm);
+            let limits = self.vm_limits(name.get_ref(), vm.get_ref(), &default_limits)?;
+            vms.insert(vm_name, VmConfig { style, limits });
+        }
+        Ok(Config { local, default_limits, vms, gate })
+    }
+
+    /// The VMs in the order of the file, so that the second of two that clash is the one that is blamed.
+    fn vms_in_order(&self) -> Vec<(&Spanned<String>, &Spanned<Vm>)> {
+        let mut vms: Vec<_> = self.root.vm.iter().collect();
+        vms.sort_by_key(|(name, _)| name.span().start);
+        vms
+    }
+
+    fn default_limits(&self) -> Result<Limits, Mistake> {
+        let Some(limits) = &self.root.defaults.limits else { return Ok(Limits::default()) };
+        check_rates(limits)?;
+        Ok(limits.get_ref().clone())
+    }
+
+    /// The defaults, with the keys that the VM's table gives put over them.
+    fn vm_limits(&self, name: &str, vm: &Vm, defaults: &Limits) -> Result<Limits, Mistake> {
+        let Some(limits) = &vm.limits else { return Ok(defaults.clone()) };
+        check_rates(limits)?;
+        let failed = |error: &dyn std::fmt::Display| Mistake::at(limits, error.to_string());
+        let mut merged = Table::try_from(defaults).map_err(|error| failed(&error))?;
+        let given = ["vm", name, "limits"]
+            .iter()
+            .try_fold(&self.plain, |table, key| table.get(*key).and_then(Value::as_table));
+        for (key, value) in given.into_iter().flatten() {
+            merged.insert(key.clone(), value.clone());
+        }
+        merged.try_into().map_err(|error| failed(&error))
+    }
+}
+
+/// A rate of zero would let a connection open and then hold it for ever.
+fn check_rates(limits: &Spanned<Limits>) -> Result<(), Mistake> {
+    let Limits { requests_per_second, bytes_per_second, pending_bytes, .. } = *limits.get_ref();
+    for (key, value) in [
+        ("requests_per_second", requests_per_second),
+        ("bytes_per_second", bytes_per_second),
+        ("pending_bytes", pending_bytes),
+    ] {
+        if value == 0 {
+            return Err(Mistake::at(limits, format!("{key} must be at least 1")));
+        }
+    }
+    Ok(())
+}
+
+/// Reads a word whose type knows what it may be.
+fn word<T>(text: &Spanned<String>) -> Result<T, Mistake>
+where
+    T: FromStr,
+    T::Err: std::fmt::Display,
+{
+    text.get_ref().parse().map_err(|error: T::Err| Mistake::at(text, error.to_string()))
+}
+
+/// Reads a word that has a value when it is left out.
+fn word_or<T>(text: Option<&Spanned<String>>, default: T) -> Result<T, Mistake>
+where
+    T: FromStr,
+    T::Err: std::fmt::Display,
+{
+    text.map_or(Ok(default), word)
+}
+
+impl Local {
+    fn check(&self) -> Result<LabelStyle, Mistake> {
+        let whole = Spanned::new(0..0, String::from("local"));
+        let label = word(self.label.as_ref().unwrap_or(&whole))?;
+        let color = word_or(self.color.as_ref(), Rgb([0x5f, 0x63, 0x68]))?;
+        Ok(LabelStyle { label, color, pattern: Pattern::Solid })
+    }
+}
+
+impl Gate {
+    fn check(&self) -> Result<GateConfig, Mistake> {
+        if self.command.get_ref().first().is_none_or(String::is_empty) {
+            return Err(Mistake::at(&self.command, "The gate's command needs a program"));
+        }
+        if let Some(listen) = &self.listen {
+            check_address(listen)?;
+        }
+        for region in &self.regions {
+            check_region(region)?;
+        }
+        Ok(GateConfig {
+            command: self.command.get_ref().clone(),
+            listen: self.listen.as_ref().map(|listen| listen.get_ref().clone()),
+            regions: self.regions.iter().map(|region| region.get_ref().clone()).collect(),
+            hub_uid: self.hub_uid,
+        })
+    }
+}
+
+fn check_address(address: &Spanned<String>) -> Result<(), Mistake> {
+    let text = address.get_ref();
+    if !ADDRESS_SCHEMES.iter().any(|scheme| text.starts_with(scheme)) {
+        let known = ADDRESS_SCHEMES.join(", ");
+        return Err(Mistake::at(address, format!("An address begins with one of {known}")));
+    }
+    check_variables(address, text.strip_prefix("unix:").unwrap_or(text))
+}
+
+/// Only one variable is ever replaced, and only at the start: what is checked here is what will be opened.
+fn check_variables(place: &Spanned<String>, path: &str) -> Result<(), Mistake> {
+    if path.strip_prefix(RUNTIME_DIR).unwrap_or(path).contains('$') {
+        return Err(Mistake::at(place, "Only $XDG_RUNTIME_DIR/ at the start of a path is replaced"));
+    }
+    Ok(())
+}
+
+fn check_region(region: &Spanned<String>) -> Result<(), Mistake> {
+    let text = region.get_ref();
+    check_variables(region, text)?;
+    if !text.starts_with('/') && !text.starts_with(RUNTIME_DIR) {
+        return Err(Mistake::at(region, "The path of a region begins with / or $XDG_RUNTIME_DIR/"));
+    }
+    let directory = text.rsplit_once('/').map_or("", |(directory, _)| directory);
+    if directory.contains('*') || text.matches('*').count() > 1 {
+        return Err(Mistake::at(region, "Only the last part of a region's path may have a *, and only one"));
+    }
+    Ok(())
+}
+
+impl Vm {
+    fn style(&self, name: &Spanned<String>) -> Result<LabelStyle, Mistake> {
+        let Some(color) = &self.color else {
+            return Err(Mistake::at(name, format!("VM {} has no color", name.get_ref())));
+        };
+        Ok(LabelStyle {
+            label: word(self.label.as_ref().unwrap_or(name))?,
+            color: word(color)?,
+            pattern: word_or(self.pattern.as_ref(), Pattern::Solid)?,
+        })
+    }
+}
+
+/// What one origin looks like, and where the file says so.
+struct Seen {
+    who: String,
+    style: LabelStyle,
+    label_at: Range<usize>,
+    color_at: Range<usize>,
+}
+
+impl Seen {
+    fn local(local: &Local, style: &LabelStyle) -> Self {
+        let place = |value: Option<&Spanned<String>>| value.map_or(0..0, Spanned::span);
+        Self {
+            who: String::from("[local]"),
+            style: style.clone(),
+            label_at: place(local.label.as_ref()),
+            color_at: place(local.color.as_ref()),
+        }
+    }
+
+    fn vm(name: &Spanned<String>, vm: &Vm, style: &LabelStyle) -> Self {
+        let place = |value: Option<&Spanned<String>>| value.map_or(name.span(), Spanned::span);
+        Self {
+            who: format!("VM {}", name.get_ref()),
+            style: style.clone(),
+            label_at: place(vm.label.as_ref()),
+            color_at: place(vm.color.as_ref()),
+        }
+    }
+
+    /// The rule that makes a colour mean one VM.
+    fn must_differ_from(&self, others: &[Self]) -> Result<(), Mistake> {
+        for other in others {
+            if self.style.color == other.style.color {
+                let message = format!("{} has the colour {} already", other.who, self.style.color);
+                return Err(Mistake { span: self.color_at.clone(), message });
+            }
+            if self.style.label.looks_like(&other.style.label) {
+                let message = format!("{} has the label \"{}\" already", other.who, other.style.label);
+                return Err(Mistake { span: self.label_at.clone(), message });
+            }
+        }
+        Ok(())
+    }
+}

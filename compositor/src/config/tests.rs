@@ -1,0 +1,201 @@
+//! What the configuration takes and refuses.
+
+use super::*;
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(Path::new("vitrail.toml"), text)
+}
+
+fn refused(text: &str) -> Diagnostic {
+    match parse(text) {
+        Err(ConfigError::Invalid(diagnostic)) => diagnostic,
+        other => panic!("expected a mistake, got {other:?}"),
+    }
+}
+
+fn vm(name: &str) -> Origin {
+    Origin::Vm(name.parse().unwrap())
+}
+
+#[test]
+fn the_built_in_configuration_is_valid() {
+    let config = Config::load_default().unwrap();
+    assert_eq!(config.vms.keys().map(VmName::as_str).collect::<Vec<_>>(), ["personal", "untrusted", "work"]);
+    assert_eq!(config.style(&vm("work")).unwrap().color, Rgb([0x2e, 0x7d, 0x32]));
+    assert_eq!(config.gate.unwrap().command, ["vitrail-gate"]);
+}
+
+#[test]
+fn an_empty_file_serves_local_programs_only() {
+    let config = parse("").unwrap();
+    assert!(config.vms.is_empty() && config.gate.is_none());
+    assert_eq!(config.local.label.as_str(), "local");
+    assert_eq!(config.style(&vm("work")), None);
+}
+
+#[test]
+fn a_vm_without_a_label_is_called_by_its_name() {
+    let config = parse("[vm.mail]\ncolour = \"#123456\"").unwrap();
+    let style = config.style(&vm("mail")).unwrap();
+    assert_eq!((style.label.as_str(), style.pattern), ("mail", Pattern::Solid));
+}
+
+#[test]
+fn limits_of_a_vm_override_the_defaults_key_by_key() {
+    let config = parse(
+        "[defaults.limits]\nclients = 7\nsurfaces = 99\n\
+         [vm.a]\ncolor = \"#111111\"\n[vm.a.limits]\nsurfaces = 512\n\
+         [vm.b]\ncolor = \"#222222\"",
+    )
+    .unwrap();
+    let limits = config.limits(&vm("a"));
+    assert_eq!((limits.clients, limits.surfaces, limits.popups), (7, 512, Limits::default().popups));
+    assert_eq!(config.limits(&vm("b")), &config.default_limits);
+}
+
+#[test]
+fn an_inline_table_of_limits_works_like_any_other() {
+    let config = parse("vm.a = { color = \"#111111\", limits = { fds = 9 } }").unwrap();
+    assert_eq!(config.limits(&vm("a")), &Limits { fds: 9, ..Limits::default() });
+}
+
+#[test]
+fn an_unknown_key_is_refused_where_it_stands() {
+    for (text, line, column) in [
+        ("[vm.a]\ncolr = \"#111111\"", 2, 1),
+        ("[vm.a]\ncolor = \"#111111\"\n[vm.a.limits]\n  surface = 1", 4, 3),
+        ("[defaults.limits]\nclientz = 1", 2, 1),
+        ("[gate]\ncommand = [\"g\"]\nlistn = \"unix:/x\"", 3, 1),
+        ("[local]\npattern = \"dots\"", 2, 1),
+        ("[vms.a]\ncolor = \"#111111\"", 1, 2),
+    ] {
+        let diagnostic = refused(text);
+        assert_eq!((diagnostic.line, diagnostic.column), (line, column), "{diagnostic}");
+        assert!(diagnostic.message.starts_with("unknown field"), "{diagnostic}");
+    }
+}
+
+#[test]
+fn an_error_shows_file_line_and_the_line_itself() {
+    let shown = parse("[vm.work]\nlabel = \"Work\"\ncolor = \"#2e7d3\"\n").unwrap_err().to_string();
+    assert_eq!(
+        shown,
+        "vitrail.toml:3:9: A colour is written \"#rrggbb\", with six hexadecimal digits\n  |\n\
+         3 | color = \"#2e7d3\"\n  |         ^^^^^^^^"
+    );
+}
+
+#[test]
+fn two_vms_of_one_colour_are_refused_at_the_second() {
+    let diagnostic = refused("[vm.z]\ncolor = \"#AABBCC\"\n[vm.a]\ncolor = \"#aabbcc\"");
+    assert_eq!(diagnostic.line, 4);
+    assert_eq!(diagnostic.message, "VM z has the colour #aabbcc already");
+}
+
+#[test]
+fn a_vm_in_the_local_colour_is_refused() {
+    let diagnostic = refused("[vm.a]\ncolor = \"#5f6368\"");
+    assert_eq!((diagnostic.line, diagnostic.message.as_str()), (2, "[local] has the colour #5f6368 already"));
+    let diagnostic = refused("[local]\ncolor = \"#000001\"\n[vm.a]\ncolor = \"#000001\"");
+    assert_eq!(diagnostic.line, 4);
+}
+
+#[test]
+fn labels_that_look_alike_are_refused() {
+    let vms = |a: &str, b: &str| format!("[vm.a]\ncolor=\"#111111\"\n{a}\n[vm.b]\ncolor=\"#222222\"\n{b}");
+    assert_eq!(refused(&vms("label = \"Work\"", "label = \"work\"")).line, 6);
+    assert_eq!(refused(&vms("label = \"B\"", "")).line, 4);
+    assert_eq!(refused(&vms("label = \"Local\"", "")).line, 3);
+}
+
+#[test]
+fn bad_labels_names_and_patterns_are_refused_where_they_stand() {
+    for (text, line) in [
+        ("[vm.a]\ncolor = \"#111111\"\nlabel = \"\"", 3),
+        ("[vm.a]\ncolor = \"#111111\"\nlabel = \"a very long label for a VM\"", 3),
+        ("[vm.a]\ncolor = \"#111111\"\nlabel = \"w\\u202Ek\"", 3),
+        ("[vm.a]\ncolor = \"#111111\"\npattern = \"plaid\"", 3),
+        ("\n[vm.Work]\ncolor = \"#111111\"", 2),
+        ("\n[vm.local]\ncolor = \"#111111\"", 2),
+        ("\n[vm.a]\nlabel = \"A\"", 2),
+        ("[local]\ncolor = \"grey\"", 2),
+    ] {
+        assert_eq!(refused(text).line, line, "{text}");
+    }
+}
+
+#[test]
+fn wrong_types_and_broken_syntax_are_refused_where_they_stand() {
+    for (text, line) in [
+        ("[vm.a]\ncolor = 7", 2),
+        ("[vm.a]\ncolor = \"#111111\"\n[vm.a.limits]\nclients = -1", 4),
+        ("[vm.a]\ncolor = \"#111111\"\n[vm.a.limits]\nclients = \"many\"", 4),
+        ("[vm.a]\ncolor = \"#111111\"\ncolor = \"#222222\"", 3),
+        ("[vm.a]\ncolor = \"#111111\"\n[vm.a]", 3),
+        ("\n\n[vm.a\n", 3),
+        ("[vm.a]\ncolor = \"#111111", 2),
+    ] {
+        let diagnostic = refused(text);
+        assert_eq!(diagnostic.line, line, "{diagnostic}");
+    }
+}
+
+#[test]
+fn a_rate_of_zero_is_refused() {
+    let diagnostic = refused("[defaults.limits]\nrequests_per_second = 0");
+    assert_eq!(diagnostic.message, "requests_per_second must be at least 1");
+}
+
+#[test]
+fn the_gate_needs_a_program_and_plain_paths() {
+    for (text, line) in [
+        ("[gate]\ncommand = []", 2),
+        ("[gate]\ncommand = [\"\"]", 2),
+        ("[gate]\nlisten = \"unix:/x\"", 1),
+        ("[gate]\ncommand = [\"g\"]\nlisten = \"/x\"", 3),
+        ("[gate]\ncommand = [\"g\"]\nlisten = \"unix:$HOME/x\"", 3),
+        ("[gate]\ncommand = [\"g\"]\nregions = [\n \"/a\",\n \"/*/b\"]", 5),
+        ("[gate]\ncommand = [\"g\"]\nregions = [\"a\"]", 3),
+    ] {
+        assert_eq!(refused(text).line, line, "{text}");
+    }
+}
+
+/// The blocks of a Markdown text that are fenced as TOML, with whether they must fail.
+fn toml_blocks(markdown: &str) -> Vec<(bool, String)> {
+    let mut blocks = Vec::new();
+    let mut block: Option<(bool, String)> = None;
+    for line in markdown.lines() {
+        match (&mut block, line.strip_prefix("```")) {
+            (None, Some(tag)) if tag.starts_with("toml") => {
+                block = Some((tag.contains("must-fail"), String::new()));
+            }
+            (Some(_), Some(_)) => blocks.extend(block.take()),
+            (Some((_, text)), None) => {
+                text.push_str(line);
+                text.push('\n');
+            }
+            _ => {}
+        }
+    }
+    blocks
+}
+
+#[test]
+fn every_block_of_the_documentation_does_what_it_says() {
+    let blocks = toml_blocks(include_str!("../../../docs/configuration.md"));
+    assert!(blocks.iter().filter(|(must_fail, _)| *must_fail).count() >= 3);
+    assert!(blocks.len() >= 8);
+    for (must_fail, text) in blocks {
+        let result = parse(&text);
+        assert_eq!(result.is_err(), must_fail, "{text}\n{result:?}");
+    }
+}
+
+#[test]
+fn the_documentation_names_every_limit() {
+    let documentation = include_str!("../../../docs/configuration.md");
+    for key in toml::Table::try_from(Limits::default()).unwrap().keys() {
+        assert!(documentation.contains(&format!("| `{key}` ")), "{key} is not documented");
+    }
+}
