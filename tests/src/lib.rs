@@ -1,1 +1,28 @@
-//! Test clients and fixtures.
+//! Fixtures of the end-to-end, trust and hostile suites.
+//!
+//! * [`deadline`]: every wait of the suites is for an event, and every wait ends.
+//! * [`process`]: children in process groups of their own, with their logs, killed with their test.
+//! * [`session`]: a whole Vitrail (compositor, gate, hub, one `wl-forward` per VM) in a directory of its own.
+//! * [`ipc`]: the compositor's control socket.
+//! * [`image`]: screenshots and what is asserted about them.
+//! * [`client`]: well-behaved Wayland clients; [`raw`]: hand-encoded messages for the others.
+//! * [`painter`]: an application that draws random rectangles.
+//! * [`random`]: reproducible random numbers.
+//!
+//! The suites themselves are in `tests/`, one file per theme. They run the programs of the workspace as a
+//! user would, and share nothing with each other: each test has its own runtime directories, sockets,
+//! regions and processes, so all of them run at the same time.
+//!
+//! The fixtures panic, with the place of the caller, where a test could do nothing but fail. What a hostile
+//! or unlucky client may meet (a protocol error, a closed connection, a passed deadline) is a
+//! [`client::ClientError`].
+
+pub mod client;
+pub mod deadline;
+pub mod image;
+pub mod ipc;
+pub mod painter;
+pub mod process;
+pub mod random;
+pub mod raw;
+pub mod session;

@@ -1,0 +1,252 @@
+//! Shared memory, buffers in it, and the picture that a client means to show.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+
+use rustix::fs::MemfdFlags;
+use wayland_client::protocol::wl_buffer::WlBuffer;
+use wayland_client::protocol::wl_shm::Format;
+use wayland_client::protocol::wl_shm_pool::WlShmPool;
+
+use super::Client;
+
+/// A rectangle in whole units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rect {
+    /// The left edge.
+    pub x: i32,
+    /// The upper edge.
+    pub y: i32,
+    /// The width.
+    pub w: i32,
+    /// The height.
+    pub h: i32,
+}
+
+impl Rect {
+    /// The rectangle of a size, at the origin.
+    #[must_use]
+    pub fn of_size(w: i32, h: i32) -> Self {
+        Self { x: 0, y: 0, w, h }
+    }
+}
+
+/// Memory that is shared with the server: a memfd. It is written with pwrite(2), as nobody maps it here.
+#[derive(Debug)]
+pub struct Memory {
+    fd: OwnedFd,
+}
+
+impl Memory {
+    /// `len` bytes of zeros.
+    ///
+    /// # Panics
+    ///
+    /// When there is not enough memory.
+    #[must_use]
+    pub fn new(len: u64) -> Self {
+        let fd = rustix::fs::memfd_create("vitrail-test", MemfdFlags::CLOEXEC).expect("a memfd");
+        let memory = Self { fd };
+        memory.truncate(len);
+        memory
+    }
+
+    /// Changes the length, also below what a server was told.
+    ///
+    /// # Panics
+    ///
+    /// When the file cannot have that length.
+    pub fn truncate(&self, len: u64) {
+        rustix::fs::ftruncate(&self.fd, len).expect("the length of a memfd");
+    }
+
+    /// Writes `bytes` at `offset`.
+    ///
+    /// # Panics
+    ///
+    /// When the write fails.
+    pub fn write(&self, offset: u64, bytes: &[u8]) {
+        let written = rustix::io::pwrite(&self.fd, bytes, offset).expect("a write to a memfd");
+        assert_eq!(written, bytes.len());
+    }
+
+    /// The descriptor.
+    #[must_use]
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// The picture that a client means to show: 32-bit pixels, `0xAARRGGBB`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Canvas {
+    width: i32,
+    height: i32,
+    pixels: Vec<u32>,
+}
+
+fn index(value: i32) -> usize {
+    usize::try_from(value).expect("a place inside the picture")
+}
+
+impl Canvas {
+    /// A picture of one colour.
+    #[must_use]
+    pub fn new(width: i32, height: i32, color: u32) -> Self {
+        Self { width, height, pixels: vec![color; index(width) * index(height)] }
+    }
+
+    /// The width in pixels.
+    #[must_use]
+    pub fn width(&self) -> i32 {
+        self.width
+    }
+
+    /// The height in pixels.
+    #[must_use]
+    pub fn height(&self) -> i32 {
+        self.height
+    }
+
+    /// The pixel at a place inside the picture.
+    ///
+    /// # Panics
+    ///
+    /// When the place is outside.
+    #[must_use]
+    pub fn pixel(&self, x: i32, y: i32) -> u32 {
+        assert!((0..self.width).contains(&x) && (0..self.height).contains(&y), "({x}, {y}) is outside");
+        self.pixels[index(y) * index(self.width) + index(x)]
+    }
+
+    /// Fills the part of `rect` that is inside the picture.
+    pub fn fill(&mut self, rect: Rect, color: u32) {
+        for y in rect.y.max(0)..rect.y.saturating_add(rect.h).min(self.height) {
+            for x in rect.x.max(0)..rect.x.saturating_add(rect.w).min(self.width) {
+                self.pixels[index(y) * index(self.width) + index(x)] = color;
+            }
+        }
+    }
+
+    /// A part of the picture.
+    ///
+    /// # Panics
+    ///
+    /// When the part is not wholly inside.
+    #[must_use]
+    pub fn part(&self, rect: Rect) -> Self {
+        let rows = (rect.y..rect.y + rect.h).flat_map(|y| (rect.x..rect.x + rect.w).map(move |x| (x, y)));
+        Self { width: rect.w, height: rect.h, pixels: rows.map(|(x, y)| self.pixel(x, y)).collect() }
+    }
+
+    /// The bytes of a row from `x` on, as `wl_shm` has them.
+    fn row(&self, x: i32, y: i32, w: i32) -> Vec<u8> {
+        let start = index(y) * index(self.width) + index(x);
+        self.pixels[start..start + index(w)].iter().flat_map(|pixel| pixel.to_le_bytes()).collect()
+    }
+}
+
+/// A `wl_buffer` of a client's own memory.
+#[derive(Clone, Debug)]
+pub struct Buffer {
+    pub(super) number: usize,
+    pub(super) buffer: WlBuffer,
+    memory: Rc<Memory>,
+    offset: i32,
+    width: i32,
+    height: i32,
+    stride: i32,
+}
+
+impl Buffer {
+    /// The protocol object.
+    #[must_use]
+    pub fn object(&self) -> &WlBuffer {
+        &self.buffer
+    }
+
+    /// The memory that it lies in.
+    #[must_use]
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Copies the part of `canvas` in `rect` to the same place of the buffer.
+    ///
+    /// # Panics
+    ///
+    /// When the two differ in size.
+    pub fn draw(&self, canvas: &Canvas, rect: Rect) {
+        assert_eq!((self.width, self.height), (canvas.width, canvas.height));
+        let (left, right) = (rect.x.max(0), rect.x.saturating_add(rect.w).min(self.width));
+        if left >= right {
+            return;
+        }
+        for y in rect.y.max(0)..rect.y.saturating_add(rect.h).min(self.height) {
+            let offset = i64::from(self.offset) + i64::from(y) * i64::from(self.stride) + i64::from(left) * 4;
+            let offset = u64::try_from(offset).expect("inside the memory");
+            self.memory.write(offset, &canvas.row(left, y, right - left));
+        }
+    }
+}
+
+impl Client {
+    /// `count` buffers of 32-bit pixels without alpha, one after the other in one new pool.
+    ///
+    /// # Panics
+    ///
+    /// When the server has no `wl_shm`, or there is not enough memory.
+    #[must_use]
+    pub fn buffers(&mut self, count: i32, width: i32, height: i32) -> Vec<Buffer> {
+        self.buffers_of(Format::Xrgb8888, count, width, height)
+    }
+
+    /// [`Self::buffers`] in a format of 32 bits.
+    ///
+    /// # Panics
+    ///
+    /// When the server has no `wl_shm`, or there is not enough memory.
+    #[must_use]
+    pub fn buffers_of(&mut self, format: Format, count: i32, width: i32, height: i32) -> Vec<Buffer> {
+        // A stride with some padding, so that an implementation that takes it for the width is found out.
+        let stride = (width + 3) * 4;
+        let size = stride * height;
+        let memory = Rc::new(Memory::new(u64::try_from(size * count).expect("a size")));
+        let pool = self.pool(&memory, size * count);
+        let handle = self.handle();
+        let buffer = |place: i32| {
+            let offset = place * size;
+            let number = self.state.expect_buffer();
+            let buffer = pool.create_buffer(offset, width, height, stride, format, &handle, number);
+            Buffer { number, buffer, memory: memory.clone(), offset, width, height, stride }
+        };
+        let buffers = (0..count).map(buffer).collect();
+        pool.destroy();
+        buffers
+    }
+
+    /// A pool that claims `size` bytes of `memory`, be that true or not.
+    ///
+    /// # Panics
+    ///
+    /// When the server has no `wl_shm`.
+    #[must_use]
+    pub fn pool(&self, memory: &Memory, size: i32) -> WlShmPool {
+        let shm = self.state.bound.shm.as_ref().expect("the server has wl_shm");
+        shm.create_pool(memory.fd(), size, &self.handle(), ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fill_stays_inside_the_picture() {
+        let mut canvas = Canvas::new(4, 3, 1);
+        canvas.fill(Rect { x: -2, y: 1, w: 4, h: i32::MAX }, 2);
+        let expected = [1, 1, 1, 1, 2, 2, 1, 1, 2, 2, 1, 1];
+        assert_eq!(canvas.pixels, expected);
+        assert_eq!(canvas.part(Rect { x: 1, y: 0, w: 2, h: 2 }).pixels, [1, 1, 2, 1]);
+    }
+}

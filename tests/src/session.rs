@@ -1,0 +1,549 @@
+//! A whole Vitrail for one test.
+//!
+//! Everything is in directories of the test's own, laid out as on real machines: what a VM sees (its runtime
+//! directory with the socket of `wl-forward`), what the host has (the hub's sockets, the regions) and what the
+//! GUI VM has (the compositor's, the gate's and the control socket). The hub speaks to the gate and the VMs to
+//! the hub over Unix sockets, which carry the same bytes as any other transport.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rustix::process::Signal;
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::client::{Canvas, Client, Rect};
+use crate::deadline::Deadline;
+use crate::image::Image;
+use crate::ipc::{Ipc, WindowInfo};
+use crate::process::{self, Exit, Member, Process};
+
+/// The colour of local windows.
+pub const LOCAL_COLOR: u32 = 0x005f_6368;
+
+/// Names and colours of the VMs that sessions are made of.
+pub const VM_COLORS: [(&str, u32); 3] =
+    [("work", 0x002e_7d32), ("personal", 0x0015_65c0), ("untrusted", 0x00c6_2828)];
+
+/// How memory is shared between a VM and the GUI VM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// A region that both have mapped.
+    Region,
+    /// Nothing: pixels travel in the stream.
+    Stream,
+}
+
+/// What a session is to be.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The names of the VMs, all of [`VM_COLORS`].
+    pub vms: Vec<&'static str>,
+    /// The size of the output in pixels.
+    pub size: (i32, i32),
+    /// The scale of the output.
+    pub scale: i32,
+    /// How memory is shared.
+    pub sharing: Sharing,
+    /// Limits that differ from the defaults, for every VM.
+    pub limits: BTreeMap<&'static str, u64>,
+}
+
+impl Options {
+    /// The given VMs on an output of 1280 by 800, with regions and the default limits.
+    #[must_use]
+    pub fn new(vms: &[&'static str]) -> Self {
+        let (size, limits) = ((1280, 800), BTreeMap::new());
+        Self { vms: vms.to_vec(), size, scale: 1, sharing: Sharing::Region, limits }
+    }
+
+    /// The same on an output of another size (in pixels) and scale.
+    #[must_use]
+    pub fn output(mut self, width: i32, height: i32, scale: i32) -> Self {
+        self.size = (width, height);
+        self.scale = scale;
+        self
+    }
+
+    /// The same with another way to share memory.
+    #[must_use]
+    pub fn sharing(mut self, sharing: Sharing) -> Self {
+        self.sharing = sharing;
+        self
+    }
+
+    /// The same with another limit; `name` is that of the configuration.
+    #[must_use]
+    pub fn limit(mut self, name: &'static str, value: u64) -> Self {
+        self.limits.insert(name, value);
+        self
+    }
+}
+
+/// The running programs. Dropping it ends them.
+#[derive(Debug)]
+pub struct Session {
+    options: Options,
+    forwards: BTreeMap<&'static str, Process>,
+    hub: Process,
+    compositor: Process,
+    ipc: Ipc,
+    screenshots: u32,
+    // After the processes: nothing may use the files any more when they are removed.
+    regions: TempDir,
+    root: TempDir,
+}
+
+impl Session {
+    /// A session of the given VMs with the usual options.
+    ///
+    /// # Panics
+    ///
+    /// When a program does not start.
+    #[must_use]
+    #[track_caller]
+    pub fn start(vms: &[&'static str]) -> Self {
+        Self::with(Options::new(vms))
+    }
+
+    /// A session as described, with every program ready.
+    ///
+    /// # Panics
+    ///
+    /// When a program does not start.
+    #[must_use]
+    #[track_caller]
+    pub fn with(options: Options) -> Self {
+        let root = tempfile::Builder::new().prefix("vitrail-").tempdir().expect("a temporary directory");
+        let regions =
+            tempfile::Builder::new().prefix("vitrail-").tempdir_in("/dev/shm").expect("room in /dev/shm");
+        for name in ["gui", "hub", "logs"] {
+            fs::create_dir(root.path().join(name)).expect("a directory");
+        }
+        write_compositor_configuration(&options, root.path(), regions.path());
+        write_hub_configuration(&options, root.path(), regions.path());
+        let compositor = start_compositor(&options, root.path());
+        let gui = root.path().join("gui");
+        compositor.wait_path(&gui.join("vitrail-gate.sock"));
+        let ipc = Ipc::connect(&gui.join("ipc.sock"));
+        let hub = start_hub(&options, root.path());
+        let forward = |vm: &&'static str| {
+            fs::create_dir(root.path().join(vm)).expect("a directory");
+            (*vm, start_forward(&options, root.path(), regions.path(), vm))
+        };
+        let forwards = options.vms.iter().map(forward).collect();
+        Self { options, forwards, hub, compositor, ipc, screenshots: 0, regions, root }
+    }
+
+    /// The directory that holds everything but the regions.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        self.root.path()
+    }
+
+    /// The scale of the output.
+    #[must_use]
+    pub fn scale(&self) -> i32 {
+        self.options.scale
+    }
+
+    /// The compositor's socket for local clients.
+    #[must_use]
+    pub fn local_socket(&self) -> PathBuf {
+        self.root().join("gui/wayland-vitrail")
+    }
+
+    /// The socket of a VM's `wl-forward`.
+    #[must_use]
+    pub fn vm_socket(&self, vm: &str) -> PathBuf {
+        self.root().join(vm).join("wayland-vm")
+    }
+
+    /// The hub's socket for a VM.
+    #[must_use]
+    pub fn hub_socket(&self, vm: &str) -> PathBuf {
+        hub_socket(self.root(), vm)
+    }
+
+    /// The file of a VM's region.
+    #[must_use]
+    pub fn region(&self, vm: &str) -> PathBuf {
+        region(self.regions.path(), vm)
+    }
+
+    /// A new connection of a VM, or of the GUI VM itself for `local`.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be made.
+    #[must_use]
+    #[track_caller]
+    pub fn client(&self, vm: &str) -> Client {
+        let socket = if vm == "local" { self.local_socket() } else { self.vm_socket(vm) };
+        Client::connect(&socket)
+    }
+
+    /// The directory for the logs of further processes.
+    #[must_use]
+    pub fn logs(&self) -> PathBuf {
+        self.root().join("logs")
+    }
+
+    /// A command in the environment of a VM's applications (or of local ones, for `local`).
+    #[must_use]
+    pub fn application(&self, vm: &str, program: &str) -> Command {
+        let (directory, socket) = match vm {
+            "local" => ("gui", self.local_socket()),
+            vm => (vm, self.vm_socket(vm)),
+        };
+        let mut command = process::command(program);
+        command.env("XDG_RUNTIME_DIR", self.root().join(directory)).env("WAYLAND_DISPLAY", socket);
+        command.env("HOME", self.root().join(directory)).env("GSK_RENDERER", "cairo");
+        command.env("GDK_BACKEND", "wayland").env("NO_AT_BRIDGE", "1").env("GSETTINGS_BACKEND", "memory");
+        command
+    }
+
+    /// The mapped windows.
+    ///
+    /// # Panics
+    ///
+    /// When the compositor does not answer.
+    #[must_use]
+    #[track_caller]
+    pub fn windows(&mut self) -> Vec<WindowInfo> {
+        self.ipc.windows().windows
+    }
+
+    /// Waits until `condition` holds for the mapped windows, and returns them.
+    ///
+    /// # Panics
+    ///
+    /// When that is not so before the deadline.
+    #[track_caller]
+    pub fn wait_windows(&mut self, what: &str, condition: impl Fn(&[WindowInfo]) -> bool) -> Vec<WindowInfo> {
+        let deadline = Deadline::patient();
+        let mut list = self.ipc.windows();
+        while !condition(&list.windows) {
+            let changed = self.ipc.changed_windows(list.generation, deadline);
+            list = changed.unwrap_or_else(|| panic!("gave up waiting for {what}: {:#?}", list.windows));
+        }
+        list.windows
+    }
+
+    /// Waits for the window with a title, and returns it.
+    ///
+    /// # Panics
+    ///
+    /// When it is not mapped before the deadline.
+    #[track_caller]
+    pub fn wait_window(&mut self, title: &str) -> WindowInfo {
+        let windows = self.wait_windows(title, |windows| windows.iter().any(|window| window.title == title));
+        windows.into_iter().find(|window| window.title == title).expect("it was among them")
+    }
+
+    /// Waits until exactly these titles are mapped.
+    ///
+    /// # Panics
+    ///
+    /// When that is not so before the deadline.
+    #[track_caller]
+    pub fn wait_titles(&mut self, titles: &[&str]) {
+        let mut wanted = titles.to_vec();
+        wanted.sort_unstable();
+        self.wait_windows(&format!("exactly {wanted:?}"), |windows| {
+            let mut titles: Vec<&str> = windows.iter().map(|window| window.title.as_str()).collect();
+            titles.sort_unstable();
+            titles == wanted
+        });
+    }
+
+    /// What the output shows.
+    ///
+    /// # Panics
+    ///
+    /// When the screenshot fails.
+    #[must_use]
+    #[track_caller]
+    pub fn screenshot(&mut self) -> Image {
+        self.screenshots += 1;
+        let path = self.root().join(format!("screenshot-{}.png", self.screenshots));
+        self.ipc.request(&json!({"request": "screenshot", "path": path}));
+        let image = Image::read(&path);
+        fs::remove_file(&path).expect("a screenshot that was just read");
+        image
+    }
+
+    /// How the content of the window with `title` differs from `expected` on the screen.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such window, or it has another size.
+    #[must_use]
+    #[track_caller]
+    pub fn difference(&mut self, title: &str, expected: &Canvas) -> Option<crate::image::Difference> {
+        let content = self.wait_window(title).content();
+        self.screenshot().difference(content, expected)
+    }
+
+    /// Asserts that all of the window with `title` that no other one covers has one colour, and that some of
+    /// it is visible.
+    ///
+    /// # Panics
+    ///
+    /// When it has not.
+    #[track_caller]
+    pub fn assert_color(&mut self, title: &str, color: u32) {
+        let windows = self.windows();
+        let window = windows.iter().find(|window| window.title == title).expect("a mapped window");
+        let above: Vec<Rect> =
+            windows.iter().filter(|other| other.z > window.z).map(WindowInfo::frame).collect();
+        let image = self.screenshot();
+        let mut visible = 0;
+        for (x, y) in places(window.content()) {
+            if above.iter().any(|rect| contains(*rect, x, y)) {
+                continue;
+            }
+            visible += 1;
+            assert_eq!(image.pixel(x, y), Some(color), "{title} at ({x}, {y})");
+        }
+        assert!(visible > 0, "{title} is covered wholly");
+    }
+
+    /// Runs `vitrailctl` with arguments and returns its output.
+    ///
+    /// # Panics
+    ///
+    /// When it fails.
+    #[track_caller]
+    pub fn control(&self, arguments: &[&str]) -> String {
+        let mut command = process::command(process::program("vitrailctl"));
+        command.env("VITRAIL_IPC", self.root().join("gui/ipc.sock")).args(arguments);
+        let output = command.output().expect("vitrailctl starts");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "vitrailctl {arguments:?}: {errors}");
+        String::from_utf8(output.stdout).expect("output in UTF-8")
+    }
+
+    /// Clicks with the left button at a place of the output, in pixels.
+    ///
+    /// # Panics
+    ///
+    /// When the compositor refuses.
+    #[track_caller]
+    pub fn click(&self, x: i32, y: i32) {
+        self.control(&["input", "move", &x.to_string(), &y.to_string()]);
+        self.control(&["input", "button", "left", "click"]);
+    }
+
+    /// Clicks in the middle of a window's content that nothing covers, so that it has the keyboard.
+    ///
+    /// # Panics
+    ///
+    /// When all of it is covered, or it does not get the keyboard.
+    #[track_caller]
+    pub fn focus(&mut self, title: &str) {
+        let windows = self.windows();
+        let window = windows.iter().find(|window| window.title == title).expect("a mapped window");
+        let above: Vec<Rect> =
+            windows.iter().filter(|other| other.z > window.z).map(WindowInfo::frame).collect();
+        let free = places(window.content()).find(|&(x, y)| !above.iter().any(|rect| contains(*rect, x, y)));
+        let (x, y) = free.unwrap_or_else(|| panic!("{title} is covered wholly"));
+        self.click(x + 1, y + 1);
+        let what = format!("{title} to have the keyboard");
+        self.wait_windows(&what, |windows| windows.iter().any(|w| w.focused && w.title == title));
+    }
+
+    /// The compositor's process.
+    #[must_use]
+    pub fn compositor(&self) -> &Process {
+        &self.compositor
+    }
+
+    /// The hub's supervisor.
+    #[must_use]
+    pub fn hub(&self) -> &Process {
+        &self.hub
+    }
+
+    /// A VM's `wl-forward`.
+    #[must_use]
+    pub fn forward(&self, vm: &str) -> &Process {
+        &self.forwards[vm]
+    }
+
+    /// The hub's relay of a VM.
+    ///
+    /// # Panics
+    ///
+    /// When it does not run.
+    #[must_use]
+    #[track_caller]
+    pub fn relay(&self, vm: &str) -> Member {
+        let relay = self.hub.group().into_iter().find(|member| member.has_arguments(&["--relay", vm]));
+        relay.unwrap_or_else(|| panic!("no relay for {vm}: {:?}", self.hub.group()))
+    }
+
+    /// The gate's worker of a VM.
+    ///
+    /// # Panics
+    ///
+    /// When it does not run.
+    #[must_use]
+    #[track_caller]
+    pub fn worker(&self, vm: &str) -> Member {
+        let worker = self.compositor.group().into_iter().find(|member| member.has_arguments(&["--vm", vm]));
+        worker.unwrap_or_else(|| panic!("no worker for {vm}: {:?}", self.compositor.group()))
+    }
+
+    /// The gate's supervisor.
+    ///
+    /// # Panics
+    ///
+    /// When it does not run.
+    #[must_use]
+    #[track_caller]
+    pub fn gate(&self) -> Member {
+        let is_gate = |member: &Member| {
+            let program = member.arguments.first().is_some_and(|program| program.ends_with("vitrail-gate"));
+            program && !member.has_arguments(&["--worker"])
+        };
+        let gate = self.compositor.group().into_iter().find(is_gate);
+        gate.unwrap_or_else(|| panic!("no gate: {:?}", self.compositor.group()))
+    }
+
+    /// Every living process of the session that is one of our programs.
+    #[must_use]
+    pub fn processes(&self) -> Vec<Member> {
+        let leaders = self.forwards.values().chain([&self.hub, &self.compositor]);
+        leaders.flat_map(Process::group).collect()
+    }
+
+    /// Starts the hub again after its supervisor was killed. Its relays live on.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    #[track_caller]
+    pub fn restart_hub(&mut self) -> Process {
+        assert!(self.hub.exit().is_some(), "the hub still runs");
+        for vm in &self.options.vms {
+            let _ = fs::remove_file(self.hub_socket(vm));
+        }
+        let hub = start_hub(&self.options, self.root.path());
+        std::mem::replace(&mut self.hub, hub)
+    }
+
+    /// Starts a VM's `wl-forward` again after it was killed.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    #[track_caller]
+    pub fn restart_forward(&mut self, vm: &'static str) {
+        assert!(self.forwards[vm].exit().is_some(), "wl-forward still runs");
+        let _ = fs::remove_file(self.vm_socket(vm));
+        let forward = start_forward(&self.options, self.root.path(), self.regions.path(), vm);
+        self.forwards.insert(vm, forward);
+    }
+
+    /// Ends the compositor as a session manager would, and waits for it.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end.
+    #[track_caller]
+    pub fn stop_compositor(&self) -> Exit {
+        self.compositor.signal(Signal::TERM);
+        self.compositor.wait_exit(Deadline::patient())
+    }
+}
+
+/// All places of a rectangle, in rows from the top.
+pub fn places(rect: Rect) -> impl Iterator<Item = (i32, i32)> {
+    (rect.y..rect.y + rect.h).flat_map(move |y| (rect.x..rect.x + rect.w).map(move |x| (x, y)))
+}
+
+/// Whether a place is in a rectangle.
+#[must_use]
+pub fn contains(rect: Rect, x: i32, y: i32) -> bool {
+    (rect.x..rect.x + rect.w).contains(&x) && (rect.y..rect.y + rect.h).contains(&y)
+}
+
+fn hub_socket(root: &Path, vm: &str) -> PathBuf {
+    root.join("hub").join(format!("{vm}.sock"))
+}
+
+fn region(regions: &Path, vm: &str) -> PathBuf {
+    regions.join(format!("{vm}.region"))
+}
+
+fn write_compositor_configuration(options: &Options, root: &Path, regions: &Path) {
+    let mut text = String::new();
+    let gate = process::program("vitrail-gate");
+    writeln!(text, "[local]\nlabel = \"local\"\ncolor = \"#{LOCAL_COLOR:06x}\"").expect("a String");
+    writeln!(text, "[gate]\ncommand = [{gate:?}]").expect("a String");
+    writeln!(text, "listen = \"unix:$XDG_RUNTIME_DIR/vitrail-gate.sock\"").expect("a String");
+    writeln!(text, "regions = [{:?}]", regions.join("*.region")).expect("a String");
+    for vm in &options.vms {
+        let (_, color) = VM_COLORS.iter().find(|(name, _)| name == vm).expect("one of VM_COLORS");
+        writeln!(text, "[vm.{vm}]\nlabel = \"{vm}\"\ncolor = \"#{color:06x}\"").expect("a String");
+        if !options.limits.is_empty() {
+            writeln!(text, "[vm.{vm}.limits]").expect("a String");
+        }
+        for (limit, value) in &options.limits {
+            writeln!(text, "{limit} = {value}").expect("a String");
+        }
+    }
+    fs::write(root.join("vitrail.toml"), text).expect("a configuration file");
+}
+
+fn write_hub_configuration(options: &Options, root: &Path, regions: &Path) {
+    let mut text = format!("gate = \"unix:{}\"\n", root.join("gui/vitrail-gate.sock").display());
+    for vm in &options.vms {
+        writeln!(text, "[vm.{vm}]\nlisten = \"unix:{}\"", hub_socket(root, vm).display()).expect("a String");
+        if options.sharing == Sharing::Region {
+            writeln!(text, "[vm.{vm}.region]\npath = {:?}\nsize_mib = 64", region(regions, vm))
+                .expect("a String");
+        }
+    }
+    fs::write(root.join("hub.toml"), text).expect("a configuration file");
+}
+
+#[track_caller]
+fn start_compositor(options: &Options, root: &Path) -> Process {
+    let gui = root.join("gui");
+    let mut command = process::command(process::program("vitrail"));
+    command.env("XDG_RUNTIME_DIR", &gui).arg("--config").arg(root.join("vitrail.toml"));
+    command.args(["--backend", "headless", "--socket", "wayland-vitrail"]);
+    command.args(["--size", &format!("{}x{}", options.size.0, options.size.1)]);
+    command.args(["--scale", &options.scale.to_string()]).arg("--ipc").arg(gui.join("ipc.sock"));
+    let compositor = Process::start("vitrail", &root.join("logs"), &mut command, &[]);
+    compositor.wait_path(&gui.join("ipc.sock"));
+    compositor.wait_path(&gui.join("wayland-vitrail"));
+    compositor
+}
+
+#[track_caller]
+fn start_hub(options: &Options, root: &Path) -> Process {
+    let mut command = process::command(process::program("vitrail-hub"));
+    command.env("XDG_RUNTIME_DIR", root.join("hub")).arg("--config").arg(root.join("hub.toml"));
+    let hub = Process::start("vitrail-hub", &root.join("logs"), &mut command, &[]);
+    options.vms.iter().for_each(|vm| hub.wait_path(&hub_socket(root, vm)));
+    hub
+}
+
+#[track_caller]
+fn start_forward(options: &Options, root: &Path, regions: &Path, vm: &str) -> Process {
+    let mut command = process::command(process::program("wl-forward"));
+    command.env("XDG_RUNTIME_DIR", root.join(vm)).args(["--socket", "wayland-vm"]);
+    command.arg("--hub").arg(format!("unix:{}", hub_socket(root, vm).display()));
+    if options.sharing == Sharing::Region {
+        command.arg("--region").arg(region(regions, vm));
+    }
+    let forward = Process::start(&format!("wl-forward-{vm}"), &root.join("logs"), &mut command, &[]);
+    forward.wait_path(&root.join(vm).join("wayland-vm"));
+    forward
+}
