@@ -1,4 +1,5 @@
 //! The programs between an application in a VM and the compositor.
 
+pub mod gate;
 pub mod introduction;
 pub mod jail;

@@ -1,0 +1,26 @@
+//! vitrail-gate: the last program before the compositor that reads a VM's bytes.
+//!
+//! Its supervisor takes streams from the hub, which says whose they are, and starts one worker process per VM. A
+//! worker parses every message of its VM, refuses what is not allowed or would hurt the compositor, and
+//! writes the rest anew. A request that breaks a rule ends its own connection with a protocol error and touches
+//! nothing else.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`ledger`], [`meter`], [`tree`], [`memory`], [`geometry`] | the rules, without any Wayland in them |
+//! | `registry`, `surfaces`, `shm`, `xdg`, `transfer` | where the rules meet requests |
+//! | [`guard`] | what the handlers of one connection share |
+
+pub mod geometry;
+pub mod guard;
+pub mod ledger;
+pub mod memory;
+pub mod meter;
+mod registry;
+mod shm;
+mod surfaces;
+mod transfer;
+pub mod tree;
+mod xdg;
+
+pub use registry::{NO_SUCH_GLOBAL, protect};
