@@ -197,27 +197,31 @@ impl FrameRects {
 
     /// Where the chip is, once its picture is `width` wide. It always begins at the row's left end.
     #[must_use]
-    pub fn chip(&self, width: i32) -> Rectangle<i32, Physical> {
-        rect(self.row.loc.x, self.row.loc.y, width.clamp(0, self.chip_room()), self.row.size.h)
+    pub fn chip(&self, width: i32, patterned: bool) -> Rectangle<i32, Physical> {
+        rect(self.row.loc.x, self.row.loc.y, width.clamp(0, self.chip_room(patterned)), self.row.size.h)
     }
 
-    /// The widest that the chip may be: all of the row that the pattern leaves.
+    /// The widest that the chip may be: the row, or what the pattern leaves of it where there is one.
     #[must_use]
-    pub fn chip_room(&self) -> i32 {
-        if self.pattern.is_empty() {
-            self.row.size.w
-        } else {
-            self.row.size.w - self.pattern.size.w - self.gap
-        }
+    pub fn chip_room(&self, patterned: bool) -> i32 {
+        self.row_end(patterned).saturating_sub(self.row.loc.x)
     }
 
     /// What is left for the title beside a chip of the given width; empty if nothing is.
     #[must_use]
-    pub fn title(&self, chip_width: i32) -> Rectangle<i32, Physical> {
-        let chip = self.chip(chip_width);
+    pub fn title(&self, chip_width: i32, patterned: bool) -> Rectangle<i32, Physical> {
+        let chip = self.chip(chip_width, patterned);
         let start = chip.loc.x.saturating_add(chip.size.w).saturating_add(self.gap);
-        let end = self.pattern.loc.x.saturating_sub(self.gap);
-        rect(start, self.row.loc.y, end.saturating_sub(start), self.row.size.h)
+        rect(start, self.row.loc.y, self.row_end(patterned).saturating_sub(start), self.row.size.h)
+    }
+
+    /// Where chip and title end.
+    fn row_end(&self, patterned: bool) -> i32 {
+        if patterned && !self.pattern.is_empty() {
+            self.pattern.loc.x.saturating_sub(self.gap)
+        } else {
+            self.row.loc.x.saturating_add(self.row.size.w)
+        }
     }
 }
 
@@ -273,9 +277,10 @@ mod tests {
         let frame = layout(104, 128, 200, 100, 1.0);
         assert_eq!(frame.outer, rect(100, 100, 208, 132));
         assert_eq!(frame.row, rect(104, 104, 200, 20));
-        assert_eq!(frame.chip(50), rect(104, 104, 50, 20));
+        assert_eq!(frame.chip(50, true), rect(104, 104, 50, 20));
         assert_eq!(frame.pattern, rect(254, 104, 50, 20));
-        assert_eq!(frame.title(50), rect(160, 104, 88, 20));
+        assert_eq!(frame.title(50, true), rect(160, 104, 88, 20));
+        assert_eq!(frame.title(50, false), rect(160, 104, 144, 20));
     }
 
     fn area(rects: &[Rectangle<i32, Physical>]) -> i64 {
@@ -309,17 +314,17 @@ mod tests {
         }
 
         #[test]
-        fn the_row_leaves_solid_colour_on_both_sides(w in 1..5000i32, h in 1..5000i32, scale in 0.5..4.0f64, chip in 0..9000i32) {
+        fn the_row_leaves_solid_colour_on_both_sides(w in 1..5000i32, h in 1..5000i32, scale in 0.5..4.0f64, chip in 0..9000i32, patterned: bool) {
             let metrics = scaled(scale);
             let frame = layout(0, 0, w, h, scale);
             prop_assert_eq!(frame.row.loc.y - frame.outer.loc.y, metrics.border);
             prop_assert!(frame.content.loc.y - (frame.row.loc.y + frame.row.size.h) >= metrics.border.min(metrics.title_height - 1));
-            for part in [frame.chip(chip), frame.title(chip), frame.pattern] {
+            for part in [frame.chip(chip, patterned), frame.title(chip, patterned), frame.pattern] {
                 prop_assert!(part.is_empty() || frame.row.contains_rect(part), "{part:?} in {:?}", frame.row);
             }
-            prop_assert!(!frame.title(chip).overlaps(frame.chip(chip)));
-            prop_assert!(!frame.title(chip).overlaps(frame.pattern));
-            prop_assert_eq!(frame.chip(chip).loc, frame.row.loc);
+            prop_assert!(!frame.title(chip, patterned).overlaps(frame.chip(chip, patterned)));
+            prop_assert!(!patterned || !frame.title(chip, patterned).overlaps(frame.pattern));
+            prop_assert_eq!(frame.chip(chip, patterned).loc, frame.row.loc);
         }
 
         #[test]
@@ -334,7 +339,7 @@ mod tests {
         #[test]
         fn extreme_values_do_not_overflow(x: i32, y: i32, w: i32, h: i32, scale: f64) {
             let frame = layout(x, y, w, h, scale);
-            let _ = (frame.chip(w), frame.title(w), grown(frame.outer, w));
+            let _ = (frame.chip(w, true), frame.title(w, false), grown(frame.outer, w));
         }
     }
 }

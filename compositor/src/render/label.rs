@@ -1,1 +1,542 @@
-//! (filled in by its builder)
+//! Painting labels: frames, rings, the stripe and the banner.
+//!
+//! # Model
+//!
+//! A label is made of *solids*, rectangles in exactly the VM's colour, and *pictures*, small canvases with
+//! text or a pattern that lie on top of a solid. Both are placed in physical pixels, and a picture's pixel is
+//! a pixel of the output, at fractional scales too. Pictures are kept in a bounded cache, because text is
+//! expensive and changes rarely; solids need no cache. Elements are returned top-most first, as renderers
+//! take them.
+//!
+//! # Invariants
+//!
+//! * What cannot be painted is an error, and the caller must then draw nothing of the window: an unlabelled
+//!   window is never shown.
+//! * The chip and the solids depend on the VM's style and the geometry alone. The guest's title is a picture
+//!   of its own, beside the chip, that can at worst be missing.
+//! * The cache never holds more than [`MAX_PICTURES`] pictures or [`MAX_BYTES`] of pixels.
+
+use std::collections::HashMap;
+
+use smithay::backend::renderer::element::memory::{MemoryRenderBuffer, MemoryRenderBufferRenderElement};
+use smithay::backend::renderer::element::solid::SolidColorRenderElement;
+use smithay::backend::renderer::element::{Element, Id, Kind, RenderElement, UnderlyingStorage};
+use smithay::backend::renderer::utils::{CommitCounter, DamageSet, OpaqueRegions};
+use smithay::backend::renderer::{ImportMem, Renderer};
+use smithay::utils::{Buffer, Physical, Point, Rectangle, Scale, Transform};
+
+use super::canvas::{Canvas, CanvasSizeError};
+use super::frame::{self, FrameRects, Ring};
+use super::text::{Fonts, TextError, Weight};
+use crate::trust::style::{LabelStyle, Pattern, Rgb};
+use crate::trust::title::GuestText;
+
+/// The most pictures that are kept.
+pub const MAX_PICTURES: usize = 256;
+/// The most memory of all pictures that are kept, in bytes.
+pub const MAX_BYTES: usize = 16 << 20;
+
+/// Height of letters, in logical pixels.
+const TEXT_SIZE: i32 = 12;
+/// Space between a chip's ends and its text, in logical pixels.
+const CHIP_PADDING: i32 = 8;
+/// Radius of a chip's corners, in logical pixels.
+const CHIP_RADIUS: i32 = 6;
+/// The stripe where nothing has the keyboard.
+const NEUTRAL: Rgb = Rgb([0x20, 0x21, 0x24]);
+/// The banner's colour.
+const WARNING: Rgb = Rgb([0xff, 0xb3, 0x00]);
+
+/// Why a label cannot be painted.
+#[derive(Debug, thiserror::Error)]
+pub enum LabelError {
+    /// Its text cannot be drawn.
+    #[error("Drawing a label's text failed")]
+    Text(#[from] TextError),
+    /// There is no room for it.
+    #[error("Making a label's picture failed")]
+    Canvas(#[from] CanvasSizeError),
+    /// The renderer did not take the picture.
+    #[error("The renderer refused a label's picture: {reason}")]
+    Upload {
+        /// What the renderer said.
+        reason: String,
+    },
+}
+
+smithay::render_elements! {
+    /// One part of a label.
+    pub LabelElement<R> where R: ImportMem;
+    /// A rectangle in one colour.
+    Solid = SolidColorRenderElement,
+    /// Text or a pattern.
+    Picture = PictureElement<R>,
+}
+
+impl<R: Renderer> std::fmt::Debug for LabelElement<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Solid(_) => "LabelElement::Solid",
+            _ => "LabelElement::Picture",
+        })
+    }
+}
+
+/// A picture at a place of the output. Its size in physical pixels is that of its canvas whatever the
+/// output's scale, so it is never resampled.
+#[derive(Debug)]
+pub struct PictureElement<R: Renderer>(MemoryRenderBufferRenderElement<R>);
+
+/// The scale at which a picture's own size is its size on the output.
+const UNSCALED: Scale<f64> = Scale { x: 1.0, y: 1.0 };
+
+impl<R: Renderer> Element for PictureElement<R> {
+    fn id(&self) -> &Id {
+        self.0.id()
+    }
+
+    fn current_commit(&self) -> CommitCounter {
+        self.0.current_commit()
+    }
+
+    fn src(&self) -> Rectangle<f64, Buffer> {
+        self.0.src()
+    }
+
+    fn geometry(&self, _scale: Scale<f64>) -> Rectangle<i32, Physical> {
+        self.0.geometry(UNSCALED)
+    }
+
+    fn transform(&self) -> Transform {
+        self.0.transform()
+    }
+
+    fn damage_since(&self, _scale: Scale<f64>, commit: Option<CommitCounter>) -> DamageSet<i32, Physical> {
+        self.0.damage_since(UNSCALED, commit)
+    }
+
+    fn opaque_regions(&self, _scale: Scale<f64>) -> OpaqueRegions<i32, Physical> {
+        self.0.opaque_regions(UNSCALED)
+    }
+
+    fn kind(&self) -> Kind {
+        self.0.kind()
+    }
+}
+
+impl<R> RenderElement<R> for PictureElement<R>
+where
+    R: Renderer + ImportMem,
+    R::TextureId: 'static,
+{
+    fn draw(
+        &self,
+        frame: &mut R::Frame<'_, '_>,
+        src: Rectangle<f64, Buffer>,
+        dst: Rectangle<i32, Physical>,
+        damage: &[Rectangle<i32, Physical>],
+        opaque_regions: &[Rectangle<i32, Physical>],
+    ) -> Result<(), R::Error> {
+        self.0.draw(frame, src, dst, damage, opaque_regions)
+    }
+
+    fn underlying_storage(&self, renderer: &mut R) -> Option<UnderlyingStorage<'_>> {
+        self.0.underlying_storage(renderer)
+    }
+}
+
+/// What tells the solids of one label from those of others from frame to frame, so that only what changed is
+/// drawn again. Kept with the window, popup or output that the label belongs to.
+#[derive(Clone, Debug)]
+pub struct Marks {
+    ids: [Id; 4],
+    color: Option<Rgb>,
+    commit: CommitCounter,
+}
+
+impl Default for Marks {
+    fn default() -> Self {
+        Self { ids: std::array::from_fn(|_| Id::new()), color: None, commit: CommitCounter::default() }
+    }
+}
+
+impl Marks {
+    /// The solids of a ring.
+    fn ring<R: Renderer>(&mut self, ring: &Ring, color: Rgb) -> Vec<LabelElement<R>> {
+        self.note(color);
+        let sides = self.ids.iter().zip(ring).filter(|(_, side)| !side.is_empty());
+        sides.map(|(id, side)| self.solid(id, *side, color)).collect()
+    }
+
+    /// One solid.
+    fn bar<R: Renderer>(&mut self, rect: Rectangle<i32, Physical>, color: Rgb) -> LabelElement<R> {
+        self.note(color);
+        let [id, ..] = &self.ids;
+        self.solid(id, rect, color)
+    }
+
+    fn note(&mut self, color: Rgb) {
+        if self.color.replace(color) != Some(color) {
+            self.commit.increment();
+        }
+    }
+
+    fn solid<R: Renderer>(&self, id: &Id, rect: Rectangle<i32, Physical>, color: Rgb) -> LabelElement<R> {
+        let color = color.to_color32f();
+        SolidColorRenderElement::new(id.clone(), rect, self.commit, color, Kind::Unspecified).into()
+    }
+}
+
+/// The guest's title as it stands beside the chip.
+#[derive(Clone, Copy, Debug)]
+pub struct Title<'a> {
+    /// The title.
+    pub text: &'a GuestText,
+    /// It resembles the label of another VM ([`GuestText::resembles`]): it is then shown as what it is.
+    pub imitates: bool,
+    /// The window has the keyboard.
+    pub focused: bool,
+}
+
+/// What a picture shows. Equal subjects have equal pixels.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Subject {
+    /// A label on a rounded background.
+    Chip { text: String, text_color: Rgb, background: Rgb },
+    /// A line of text without background.
+    Text { text: String, color: Rgb, weight: Weight },
+    /// A pattern of the given width.
+    Pattern { pattern: Pattern, color: Rgb },
+}
+
+/// A subject at the size it is painted in.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    subject: Subject,
+    /// Height in pixels.
+    height: i32,
+    /// The widest that the picture may be, in pixels.
+    room: i32,
+    /// The output's scale, as bits.
+    scale: u64,
+}
+
+#[derive(Debug)]
+struct Picture {
+    buffer: MemoryRenderBuffer,
+    width: i32,
+    bytes: usize,
+    last_used: u64,
+}
+
+/// Paints labels, and keeps the pictures that were painted last.
+#[derive(Debug)]
+pub struct LabelPainter {
+    fonts: Fonts,
+    pictures: HashMap<Key, Picture>,
+    bytes: usize,
+    clock: u64,
+}
+
+impl LabelPainter {
+    /// A painter with the built-in fonts.
+    ///
+    /// # Errors
+    ///
+    /// [`LabelError::Text`] if they cannot be used; not in a program whose tests pass.
+    pub fn new() -> Result<Self, LabelError> {
+        Ok(Self { fonts: Fonts::new()?, pictures: HashMap::new(), bytes: 0, clock: 0 })
+    }
+
+    /// The frame of a window: ring, title bar, chip, pattern and title.
+    ///
+    /// # Errors
+    ///
+    /// Any [`LabelError`]; the window must then not be drawn. A title that cannot be drawn is left out, so no
+    /// guest can cause an error by its choice of title.
+    pub fn frame<R>(
+        &mut self,
+        renderer: &mut R,
+        marks: &mut Marks,
+        rects: &FrameRects,
+        style: &LabelStyle,
+        title: Title<'_>,
+        scale: f64,
+    ) -> Result<Vec<LabelElement<R>>, LabelError>
+    where
+        R: Renderer + ImportMem,
+        R::TextureId: Send + Clone + 'static,
+    {
+        let mut elements = Vec::with_capacity(7);
+        let patterned = style.pattern != Pattern::Solid;
+        let chip = Key::new(Subject::chip(style), rects.row.size.h, rects.chip_room(patterned), scale);
+        let chip_width = self.picture(renderer, &chip, rects.row.loc, &mut elements)?;
+        if patterned && !rects.pattern.is_empty() {
+            let pattern = Subject::pattern(style);
+            let key = Key::new(pattern, rects.pattern.size.h, rects.pattern.size.w, scale);
+            self.picture(renderer, &key, rects.pattern.loc, &mut elements)?;
+        }
+        let room = rects.title(chip_width, patterned);
+        if !title.text.is_empty() && room.size.w > frame::scale_up(TEXT_SIZE, scale) {
+            let key = Key::new(Subject::title(style, title), room.size.h, room.size.w, scale);
+            if let Err(error) = self.picture(renderer, &key, room.loc, &mut elements) {
+                tracing::debug!(%error, "a title could not be drawn");
+            }
+        }
+        elements.extend(marks.ring(&rects.ring, style.color));
+        Ok(elements)
+    }
+
+    /// The ring of a popup, between `outer` and `content`.
+    pub fn popup_ring<R: Renderer>(
+        &self,
+        marks: &mut Marks,
+        outer: Rectangle<i32, Physical>,
+        content: Rectangle<i32, Physical>,
+        style: &LabelStyle,
+    ) -> Vec<LabelElement<R>> {
+        marks.ring(&frame::ring(outer, content), style.color)
+    }
+
+    /// The stripe at the top of an output: who has the keyboard. `None`: nobody.
+    ///
+    /// # Errors
+    ///
+    /// Any [`LabelError`]; no window must then be drawn.
+    pub fn stripe<R>(
+        &mut self,
+        renderer: &mut R,
+        marks: &mut Marks,
+        rect: Rectangle<i32, Physical>,
+        focus: Option<&LabelStyle>,
+        scale: f64,
+    ) -> Result<Vec<LabelElement<R>>, LabelError>
+    where
+        R: Renderer + ImportMem,
+        R::TextureId: Send + Clone + 'static,
+    {
+        let mut elements = Vec::with_capacity(5);
+        let background = focus.map_or(NEUTRAL, |style| style.color);
+        let ink = background.readable();
+        let gap = frame::scale_up(6, scale);
+        let inset = frame::scale_up(2, scale);
+        let mut place = rect.loc + Point::from((frame::scale_up(8, scale), 0));
+        let end = rect.loc.x.saturating_add(rect.size.w).saturating_sub(gap);
+        let room = |x: i32| end.saturating_sub(x);
+        // A drawn keyboard, so that it is plain what the name beside it says.
+        let sign = Subject::text("\u{2328}", ink, Weight::Regular);
+        let sign = Key::new(sign, rect.size.h, room(place.x), scale * SIGN_SIZE);
+        place.x += self.picture(renderer, &sign, place, &mut elements)? + gap;
+        if let Some(style) = focus {
+            let height = rect.size.h.saturating_sub(inset.saturating_mul(2)).max(1);
+            let chip = Key::new(Subject::chip(style), height, room(place.x), scale);
+            let at = place + Point::from((0, inset));
+            place.x += self.picture(renderer, &chip, at, &mut elements)? + gap;
+        }
+        let (said, color) = match focus {
+            Some(_) => ("has the keyboard", ink),
+            None => ("no window has the keyboard", ink.mix(background, 70)),
+        };
+        let words = Key::new(Subject::text(said, color, Weight::Regular), rect.size.h, room(place.x), scale);
+        // Said twice: the chip alone is enough where the output is narrow.
+        if self.picture(renderer, &words, place, &mut elements).is_err() && focus.is_none() {
+            tracing::debug!("the output is too narrow for the stripe's words");
+        }
+        elements.push(marks.bar(rect, background));
+        Ok(elements)
+    }
+
+    /// The banner that says why the configuration was not reloaded.
+    ///
+    /// # Errors
+    ///
+    /// Any [`LabelError`].
+    pub fn banner<R>(
+        &mut self,
+        renderer: &mut R,
+        marks: &mut Marks,
+        rect: Rectangle<i32, Physical>,
+        message: &str,
+        scale: f64,
+    ) -> Result<Vec<LabelElement<R>>, LabelError>
+    where
+        R: Renderer + ImportMem,
+        R::TextureId: Send + Clone + 'static,
+    {
+        let mut elements = Vec::with_capacity(3);
+        let margin = frame::scale_up(8, scale);
+        let mut place = rect.loc + Point::from((margin, 0));
+        let end = rect.loc.x.saturating_add(rect.size.w).saturating_sub(margin);
+        let heading = "\u{26a0} Configuration not reloaded";
+        for (text, weight) in [(heading, Weight::Bold), (message, Weight::Regular)] {
+            let subject = Subject::text(text, Rgb::BLACK, weight);
+            let key = Key::new(subject, rect.size.h, end.saturating_sub(place.x), scale);
+            place.x += self.picture(renderer, &key, place, &mut elements)? + margin;
+        }
+        elements.push(marks.bar(rect, WARNING));
+        Ok(elements)
+    }
+
+    /// Adds a picture at `place` and returns its width.
+    fn picture<R>(
+        &mut self,
+        renderer: &mut R,
+        key: &Key,
+        place: Point<i32, Physical>,
+        elements: &mut Vec<LabelElement<R>>,
+    ) -> Result<i32, LabelError>
+    where
+        R: Renderer + ImportMem,
+        R::TextureId: Send + Clone + 'static,
+    {
+        self.clock += 1;
+        if !self.pictures.contains_key(key) {
+            let canvas = key.paint(&mut self.fonts)?;
+            self.make_room(canvas.bytes());
+            self.bytes += canvas.bytes();
+            let picture = Picture {
+                buffer: canvas.to_buffer(),
+                width: canvas.width(),
+                bytes: canvas.bytes(),
+                last_used: self.clock,
+            };
+            self.pictures.insert(key.clone(), picture);
+        }
+        let clock = self.clock;
+        let missing = || LabelError::Upload { reason: String::from("the picture is gone") };
+        let picture = self.pictures.get_mut(key).ok_or_else(missing)?;
+        picture.last_used = clock;
+        let element = MemoryRenderBufferRenderElement::from_buffer(
+            renderer,
+            place.to_f64(),
+            &picture.buffer,
+            None,
+            None,
+            None,
+            Kind::Unspecified,
+        );
+        let element = element.map_err(|error| LabelError::Upload { reason: error.to_string() })?;
+        elements.push(PictureElement(element).into());
+        Ok(picture.width)
+    }
+
+    /// Drops the pictures that were not used for longest, until one of `bytes` more can be kept.
+    fn make_room(&mut self, bytes: usize) {
+        while self.pictures.len() >= MAX_PICTURES || self.bytes.saturating_add(bytes) > MAX_BYTES {
+            let oldest = self.pictures.iter().min_by_key(|(_, picture)| picture.last_used);
+            let Some(key) = oldest.map(|(key, _)| key.clone()) else { return };
+            if let Some(picture) = self.pictures.remove(&key) {
+                self.bytes = self.bytes.saturating_sub(picture.bytes);
+            }
+        }
+    }
+}
+
+/// How much larger the stripe's keyboard is drawn than letters.
+const SIGN_SIZE: f64 = 1.25;
+
+impl Subject {
+    fn chip(style: &LabelStyle) -> Self {
+        Self::Chip {
+            text: style.label.as_str().to_owned(),
+            text_color: style.color,
+            background: style.color.readable(),
+        }
+    }
+
+    fn pattern(style: &LabelStyle) -> Self {
+        Self::Pattern { pattern: style.pattern, color: style.color.mix(style.color.readable(), 130) }
+    }
+
+    fn text(text: &str, color: Rgb, weight: Weight) -> Self {
+        Self::Text { text: text.to_owned(), color, weight }
+    }
+
+    fn title(style: &LabelStyle, title: Title<'_>) -> Self {
+        let ink = style.color.readable();
+        let color = if title.focused { ink } else { ink.mix(style.color, 60) };
+        let text = if title.imitates {
+            format!("titled by {}: \"{}\"", style.label, title.text)
+        } else {
+            title.text.as_str().to_owned()
+        };
+        Self::Text { text, color, weight: Weight::Regular }
+    }
+}
+
+impl Key {
+    fn new(subject: Subject, height: i32, room: i32, scale: f64) -> Self {
+        let scale = frame::sane_scale(scale);
+        // No letter is wider than it is high: where there is plenty of room, its exact amount does not
+        // matter, and resizing a window finds the same picture again.
+        let room = match &subject {
+            Subject::Pattern { .. } => room,
+            Subject::Chip { text, .. } | Subject::Text { text, .. } => {
+                let letters = i32::try_from(text.chars().count()).unwrap_or(i32::MAX).saturating_add(2);
+                room.min(frame::scale_up(TEXT_SIZE, scale).saturating_add(1).saturating_mul(letters))
+            }
+        };
+        Self { subject, height, room, scale: scale.to_bits() }
+    }
+
+    fn paint(&self, fonts: &mut Fonts) -> Result<Canvas, LabelError> {
+        let scale = f64::from_bits(self.scale);
+        let size = (f64::from(TEXT_SIZE) * scale) as f32;
+        match &self.subject {
+            Subject::Chip { text, text_color, background } => {
+                let padding = frame::scale_up(CHIP_PADDING, scale).min(self.room / 4);
+                let room = self.room.saturating_sub(padding.saturating_mul(2));
+                let mut line = fonts.line(text, Weight::Bold, size, self.height, room)?;
+                let mut canvas = Canvas::new(line.width().saturating_add(padding * 2), self.height)?;
+                canvas.fill_rounded(*background, frame::scale_up(CHIP_RADIUS, scale) as f32);
+                fonts.draw(&mut line, &mut canvas, (padding, 0), *text_color)?;
+                Ok(canvas)
+            }
+            Subject::Text { text, color, weight } => {
+                let mut line = fonts.line(text, *weight, size, self.height, self.room)?;
+                let mut canvas = Canvas::new(line.width(), self.height)?;
+                fonts.draw(&mut line, &mut canvas, (0, 0), *color)?;
+                Ok(canvas)
+            }
+            Subject::Pattern { pattern, color } => {
+                let mut canvas = Canvas::new(self.room, self.height)?;
+                paint_pattern(&mut canvas, *pattern, *color, scale as f32);
+                Ok(canvas)
+            }
+        }
+    }
+}
+
+/// Paints a pattern over a whole canvas.
+fn paint_pattern(canvas: &mut Canvas, pattern: Pattern, color: Rgb, scale: f32) {
+    let (width, height) = (canvas.width() as f32, canvas.height() as f32);
+    let unit = height / 4.0;
+    match pattern {
+        Pattern::Solid => {}
+        // Bands at 45 degrees, as wide as the space between them.
+        Pattern::Stripes => canvas.paint(color, |x, y| {
+            let across = (x + y).rem_euclid(4.0 * unit) - 2.0 * unit;
+            (across.abs() - unit) * std::f32::consts::FRAC_1_SQRT_2
+        }),
+        // Two rows of as many whole dots as fit, in the middle.
+        Pattern::Dots => {
+            let step = 2.0 * unit;
+            let used = (width / step).floor() * step;
+            canvas.paint(color, |x, y| {
+                let along = x - (width - used) / 2.0;
+                let inside = (0.0..used).contains(&along);
+                let dot = (along.rem_euclid(step) - step / 2.0).hypot(y.rem_euclid(step) - step / 2.0);
+                if inside { dot - unit * 0.6 } else { f32::INFINITY }
+            });
+        }
+        // Two lines along the bar.
+        Pattern::Double => {
+            let thickness = (3.0 * scale).round().max(1.0) / 2.0;
+            let offset = (height / 5.0).round();
+            canvas.paint(color, |_, y| ((y - height / 2.0).abs() - offset).abs() - thickness);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

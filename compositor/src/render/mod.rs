@@ -1,5 +1,6 @@
 //! From the model to pixels: what a frame shows is derived anew from the model each time.
 
+pub mod canvas;
 pub mod elements;
 pub mod frame;
 pub mod label;
