@@ -1,0 +1,92 @@
+//! A set of descriptors to wait for, itself a descriptor that can be waited for.
+//!
+//! Each descriptor is registered with exactly the readiness that somebody will act on, because the kernel
+//! reports an error or hang-up of a registered descriptor for ever, asked for or not. So a descriptor that nobody
+//! waits for is not registered, and one whose next event is to be reported only once is registered as
+//! [`Interest::once`].
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::io::Errno;
+
+/// Which readiness to wait for. Errors and hang-ups are always reported too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Interest {
+    pub(crate) read: bool,
+    pub(crate) write: bool,
+    /// Only errors and hang-ups.
+    pub(crate) hang_up: bool,
+    /// Report one event, then nothing until set again.
+    pub(crate) once: bool,
+}
+
+impl Interest {
+    pub(crate) const NONE: Self = Self { read: false, write: false, hang_up: false, once: false };
+
+    fn flags(self) -> EventFlags {
+        let mut flags = EventFlags::empty();
+        flags.set(EventFlags::IN, self.read);
+        flags.set(EventFlags::OUT, self.write);
+        flags.set(EventFlags::ONESHOT, self.once);
+        flags
+    }
+}
+
+/// The set. Each descriptor has a token that is unique among those registered.
+#[derive(Debug)]
+pub(crate) struct Poll {
+    epoll: OwnedFd,
+    registered: BTreeMap<u64, (RawFd, Interest)>,
+}
+
+impl AsFd for Poll {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
+    }
+}
+
+impl Poll {
+    pub(crate) fn new() -> Result<Self, Errno> {
+        Ok(Self { epoll: epoll::create(CreateFlags::CLOEXEC)?, registered: BTreeMap::new() })
+    }
+
+    /// Registers, changes or removes the interest in `fd`. Costs a system call only where something changes;
+    /// an interest of `once` is set anew each time.
+    pub(crate) fn set(&mut self, token: u64, fd: BorrowedFd<'_>, interest: Interest) -> Result<(), Errno> {
+        let old = self.registered.get(&token).map(|(_, interest)| *interest);
+        if interest == Interest::NONE {
+            if old.is_some() {
+                self.registered.remove(&token);
+                epoll::delete(&self.epoll, fd)?;
+            }
+            return Ok(());
+        }
+        let data = EventData::new_u64(token);
+        match old {
+            None => epoll::add(&self.epoll, fd, data, interest.flags())?,
+            Some(old) if old != interest || interest.once => {
+                epoll::modify(&self.epoll, fd, data, interest.flags())?;
+            }
+            Some(_) => return Ok(()),
+        }
+        self.registered.insert(token, (fd.as_raw_fd(), interest));
+        Ok(())
+    }
+
+    /// The tokens that have events now, at most `max` of them. Never waits.
+    pub(crate) fn ready(&self, max: usize) -> Result<Vec<u64>, Errno> {
+        let mut events: Vec<Event> = Vec::with_capacity(max);
+        let now = rustix::event::Timespec::try_from(Duration::ZERO).map_err(|_| Errno::INVAL)?;
+        loop {
+            match epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&now)) {
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error),
+                Ok(_) => return Ok(events.iter().map(|event| event.data.u64()).collect()),
+            }
+        }
+    }
+}

@@ -1,0 +1,482 @@
+//! Joins a local Unix stream socket to another connection, both ways, within the caller's thread.
+//!
+//! For each direction the pump holds one buffer and the descriptors that belong to its first byte. It reads
+//! more only when the buffer has left, so that a side that does not read stops the other side and costs one
+//! buffer (and the queue of a [`Socket`]). Each direction ends on its own: an end of one side's data is passed on as a
+//! half-close, and a side that does not take data any more stops the other side's sending. The pump is finished when both
+//! directions have ended and, on a [`Socket`], its pipes too.
+//!
+//! Waiting: the pump's descriptor is readable when [`Pump::turn`] has something to do. Nothing is waited for
+//! that a turn would not act on, so that an idle or blocked pump causes no wake-up.
+
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::net::Shutdown;
+use thiserror::Error;
+
+use crate::poll::{Interest, Poll};
+use crate::socket::{Socket, SocketError};
+use crate::unix::{self, UnixError};
+use crate::vfd::ReceivedKind;
+
+const LOCAL: u64 = 0;
+const ENDPOINT: u64 = 1;
+
+/// Why a pump cannot go on. The connection is over.
+#[derive(Debug, Error)]
+pub enum PumpError {
+    /// The local socket failed, or carried too many descriptors.
+    #[error("local socket: {0}")]
+    Local(UnixError),
+    /// The other Unix socket failed, or carried too many descriptors.
+    #[error("other end: {0}")]
+    Unix(UnixError),
+    /// The virtio-wl socket failed, or a descriptor cannot cross it.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// The peer sent a part of the region, which a Unix socket cannot express.
+    #[error("the peer sent a part of the region that does not begin at its beginning")]
+    PartOfRegion,
+    /// Waiting for the sockets failed.
+    #[error("cannot wait for the sockets of a connection: {0}")]
+    Poll(Errno),
+    /// A local descriptor could not be made.
+    #[error("cannot duplicate a descriptor: {0}")]
+    Duplicate(Errno),
+}
+
+/// How a pump shares its thread with others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PumpOptions {
+    /// Bytes moved per turn and direction before the turn ends. At least one chunk is moved.
+    pub budget_bytes: usize,
+    /// Size of the buffer of each direction, in bytes; at least 4096.
+    pub chunk_bytes: usize,
+}
+
+impl Default for PumpOptions {
+    fn default() -> Self {
+        Self { budget_bytes: 64 * 1024, chunk_bytes: 32 * 1024 }
+    }
+}
+
+/// What the local socket is joined to.
+#[derive(Debug)]
+pub enum Endpoint {
+    /// A socket whose peer is in another VM.
+    Virtio(Box<Socket>),
+    /// Another local Unix stream socket.
+    Unix(OwnedFd),
+}
+
+impl From<Socket> for Endpoint {
+    fn from(socket: Socket) -> Self {
+        Self::Virtio(Box::new(socket))
+    }
+}
+
+impl AsFd for Endpoint {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Virtio(socket) => socket.as_fd(),
+            Self::Unix(fd) => fd.as_fd(),
+        }
+    }
+}
+
+/// What a turn did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Turn {
+    /// The budget was used up: call again soon, the pump's descriptor may not be readable.
+    pub more: bool,
+    /// Bytes that went to the local socket.
+    pub to_local: usize,
+    /// Bytes that came from the local socket and were accepted by the other end.
+    pub from_local: usize,
+}
+
+/// One direction.
+#[derive(Debug)]
+struct Flow {
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    fds: Vec<OwnedFd>,
+    paused: bool,
+    blocked: bool,
+    /// The reading side has ended.
+    eof: bool,
+    /// The writing side was told, or does not take anything any more.
+    done: bool,
+}
+
+/// How one attempt to move a buffer on went.
+enum Step {
+    Moved(usize),
+    Blocked,
+    /// The reading side has nothing more, or the writing side takes nothing more, for good.
+    Ended,
+}
+
+impl Flow {
+    fn new(chunk: usize) -> Self {
+        let buffer = vec![0; chunk.max(4096)];
+        let fds = Vec::new();
+        Self { buffer, start: 0, end: 0, fds, paused: false, blocked: false, eof: false, done: false }
+    }
+
+    fn pending(&self) -> &[u8] {
+        self.buffer.get(self.start..self.end).unwrap_or_default()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.start >= self.end
+    }
+
+    /// Whether more should be read.
+    fn is_hungry(&self) -> bool {
+        self.is_empty() && !self.paused && !self.eof && !self.done
+    }
+
+    fn filled(&mut self, len: usize) {
+        self.start = 0;
+        self.end = len.min(self.buffer.len());
+    }
+
+    /// So many bytes left, and with the first of them the descriptors.
+    fn sent(&mut self, len: usize) {
+        self.fds.clear();
+        self.start = self.start.saturating_add(len);
+    }
+
+    fn finish(&mut self) {
+        self.done = true;
+        self.fds.clear();
+        self.filled(0);
+    }
+}
+
+type Inspector = Box<dyn FnMut(&[u8])>;
+
+/// Joins two connections. See the module.
+pub struct Pump {
+    local: OwnedFd,
+    endpoint: Endpoint,
+    poll: Poll,
+    to_local: Flow,
+    from_local: Flow,
+    budget: usize,
+    inspector: Option<Inspector>,
+}
+
+impl fmt::Debug for Pump {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { local, endpoint, to_local, from_local, .. } = self;
+        f.debug_struct("Pump")
+            .field("local", local)
+            .field("endpoint", endpoint)
+            .field("to_local", to_local)
+            .field("from_local", from_local)
+            .finish_non_exhaustive()
+    }
+}
+
+impl AsFd for Pump {
+    /// A descriptor that is readable when [`turn`](Pump::turn) has something to do. Wait for it
+    /// level-triggered; never read it.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.poll.as_fd()
+    }
+}
+
+impl Pump {
+    /// A pump between `local` and `endpoint`. Their flags are left as they are.
+    ///
+    /// # Errors
+    ///
+    /// The sockets cannot be waited for.
+    pub fn new(
+        local: OwnedFd,
+        endpoint: impl Into<Endpoint>,
+        options: &PumpOptions,
+    ) -> Result<Self, PumpError> {
+        let mut pump = Self {
+            local,
+            endpoint: endpoint.into(),
+            poll: Poll::new().map_err(PumpError::Poll)?,
+            to_local: Flow::new(options.chunk_bytes),
+            from_local: Flow::new(options.chunk_bytes),
+            budget: options.budget_bytes.max(1),
+            inspector: None,
+        };
+        pump.update_interest()?;
+        Ok(pump)
+    }
+
+    /// Shows all bytes that go to the local socket to `inspector`, in order, each once, before they go there.
+    pub fn set_inspector(&mut self, inspector: impl FnMut(&[u8]) + 'static) {
+        self.inspector = Some(Box::new(inspector));
+    }
+
+    /// Moves what can be moved, within the budget. Never blocks.
+    ///
+    /// # Errors
+    ///
+    /// The connection is over. What the peer had sent before it failed was passed on as far as possible.
+    pub fn turn(&mut self) -> Result<Turn, PumpError> {
+        let dispatched = match &mut self.endpoint {
+            Endpoint::Virtio(socket) => socket.dispatch(),
+            Endpoint::Unix(_) => Ok(()),
+        };
+        if let Err(error) = dispatched {
+            // The error at hand is the one to report.
+            let _ = self.move_to_local();
+            return Err(error.into());
+        }
+        let from_local = self.move_from_local()?;
+        let to_local = self.move_to_local()?;
+        if let Endpoint::Virtio(socket) = &mut self.endpoint {
+            socket.flush()?;
+        }
+        self.update_interest()?;
+        let more = from_local >= self.budget || to_local >= self.budget;
+        Ok(Turn { more, to_local, from_local })
+    }
+
+    /// Stops or resumes feeding the local socket. After resuming, call [`turn`](Self::turn).
+    pub fn pause_to_local(&mut self, paused: bool) {
+        self.to_local.paused = paused;
+        // An error would appear again in the next turn.
+        let _ = self.update_interest();
+    }
+
+    /// Stops or resumes taking from the local socket. After resuming, call [`turn`](Self::turn).
+    pub fn pause_from_local(&mut self, paused: bool) {
+        self.from_local.paused = paused;
+        // An error would appear again in the next turn.
+        let _ = self.update_interest();
+    }
+
+    /// The other end. Moving its data behind the pump's back loses order.
+    pub fn endpoint_mut(&mut self) -> &mut Endpoint {
+        &mut self.endpoint
+    }
+
+    /// The virtio-wl socket, if the other end is one.
+    pub fn socket_mut(&mut self) -> Option<&mut Socket> {
+        match &mut self.endpoint {
+            Endpoint::Virtio(socket) => Some(socket),
+            Endpoint::Unix(_) => None,
+        }
+    }
+
+    /// Whether bytes wait for the other end to read.
+    #[must_use]
+    pub fn blocked_to_endpoint(&self) -> bool {
+        let queued = match &self.endpoint {
+            Endpoint::Virtio(socket) => socket.queued_bytes() > 0,
+            Endpoint::Unix(_) => false,
+        };
+        queued || !self.from_local.is_empty()
+    }
+
+    /// Whether bytes wait for the local side to read.
+    #[must_use]
+    pub fn blocked_to_local(&self) -> bool {
+        !self.to_local.is_empty()
+    }
+
+    /// Whether both directions have ended and nothing is left to do.
+    #[must_use]
+    pub fn finished(&self) -> bool {
+        let endpoint = match &self.endpoint {
+            Endpoint::Virtio(socket) => socket.is_finished(),
+            Endpoint::Unix(_) => true,
+        };
+        self.to_local.done && self.from_local.done && endpoint
+    }
+
+    fn move_from_local(&mut self) -> Result<usize, PumpError> {
+        let mut moved = 0;
+        self.from_local.blocked = false;
+        while moved < self.budget && !self.from_local.done {
+            if self.from_local.is_empty() {
+                if self.from_local.eof {
+                    self.end_endpoint();
+                    self.from_local.finish();
+                } else if self.from_local.paused || !self.fill_from_local()? {
+                    break;
+                }
+                continue;
+            }
+            match self.send_to_endpoint()? {
+                Step::Moved(len) => {
+                    moved = moved.saturating_add(len);
+                    self.from_local.sent(len);
+                }
+                Step::Blocked => {
+                    self.from_local.blocked = true;
+                    break;
+                }
+                Step::Ended => {
+                    self.from_local.finish();
+                    // Makes further sends of the local side fail. Its socket may be gone already.
+                    let _ = rustix::net::shutdown(&self.local, Shutdown::Read);
+                }
+            }
+        }
+        Ok(moved)
+    }
+
+    fn move_to_local(&mut self) -> Result<usize, PumpError> {
+        let mut moved = 0;
+        self.to_local.blocked = false;
+        while moved < self.budget && !self.to_local.done && !self.to_local.paused {
+            if self.to_local.is_empty() {
+                if self.to_local.eof {
+                    // The local side may be gone already.
+                    let _ = rustix::net::shutdown(&self.local, Shutdown::Write);
+                    self.to_local.finish();
+                } else if !self.fill_from_endpoint()? {
+                    break;
+                }
+                continue;
+            }
+            match send(&self.local, &self.to_local).map_err(PumpError::Local)? {
+                Step::Moved(len) => {
+                    moved = moved.saturating_add(len);
+                    self.to_local.sent(len);
+                }
+                Step::Blocked => {
+                    self.to_local.blocked = true;
+                    break;
+                }
+                Step::Ended => {
+                    self.to_local.finish();
+                    self.stop_endpoint();
+                }
+            }
+        }
+        Ok(moved)
+    }
+
+    /// Reads a chunk from the local socket. False if there is none.
+    fn fill_from_local(&mut self) -> Result<bool, PumpError> {
+        receive(&self.local, &mut self.from_local).map_err(PumpError::Local)
+    }
+
+    /// Reads a chunk from the other end. False if there is none.
+    fn fill_from_endpoint(&mut self) -> Result<bool, PumpError> {
+        let flow = &mut self.to_local;
+        match &mut self.endpoint {
+            Endpoint::Unix(fd) => {
+                if !receive(fd, flow).map_err(PumpError::Unix)? {
+                    return Ok(false);
+                }
+            }
+            Endpoint::Virtio(socket) => {
+                let mut fds = Vec::new();
+                match socket.recvmsg(&mut flow.buffer, &mut fds) {
+                    Ok(0) => flow.eof = true,
+                    Ok(len) => flow.filled(len),
+                    Err(SocketError::WouldBlock) => return Ok(false),
+                    Err(error) => return Err(error.into()),
+                }
+                if fds.iter().any(|fd| matches!(fd.kind, ReceivedKind::Region { offset: 1.., .. })) {
+                    return Err(PumpError::PartOfRegion);
+                }
+                flow.fds.extend(fds.into_iter().map(|received| received.fd));
+            }
+        }
+        let Self { inspector, to_local, .. } = self;
+        if let Some(inspector) = inspector
+            && !to_local.is_empty()
+        {
+            inspector(to_local.pending());
+        }
+        Ok(true)
+    }
+
+    fn send_to_endpoint(&mut self) -> Result<Step, PumpError> {
+        let flow = &self.from_local;
+        match &mut self.endpoint {
+            Endpoint::Unix(fd) => send(fd, flow).map_err(PumpError::Unix),
+            Endpoint::Virtio(socket) => {
+                let fds: Vec<_> = flow.fds.iter().map(AsFd::as_fd).collect();
+                match socket.sendmsg(flow.pending(), &fds) {
+                    Ok(len) => Ok(Step::Moved(len)),
+                    Err(SocketError::WouldBlock) => Ok(Step::Blocked),
+                    Err(SocketError::BrokenPipe) => Ok(Step::Ended),
+                    Err(error) => Err(error.into()),
+                }
+            }
+        }
+    }
+
+    /// The other end will not be sent anything more.
+    fn end_endpoint(&mut self) {
+        match &mut self.endpoint {
+            Endpoint::Virtio(socket) => socket.shutdown_write(),
+            Endpoint::Unix(fd) => {
+                // It may be gone already.
+                let _ = rustix::net::shutdown(fd, Shutdown::Write);
+            }
+        }
+    }
+
+    /// Nothing more will be taken from the other end.
+    fn stop_endpoint(&mut self) {
+        match &mut self.endpoint {
+            Endpoint::Virtio(socket) => socket.shutdown_read(),
+            Endpoint::Unix(fd) => {
+                // It may be gone already.
+                let _ = rustix::net::shutdown(fd, Shutdown::Read);
+            }
+        }
+    }
+
+    fn update_interest(&mut self) -> Result<(), PumpError> {
+        let Self { local, endpoint, poll, to_local, from_local, .. } = self;
+        let waiting = |reads: &Flow, writes: &Flow| Interest {
+            read: reads.is_hungry(),
+            write: writes.blocked && !writes.done && !writes.paused,
+            ..Interest::NONE
+        };
+        poll.set(LOCAL, local.as_fd(), waiting(from_local, to_local)).map_err(PumpError::Poll)?;
+        let interest = match endpoint {
+            Endpoint::Virtio(_) => Interest { read: true, ..Interest::NONE },
+            Endpoint::Unix(_) => waiting(to_local, from_local),
+        };
+        poll.set(ENDPOINT, endpoint.as_fd(), interest).map_err(PumpError::Poll)
+    }
+}
+
+/// Reads a chunk into an empty flow. False if there is none.
+fn receive(from: &OwnedFd, flow: &mut Flow) -> Result<bool, UnixError> {
+    let Flow { buffer, fds, .. } = flow;
+    match unix::receive(from, buffer, fds) {
+        Ok(0) | Err(UnixError::Receive(Errno::CONNRESET)) => {
+            flow.eof = true;
+            Ok(true)
+        }
+        Ok(len) => {
+            flow.filled(len);
+            Ok(true)
+        }
+        Err(UnixError::WouldBlock) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Sends what a flow holds.
+fn send(to: &OwnedFd, flow: &Flow) -> Result<Step, UnixError> {
+    let fds: Vec<_> = flow.fds.iter().map(AsFd::as_fd).collect();
+    match unix::send(to, flow.pending(), &fds) {
+        Ok(len) => Ok(Step::Moved(len)),
+        Err(UnixError::WouldBlock) => Ok(Step::Blocked),
+        Err(UnixError::Send(Errno::PIPE | Errno::CONNRESET)) => Ok(Step::Ended),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,374 @@
+//! What a socket has to send: the queue, and how it becomes frames.
+//!
+//! Frames that belong to the data (new VFDs, blob content, mirror writes, the data itself) leave in the order in which they
+//! were queued. Frames about pipes and credit overtake them: they are made from state at the moment of
+//! sending, so that they need no queue that a peer could make grow.
+//!
+//! Everything is sent in writes of at most [`MAX_WRITE`] bytes. The next one is composed when the one before
+//! has left, in turns beginning with the data and with the pipes, so that neither starves the other.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::error::{SocketError, Violation};
+use super::pipes::Pipes;
+use crate::poll::Poll;
+use crate::region::Region;
+use crate::wire::{
+    CONTENT_OVERHEAD, Frame, MAX_WRITE, MIRROR_OVERHEAD, MirrorRect, NewVfd, data_cost, data_overhead,
+};
+
+/// Length of the longest frame that is queued whole.
+const WHOLE_FRAME_LEN: usize = 32;
+
+/// Content pieces smaller than this wait for the next write rather than fill the rest of the last one.
+const MIN_PIECE: usize = 512;
+
+/// Something in the queue.
+#[derive(Debug)]
+pub(super) enum Item {
+    /// A VFD begins to exist.
+    Vfd { id: u32, vfd: NewVfd },
+    /// A mirror ceases to exist.
+    MirrorClose { id: u32 },
+    /// Content of a blob, from `sent` on.
+    Blob { id: u32, content: Vec<u8>, sent: usize },
+    /// A rectangle of a mirror.
+    Mirror(MirrorJob),
+    /// Bytes from `sent` on; the VFDs leave with the first of them.
+    Data { bytes: Vec<u8>, sent: usize, vfds: Vec<u32> },
+}
+
+/// A rectangle on its way. The content is read when it leaves, so that waiting costs no memory.
+#[derive(Debug)]
+pub(super) struct MirrorJob {
+    id: u32,
+    rect: MirrorRect,
+    /// Whole rows that have left, and bytes of the row after them.
+    row: u32,
+    column: u32,
+    source: MirrorSource,
+}
+
+#[derive(Debug)]
+pub(super) enum MirrorSource {
+    /// The same place in a region of this process.
+    Region(Arc<Region>),
+    /// The content itself, row after row.
+    Content(Vec<u8>),
+}
+
+impl MirrorJob {
+    pub(super) fn new(id: u32, rect: MirrorRect, source: MirrorSource) -> Self {
+        let mut rect = rect;
+        if rect.row_len == rect.stride {
+            // Rows without gaps are one long row, which can be cut anywhere.
+            rect.row_len = u32::try_from(rect.content_len()).unwrap_or(rect.row_len);
+            rect.stride = rect.row_len;
+            rect.rows = 1;
+        }
+        Self { id, rect, row: 0, column: 0, source }
+    }
+
+    fn is_done(&self) -> bool {
+        self.row >= self.rect.rows
+    }
+
+    /// Appends one frame of at most `room` bytes; nothing if that is too little.
+    fn fill(&mut self, out: &mut Vec<u8>, room: usize) -> Result<bool, SocketError> {
+        let rect = self.rect;
+        let room = u32::try_from(room.saturating_sub(MIRROR_OVERHEAD)).unwrap_or(u32::MAX);
+        let left = rect.row_len.saturating_sub(self.column);
+        let begin = u64::from(self.row) * u64::from(rect.stride) + u64::from(self.column);
+        let mut piece = MirrorRect { offset: rect.offset.saturating_add(begin), ..rect };
+        if self.column == 0 && rect.row_len <= room {
+            piece.rows = (room / rect.row_len.max(1)).min(rect.rows.saturating_sub(self.row));
+        } else {
+            let len = left.min(room);
+            if len == 0 || (len < left && room < u32::try_from(MIN_PIECE).unwrap_or(u32::MAX)) {
+                return Ok(false);
+            }
+            piece = MirrorRect { offset: piece.offset, row_len: len, stride: len, rows: 1 };
+        }
+        let content = self.content(piece, begin)?;
+        Frame::MirrorWrite { id: self.id, rect: piece, bytes: &content }.encode(out);
+        if piece.row_len == rect.row_len && self.column == 0 {
+            self.row = self.row.saturating_add(piece.rows);
+        } else if piece.row_len == left {
+            self.row = self.row.saturating_add(1);
+            self.column = 0;
+        } else {
+            self.column = self.column.saturating_add(piece.row_len);
+        }
+        Ok(true)
+    }
+
+    fn content(&self, piece: MirrorRect, begin: u64) -> Result<Vec<u8>, SocketError> {
+        let row_len = usize::try_from(piece.row_len).unwrap_or(0);
+        let mut content = Vec::with_capacity(usize::try_from(piece.content_len()).unwrap_or(0));
+        match &self.source {
+            MirrorSource::Region(region) => {
+                for row in 0..u64::from(piece.rows) {
+                    let offset = piece.offset.saturating_add(row * u64::from(piece.stride));
+                    region
+                        .append_to(offset, row_len, &mut content)
+                        .map_err(|_| SocketError::Invalid("a rectangle outside its memory"))?;
+                }
+            }
+            MirrorSource::Content(all) => {
+                let begin = usize::try_from(begin).unwrap_or(usize::MAX);
+                content.extend(all.iter().skip(begin).take(row_len));
+            }
+        }
+        Ok(content)
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    queue: VecDeque<Item>,
+    /// Data and content in the queue that occupies memory of this process.
+    queued: usize,
+    /// Mirror jobs in the queue.
+    jobs: usize,
+    /// The write under way, sent up to `written`.
+    write: Vec<u8>,
+    written: usize,
+    /// What the peer allows of data and blob content.
+    credit: u64,
+    peer_window: u64,
+    end_wanted: bool,
+    end_sent: bool,
+    end_left: bool,
+    pipes_first: bool,
+    ids: Vec<u8>,
+}
+
+impl Outgoing {
+    pub(super) fn new(hello: &[u8]) -> Self {
+        Self {
+            queue: VecDeque::new(),
+            queued: 0,
+            jobs: 0,
+            write: hello.to_vec(),
+            written: 0,
+            credit: 0,
+            peer_window: 0,
+            end_wanted: false,
+            end_sent: false,
+            end_left: false,
+            pipes_first: false,
+            ids: Vec::new(),
+        }
+    }
+
+    pub(super) fn open(&mut self, peer_window: u32) {
+        self.peer_window = peer_window.into();
+        self.credit = self.peer_window;
+    }
+
+    pub(super) fn queued(&self) -> usize {
+        self.queued
+    }
+
+    pub(super) fn jobs(&self) -> usize {
+        self.jobs
+    }
+
+    pub(super) fn end_wanted(&self) -> bool {
+        self.end_wanted
+    }
+
+    /// The last frame of the data has left.
+    pub(super) fn is_ended(&self) -> bool {
+        self.end_left
+    }
+
+    /// No data will be queued any more.
+    pub(super) fn want_end(&mut self) {
+        self.end_wanted = true;
+    }
+
+    /// Forgets the data that has not left.
+    pub(super) fn clear_queue(&mut self) {
+        self.queue.clear();
+        self.queued = 0;
+        self.jobs = 0;
+    }
+
+    pub(super) fn grant(&mut self, bytes: u32) -> Result<(), Violation> {
+        self.credit = self.credit.saturating_add(bytes.into());
+        if self.credit > self.peer_window { Err(Violation::Credit("DATA_CREDIT")) } else { Ok(()) }
+    }
+
+    pub(super) fn push(&mut self, item: Item) {
+        match &item {
+            Item::Blob { content, .. } => self.queued = self.queued.saturating_add(content.len()),
+            Item::Mirror(MirrorJob { source, .. }) => {
+                self.jobs += 1;
+                if let MirrorSource::Content(content) = source {
+                    self.queued = self.queued.saturating_add(content.len());
+                }
+            }
+            Item::Data { bytes, .. } => self.queued = self.queued.saturating_add(bytes.len()),
+            Item::Vfd { .. } | Item::MirrorClose { .. } => {}
+        }
+        self.queue.push_back(item);
+    }
+
+    pub(super) fn push_data(&mut self, bytes: &[u8], vfds: Vec<u32>) {
+        if let (Some(Item::Data { bytes: last, .. }), true) = (self.queue.back_mut(), vfds.is_empty()) {
+            last.extend_from_slice(bytes);
+            self.queued = self.queued.saturating_add(bytes.len());
+            return;
+        }
+        self.push(Item::Data { bytes: bytes.to_vec(), sent: 0, vfds });
+    }
+
+    /// What is left of the write under way.
+    pub(super) fn unwritten(&self) -> &[u8] {
+        self.write.get(self.written..).unwrap_or_default()
+    }
+
+    /// So many bytes of it have left.
+    pub(super) fn advance(&mut self, len: usize) {
+        self.written = self.written.saturating_add(len);
+        if self.unwritten().is_empty() {
+            self.write.clear();
+            self.written = 0;
+            self.end_left = self.end_sent;
+        }
+    }
+
+    /// Composes the next write. It stays empty where there is nothing to send.
+    pub(super) fn compose(
+        &mut self,
+        data_grant: &mut u64,
+        stop_due: &mut bool,
+        pipes: &mut Pipes,
+        poll: &mut Poll,
+    ) -> Result<(), SocketError> {
+        if std::mem::take(stop_due) {
+            Frame::DataStop.encode(&mut self.write);
+        }
+        if let Ok(bytes @ 1..) = u32::try_from(*data_grant) {
+            *data_grant = 0;
+            Frame::DataCredit { bytes }.encode(&mut self.write);
+        }
+        pipes.fill_due(&mut self.write, MAX_WRITE);
+        self.pipes_first = !self.pipes_first;
+        if self.pipes_first {
+            pipes.fill(&mut self.write, MAX_WRITE, poll)?;
+        }
+        self.fill_queue(pipes, poll)?;
+        pipes.fill(&mut self.write, MAX_WRITE, poll)
+    }
+
+    fn room(&self) -> usize {
+        MAX_WRITE.saturating_sub(self.write.len())
+    }
+
+    fn fill_queue(&mut self, pipes: &mut Pipes, poll: &mut Poll) -> Result<(), SocketError> {
+        loop {
+            if self.room() < WHOLE_FRAME_LEN {
+                return Ok(());
+            }
+            match self.queue.front_mut() {
+                None => break,
+                Some(&mut Item::Vfd { id, vfd }) => {
+                    Frame::VfdNew { id, vfd }.encode(&mut self.write);
+                    // A no-op for everything but pipes.
+                    pipes.activate(id, poll)?;
+                    self.queue.pop_front();
+                }
+                Some(&mut Item::MirrorClose { id }) => {
+                    Frame::MirrorClose { id }.encode(&mut self.write);
+                    self.queue.pop_front();
+                }
+                Some(Item::Mirror(_)) => {
+                    if !self.fill_mirror()? {
+                        return Ok(());
+                    }
+                }
+                Some(Item::Blob { .. }) => {
+                    if !self.fill_blob() {
+                        return Ok(());
+                    }
+                }
+                Some(Item::Data { .. }) => {
+                    if !self.fill_data() {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        if self.end_wanted && !self.end_sent {
+            self.end_sent = true;
+            Frame::DataEnd.encode(&mut self.write);
+        }
+        Ok(())
+    }
+
+    /// The fill functions append one frame of the item at the front, and remove it if that was its last. They
+    /// return false if there is no room or no credit.
+    fn fill_mirror(&mut self) -> Result<bool, SocketError> {
+        let room = self.room();
+        let Some(Item::Mirror(job)) = self.queue.front_mut() else { return Ok(false) };
+        if !job.fill(&mut self.write, room)? {
+            return Ok(false);
+        }
+        if job.is_done() {
+            if let MirrorSource::Content(content) = &job.source {
+                self.queued = self.queued.saturating_sub(content.len());
+            }
+            self.jobs = self.jobs.saturating_sub(1);
+            self.queue.pop_front();
+        }
+        Ok(true)
+    }
+
+    fn fill_blob(&mut self) -> bool {
+        let room = self.room().saturating_sub(CONTENT_OVERHEAD);
+        let credit = usize::try_from(self.credit).unwrap_or(usize::MAX);
+        let Some(Item::Blob { id, content, sent }) = self.queue.front_mut() else { return false };
+        let rest = content.get(*sent..).unwrap_or_default();
+        let len = rest.len().min(room).min(credit);
+        let done = len == rest.len();
+        if len == 0 && !done || len < MIN_PIECE.min(rest.len()) {
+            return false;
+        }
+        if let Some(bytes) = rest.get(..len).filter(|bytes| !bytes.is_empty()) {
+            Frame::BlobData { id: *id, bytes }.encode(&mut self.write);
+        }
+        *sent += len;
+        self.credit = self.credit.saturating_sub(data_cost(0, len));
+        if done {
+            self.queued = self.queued.saturating_sub(content.len());
+            self.queue.pop_front();
+        }
+        true
+    }
+
+    fn fill_data(&mut self) -> bool {
+        let room = self.room();
+        let Some(Item::Data { bytes, sent, vfds }) = self.queue.front_mut() else { return false };
+        let Some(credit) = self.credit.checked_sub(data_cost(vfds.len(), 0)) else { return false };
+        let room = room.saturating_sub(data_overhead(vfds.len()));
+        let rest = bytes.get(*sent..).unwrap_or_default();
+        let len = rest.len().min(room).min(usize::try_from(credit).unwrap_or(usize::MAX));
+        if len == 0 {
+            return false;
+        }
+        let piece = rest.get(..len).unwrap_or_default();
+        Frame::data(vfds, piece, &mut self.ids).encode(&mut self.write);
+        self.credit = self.credit.saturating_sub(data_cost(vfds.len(), len));
+        vfds.clear();
+        *sent += len;
+        self.queued = self.queued.saturating_sub(len);
+        if *sent == bytes.len() {
+            self.queue.pop_front();
+        }
+        true
+    }
+}

@@ -1,0 +1,408 @@
+//! The pipes that cross one stream.
+//!
+//! Of each pipe one side of the stream has the *source*, the end that it reads, and the other side the *sink*, the
+//! end that it writes. Whoever announced the VFD has passed the application's own end away and kept a
+//! duplicate of it; the receiver made a new pipe and gave one end to its application.
+//!
+//! Credit: the source may send as many bytes as the sink's side has granted. A sink therefore never buffers more than its
+//! window, and a source without credit does not read its pipe, which stops the writer there.
+//!
+//! End: the source's last frame is PIPE_END and the sink's last frame is PIPE_STOP, each sent exactly once. Either may come
+//! first. A pipe leaves the table when both have passed, so that no later frame can name it legally.
+//!
+//! Waiting: a source is waited for only while it has credit and was found empty, for one event at a time. A sink is waited
+//! for while bytes are buffered, and otherwise only for the hang-up of its reader, which ends it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::os::fd::AsFd;
+
+use rustix::io::Errno;
+
+use super::error::{SocketError, Violation};
+use crate::pipe::PipeEnd;
+use crate::poll::{Interest, Poll};
+use crate::wire::{CONTENT_OVERHEAD, Frame};
+
+/// Largest frame without content, in bytes: what must be left of a write to put one into it.
+const CONTROL_LEN: usize = CONTENT_OVERHEAD + 4;
+
+/// The one last frame that a side owes for a pipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Last {
+    NotYet,
+    Due,
+    Sent,
+}
+
+#[derive(Debug)]
+struct Source {
+    end: Option<PipeEnd>,
+    credit: u64,
+    /// In the list of sources to read.
+    listed: bool,
+    last: Last,
+    stopped: bool,
+}
+
+#[derive(Debug)]
+struct Sink {
+    end: Option<PipeEnd>,
+    buffer: VecDeque<u8>,
+    /// What the source may still send.
+    allowed: u64,
+    /// What was delivered and is not granted again yet.
+    grant: u64,
+    ended: bool,
+    last: Last,
+}
+
+#[derive(Debug)]
+enum Way {
+    Source(Source),
+    Sink(Sink),
+}
+
+#[derive(Debug)]
+struct Pipe {
+    /// Announced by this side.
+    ours: bool,
+    /// The peer knows it.
+    active: bool,
+    way: Way,
+}
+
+/// All pipes of a stream.
+#[derive(Debug)]
+pub(super) struct Pipes {
+    table: BTreeMap<u32, Pipe>,
+    /// Sources that may have something to read, in the order of their turns.
+    readable: VecDeque<u32>,
+    /// Pipes that have a frame without content to send.
+    due: BTreeSet<u32>,
+    /// Window of each sink here, and of each sink at the peer.
+    window: u64,
+    peer_window: u64,
+    scratch: Vec<u8>,
+}
+
+impl Pipes {
+    pub(super) fn new(window: u32) -> Self {
+        Self {
+            table: BTreeMap::new(),
+            readable: VecDeque::new(),
+            due: BTreeSet::new(),
+            window: window.into(),
+            peer_window: 0,
+            scratch: Vec::new(),
+        }
+    }
+
+    pub(super) fn set_peer_window(&mut self, window: u32) {
+        self.peer_window = window.into();
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Pipes that were announced by this side, or by the peer.
+    pub(super) fn announced(&self, ours: bool) -> usize {
+        self.table.values().filter(|pipe| pipe.ours == ours).count()
+    }
+
+    /// Adds a pipe of which this side reads (`source`) or writes `end`. It does nothing until it is activated.
+    pub(super) fn add(&mut self, id: u32, end: PipeEnd, source: bool, ours: bool) {
+        let way = if source {
+            let credit = self.peer_window;
+            Way::Source(Source { end: Some(end), credit, listed: false, last: Last::NotYet, stopped: false })
+        } else {
+            Way::Sink(Sink {
+                end: Some(end),
+                buffer: VecDeque::new(),
+                allowed: self.window,
+                grant: 0,
+                ended: false,
+                last: Last::NotYet,
+            })
+        };
+        self.table.insert(id, Pipe { ours, active: false, way });
+    }
+
+    /// The peer has been told of the pipe, or has told of it: frames may flow.
+    pub(super) fn activate(&mut self, id: u32, poll: &mut Poll) -> Result<(), SocketError> {
+        let Some(pipe) = self.table.get_mut(&id) else { return Ok(()) };
+        pipe.active = true;
+        match &mut pipe.way {
+            Way::Source(source) => {
+                source.listed = true;
+                self.readable.push_back(id);
+                Ok(())
+            }
+            Way::Sink(sink) => watch_sink(id, sink, poll),
+        }
+    }
+
+    /// Forgets the pipes that the peer has not been told of and never will.
+    pub(super) fn drop_unannounced(&mut self) {
+        self.table.retain(|_, pipe| pipe.active);
+    }
+
+    /// Closes everything.
+    pub(super) fn clear(&mut self, poll: &mut Poll) {
+        for (id, pipe) in std::mem::take(&mut self.table) {
+            let (Way::Source(Source { end, .. }) | Way::Sink(Sink { end, .. })) = pipe.way;
+            // The connection is over; there is nobody to tell.
+            let _ = close(id, &mut { end }, poll);
+        }
+        self.readable.clear();
+        self.due.clear();
+    }
+
+    /// Acts on an event of the local end of a pipe.
+    pub(super) fn local_event(&mut self, id: u32, poll: &mut Poll) -> Result<(), SocketError> {
+        match self.table.get_mut(&id).map(|pipe| &mut pipe.way) {
+            Some(Way::Source(source)) if source.end.is_some() && !source.listed => {
+                source.listed = true;
+                self.readable.push_back(id);
+                Ok(())
+            }
+            // Without content the only event that is waited for is that the reader is gone.
+            Some(Way::Sink(sink)) if sink.buffer.is_empty() => {
+                stop(sink);
+                self.settle_sink(id, poll)
+            }
+            Some(Way::Sink(sink)) => {
+                drain(sink);
+                self.settle_sink(id, poll)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// PIPE_DATA came.
+    pub(super) fn data(&mut self, id: u32, bytes: &[u8], poll: &mut Poll) -> Result<(), SocketError> {
+        let sink = self.sink("PIPE_DATA", id)?;
+        let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        sink.allowed = sink.allowed.checked_sub(len).ok_or(Violation::Window("PIPE_DATA"))?;
+        let Some(end) = &sink.end else {
+            // The reader is gone and the source does not know yet.
+            return Ok(());
+        };
+        let mut rest = bytes;
+        if sink.buffer.is_empty() {
+            match end.write(bytes) {
+                Ok(written) => {
+                    rest = bytes.get(written..).unwrap_or_default();
+                    sink.grant = sink.grant.saturating_add(u64::try_from(written).unwrap_or(0));
+                }
+                Err(Errno::WOULDBLOCK) => {}
+                Err(_) => {
+                    stop(sink);
+                    return self.settle_sink(id, poll);
+                }
+            }
+        }
+        sink.buffer.extend(rest);
+        self.settle_sink(id, poll)
+    }
+
+    /// PIPE_END came.
+    pub(super) fn end(&mut self, id: u32, poll: &mut Poll) -> Result<(), SocketError> {
+        self.sink("PIPE_END", id)?.ended = true;
+        self.settle_sink(id, poll)
+    }
+
+    /// PIPE_CREDIT came.
+    pub(super) fn credit(&mut self, id: u32, bytes: u32) -> Result<(), SocketError> {
+        let window = self.peer_window;
+        let source = self.source("PIPE_CREDIT", id)?;
+        source.credit = source.credit.saturating_add(bytes.into());
+        if source.credit > window {
+            return Err(Violation::Credit("PIPE_CREDIT").into());
+        }
+        if source.end.is_some() && !source.listed {
+            source.listed = true;
+            self.readable.push_back(id);
+        }
+        Ok(())
+    }
+
+    /// PIPE_STOP came.
+    pub(super) fn stop(&mut self, id: u32, poll: &mut Poll) -> Result<(), SocketError> {
+        let source = self.source("PIPE_STOP", id)?;
+        source.stopped = true;
+        close(id, &mut source.end, poll)?;
+        if source.last == Last::Sent {
+            self.table.remove(&id);
+        } else {
+            source.last = Last::Due;
+            self.due.insert(id);
+        }
+        Ok(())
+    }
+
+    /// Appends to `out`, until it has `max` bytes, the frames that are due and then what the sources have to say, in
+    /// turns.
+    pub(super) fn fill(&mut self, out: &mut Vec<u8>, max: usize, poll: &mut Poll) -> Result<(), SocketError> {
+        self.fill_due(out, max);
+        while max.saturating_sub(out.len()) > CONTROL_LEN {
+            let Some(id) = self.readable.pop_front() else { break };
+            self.read_source(id, out, max, poll)?;
+        }
+        self.fill_due(out, max);
+        Ok(())
+    }
+
+    /// Appends the frames without content.
+    pub(super) fn fill_due(&mut self, out: &mut Vec<u8>, max: usize) {
+        while max.saturating_sub(out.len()) >= CONTROL_LEN {
+            let Some(id) = self.due.pop_first() else { break };
+            let Some(pipe) = self.table.get_mut(&id) else { continue };
+            let finished = match &mut pipe.way {
+                Way::Source(source) => {
+                    if source.last == Last::Due {
+                        source.last = Last::Sent;
+                        Frame::PipeEnd { id }.encode(out);
+                    }
+                    source.last == Last::Sent && source.stopped
+                }
+                Way::Sink(sink) => {
+                    if sink.last == Last::Due {
+                        sink.last = Last::Sent;
+                        Frame::PipeStop { id }.encode(out);
+                    } else if let Ok(bytes @ 1..) = u32::try_from(sink.grant) {
+                        sink.allowed = sink.allowed.saturating_add(sink.grant);
+                        sink.grant = 0;
+                        Frame::PipeCredit { id, bytes }.encode(out);
+                    }
+                    sink.last == Last::Sent && sink.ended
+                }
+            };
+            if finished {
+                self.table.remove(&id);
+            }
+        }
+    }
+
+    fn read_source(
+        &mut self,
+        id: u32,
+        out: &mut Vec<u8>,
+        max: usize,
+        poll: &mut Poll,
+    ) -> Result<(), SocketError> {
+        let Some(Pipe { way: Way::Source(source), .. }) = self.table.get_mut(&id) else { return Ok(()) };
+        source.listed = false;
+        let Some(end) = &source.end else { return Ok(()) };
+        let room = max.saturating_sub(out.len()).saturating_sub(CONTENT_OVERHEAD);
+        let len = room.min(usize::try_from(source.credit).unwrap_or(usize::MAX));
+        if len == 0 {
+            return Ok(());
+        }
+        self.scratch.resize(self.scratch.len().max(len), 0);
+        let space = self.scratch.get_mut(..len).unwrap_or_default();
+        match end.read(space) {
+            Ok(0) => {
+                close(id, &mut source.end, poll)?;
+                source.last = Last::Due;
+                self.due.insert(id);
+            }
+            Ok(read) => {
+                let bytes = space.get(..read).unwrap_or_default();
+                Frame::PipeData { id, bytes }.encode(out);
+                source.credit = source.credit.saturating_sub(u64::try_from(read).unwrap_or(u64::MAX));
+                if source.credit > 0 {
+                    source.listed = true;
+                    self.readable.push_back(id);
+                }
+            }
+            Err(Errno::WOULDBLOCK) => {
+                let once = Interest { read: true, once: true, ..Interest::NONE };
+                poll.set(id.into(), end.as_fd(), once).map_err(SocketError::Poll)?;
+            }
+            Err(_) => {
+                // A pipe that cannot be read has no more content to give.
+                close(id, &mut source.end, poll)?;
+                source.last = Last::Due;
+                self.due.insert(id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings everything about a sink into line after it changed.
+    fn settle_sink(&mut self, id: u32, poll: &mut Poll) -> Result<(), SocketError> {
+        let Some(Pipe { way: Way::Sink(sink), .. }) = self.table.get_mut(&id) else { return Ok(()) };
+        if sink.ended && sink.buffer.is_empty() {
+            stop(sink);
+        }
+        if sink.last == Last::NotYet {
+            // Nothing is granted after the end. A quarter is worth a frame; more than that is still allowed.
+            if !sink.ended && sink.grant >= self.window / 4 {
+                self.due.insert(id);
+            }
+            return watch_sink(id, sink, poll);
+        }
+        close(id, &mut sink.end, poll)?;
+        if sink.last == Last::Due {
+            self.due.insert(id);
+        } else if sink.ended {
+            self.table.remove(&id);
+        }
+        Ok(())
+    }
+
+    fn sink(&mut self, frame: &'static str, id: u32) -> Result<&mut Sink, Violation> {
+        match self.table.get_mut(&id) {
+            Some(Pipe { active: true, way: Way::Sink(sink), .. }) if !sink.ended => Ok(sink),
+            _ => Err(Violation::Unknown { frame, id }),
+        }
+    }
+
+    fn source(&mut self, frame: &'static str, id: u32) -> Result<&mut Source, Violation> {
+        match self.table.get_mut(&id) {
+            Some(Pipe { active: true, way: Way::Source(source), .. }) if !source.stopped => Ok(source),
+            _ => Err(Violation::Unknown { frame, id }),
+        }
+    }
+}
+
+/// The reader of a sink is gone, or has everything. The descriptor is closed by `settle_sink`.
+fn stop(sink: &mut Sink) {
+    sink.buffer = VecDeque::new();
+    if sink.last == Last::NotYet {
+        sink.last = Last::Due;
+    }
+}
+
+/// Writes what the local pipe takes.
+fn drain(sink: &mut Sink) {
+    let Some(end) = &sink.end else { return };
+    while !sink.buffer.is_empty() {
+        let (front, _) = sink.buffer.as_slices();
+        match end.write(front) {
+            Ok(written) => {
+                sink.buffer.drain(..written.min(sink.buffer.len()));
+                sink.grant = sink.grant.saturating_add(u64::try_from(written).unwrap_or(0));
+            }
+            Err(Errno::WOULDBLOCK) => return,
+            Err(_) => return stop(sink),
+        }
+    }
+}
+
+fn watch_sink(id: u32, sink: &Sink, poll: &mut Poll) -> Result<(), SocketError> {
+    let Some(end) = &sink.end else { return Ok(()) };
+    let write = !sink.buffer.is_empty();
+    let interest = Interest { write, hang_up: true, ..Interest::NONE };
+    poll.set(id.into(), end.as_fd(), interest).map_err(SocketError::Poll)
+}
+
+/// Closes the local end. It must leave the poll first, which would go on reporting a description that an
+/// application shares.
+fn close(id: u32, end: &mut Option<PipeEnd>, poll: &mut Poll) -> Result<(), SocketError> {
+    match end.take() {
+        Some(end) => poll.set(id.into(), end.as_fd(), Interest::NONE).map_err(SocketError::Poll),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,275 @@
+//! Sending: what becomes of local descriptors, all of a message or nothing.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use super::outgoing::{Item, MirrorJob, MirrorSource};
+use super::{Socket, SocketError};
+use crate::pipe::PipeEnd;
+use crate::region::Region;
+use crate::vfd::{FileId, LocalKind, VfdError, classify};
+use crate::wire::{Hello, MAX_FDS, MAX_MEMORY, MirrorRect, NewVfd};
+
+/// Rectangles that may wait to be sent; each costs a few dozen bytes.
+const MAX_MIRROR_JOBS: usize = 64 * 1024;
+
+/// Granularity in which the first content of a mirror is sent: pieces of zeros are left out.
+const PIECE: usize = 4096;
+
+/// A file that the peer has a mirror of. The descriptor keeps the identity of the file from being used
+/// again while the mirror exists.
+#[derive(Debug)]
+pub(super) struct LocalMirror {
+    id: u32,
+    len: u64,
+    _file: OwnedFd,
+}
+
+/// A descriptor that is ready to be announced.
+#[derive(Debug)]
+enum Prepared {
+    Region { len: u64 },
+    Mirror { file: FileId, len: u64, descriptor: OwnedFd, content: Vec<u8> },
+    KnownMirror { id: u32 },
+    Blob(Vec<u8>),
+    Pipe { end: PipeEnd, source: bool },
+}
+
+/// What the descriptors of one message take of the limits.
+#[derive(Debug, Default)]
+struct Taken {
+    pipes: usize,
+    mirrors: usize,
+    mirror_bytes: u64,
+    blob_bytes: u64,
+}
+
+impl Socket {
+    /// Sends a part of `bytes`, at least one, and all of `fds` with the first of them. The descriptors stay
+    /// the caller's and can be closed at once.
+    ///
+    /// # Errors
+    ///
+    /// With any of these, nothing was sent:
+    /// [`WouldBlock`](SocketError::WouldBlock) while the peer's hello has not come or the queue is full;
+    /// [`TooManyFds`](SocketError::TooManyFds); [`Unsupported`](SocketError::Unsupported) if one of the descriptors cannot
+    /// cross; [`BrokenPipe`](SocketError::BrokenPipe) after a shutdown by either side; or the connection has failed.
+    pub fn sendmsg(&mut self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<usize, SocketError> {
+        self.check()?;
+        if fds.len() > MAX_FDS {
+            return Err(SocketError::TooManyFds(fds.len()));
+        }
+        if bytes.is_empty() {
+            let error = SocketError::Invalid("descriptors without a byte that they belong to");
+            return if fds.is_empty() { Ok(0) } else { Err(error) };
+        }
+        if self.outgoing.end_wanted() {
+            return Err(SocketError::BrokenPipe);
+        }
+        let peer = self.peer.ok_or(SocketError::WouldBlock)?;
+        let room = self.options.limits.max_queue_bytes.saturating_sub(self.outgoing.queued());
+        if room == 0 {
+            return Err(SocketError::WouldBlock);
+        }
+        let prepared = self.prepare(fds, &peer)?;
+        let vfds = prepared.into_iter().map(|one| self.announce(one)).collect();
+        let len = bytes.len().min(room);
+        self.outgoing.push_data(bytes.get(..len).unwrap_or(bytes), vfds);
+        self.flush()?;
+        Ok(len)
+    }
+
+    /// Announces to the peer that a rectangle of memory that it has a mirror of has new content, which is
+    /// read from `source` when it is sent. Writes and messages arrive in the order in which they were queued.
+    ///
+    /// Does nothing where the peer has the memory itself, as a region; memory that the peer does not have yet is
+    /// announced first. The descriptor of the socket becomes readable if the write has not left.
+    ///
+    /// # Errors
+    ///
+    /// The rectangle is not within `source`; the memory cannot cross; would block, if very many
+    /// rectangles wait already; or the connection has failed.
+    pub fn mirror_write(&mut self, source: &Arc<Region>, rect: MirrorRect) -> Result<(), SocketError> {
+        self.check()?;
+        if !rect.fits(source.len()) {
+            return Err(SocketError::Invalid("a rectangle outside its memory"));
+        }
+        if self.outgoing.end_wanted() {
+            return Err(SocketError::BrokenPipe);
+        }
+        let peer = self.peer.ok_or(SocketError::WouldBlock)?;
+        let region = self.options.region.as_ref().filter(|_| peer.has_region);
+        if region.is_some_and(|region| region.id() == source.id()) {
+            return Ok(());
+        }
+        if self.outgoing.jobs() >= MAX_MIRROR_JOBS {
+            return Err(SocketError::WouldBlock);
+        }
+        let known = self.vfds.local_mirrors.get(&source.id()).filter(|known| known.len == source.len());
+        let id = match known {
+            Some(known) => known.id,
+            None => match self.prepare(&[source.as_fd()], &peer)?.pop() {
+                Some(new @ Prepared::Mirror { .. }) => self.announce(new),
+                _ => return Err(VfdError::Unsupported("memory that is not writable").into()),
+            },
+        };
+        let job = MirrorJob::new(id, rect, MirrorSource::Region(Arc::clone(source)));
+        self.outgoing.push(Item::Mirror(job));
+        self.write_blocked = true;
+        let result = self.update_interest();
+        self.record(result)
+    }
+
+    /// The peer's mirror of `source` is not needed any more. Does nothing if it has none.
+    pub fn mirror_close(&mut self, source: &Region) {
+        if let Some(mirror) = self.vfds.local_mirrors.remove(&source.id())
+            && !self.outgoing.end_wanted()
+        {
+            self.outgoing.push(Item::MirrorClose { id: mirror.id });
+            // A failure is reported by the next call.
+            let _ = self.flush();
+        }
+    }
+
+    /// Whether the peer has the region of this side's options, so that pixels need not cross the stream.
+    /// `None` until the peer's hello has come.
+    #[must_use]
+    pub fn shares_region(&self) -> Option<bool> {
+        self.peer.map(|peer| peer.has_region && self.options.region.is_some())
+    }
+
+    /// Makes everything that can fail, and changes nothing.
+    fn prepare(&self, fds: &[BorrowedFd<'_>], peer: &Hello) -> Result<Vec<Prepared>, VfdError> {
+        let ids = u32::try_from(2 * fds.len()).unwrap_or(u32::MAX);
+        self.vfds.next_id.checked_add(ids).ok_or(VfdError::IdsExhausted)?;
+        let mut taken = Taken::default();
+        fds.iter().map(|fd| self.prepare_one(*fd, peer, &mut taken)).collect()
+    }
+
+    fn prepare_one(&self, fd: BorrowedFd<'_>, peer: &Hello, taken: &mut Taken) -> Result<Prepared, VfdError> {
+        let region = self.options.region.as_deref().filter(|_| peer.has_region);
+        let limits = &self.options.limits;
+        match classify(fd, region)? {
+            LocalKind::Region => Ok(Prepared::Region { len: region.map_or(0, Region::len) }),
+            LocalKind::Mirror { id, len } => self.prepare_mirror(fd, id, len, peer, taken),
+            LocalKind::Blob { len } => {
+                let limit = u64::from(peer.max_blob.min(limits.max_blob_bytes));
+                taken.blob_bytes = taken.blob_bytes.saturating_add(len);
+                if taken.blob_bytes > limit {
+                    return Err(VfdError::BlobTooLarge { len: taken.blob_bytes, limit });
+                }
+                read_content(fd, len).map(Prepared::Blob)
+            }
+            kind @ (LocalKind::PipeRead | LocalKind::PipeWrite) => {
+                let limit = usize::from(peer.max_pipes.min(limits.max_pipes));
+                taken.pipes += 1;
+                if self.pipes.announced(true).saturating_add(taken.pipes) > limit {
+                    return Err(VfdError::TooMany { what: "pipes", limit });
+                }
+                let source = kind == LocalKind::PipeRead;
+                let end = PipeEnd::foreign(fd, !source).map_err(VfdError::Duplicate)?;
+                Ok(Prepared::Pipe { end, source })
+            }
+        }
+    }
+
+    fn prepare_mirror(
+        &self,
+        fd: BorrowedFd<'_>,
+        file: FileId,
+        len: u64,
+        peer: &Hello,
+        taken: &mut Taken,
+    ) -> Result<Prepared, VfdError> {
+        let limits = &self.options.limits;
+        let known = self.vfds.local_mirrors.get(&file).filter(|known| known.len == len);
+        if let Some(known) = known {
+            return Ok(Prepared::KnownMirror { id: known.id });
+        }
+        let limit = usize::from(peer.max_mirrors.min(limits.max_mirrors));
+        taken.mirrors += 1;
+        if self.vfds.local_mirrors.len().saturating_add(taken.mirrors) > limit {
+            return Err(VfdError::TooMany { what: "mirrors", limit });
+        }
+        taken.mirror_bytes = taken.mirror_bytes.saturating_add(len);
+        let used = self.vfds.local_mirrors.values().map(|mirror| mirror.len).sum::<u64>();
+        let limit = peer.max_mirror_bytes.min(limits.max_mirror_bytes).min(MAX_MEMORY).saturating_sub(used);
+        if taken.mirror_bytes > limit {
+            return Err(VfdError::MirrorTooLarge { len: taken.mirror_bytes, limit });
+        }
+        let descriptor = rustix::io::fcntl_dupfd_cloexec(fd, 3).map_err(VfdError::Duplicate)?;
+        // A small file has its content already; that of a large one is announced as it is drawn.
+        let content = if len <= limits.max_blob_bytes.into() { read_content(fd, len)? } else { Vec::new() };
+        Ok(Prepared::Mirror { file, len, descriptor, content })
+    }
+
+    /// Queues what makes the peer know the descriptor. Cannot fail.
+    fn announce(&mut self, prepared: Prepared) -> u32 {
+        if let Prepared::KnownMirror { id } = prepared {
+            return id;
+        }
+        if let Prepared::Mirror { file, .. } = prepared
+            && let Some(old) = self.vfds.local_mirrors.get(&file)
+        {
+            // The same file twice in one message, or a file whose size has changed.
+            let (id, len) = (old.id, old.len);
+            if matches!(prepared, Prepared::Mirror { len: new, .. } if new == len) {
+                return id;
+            }
+            self.outgoing.push(Item::MirrorClose { id });
+        }
+        let id = self.vfds.next_id;
+        self.vfds.next_id = id.saturating_add(2);
+        let vfd = match &prepared {
+            Prepared::Region { len } => NewVfd::Region { offset: 0, len: *len },
+            Prepared::Mirror { len, .. } => NewVfd::Mirror { len: *len },
+            Prepared::Blob(content) => NewVfd::Blob { len: u64::try_from(content.len()).unwrap_or(u64::MAX) },
+            Prepared::Pipe { source: true, .. } => NewVfd::PipeRead,
+            Prepared::Pipe { source: false, .. } | Prepared::KnownMirror { .. } => NewVfd::PipeWrite,
+        };
+        self.outgoing.push(Item::Vfd { id, vfd });
+        match prepared {
+            Prepared::Mirror { file, len, descriptor, content } => {
+                self.vfds.local_mirrors.insert(file, LocalMirror { id, len, _file: descriptor });
+                self.push_first_content(id, &content);
+            }
+            Prepared::Blob(content) if !content.is_empty() => {
+                self.outgoing.push(Item::Blob { id, content, sent: 0 });
+            }
+            Prepared::Pipe { end, source } => self.pipes.add(id, end, source, true),
+            _ => {}
+        }
+        id
+    }
+
+    fn push_first_content(&mut self, id: u32, content: &[u8]) {
+        for (index, piece) in content.chunks(PIECE).enumerate() {
+            if piece.iter().all(|byte| *byte == 0) {
+                continue;
+            }
+            let offset = u64::try_from(index * PIECE).unwrap_or(u64::MAX);
+            let len = u32::try_from(piece.len()).unwrap_or(0);
+            let rect = MirrorRect { offset, row_len: len, stride: len, rows: 1 };
+            let source = MirrorSource::Content(piece.to_vec());
+            self.outgoing.push(Item::Mirror(MirrorJob::new(id, rect, source)));
+        }
+    }
+}
+
+/// A snapshot of the first `len` bytes of a file. A file that became shorter meanwhile is padded with zeros: it is its
+/// owner's mistake, and no reason to end the connection.
+fn read_content(fd: BorrowedFd<'_>, len: u64) -> Result<Vec<u8>, VfdError> {
+    let mut content = vec![0; usize::try_from(len).map_err(|_| VfdError::Read(Errno::FBIG))?];
+    let mut done = 0;
+    while let Some(rest) = content.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        match rustix::io::pread(fd, rest, u64::try_from(done).unwrap_or(u64::MAX)) {
+            Ok(0) => break,
+            Ok(read) => done += read,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(VfdError::Read(error)),
+        }
+    }
+    Ok(content)
+}

@@ -1,0 +1,254 @@
+//! What a file descriptor becomes when it crosses: the classification of local descriptors, and what the
+//! other side hands over.
+//!
+//! The kind is decided by what the kernel says about the descriptor, never by what the application says it is.
+//! Everything that is not memory or one end of a pipe is refused, and so is a file whose content does not
+//! sit in ordinary pages: dma-bufs, sync files and other anonymous inodes.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{FileType, OFlags, SealFlags, Stat};
+use rustix::io::Errno;
+use thiserror::Error;
+
+use crate::region::Region;
+
+/// Why a descriptor cannot cross.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum VfdError {
+    /// The kernel does not say what it is.
+    #[error("cannot examine a file descriptor: {0}")]
+    Examine(Errno),
+    /// It is nothing that can cross (EOPNOTSUPP).
+    #[error("{0} cannot cross to the other side")]
+    Unsupported(&'static str),
+    /// Read-only memory larger than the other side takes (EOPNOTSUPP).
+    #[error("read-only memory of {len} bytes cannot cross, the limit is {limit}")]
+    BlobTooLarge {
+        /// Its size in bytes, with that of the other blobs in the same message.
+        len: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// Writable memory larger than the other side takes (EOPNOTSUPP).
+    #[error("writable memory of {len} bytes cannot cross, the other side has {limit} bytes left for it")]
+    MirrorTooLarge {
+        /// Its size in bytes.
+        len: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The other side has all the pipes or mirrors that it takes (EOPNOTSUPP).
+    #[error("too many {what} at a time, the limit is {limit}")]
+    TooMany {
+        /// `pipes` or `mirrors`.
+        what: &'static str,
+        /// The limit.
+        limit: usize,
+    },
+    /// All VFD identifiers of this stream are used up (EOPNOTSUPP).
+    #[error("no VFD identifiers are left on this stream")]
+    IdsExhausted,
+    /// The content of a blob cannot be read.
+    #[error("cannot read the content of a file descriptor: {0}")]
+    Read(Errno),
+    /// The descriptor cannot be duplicated.
+    #[error("cannot duplicate a file descriptor: {0}")]
+    Duplicate(Errno),
+}
+
+/// Which file a descriptor refers to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    /// The identity of the file behind `fd`.
+    ///
+    /// # Errors
+    ///
+    /// fstat(2) failed.
+    pub fn of(fd: BorrowedFd<'_>) -> Result<Self, Errno> {
+        rustix::fs::fstat(fd).map(|stat| Self::of_stat(&stat))
+    }
+
+    pub(crate) fn of_stat(stat: &Stat) -> Self {
+        Self { device: stat.st_dev, inode: stat.st_ino }
+    }
+}
+
+/// What a local descriptor is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LocalKind {
+    /// The shared region itself.
+    Region,
+    /// Writable memory with `len` bytes.
+    Mirror {
+        /// Which file it is.
+        id: FileId,
+        /// Its size in bytes.
+        len: u64,
+    },
+    /// Read-only or sealed memory with `len` bytes.
+    Blob {
+        /// Its size in bytes.
+        len: u64,
+    },
+    /// Read end of a pipe.
+    PipeRead,
+    /// Write end of a pipe.
+    PipeWrite,
+}
+
+/// `f_type` of file systems whose files are no ordinary memory (linux/magic.h).
+const DMA_BUF_MAGIC: i64 = 0x444d_4142;
+const ANON_INODE_MAGIC: i64 = 0x0904_1934;
+
+/// Finds out what `fd` becomes when it crosses. `region` is the region that both sides have, if any.
+///
+/// # Errors
+///
+/// The descriptor cannot cross.
+pub fn classify(fd: BorrowedFd<'_>, region: Option<&Region>) -> Result<LocalKind, VfdError> {
+    let stat = rustix::fs::fstat(fd).map_err(VfdError::Examine)?;
+    let id = FileId::of_stat(&stat);
+    if region.is_some_and(|region| region.id() == id) {
+        return Ok(LocalKind::Region);
+    }
+    let access = rustix::fs::fcntl_getfl(fd).map_err(VfdError::Examine)? & OFlags::RWMODE;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Fifo if access == OFlags::RDONLY => Ok(LocalKind::PipeRead),
+        FileType::Fifo if access == OFlags::WRONLY => Ok(LocalKind::PipeWrite),
+        FileType::Fifo => Err(VfdError::Unsupported("a pipe that is open for reading and writing")),
+        FileType::RegularFile => {
+            let len = u64::try_from(stat.st_size).unwrap_or(0);
+            classify_memory(fd, id, len, access)
+        }
+        FileType::Socket => Err(VfdError::Unsupported("a socket")),
+        FileType::Directory => Err(VfdError::Unsupported("a directory")),
+        FileType::CharacterDevice | FileType::BlockDevice => Err(VfdError::Unsupported("a device")),
+        _ => Err(VfdError::Unsupported("a file descriptor that is no memory and no pipe")),
+    }
+}
+
+fn classify_memory(fd: BorrowedFd<'_>, id: FileId, len: u64, access: OFlags) -> Result<LocalKind, VfdError> {
+    let file_system = rustix::fs::fstatfs(fd).map_err(VfdError::Examine)?.f_type;
+    if file_system == DMA_BUF_MAGIC || file_system == ANON_INODE_MAGIC {
+        return Err(VfdError::Unsupported("a buffer of a device"));
+    }
+    // Files on other file systems have no seals, which is no error.
+    let seals = rustix::fs::fcntl_get_seals(fd).unwrap_or(SealFlags::empty());
+    if access == OFlags::RDONLY || seals.intersects(SealFlags::WRITE | SealFlags::FUTURE_WRITE) {
+        return Ok(LocalKind::Blob { len });
+    }
+    if access == OFlags::WRONLY {
+        return Err(VfdError::Unsupported("memory that cannot be read"));
+    }
+    if len == 0 {
+        return Err(VfdError::Unsupported("writable memory without a size"));
+    }
+    Ok(LocalKind::Mirror { id, len })
+}
+
+/// A descriptor that came from the other side.
+#[derive(Debug)]
+pub struct ReceivedFd {
+    /// The descriptor, close-on-exec.
+    pub fd: OwnedFd,
+    /// What it is.
+    pub kind: ReceivedKind,
+}
+
+/// What a descriptor from the other side is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReceivedKind {
+    /// The shared region: the descriptor is that of the whole file.
+    Region {
+        /// First byte that the sender means.
+        offset: u64,
+        /// Bytes that the sender means.
+        len: u64,
+    },
+    /// Memory that the sender goes on writing, sealed against changes of its size.
+    Mirror {
+        /// Length in bytes.
+        len: u64,
+    },
+    /// Memory that never changes, fully sealed.
+    Blob {
+        /// Length in bytes.
+        len: u64,
+    },
+    /// Read end of a pipe.
+    PipeRead,
+    /// Write end of a pipe.
+    PipeWrite,
+}
+
+impl AsFd for ReceivedFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+    use crate::region::memfd;
+
+    fn sealed(seals: SealFlags) -> OwnedFd {
+        let fd = memfd(c"test").expect("memory");
+        rustix::fs::ftruncate(&fd, 100).expect("resized");
+        rustix::fs::fcntl_add_seals(&fd, seals).expect("sealed");
+        fd
+    }
+
+    #[test]
+    fn memory_is_a_blob_if_nobody_can_write_it_and_a_mirror_otherwise() {
+        for seals in [SealFlags::WRITE, SealFlags::WRITE | SealFlags::SHRINK] {
+            let fd = sealed(seals);
+            assert_eq!(classify(fd.as_fd(), None), Ok(LocalKind::Blob { len: 100 }));
+        }
+        let fd = sealed(SealFlags::SHRINK);
+        let id = FileId::of(fd.as_fd()).expect("examined");
+        assert_eq!(classify(fd.as_fd(), None), Ok(LocalKind::Mirror { id, len: 100 }));
+        let read_only = tempfile::NamedTempFile::new().expect("temporary file").reopen();
+        drop(read_only);
+        let file = tempfile::NamedTempFile::new().expect("temporary file");
+        let read_only = File::open(file.path()).expect("opened");
+        assert_eq!(classify(read_only.as_fd(), None), Ok(LocalKind::Blob { len: 0 }));
+        assert!(matches!(classify(file.as_fd(), None), Err(VfdError::Unsupported(_))), "writable and empty");
+    }
+
+    #[test]
+    fn the_region_is_recognised_through_any_descriptor() {
+        let region = Region::create_memfd(8192).expect("created");
+        let other = Region::create_memfd(8192).expect("created");
+        let duplicate = region.try_clone_fd().expect("duplicated");
+        assert_eq!(classify(duplicate.as_fd(), Some(&region)), Ok(LocalKind::Region));
+        assert!(matches!(classify(duplicate.as_fd(), Some(&other)), Ok(LocalKind::Mirror { .. })));
+    }
+
+    #[test]
+    fn both_ends_of_a_pipe_are_told_apart() {
+        let (read, write) = rustix::pipe::pipe().expect("pipe");
+        assert_eq!(classify(read.as_fd(), None), Ok(LocalKind::PipeRead));
+        assert_eq!(classify(write.as_fd(), None), Ok(LocalKind::PipeWrite));
+    }
+
+    #[test]
+    fn what_is_neither_memory_nor_pipe_is_refused() {
+        let (socket, _other) = UnixStream::pair().expect("socket pair");
+        let event = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC).expect("eventfd");
+        let null = File::open("/dev/null").expect("opened");
+        let directory = File::open("/").expect("opened");
+        for fd in [socket.as_fd(), event.as_fd(), null.as_fd(), directory.as_fd()] {
+            assert!(matches!(classify(fd, None), Err(VfdError::Unsupported(_))));
+        }
+    }
+}
