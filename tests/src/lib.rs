@@ -7,6 +7,7 @@
 //! * [`image`]: screenshots and what is asserted about them.
 //! * [`client`]: well-behaved Wayland clients; [`raw`]: hand-encoded messages for the others.
 //! * [`painter`]: an application that draws random rectangles.
+//! * [`pipes`]: reading and writing with a deadline.
 //! * [`random`]: reproducible random numbers.
 //!
 //! The suites themselves are in `tests/`, one file per theme. They run the programs of the workspace as a
@@ -22,6 +23,7 @@ pub mod deadline;
 pub mod image;
 pub mod ipc;
 pub mod painter;
+pub mod pipes;
 pub mod process;
 pub mod random;
 pub mod raw;

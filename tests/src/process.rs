@@ -244,6 +244,28 @@ impl Member {
         assert!(Deadline::patient().wait(pidfd.as_fd(), PollFlags::IN), "{self:?} survives SIGKILL");
     }
 
+    /// Waits until it has ended.
+    ///
+    /// # Panics
+    ///
+    /// When it has not before the deadline.
+    #[track_caller]
+    pub fn wait_gone(&self, deadline: Deadline) {
+        match rustix::process::pidfd_open(self.pid, PidfdFlags::empty()) {
+            Ok(pidfd) => assert!(deadline.wait(pidfd.as_fd(), PollFlags::IN), "{self:?} still runs"),
+            Err(error) => assert_eq!(error, rustix::io::Errno::SRCH),
+        }
+    }
+
+    /// Its resident memory in MiB, zero when it has ended.
+    #[must_use]
+    pub fn resident_mib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid.as_raw_nonzero())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.split_ascii_whitespace().next()?.parse::<u64>().ok());
+        kib.unwrap_or_default() / 1024
+    }
+
     /// How often its threads have given up the processor of their own accord, by thread id, from
     /// `/proc/PID/task/*/status`. Empty when it has ended.
     #[must_use]

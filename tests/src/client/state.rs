@@ -75,6 +75,43 @@ pub struct Keymap {
     pub size: u32,
 }
 
+impl Keymap {
+    /// Maps the file as clients of `wl_seat` version 7 and later have to, privately and only for reading, and
+    /// returns its content.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be mapped so, or is shorter than was said.
+    #[must_use]
+    pub fn map_private(&self) -> Vec<u8> {
+        let size = usize::try_from(self.size).expect("a keymap fits into memory");
+        let stat = rustix::fs::fstat(&self.fd).expect("a file");
+        assert!(u64::try_from(stat.st_size).is_ok_and(|length| length >= self.size.into()), "it is too short");
+        let (read, private) = (rustix::mm::ProtFlags::READ, rustix::mm::MapFlags::PRIVATE);
+        // SAFETY: a new mapping at an address of the kernel's choice, as long as the file is.
+        let map = unsafe { rustix::mm::mmap(std::ptr::null_mut(), size, read, private, &self.fd, 0) };
+        let map = map.expect("a private mapping");
+        // SAFETY: `size` bytes are mapped here until munmap below, and nothing in this process writes them.
+        let content = unsafe { std::slice::from_raw_parts(map.cast::<u8>(), size) }.to_vec();
+        // SAFETY: exactly the mapping from above, whose only borrow has ended.
+        unsafe { rustix::mm::munmap(map, size) }.expect("the end of the mapping");
+        content
+    }
+
+    /// Reads the file.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be read, or is shorter than was said.
+    #[must_use]
+    pub fn read(&self) -> Vec<u8> {
+        let mut content = vec![0; usize::try_from(self.size).expect("a keymap fits into memory")];
+        let read = rustix::io::pread(&self.fd, &mut content[..], 0).expect("a readable file");
+        assert_eq!(read, content.len(), "it is too short");
+        content
+    }
+}
+
 /// Input, in the order of its arrival.
 #[derive(Clone, Debug, PartialEq)]
 pub enum InputEvent {

@@ -4,6 +4,8 @@
 //! socket, or a [`virtio_wl::socket::Socket`] as `wl-forward` has it. It knows just enough of the core
 //! protocol to find globals, to count answers and to recognise an error.
 
+mod objects;
+
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
@@ -13,20 +15,10 @@ use std::os::unix::net::UnixStream;
 use rustix::event::PollFlags;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 
+pub use objects::{Globals, RawWindow};
+
 use crate::client::ClientError;
 use crate::deadline::Deadline;
-
-/// The numbers of the requests that the suites use, by interface and request.
-pub mod opcode {
-    #![expect(missing_docs, reason = "each is named as in wayland.xml and xdg-shell.xml")]
-    pub const WL_DISPLAY_SYNC: u16 = 0;
-    pub const WL_DISPLAY_GET_REGISTRY: u16 = 1;
-    pub const WL_REGISTRY_BIND: u16 = 0;
-    pub const WL_COMPOSITOR_CREATE_SURFACE: u16 = 0;
-    pub const WL_SURFACE_DAMAGE: u16 = 2;
-    pub const WL_SURFACE_COMMIT: u16 = 6;
-    pub const WL_SHM_CREATE_POOL: u16 = 0;
-}
 
 /// `wl_display`, which every connection begins with.
 pub const DISPLAY: u32 = 1;
@@ -177,6 +169,16 @@ impl Wire for UnixStream {
     }
 }
 
+impl Wire for Box<dyn Wire> {
+    fn send(&mut self, bytes: &[u8], fds: &[BorrowedFd<'_>], deadline: Deadline) -> io::Result<usize> {
+        (**self).send(bytes, fds, deadline)
+    }
+
+    fn receive(&mut self, deadline: Deadline) -> io::Result<Vec<u8>> {
+        (**self).receive(deadline)
+    }
+}
+
 /// A client that sends what it is told to.
 #[derive(Debug)]
 pub struct RawClient<W> {
@@ -196,7 +198,7 @@ impl<W: Wire> RawClient<W> {
     pub fn new(wire: W) -> Result<Self, ClientError> {
         let registry = 2;
         let mut client = Self { wire, next_id: 3, received: Vec::new(), globals: BTreeMap::new(), registry };
-        client.send(&Request::new(DISPLAY, opcode::WL_DISPLAY_GET_REGISTRY).uint(registry))?;
+        client.send(&Request::new(DISPLAY, 1).uint(registry))?;
         client.roundtrip(Deadline::patient())?;
         Ok(client)
     }
@@ -260,7 +262,7 @@ impl<W: Wire> RawClient<W> {
     /// When the connection has ended.
     pub fn bind_number(&mut self, name: u32, interface: &str, version: u32) -> Result<u32, ClientError> {
         let id = self.new_id();
-        let request = Request::new(self.registry, opcode::WL_REGISTRY_BIND);
+        let request = Request::new(self.registry, 0);
         self.send(&request.uint(name).string(interface).uint(version).uint(id))?;
         Ok(id)
     }
@@ -287,7 +289,7 @@ impl<W: Wire> RawClient<W> {
     /// When the connection ends or the answer does not come before the deadline.
     pub fn roundtrip(&mut self, deadline: Deadline) -> Result<Vec<Event>, ClientError> {
         let callback = self.new_id();
-        self.send(&Request::new(DISPLAY, opcode::WL_DISPLAY_SYNC).uint(callback))?;
+        self.send(&Request::new(DISPLAY, 0).uint(callback))?;
         let mut events = Vec::new();
         loop {
             let event = self.event(deadline)?;

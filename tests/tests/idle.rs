@@ -1,0 +1,70 @@
+//! Idle means idle: when nobody draws and nobody types, no process of Vitrail runs at all.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use vitrail_tests::client::WindowOptions;
+use vitrail_tests::session::Session;
+
+/// How long nothing may run.
+const QUIET: Duration = Duration::from_secs(3);
+
+/// How often the counters are looked at while the session settles.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// How long a session may take to settle.
+const SETTLING: Duration = Duration::from_secs(20);
+
+/// The voluntary context switches of every thread of every process, with the process's command line.
+fn switches(session: &Session) -> BTreeMap<(String, String), u64> {
+    let mut switches = BTreeMap::new();
+    for member in session.processes() {
+        let command = member.arguments.join(" ");
+        for (thread, count) in member.voluntary_switches() {
+            switches.insert((command.clone(), thread), count);
+        }
+    }
+    switches
+}
+
+/// Lets time pass. This is the one suite that is about the absence of events.
+fn pass(time: Duration) {
+    std::thread::sleep(time);
+}
+
+#[test]
+fn windows_that_do_not_draw_wake_nobody() {
+    let mut session = Session::start(&["work", "personal", "untrusted"]);
+    let mut clients = Vec::new();
+    for vm in ["work", "personal", "untrusted"] {
+        let mut client = session.client(vm);
+        let window = client.window(&WindowOptions::new(vm, 0x0030_6090)).unwrap();
+        clients.push((client, window));
+    }
+    session.wait_titles(&["work", "personal", "untrusted"]);
+    // Whatever the last window and the last request caused is done when the counters stand still.
+    let settled_by = Instant::now() + SETTLING;
+    let mut before = switches(&session);
+    loop {
+        pass(LOOK);
+        let now = switches(&session);
+        if now == before {
+            break;
+        }
+        assert!(Instant::now() < settled_by, "still not settled: {:#?}", changes(&before, &now));
+        before = now;
+    }
+    assert!(before.len() >= 9, "three wl-forward, hub, relays, compositor, gate, workers: {before:#?}");
+    pass(QUIET);
+    let after = switches(&session);
+    assert!(before == after, "woken up within {QUIET:?}: {:#?}", changes(&before, &after));
+}
+
+/// The threads whose counters differ.
+fn changes(
+    before: &BTreeMap<(String, String), u64>,
+    after: &BTreeMap<(String, String), u64>,
+) -> Vec<((String, String), Option<u64>, u64)> {
+    let changed = after.iter().filter(|(thread, count)| before.get(*thread) != Some(*count));
+    changed.map(|(thread, count)| (thread.clone(), before.get(thread).copied(), *count)).collect()
+}
