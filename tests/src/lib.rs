@@ -8,6 +8,7 @@
 //! * [`client`]: well-behaved Wayland clients; [`raw`]: hand-encoded messages for the others.
 //! * [`painter`]: an application that draws random rectangles.
 //! * [`pipes`]: reading and writing with a deadline.
+//! * [`bystander`]: connections that nothing may happen to while others misbehave.
 //! * [`random`]: reproducible random numbers.
 //!
 //! The suites themselves are in `tests/`, one file per theme. They run the programs of the workspace as a
@@ -18,6 +19,7 @@
 //! or unlucky client may meet (a protocol error, a closed connection, a passed deadline) is a
 //! [`client::ClientError`].
 
+pub mod bystander;
 pub mod client;
 pub mod deadline;
 pub mod image;

@@ -260,7 +260,8 @@ impl Member {
     /// Its resident memory in MiB, zero when it has ended.
     #[must_use]
     pub fn resident_mib(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid.as_raw_nonzero())).unwrap_or_default();
+        let status =
+            fs::read_to_string(format!("/proc/{}/status", self.pid.as_raw_nonzero())).unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kib = line.and_then(|line| line.split_ascii_whitespace().next()?.parse::<u64>().ok());
         kib.unwrap_or_default() / 1024

@@ -5,7 +5,8 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use vitrail_tests::client::{Client, ClientError, Memory, Window, WindowOptions};
+use vitrail_tests::bystander::Bystander;
+use vitrail_tests::client::{ClientError, Memory};
 use vitrail_tests::deadline::Deadline;
 use vitrail_tests::process;
 use vitrail_tests::random::Random;
@@ -18,7 +19,7 @@ const OFFENDER: &str = "untrusted";
 /// How long another connection may wait for an answer while one floods.
 const RESPONSIVE: Duration = Duration::from_secs(1);
 
-type Attacker = RawClient<Box<dyn Wire>>;
+type Attacker = RawClient<Box<dyn Wire + Send>>;
 
 /// Where an attacker stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,38 +46,12 @@ enum Outcome {
 
 fn connect(session: &Session, place: Place) -> Attacker {
     let deadline = Deadline::patient();
-    let wire: Box<dyn Wire> = match place {
+    let wire: Box<dyn Wire + Send> = match place {
         Place::Application => Box::new(process::connect(&session.vm_socket(OFFENDER), deadline)),
         Place::Vm => Box::new(StreamWire::new(process::connect(&session.hub_socket(OFFENDER), deadline))),
         Place::Local => Box::new(process::connect(&session.local_socket(), deadline)),
     };
     RawClient::new(wire).unwrap_or_else(|error| panic!("connecting from {place:?}: {error}"))
-}
-
-/// A connection with a window that nothing may happen to.
-struct Bystander {
-    title: &'static str,
-    client: Client,
-    window: Window,
-    color: u32,
-}
-
-impl Bystander {
-    fn start(session: &mut Session, vm: &str, title: &'static str) -> Self {
-        let mut client = session.client(vm);
-        let window = client.window(&WindowOptions::new(title, 0x00ff_ffff)).expect("a window");
-        session.wait_window(title);
-        Self { title, client, window, color: 0x0011_2233 }
-    }
-
-    #[track_caller]
-    fn assert_unharmed(&mut self, session: &mut Session) {
-        self.color = self.color.wrapping_add(0x0001_0507) & 0x00ff_ffff;
-        let drawn = self.client.recolor(&mut self.window, self.color);
-        drawn.unwrap_or_else(|error| panic!("the connection of {}: {error}", self.title));
-        session.focus(self.title);
-        session.assert_color(self.title, self.color);
-    }
 }
 
 /// A session with a connection of the attacked VM, one of another VM and a local one.
@@ -102,9 +77,11 @@ fn attack(
     let (mut session, mut others) = bystanders(options);
     for &place in places {
         let mut attacker = connect(&session, place);
-        let end = act(&mut attacker, &session).and_then(|()| attacker.roundtrip(Deadline::patient()).map(drop));
+        let end =
+            act(&mut attacker, &session).and_then(|()| attacker.roundtrip(Deadline::patient()).map(drop));
         match (end, outcome) {
-            (Err(ClientError::Protocol { .. } | ClientError::Closed(_)), _) | (Ok(()), Outcome::Survived) => {}
+            (Err(ClientError::Protocol { .. } | ClientError::Closed(_)), _) | (Ok(()), Outcome::Survived) => {
+            }
             (end, _) => panic!("an attack from {place:?} came to {end:?}"),
         }
         others.iter_mut().for_each(|other| other.assert_unharmed(&mut session));
@@ -341,14 +318,19 @@ fn a_flood_of_descriptors_hurts_nobody_else() {
     let (reader, _writer) = std::io::pipe().unwrap();
     for fd in [null.as_fd(), reader.as_fd()] {
         for count in [28, 253] {
-            attack(two_vms().limit("fds", 100), &[Place::Application, Place::Local], Outcome::Survived, |attacker, _| {
-                let fds: Vec<BorrowedFd<'_>> = std::iter::repeat_n(fd, count).collect();
-                for _ in 0..200 {
-                    let callback = attacker.new_id();
-                    attacker.send_with(&Request::new(DISPLAY, 0).uint(callback), &fds)?;
-                }
-                Ok(())
-            });
+            attack(
+                two_vms().limit("fds", 100),
+                &[Place::Application, Place::Local],
+                Outcome::Survived,
+                |attacker, _| {
+                    let fds: Vec<BorrowedFd<'_>> = std::iter::repeat_n(fd, count).collect();
+                    for _ in 0..200 {
+                        let callback = attacker.new_id();
+                        attacker.send_with(&Request::new(DISPLAY, 0).uint(callback), &fds)?;
+                    }
+                    Ok(())
+                },
+            );
         }
     }
 }
@@ -382,7 +364,10 @@ fn a_flood_of_requests_leaves_everyone_else_responsive() {
 fn slowest_roundtrip(others: &mut [Bystander]) -> Duration {
     let timed = |other: &mut Bystander| {
         let start = Instant::now();
-        other.client.roundtrip().unwrap_or_else(|error| panic!("the connection of {}: {error}", other.title));
+        other
+            .client()
+            .roundtrip()
+            .unwrap_or_else(|error| panic!("the connection of {}: {error}", other.title()));
         start.elapsed()
     };
     others.iter_mut().map(timed).max().unwrap_or_default()
@@ -416,12 +401,19 @@ fn a_client_that_never_reads_is_ended_or_waits_and_costs_little_memory() {
                     requests.extend(Request::new(DISPLAY, 1).uint(registry).encode());
                 }
             }
-            assert!(!deadline.passed(), "all requests were taken from {place:?}, with nobody reading the answers");
+            assert!(
+                !deadline.passed(),
+                "all requests were taken from {place:?}, with nobody reading the answers"
+            );
         };
         others.iter_mut().for_each(|other| other.assert_unharmed(&mut session));
         for member in session.processes() {
             let resident = member.resident_mib();
-            assert!(resident < 200, "{resident} MiB in {:?} after {place:?} ended with {end}", member.arguments);
+            assert!(
+                resident < 200,
+                "{resident} MiB in {:?} after {place:?} ended with {end}",
+                member.arguments
+            );
         }
     }
 }
@@ -452,9 +444,7 @@ fn globals_bound_as_another_interface_or_too_new_end_their_connection() {
         let (name, _, _) = attacker.globals().find(|(_, shown, _)| *shown == "wl_shm").expect("wl_shm");
         attacker.bind_number(name, "wl_compositor", 1).map(drop)
     });
-    attack(two_vms(), &EVERYWHERE, Outcome::Ended, |attacker, _| {
-        attacker.bind("wl_shm", 1000).map(drop)
-    });
+    attack(two_vms(), &EVERYWHERE, Outcome::Ended, |attacker, _| attacker.bind("wl_shm", 1000).map(drop));
 }
 
 #[test]
@@ -486,7 +476,9 @@ fn impossible_geometry_hurts_nobody_else() {
         let pool = pool(attacker, globals, &memory, 16384)?;
         let window = mapped(attacker, globals, pool)?;
         for size in extremes.iter().filter(|size| **size > 0) {
-            attacker.send(&Request::new(window.xdg_surface, 3).int(i32::MIN).int(i32::MIN).int(*size).int(*size))?;
+            attacker.send(
+                &Request::new(window.xdg_surface, 3).int(i32::MIN).int(i32::MIN).int(*size).int(*size),
+            )?;
             attacker.send(&Request::new(window.toplevel, 7).int(*size).int(*size))?;
             attacker.commit(window.surface)?;
         }
@@ -498,7 +490,12 @@ fn impossible_geometry_hurts_nobody_else() {
             let memory = Memory::new(16384);
             let pool = pool(attacker, globals, &memory, 16384)?;
             let window = mapped(attacker, globals, pool)?;
-            let popup = attacker.create_popup(globals, window.xdg_surface, (extreme, 10), (extreme, 0, 1, extreme))?;
+            let popup = attacker.create_popup(
+                globals,
+                window.xdg_surface,
+                (extreme, 10),
+                (extreme, 0, 1, extreme),
+            )?;
             attacker.acknowledge(popup)?;
             let child = attacker.create_surface(globals)?;
             let subsurface = attacker.get_subsurface(globals, child, window.surface)?;

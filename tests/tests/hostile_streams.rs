@@ -6,41 +6,15 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
 use rustix::event::PollFlags;
-use vitrail_tests::client::{Client, Window, WindowOptions};
+use virtio_wl::wire::{Frame, Hello, NewVfd, Purpose, Role};
+use vitrail_tests::bystander::Bystander;
 use vitrail_tests::deadline::Deadline;
 use vitrail_tests::process;
 use vitrail_tests::random::Random;
 use vitrail_tests::session::{Session, Sharing};
-use virtio_wl::wire::{Frame, Hello, NewVfd, Purpose, Role};
 
 /// The VM that attacks.
 const OFFENDER: &str = "untrusted";
-
-/// A connection with a window that nothing may happen to.
-struct Bystander {
-    title: &'static str,
-    client: Client,
-    window: Window,
-    color: u32,
-}
-
-impl Bystander {
-    fn start(session: &mut Session, vm: &str, title: &'static str) -> Self {
-        let mut client = session.client(vm);
-        let window = client.window(&WindowOptions::new(title, 0x00ff_ffff)).expect("a window");
-        session.wait_window(title);
-        Self { title, client, window, color: 0x0011_2233 }
-    }
-
-    #[track_caller]
-    fn assert_unharmed(&mut self, session: &mut Session) {
-        self.color = self.color.wrapping_add(0x0001_0507) & 0x00ff_ffff;
-        let drawn = self.client.recolor(&mut self.window, self.color);
-        drawn.unwrap_or_else(|error| panic!("the connection of {}: {error}", self.title));
-        session.focus(self.title);
-        session.assert_color(self.title, self.color);
-    }
-}
 
 fn bystanders(session: &mut Session) -> [Bystander; 2] {
     [(OFFENDER, "same VM"), ("work", "other VM")].map(|(vm, title)| Bystander::start(session, vm, title))
@@ -230,7 +204,7 @@ fn a_region_truncated_by_its_vm_is_only_that_vms_loss() {
     let region = std::fs::File::options().write(true).open(session.region(OFFENDER)).unwrap();
     region.set_len(0).unwrap();
     // Whatever becomes of the VM's own window.
-    let _ = same.client.recolor(&mut same.window, 0x0012_3456);
+    same.draw();
     let _ = session.screenshot();
     other.assert_unharmed(&mut session);
     local.assert_unharmed(&mut session);

@@ -171,7 +171,8 @@ fn fullscreen_and_maximized_windows_keep_their_frame_on_the_screen() {
         let image = session.screenshot();
         let frame = windows[0].frame();
         let output = image.size();
-        let inside = frame.x >= 0 && frame.y >= 0 && frame.x + frame.w <= output.0 && frame.y + frame.h <= output.1;
+        let inside =
+            frame.x >= 0 && frame.y >= 0 && frame.x + frame.w <= output.0 && frame.y + frame.h <= output.1;
         assert!(inside, "the frame of a {big} window leaves the screen: {frame:?}");
         assert_labelled(&image, &windows, 1);
     }
@@ -201,7 +202,10 @@ fn a_popup_covers_no_frame_of_another_vm_and_has_a_ring_of_its_own() {
         for (x, y) in [(x - 1, y), (x + 1, y), (x, y - 1), (x, y + 1)] {
             let next = image.pixel(x, y);
             let own = [painted, CONTENT, color_of("untrusted")];
-            assert!(next.is_some_and(|next| own.contains(&next)), "beside the popup at ({x}, {y}): {next:06x?}");
+            assert!(
+                next.is_some_and(|next| own.contains(&next)),
+                "beside the popup at ({x}, {y}): {next:06x?}"
+            );
         }
     }
 }
@@ -210,7 +214,8 @@ fn a_popup_covers_no_frame_of_another_vm_and_has_a_ring_of_its_own() {
 fn titles_are_cleaned_and_never_name_the_window() {
     let mut session = Session::start(&["untrusted"]);
     let mut client = session.client("untrusted");
-    let options = WindowOptions::new("[work] \u{202e}knab\u{7}\n\0x".split('\0').next().unwrap_or(""), CONTENT);
+    let options =
+        WindowOptions::new("[work] \u{202e}knab\u{7}\n\0x".split('\0').next().unwrap_or(""), CONTENT);
     let _window = client.window(&options).unwrap();
     let windows = session.wait_windows("the window", |windows| windows.len() == 1);
     assert_eq!(windows[0].vm, "untrusted");

@@ -104,7 +104,10 @@ fn selections_can_be_copied_again_and_again() {
         let reader = taker.client.receive_selection(TYPE).unwrap();
         let (_, writer) = giver.client.wait_transfer(&source).unwrap();
         let writing = write_in_thread(writer, content.clone());
-        assert!(pipes::read_to_end(reader, Deadline::patient()).unwrap() == content, "{size} bytes were changed");
+        assert!(
+            pipes::read_to_end(reader, Deadline::patient()).unwrap() == content,
+            "{size} bytes were changed"
+        );
         writing.join().unwrap().unwrap();
     }
 }

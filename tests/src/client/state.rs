@@ -86,7 +86,10 @@ impl Keymap {
     pub fn map_private(&self) -> Vec<u8> {
         let size = usize::try_from(self.size).expect("a keymap fits into memory");
         let stat = rustix::fs::fstat(&self.fd).expect("a file");
-        assert!(u64::try_from(stat.st_size).is_ok_and(|length| length >= self.size.into()), "it is too short");
+        assert!(
+            u64::try_from(stat.st_size).is_ok_and(|length| length >= self.size.into()),
+            "it is too short"
+        );
         let (read, private) = (rustix::mm::ProtFlags::READ, rustix::mm::MapFlags::PRIVATE);
         // SAFETY: a new mapping at an address of the kernel's choice, as long as the file is.
         let map = unsafe { rustix::mm::mmap(std::ptr::null_mut(), size, read, private, &self.fd, 0) };

@@ -5,6 +5,7 @@
 //! protocol to find globals, to count answers and to recognise an error.
 
 mod objects;
+mod stream;
 
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
@@ -16,6 +17,7 @@ use rustix::event::PollFlags;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 
 pub use objects::{Globals, RawWindow};
+pub use stream::StreamWire;
 
 use crate::client::ClientError;
 use crate::deadline::Deadline;
@@ -169,7 +171,7 @@ impl Wire for UnixStream {
     }
 }
 
-impl Wire for Box<dyn Wire> {
+impl Wire for Box<dyn Wire + Send> {
     fn send(&mut self, bytes: &[u8], fds: &[BorrowedFd<'_>], deadline: Deadline) -> io::Result<usize> {
         (**self).send(bytes, fds, deadline)
     }

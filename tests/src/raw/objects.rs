@@ -103,7 +103,8 @@ impl<W: Wire> RawClient<W> {
     ///
     /// When the connection has ended.
     pub fn create_buffer(&mut self, pool: u32, offset: i32, size: (i32, i32), stride: i32) -> Made {
-        let arguments = |request: Request| request.int(offset).int(size.0).int(size.1).int(stride).uint(XRGB8888);
+        let arguments =
+            |request: Request| request.int(offset).int(size.0).int(size.1).int(stride).uint(XRGB8888);
         self.make(pool, 0, arguments)
     }
 
