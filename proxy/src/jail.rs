@@ -113,6 +113,13 @@ impl Jail {
         self
     }
 
+    /// Takes back [`Jail::identity`]: the user stays.
+    #[must_use]
+    pub fn keep_identity(mut self) -> Self {
+        self.identity = None;
+        self
+    }
+
     /// Raises the walls and says which of them stand. There is no way back.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! The programs between an application in a VM and the compositor.
 
 pub mod gate;
+pub mod hub;
 pub mod introduction;
 pub mod jail;
+pub mod logging;

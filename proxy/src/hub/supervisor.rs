@@ -1,0 +1,460 @@
+//! The supervisor: listens, decides, introduces, hands over.
+//!
+//! One thread, one epoll. A stream goes through two stages here, *hello* and *hand-over*, in each for a bounded time;
+//! the time is the timeout of the wait for events, so that nothing ticks while there is no such stream. After that the
+//! supervisor holds no descriptor of it.
+
+mod stream;
+mod vm;
+
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use rustix::event::epoll::EventFlags;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::process::{Resource, Rlimit};
+use virtio_wl::wire::{HELLO_LEN, Purpose};
+use vitrail_protocols::VmName;
+
+use self::stream::{HelloProgress, Stage, Stream};
+use self::vm::Vm;
+use super::config::HubConfig;
+use super::decision::{Refusal, log_allow, log_refuse};
+use super::listener::ListenerError;
+use super::poller::Poller;
+use super::region::RegionFileError;
+use super::signals::{TerminationSignals, close_inherited_on_exec};
+use crate::introduction::{INTRODUCTION_LEN, Introduction};
+use crate::jail::Identity;
+
+/// How long a VM may take for the 32 bytes of its hello.
+const HELLO_TIME: Duration = Duration::from_secs(5);
+/// How long the gate (or a new relay) is waited for.
+const HAND_OVER_TIME: Duration = Duration::from_secs(2);
+/// Streams accepted from one VM before the others have their turn.
+const ACCEPT_BURST: usize = 8;
+/// How long a VM's socket is left alone after an accept that failed for want of something on our side.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// Trim streams of one VM at a time: one, and a few that end while their successor begins.
+const MAX_TRIMS: usize = 4;
+/// The user that relays of root run as, unless another is configured.
+const NOBODY: Identity = Identity { uid: 65534, gid: 65534 };
+
+/// Why the supervisor cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum SupervisorError {
+    /// A descriptor that everything depends on cannot be made.
+    #[error("Cannot prepare for events: {0}")]
+    Prepare(#[source] io::Error),
+    /// Another user for relays is configured, but only root can change users.
+    #[error("relay_user is set, but the hub does not run as root")]
+    RelayUser,
+    /// The socket of a VM cannot be made.
+    #[error("VM {vm}: {source}")]
+    Listener {
+        /// Which VM.
+        vm: VmName,
+        /// What is wrong.
+        source: ListenerError,
+    },
+    /// The region of a VM cannot be used.
+    #[error("VM {vm}: {source}")]
+    Region {
+        /// Which VM.
+        vm: VmName,
+        /// What is wrong.
+        source: RegionFileError,
+    },
+    /// Two VMs have the same region under two names.
+    #[error("VM {vm} and VM {other} have the same file as their region")]
+    SharedRegion {
+        /// One VM.
+        vm: VmName,
+        /// The other.
+        other: VmName,
+    },
+    /// Waiting for events failed.
+    #[error("Cannot wait for events: {0}")]
+    Wait(#[source] Errno),
+}
+
+/// What an event is of. In a token, the kind is in the lowest bits and the index above.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Signals,
+    Listener(usize),
+    RelayControl(usize),
+    RelayEnd(usize),
+    Stream(u64),
+}
+
+const KINDS: u64 = 8;
+
+impl Source {
+    fn token(self) -> u64 {
+        let (kind, index) = match self {
+            Self::Signals => (0, 0),
+            Self::Listener(vm) => (1, vm as u64),
+            Self::RelayControl(vm) => (2, vm as u64),
+            Self::RelayEnd(vm) => (3, vm as u64),
+            Self::Stream(serial) => (4, serial),
+        };
+        index.wrapping_mul(KINDS) | kind
+    }
+
+    fn of_token(token: u64) -> Option<Self> {
+        let index = token / KINDS;
+        let vm = usize::try_from(index).ok()?;
+        match token % KINDS {
+            0 => Some(Self::Signals),
+            1 => Some(Self::Listener(vm)),
+            2 => Some(Self::RelayControl(vm)),
+            3 => Some(Self::RelayEnd(vm)),
+            4 => Some(Self::Stream(index)),
+            _ => None,
+        }
+    }
+}
+
+/// What came of an attempt to hand a stream over.
+enum Attempt {
+    Done,
+    /// Worth another attempt, for the reason given.
+    Again(Refusal),
+    Never(Refusal),
+}
+
+/// The supervisor.
+#[derive(Debug)]
+pub struct Supervisor {
+    poller: Poller,
+    signals: TerminationSignals,
+    gate: PathBuf,
+    vms: Vec<Vm>,
+    /// Streams that are not handed over yet, by serial number.
+    streams: HashMap<u64, Stream>,
+    last_serial: u64,
+}
+
+impl Supervisor {
+    /// Makes sockets and regions. From here on VMs can call, and are served once [`Supervisor::run`] is called.
+    ///
+    /// # Errors
+    ///
+    /// Something that the configuration asks for cannot be had. What was made before is removed again.
+    pub fn new(config: HubConfig) -> Result<Self, SupervisorError> {
+        let prepare = |error: Errno| SupervisorError::Prepare(error.into());
+        close_inherited_on_exec().map_err(SupervisorError::Prepare)?;
+        raise_open_files();
+        let root = rustix::process::geteuid().is_root();
+        if config.relay_user.is_some() && !root {
+            return Err(SupervisorError::RelayUser);
+        }
+        let required = config.relay_user.is_some();
+        let identity = config.relay_user.or(root.then_some(NOBODY));
+        let poller = Poller::new().map_err(prepare)?;
+        let signals = TerminationSignals::new().map_err(SupervisorError::Prepare)?;
+        poller.add(&signals, Source::Signals.token(), EventFlags::IN).map_err(prepare)?;
+        let mut vms = Vec::new();
+        let mut regions = HashMap::new();
+        for (name, vm) in &config.vms {
+            let vm = Vm::new(name, vm, identity, required)?;
+            if let Some(other) = vm.region_identity()?.and_then(|file| regions.insert(file, name.clone())) {
+                return Err(SupervisorError::SharedRegion { vm: name.clone(), other });
+            }
+            poller.add(&vm.listener, Source::Listener(vms.len()).token(), EventFlags::IN).map_err(prepare)?;
+            vms.push(vm);
+        }
+        Ok(Self { poller, signals, gate: config.gate, vms, streams: HashMap::new(), last_serial: 0 })
+    }
+
+    /// Serves until SIGTERM or SIGINT. The sockets are removed then; relays go on until their connections end.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses to report events.
+    pub fn run(mut self) -> Result<(), SupervisorError> {
+        tracing::info!(vms = self.vms.len(), gate = %self.gate.display(), "the hub is ready");
+        loop {
+            let timeout = self.next_deadline().map(|at| at.saturating_duration_since(Instant::now()));
+            for (token, _) in self.poller.wait(timeout).map_err(SupervisorError::Wait)? {
+                match Source::of_token(token) {
+                    Some(Source::Signals) => {
+                        if let Some(signal) = self.signals.take() {
+                            tracing::info!(signal, "the hub was asked to end; live connections go on");
+                            return Ok(());
+                        }
+                    }
+                    Some(Source::Listener(vm)) => self.accept(vm),
+                    Some(Source::RelayControl(vm)) => self.relay_news(vm),
+                    Some(Source::RelayEnd(vm)) => self.relay_end(vm),
+                    Some(Source::Stream(serial)) => self.hello_event(serial),
+                    None => {}
+                }
+            }
+            self.run_timers();
+        }
+    }
+
+    /// When something has to be done that no event tells. `None` when all is quiet.
+    fn next_deadline(&self) -> Option<Instant> {
+        let streams = self.streams.values().map(Stream::due);
+        let pauses = self.vms.iter().filter_map(|vm| vm.accept_again);
+        streams.chain(pauses).min()
+    }
+
+    fn run_timers(&mut self) {
+        let now = Instant::now();
+        let due: Vec<u64> = self
+            .streams
+            .iter()
+            .filter(|(_, stream)| stream.due() <= now)
+            .map(|(&serial, _)| serial)
+            .collect();
+        for serial in due {
+            match self.streams.get(&serial).map(|stream| &stream.stage) {
+                Some(Stage::Hello { .. }) => self.refuse(serial, &Refusal::SlowHello),
+                Some(Stage::HandOver { .. }) => self.attempt(serial),
+                None => {}
+            }
+        }
+        for index in 0..self.vms.len() {
+            if self.vms.get(index).and_then(|vm| vm.accept_again).is_some_and(|at| at <= now) {
+                self.watch_listener(index);
+            }
+        }
+    }
+
+    fn accept(&mut self, index: usize) {
+        for _ in 0..ACCEPT_BURST {
+            let Some(vm) = self.vms.get_mut(index) else { return };
+            if vm.is_full() {
+                break;
+            }
+            match rustix::net::accept_with(&vm.listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
+                Ok(socket) => {
+                    self.last_serial += 1;
+                    let serial = self.last_serial;
+                    let watched = self.poller.add(&socket, Source::Stream(serial).token(), EventFlags::IN);
+                    vm.pending += 1;
+                    self.streams.insert(serial, Stream::new(index, socket, Instant::now() + HELLO_TIME));
+                    if let Err(error) = watched {
+                        self.refuse(serial, &Refusal::Internal(error.into()));
+                    }
+                }
+                Err(Errno::WOULDBLOCK) => break,
+                Err(Errno::INTR | Errno::CONNABORTED) => {}
+                Err(error) => {
+                    tracing::warn!(vm = %vm.name, %error, "cannot accept");
+                    vm.accept_again = Some(Instant::now() + ACCEPT_PAUSE);
+                    break;
+                }
+            }
+        }
+        self.watch_listener(index);
+    }
+
+    /// Watches the socket of a VM, or leaves it alone while the VM has as many streams pending as it may: further
+    /// ones wait in the kernel's queue, at the VM's own cost.
+    fn watch_listener(&mut self, index: usize) {
+        let Some(vm) = self.vms.get_mut(index) else { return };
+        vm.accept_again = vm.accept_again.filter(|&at| at > Instant::now());
+        let watch = !vm.is_full() && vm.accept_again.is_none();
+        if vm.watched == watch {
+            return;
+        }
+        let flags = if watch { EventFlags::IN } else { EventFlags::empty() };
+        match self.poller.modify(&vm.listener, Source::Listener(index).token(), flags) {
+            Ok(()) => vm.watched = watch,
+            Err(error) => tracing::error!(vm = %vm.name, %error, "the socket of the VM cannot be watched"),
+        }
+    }
+
+    fn hello_event(&mut self, serial: u64) {
+        // Without the stream this is an event of the same batch as the one that settled it.
+        let Some(stream) = self.streams.get_mut(&serial) else { return };
+        match stream.read_hello() {
+            Ok(HelloProgress::Incomplete) => {}
+            Ok(HelloProgress::Complete) => {
+                // What follows the hello is not for us.
+                if let Err(error) = self.poller.delete(&stream.socket) {
+                    return self.refuse(serial, &Refusal::Internal(error.into()));
+                }
+                match stream.begin_hand_over(Instant::now() + HAND_OVER_TIME) {
+                    Ok(()) => self.attempt(serial),
+                    Err(error) => self.refuse(serial, &error.into()),
+                }
+            }
+            Err(refusal) => self.refuse(serial, &refusal),
+        }
+    }
+
+    /// Ends a stream that is not handed over yet. The VM sees nothing but its end, whatever the reason.
+    fn refuse(&mut self, serial: u64, refusal: &Refusal) {
+        if let Some(index) = self.forget(serial)
+            && let Some(vm) = self.vms.get_mut(index)
+        {
+            log_refuse(&mut vm.quota, &vm.name, serial, refusal);
+        }
+    }
+
+    /// Drops what the supervisor holds of a stream; gives the index of its VM.
+    fn forget(&mut self, serial: u64) -> Option<usize> {
+        let index = self.streams.remove(&serial)?.vm;
+        if let Some(vm) = self.vms.get_mut(index) {
+            vm.pending = vm.pending.saturating_sub(1);
+        }
+        self.watch_listener(index);
+        Some(index)
+    }
+
+    fn attempt(&mut self, serial: u64) {
+        let now = Instant::now();
+        let Some(purpose) = self.streams.get(&serial).and_then(Stream::purpose) else { return };
+        match self.try_hand_over(serial, purpose, now) {
+            Attempt::Done => {
+                if let Some(index) = self.forget(serial)
+                    && let Some(vm) = self.vms.get_mut(index)
+                {
+                    log_allow(&mut vm.quota, &vm.name, serial, purpose);
+                }
+            }
+            Attempt::Again(refusal) => {
+                if !self.streams.get_mut(&serial).is_some_and(|stream| stream.try_later(now)) {
+                    self.refuse(serial, &refusal);
+                }
+            }
+            Attempt::Never(refusal) => self.refuse(serial, &refusal),
+        }
+    }
+
+    fn try_hand_over(&mut self, serial: u64, purpose: Purpose, now: Instant) -> Attempt {
+        let Some(stream) = self.streams.get(&serial) else {
+            return Attempt::Never(Refusal::ClosedEarly);
+        };
+        let index = stream.vm;
+        let Some(vm) = self.vms.get_mut(index) else {
+            return Attempt::Never(Refusal::ClosedEarly);
+        };
+        if let Err(refusal) = vm.admit(purpose) {
+            return Attempt::Never(refusal);
+        }
+        if vm.relay.is_none() {
+            match vm.start_relay(now) {
+                Ok(true) => {}
+                Ok(false) => {
+                    return Attempt::Again(Refusal::RelayUnavailable(io::ErrorKind::WouldBlock.into()));
+                }
+                Err(error) => return Attempt::Again(Refusal::RelayUnavailable(error)),
+            }
+            if let Err(error) = watch_relay(&self.poller, index, vm) {
+                return Attempt::Never(Refusal::Internal(error.into()));
+            }
+        }
+        let gate = match purpose {
+            Purpose::Trim => None,
+            Purpose::Wayland => match introduce(vm, serial, stream.hello(), &self.gate) {
+                Ok(gate) => Some(gate),
+                Err(attempt) => return attempt,
+            },
+        };
+        let mut fds = vec![rustix::fd::AsFd::as_fd(&stream.socket)];
+        fds.extend(gate.as_ref().map(rustix::fd::AsFd::as_fd));
+        match vm.relay.as_mut().map(|relay| relay.hand_over(serial, purpose, &fds)) {
+            Some(Ok(())) => Attempt::Done,
+            Some(Err(error)) => Attempt::Again(Refusal::RelayUnavailable(error.into())),
+            None => Attempt::Again(Refusal::RelayUnavailable(io::ErrorKind::NotFound.into())),
+        }
+    }
+
+    fn relay_news(&mut self, index: usize) {
+        let Some(vm) = self.vms.get_mut(index) else { return };
+        if !vm.read_relay()
+            && let Some(relay) = &vm.relay
+        {
+            // Its end is reported by the pidfd; until then its socket would go on being readable.
+            let _ = self.poller.delete(relay.control());
+        }
+    }
+
+    fn relay_end(&mut self, index: usize) {
+        if let Some(vm) = self.vms.get_mut(index) {
+            vm.reap_relay();
+        }
+    }
+}
+
+fn watch_relay(poller: &Poller, index: usize, vm: &Vm) -> Result<(), Errno> {
+    let Some(relay) = &vm.relay else { return Ok(()) };
+    poller.add(relay.control(), Source::RelayControl(index).token(), EventFlags::IN)?;
+    poller.add(relay.pidfd(), Source::RelayEnd(index).token(), EventFlags::IN)
+}
+
+/// Connects to the gate and tells it who is calling. The hello of the VM follows, as it came.
+fn introduce(
+    vm: &Vm,
+    serial: u64,
+    hello: [u8; HELLO_LEN],
+    gate: &std::path::Path,
+) -> Result<rustix::fd::OwnedFd, Attempt> {
+    let region = vm.region.as_ref().map(|region| region.prove().cloned()).transpose();
+    let region = region.map_err(|error| Attempt::Never(error.into()))?;
+    let introduction = Introduction { vm: vm.name.clone(), region, connection: serial }
+        .encode()
+        .map_err(|error| Attempt::Never(Refusal::Internal(io::Error::other(error))))?;
+    let mut message = [0; INTRODUCTION_LEN + HELLO_LEN];
+    let (first, second) = message.split_at_mut(INTRODUCTION_LEN);
+    first.copy_from_slice(&introduction);
+    second.copy_from_slice(&hello);
+
+    // A Unix socket connects at once or not at all. It has room for this message, or is of no use.
+    let dial = || {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        rustix::net::connect(&socket, &SocketAddrUnix::new(gate)?)?;
+        match rustix::net::send(&socket, &message, SendFlags::NOSIGNAL)? {
+            sent if sent == message.len() => Ok(socket),
+            _ => Err(Errno::NOBUFS),
+        }
+    };
+    dial().map_err(|error| {
+        let refusal = Refusal::GateUnreachable(error);
+        match error {
+            // It is being started, or restarted, or has too many callers.
+            Errno::NOENT | Errno::CONNREFUSED | Errno::WOULDBLOCK | Errno::PIPE | Errno::CONNRESET => {
+                Attempt::Again(refusal)
+            }
+            _ => Attempt::Never(refusal),
+        }
+    })
+}
+
+/// Allows as many descriptors as the system lets us have: each VM needs a few.
+fn raise_open_files() {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    // With fewer descriptors, fewer VMs can be served at a time, which shows when it happens.
+    let _ = rustix::process::setrlimit(Resource::Nofile, raised);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_name_what_they_were_made_for() {
+        for source in [
+            Source::Signals,
+            Source::Listener(3),
+            Source::RelayControl(0),
+            Source::RelayEnd(700),
+            Source::Stream(1 << 40),
+        ] {
+            assert_eq!(Source::of_token(source.token()), Some(source));
+        }
+        assert_eq!(Source::of_token(7), None);
+    }
+}

@@ -1,0 +1,155 @@
+//! What the supervisor keeps of one VM.
+
+use std::os::fd::AsFd as _;
+use std::time::{Duration, Instant};
+
+use virtio_wl::wire::Purpose;
+use vitrail_protocols::VmName;
+
+use super::{MAX_TRIMS, SupervisorError};
+use crate::hub::config::VmConfig;
+use crate::hub::control::{FromRelay, ToRelay};
+use crate::hub::decision::{Quota, Refusal};
+use crate::hub::listener::Listener;
+use crate::hub::region::{RegionFileError, SharedRegion};
+use crate::hub::relay_process::{News, RelayProcess};
+use crate::jail::Identity;
+
+/// The shortest time between two starts of a VM's relay: a VM that could make its relay die must not make the host
+/// start processes as fast as it can call.
+const RELAY_PAUSE: Duration = Duration::from_millis(200);
+/// Messages of a relay read at a time.
+const NEWS_BURST: usize = 64;
+
+/// One VM.
+#[derive(Debug)]
+pub(super) struct Vm {
+    pub(super) name: VmName,
+    pub(super) listener: Listener,
+    /// Whether the poller reports callers.
+    pub(super) watched: bool,
+    /// When to accept again after a failure of ours.
+    pub(super) accept_again: Option<Instant>,
+    pub(super) region: Option<SharedRegion>,
+    pub(super) relay: Option<RelayProcess>,
+    relay_started: Option<Instant>,
+    setup: ToRelay,
+    /// Streams that are not handed over yet.
+    pub(super) pending: usize,
+    max_pending: usize,
+    max_connections: usize,
+    /// Log lines that the VM may still cause.
+    pub(super) quota: Quota,
+}
+
+impl Vm {
+    pub(super) fn new(
+        name: &VmName,
+        config: &VmConfig,
+        identity: Option<Identity>,
+        identity_required: bool,
+    ) -> Result<Self, SupervisorError> {
+        let region = config
+            .region
+            .as_ref()
+            .map(|region| SharedRegion::open(&region.path, region.length))
+            .transpose()
+            .map_err(|source| SupervisorError::Region { vm: name.clone(), source })?;
+        let listener = Listener::bind(&config.listen, config.socket_mode)
+            .map_err(|source| SupervisorError::Listener { vm: name.clone(), source })?;
+        let setup = ToRelay::Setup {
+            identity,
+            identity_required,
+            region_len: region.as_ref().map_or(0, SharedRegion::len),
+            max_connections: config.max_connections,
+        };
+        Ok(Self {
+            name: name.clone(),
+            listener,
+            watched: true,
+            accept_again: None,
+            region,
+            relay: None,
+            relay_started: None,
+            setup,
+            pending: 0,
+            max_pending: usize::try_from(config.max_pending).unwrap_or(usize::MAX),
+            max_connections: usize::try_from(config.max_connections).unwrap_or(usize::MAX),
+            quota: Quota::new(Instant::now()),
+        })
+    }
+
+    /// Device and inode of the region, to find two VMs with one.
+    pub(super) fn region_identity(&self) -> Result<Option<(u64, u64)>, SupervisorError> {
+        let identity = self.region.as_ref().map(SharedRegion::identity).transpose();
+        identity.map_err(|error| SupervisorError::Region {
+            vm: self.name.clone(),
+            source: RegionFileError::Random(error),
+        })
+    }
+
+    /// Whether no further stream may be accepted for now.
+    pub(super) fn is_full(&self) -> bool {
+        self.pending >= self.max_pending
+    }
+
+    /// Whether one more live stream of this purpose is allowed.
+    pub(super) fn admit(&self, purpose: Purpose) -> Result<(), Refusal> {
+        let live = self.relay.as_ref().map_or(0, |relay| relay.count(purpose));
+        match purpose {
+            Purpose::Wayland if live >= self.max_connections => Err(Refusal::TooManyConnections(live)),
+            Purpose::Trim if self.region.is_none() => Err(Refusal::NoRegion),
+            Purpose::Trim if live >= MAX_TRIMS => Err(Refusal::TooManyTrims(live)),
+            Purpose::Wayland | Purpose::Trim => Ok(()),
+        }
+    }
+
+    /// Starts the relay; false if it is too early for that.
+    pub(super) fn start_relay(&mut self, now: Instant) -> std::io::Result<bool> {
+        if self.relay_started.is_some_and(|at| now < at + RELAY_PAUSE) {
+            return Ok(false);
+        }
+        self.relay_started = Some(now);
+        let region = self.region.as_ref().map(|region| region.as_fd());
+        self.relay = Some(RelayProcess::spawn(&self.name, &self.setup, region)?);
+        Ok(true)
+    }
+
+    /// Reads what the relay says; false if it has to be given up.
+    pub(super) fn read_relay(&mut self) -> bool {
+        let Some(relay) = &mut self.relay else { return true };
+        for _ in 0..NEWS_BURST {
+            match relay.news() {
+                News::None => break,
+                News::Message(FromRelay::Ready { jail }) => {
+                    tracing::info!(
+                        vm = %self.name, pid = relay.pid(), no_new_privs = jail.no_new_privs,
+                        seccomp = jail.seccomp, landlock = jail.landlock, rlimits = jail.rlimits,
+                        no_capabilities = jail.no_capabilities, "the relay is ready"
+                    );
+                }
+                News::Message(FromRelay::Ended { serial, to_gate, to_vm }) => {
+                    tracing::debug!(vm = %self.name, connection = serial, to_gate, to_vm, "stream ended");
+                }
+                News::Broken => {
+                    relay.kill();
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Takes note of the relay's end. Its connections ended with it; the next one gets a new relay.
+    pub(super) fn reap_relay(&mut self) {
+        let Some(relay) = &mut self.relay else { return };
+        let status = match relay.ended() {
+            Ok(None) => return,
+            Ok(Some(status)) => status.to_string(),
+            Err(error) => error.to_string(),
+        };
+        let connections = relay.count(Purpose::Wayland);
+        tracing::warn!(vm = %self.name, pid = relay.pid(), %status, connections, "the relay has ended");
+        self.relay = None;
+    }
+}
