@@ -1,2 +1,347 @@
-//! Entry point.
-fn main() {}
+//! `vitrailctl`: the operator's command line. Everything but `check` asks a running compositor.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, Subcommand, ValueEnum};
+use serde_json::Value;
+use vitrail::config::Config;
+use vitrail::ipc::client::{Client, ClientError, default_path};
+use vitrail::ipc::protocol::{InputEvent, MAX_EVENTS, Request, Status, VmReport, WindowInfo, WindowList};
+use vitrail::ipc::{keys, table};
+
+/// Look into a running Vitrail compositor, and check its configuration.
+#[derive(Debug, Parser)]
+#[command(name = "vitrailctl", version, max_term_width = 100, after_help = AFTER_HELP)]
+struct Arguments {
+    /// The compositor's control socket; by default the one of `vitrail --socket NAME`, which is
+    /// $XDG_RUNTIME_DIR/vitrail-NAME.sock with NAME from WAYLAND_DISPLAY
+    #[arg(long, value_name = "PATH", env = "VITRAIL_IPC", global = true)]
+    ipc: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  vitrailctl windows                     which window is from which VM
+  vitrailctl vms                         what each VM uses of what it may
+  vitrailctl check vitrail.toml          find mistakes before a reload does
+  vitrailctl screenshot screen.png";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List the windows, the front-most first; `>` marks the one with the keyboard
+    Windows {
+        /// Print a list of {vm, label, color, app_id, title, frame, content, z, focused}, the lowest first
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the VMs with what they use of what they may, and their gate workers
+    Vms {
+        /// Print a list of {vm, label, color, pattern, limits, usage, worker}
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say how the compositor is: its output, its configuration, who has the keyboard
+    Status {
+        /// Print it as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write what is on the screen to a PNG file
+    Screenshot {
+        /// The file; it is replaced if it exists
+        file: PathBuf,
+    },
+    /// Read the configuration again; if it has a mistake, the one in force stays
+    Reload,
+    /// Check a configuration file and show the first mistake; needs no compositor
+    Check {
+        /// The file
+        file: PathBuf,
+    },
+    /// Wait until there are windows
+    Wait {
+        /// How many, at least
+        #[arg(long, value_name = "COUNT")]
+        windows: usize,
+        /// How long, in seconds; exits with 1 if there are too few by then
+        #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+        timeout: u64,
+    },
+    /// Move the pointer, click and type (headless compositors only)
+    #[command(subcommand)]
+    Input(Input),
+}
+
+#[derive(Debug, Subcommand)]
+enum Input {
+    /// Move the pointer to a place of the output, in physical pixels
+    #[command(allow_negative_numbers = true)]
+    Move {
+        /// From the left
+        x: f64,
+        /// From the top
+        y: f64,
+    },
+    /// Press or release a button of the pointer
+    Button {
+        /// Which
+        button: Button,
+        /// What to do with it
+        action: ButtonAction,
+    },
+    /// Press or release a key
+    Key {
+        /// Its evdev name without KEY_, such as a, enter, leftshift, f1
+        name: String,
+        /// What to do with it
+        action: KeyAction,
+    },
+    /// Type a text by the US layout
+    Type {
+        /// The text; \n and \t in it are Enter and Tab
+        text: String,
+    },
+    /// Turn the wheel
+    #[command(allow_negative_numbers = true)]
+    Scroll {
+        /// Steps to the right
+        dx: f64,
+        /// Steps down
+        dy: f64,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Button {
+    Left,
+    Right,
+    Middle,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ButtonAction {
+    Press,
+    Release,
+    Click,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum KeyAction {
+    Press,
+    Release,
+    Tap,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("vitrailctl: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let connect = || connect(arguments.ipc.as_deref());
+    match &arguments.command {
+        Command::Check { file } => check(file),
+        Command::Windows { json } => windows(&mut connect()?, *json),
+        Command::Vms { json } => vms(&mut connect()?, *json),
+        Command::Status { json } => {
+            let status: Status = connect()?.request(&Request::Status {})?;
+            print(&if *json { pretty(&status)? } else { table::status(&status) })
+        }
+        Command::Screenshot { file } => screenshot(&mut connect()?, file),
+        Command::Reload => reload(&mut connect()?),
+        Command::Wait { windows, timeout } => wait(&mut connect()?, *windows, Duration::from_secs(*timeout)),
+        Command::Input(input) => {
+            // The words are checked first: a mistake in them needs no compositor to be found.
+            let events = input_events(input)?;
+            let mut client = connect()?;
+            for events in events.chunks(MAX_EVENTS) {
+                client.request::<Value>(&Request::Input { events: events.to_vec() })?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn connect(path: Option<&Path>) -> Result<Client> {
+    let by_display = || {
+        let display = std::env::var("WAYLAND_DISPLAY").ok().filter(|name| !name.is_empty());
+        default_path(display.as_deref().unwrap_or("wayland-0"))
+    };
+    let Some(path) = path.map(Path::to_owned).or_else(by_display) else {
+        bail!("where is the compositor's control socket? Say it with --ipc PATH or VITRAIL_IPC");
+    };
+    Ok(Client::connect(&path)?)
+}
+
+/// Prints a text that ends with a line feed. A reader that has seen enough is no error.
+fn print(text: &str) -> Result<ExitCode> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        result => result.context("error writing the answer")?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn pretty<T: serde::Serialize>(value: &T) -> Result<String> {
+    let mut text = serde_json::to_string_pretty(value).context("error writing JSON")?;
+    text.push('\n');
+    Ok(text)
+}
+
+fn check(file: &Path) -> Result<ExitCode> {
+    match Config::load(file) {
+        Ok(config) => {
+            let vms = config.vms.len();
+            let plural = if vms == 1 { "" } else { "s" };
+            print(&format!("{} is valid: {vms} VM{plural}\n", file.display()))
+        }
+        Err(error) => {
+            // Not as an error of vitrailctl: the message begins with the place, as editors expect it.
+            eprintln!("{error}");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+fn windows(client: &mut Client, json: bool) -> Result<ExitCode> {
+    let WindowList { windows, .. } = client.request(&Request::Windows {})?;
+    print(&if json { pretty::<Vec<WindowInfo>>(&windows)? } else { table::windows(&windows) })
+}
+
+fn vms(client: &mut Client, json: bool) -> Result<ExitCode> {
+    let reports: Vec<VmReport> = client.request(&Request::Vms {})?;
+    let status: Status = client.request(&Request::Status {})?;
+    let error = status.config_error.as_deref().map(table::config_error).unwrap_or_default();
+    if json {
+        // Standard output holds the list and nothing else.
+        eprint!("{error}");
+        return print(&pretty(&reports)?);
+    }
+    print(&format!("{}{error}", table::vms(&reports)))
+}
+
+fn screenshot(client: &mut Client, file: &Path) -> Result<ExitCode> {
+    let path = std::path::absolute(file).with_context(|| format!("error resolving {}", file.display()))?;
+    let Some(path) = path.to_str() else {
+        bail!("the path {} is not UTF-8, which the control socket speaks", path.display());
+    };
+    client.request::<Value>(&Request::Screenshot { path: path.to_owned() })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn reload(client: &mut Client) -> Result<ExitCode> {
+    match client.request::<Value>(&Request::Reload {}) {
+        Ok(_) => print("the configuration was read again and is in force\n"),
+        Err(ClientError::Said(error)) => {
+            eprintln!("{error}");
+            eprintln!("vitrailctl: not reloaded; the configuration before stays in force");
+            Ok(ExitCode::FAILURE)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn wait(client: &mut Client, count: usize, timeout: Duration) -> Result<ExitCode> {
+    let start = Instant::now();
+    let mut generation = 0;
+    loop {
+        let left = timeout.saturating_sub(start.elapsed());
+        match client.request_within::<WindowList>(&Request::WaitWindows { generation }, left) {
+            Ok(list) if list.windows.len() >= count => return Ok(ExitCode::SUCCESS),
+            Ok(list) => generation = list.generation,
+            Err(ClientError::TimedOut(_)) => {
+                bail!("there were not {count} windows within {} seconds", timeout.as_secs())
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn input_events(input: &Input) -> Result<Vec<InputEvent>> {
+    /// The states of a button or key that an action goes through.
+    fn states(press: bool, release: bool) -> impl Iterator<Item = bool> {
+        press.then_some(true).into_iter().chain(release.then_some(false))
+    }
+    Ok(match input {
+        Input::Move { x, y } => vec![InputEvent::Move { x: *x, y: *y }],
+        Input::Scroll { dx, dy } => vec![InputEvent::Scroll { dx: *dx, dy: *dy }],
+        Input::Button { button, action } => {
+            let name = match button {
+                Button::Left => "left",
+                Button::Right => "right",
+                Button::Middle => "middle",
+            };
+            let code = keys::button(name).context("error finding the button's code")?;
+            states(*action != ButtonAction::Release, *action != ButtonAction::Press)
+                .map(|pressed| InputEvent::Button { code, pressed })
+                .collect()
+        }
+        Input::Key { name, action } => {
+            let Some(code) = keys::key(name) else {
+                let known: Vec<&str> = keys::key_names().collect();
+                bail!("no key is called {name:?}; known are {}", known.join(" "));
+            };
+            states(*action != KeyAction::Release, *action != KeyAction::Press)
+                .map(|pressed| InputEvent::Key { code, pressed })
+                .collect()
+        }
+        Input::Type { text } => {
+            let text = text.replace("\\n", "\n").replace("\\t", "\t");
+            let mut events = Vec::new();
+            for c in text.chars() {
+                let typed = keys::type_char(c);
+                events.extend(typed.with_context(|| format!("the US layout has no key for {c:?}"))?);
+            }
+            events
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn events(words: &[&str]) -> Vec<InputEvent> {
+        let words = ["vitrailctl", "input"].iter().chain(words);
+        match Arguments::try_parse_from(words).unwrap().command {
+            Command::Input(input) => input_events(&input).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_click_is_a_press_and_a_release() {
+        let button = |pressed| InputEvent::Button { code: 0x110, pressed };
+        assert_eq!(events(&["button", "left", "click"]), [button(true), button(false)]);
+        assert_eq!(events(&["button", "left", "press"]), [button(true)]);
+        assert_eq!(events(&["button", "left", "release"]), [button(false)]);
+    }
+
+    #[test]
+    fn keys_text_and_places_become_events() {
+        let key = |code, pressed| InputEvent::Key { code, pressed };
+        assert_eq!(events(&["key", "enter", "tap"]), [key(28, true), key(28, false)]);
+        assert_eq!(events(&["type", "l\\n"]), [key(38, true), key(38, false), key(28, true), key(28, false)]);
+        assert_eq!(events(&["move", "-1", "2.5"]), [InputEvent::Move { x: -1.0, y: 2.5 }]);
+        assert_eq!(events(&["scroll", "0", "-3"]), [InputEvent::Scroll { dx: 0.0, dy: -3.0 }]);
+    }
+}

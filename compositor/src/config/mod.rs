@@ -117,10 +117,10 @@ impl Config {
     /// The limits of an origin. The GUI VM's own clients, and VMs that are not configured, are held to the
     /// defaults.
     #[must_use]
-    pub fn limits(&self, origin: &Origin) -> &Limits {
+    pub fn limits(&self, origin: &Origin) -> Limits {
         match origin {
-            Origin::Local => &self.default_limits,
-            Origin::Vm(name) => self.vms.get(name).map_or(&self.default_limits, |vm| &vm.limits),
+            Origin::Local => self.default_limits.clone(),
+            Origin::Vm(name) => self.vms.get(name).map_or(&self.default_limits, |vm| &vm.limits).clone(),
         }
     }
 

@@ -50,13 +50,13 @@ fn limits_of_a_vm_override_the_defaults_key_by_key() {
     .unwrap();
     let limits = config.limits(&vm("a"));
     assert_eq!((limits.clients, limits.surfaces, limits.popups), (7, 512, Limits::default().popups));
-    assert_eq!(config.limits(&vm("b")), &config.default_limits);
+    assert_eq!(config.limits(&vm("b")), config.default_limits);
 }
 
 #[test]
 fn an_inline_table_of_limits_works_like_any_other() {
     let config = parse("vm.a = { color = \"#111111\", limits = { fds = 9 } }").unwrap();
-    assert_eq!(config.limits(&vm("a")), &Limits { fds: 9, ..Limits::default() });
+    assert_eq!(config.limits(&vm("a")), Limits { fds: 9, ..Limits::default() });
 }
 
 #[test]

@@ -1,0 +1,230 @@
+//! The words of the control socket.
+
+use serde::{Deserialize, Serialize};
+use smithay::utils::{Physical, Rectangle};
+use vitrail_protocols::{Limits, WorkerReport};
+
+/// The longest request, in bytes with its line feed.
+pub const MAX_REQUEST: usize = 64 * 1024;
+/// The most events of one [`Request::Input`].
+pub const MAX_EVENTS: usize = 512;
+
+/// What a client may ask for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// The mapped windows; answered with [`WindowList`].
+    Windows {},
+    /// The same, as soon as the list's generation is another one than `generation`. 0 is no list's generation.
+    WaitWindows {
+        /// The generation that the client knows.
+        generation: u64,
+    },
+    /// What every origin is called, may use and uses; answered with a list of [`VmReport`].
+    Vms {},
+    /// How the compositor itself is; answered with [`Status`].
+    Status {},
+    /// Draws the output into a PNG file that the compositor creates or replaces.
+    Screenshot {
+        /// Absolute path of the file.
+        path: String,
+    },
+    /// Reads the configuration again.
+    Reload {},
+    /// Plays input, in the headless backend only.
+    Input {
+        /// At most [`MAX_EVENTS`] events, in order.
+        events: Vec<InputEvent>,
+    },
+}
+
+/// One event of an input device.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case", deny_unknown_fields)]
+pub enum InputEvent {
+    /// The pointer moved to a place of the output, in physical pixels.
+    Move {
+        /// From the left.
+        x: f64,
+        /// From the top.
+        y: f64,
+    },
+    /// A button of the pointer.
+    Button {
+        /// Its evdev code.
+        code: u32,
+        /// Pressed or released.
+        pressed: bool,
+    },
+    /// A key.
+    Key {
+        /// Its evdev code.
+        code: u32,
+        /// Pressed or released.
+        pressed: bool,
+    },
+    /// The wheel, in steps; positive to the right and down.
+    Scroll {
+        /// To the right.
+        dx: f64,
+        /// Down.
+        dy: f64,
+    },
+}
+
+/// A rectangle in physical pixels of the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Area {
+    /// From the left.
+    pub x: i32,
+    /// From the top.
+    pub y: i32,
+    /// Width.
+    pub w: i32,
+    /// Height.
+    pub h: i32,
+}
+
+impl From<Rectangle<i32, Physical>> for Area {
+    fn from(rect: Rectangle<i32, Physical>) -> Self {
+        Self { x: rect.loc.x, y: rect.loc.y, w: rect.size.w, h: rect.size.h }
+    }
+}
+
+/// A mapped window.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowInfo {
+    /// The VM it came from; `local` for the GUI VM's own.
+    pub vm: String,
+    /// The VM's label.
+    pub label: String,
+    /// The VM's colour, `#rrggbb`.
+    pub color: String,
+    /// The application id: the VM's word, made safe to show.
+    pub app_id: String,
+    /// The title: the VM's word, made safe to show.
+    pub title: String,
+    /// The window with its frame.
+    pub frame: Area,
+    /// The part that shows the client's pixels.
+    pub content: Area,
+    /// The place in the stack, 0 for the lowest.
+    pub z: usize,
+    /// Whether it has the keyboard.
+    pub focused: bool,
+}
+
+/// The mapped windows at one time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowList {
+    /// A number that is another one as soon as the list is; never 0.
+    pub generation: u64,
+    /// The windows, the lowest first.
+    pub windows: Vec<WindowInfo>,
+}
+
+/// What one origin uses now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Connections.
+    pub clients: u32,
+    /// Mapped windows.
+    pub windows: u32,
+    /// `xdg_toplevel` objects, mapped or not.
+    pub toplevels: u32,
+    /// `xdg_popup` objects.
+    pub popups: u32,
+    /// `wl_surface` objects.
+    pub surfaces: u32,
+    /// `wl_shm_pool` objects.
+    pub pools: u32,
+    /// `wl_buffer` objects.
+    pub buffers: u32,
+    /// Shared memory, in bytes.
+    pub shm_bytes: u64,
+}
+
+/// What there is to say of one origin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VmReport {
+    /// The VM's name; `local` for the GUI VM's own clients.
+    pub vm: String,
+    /// Its label.
+    pub label: String,
+    /// Its colour, `#rrggbb`.
+    pub color: String,
+    /// Its pattern.
+    pub pattern: String,
+    /// What it may use.
+    pub limits: Limits,
+    /// What it uses.
+    pub usage: Usage,
+    /// What its gate worker says; `None` where none runs.
+    pub worker: Option<WorkerReport>,
+}
+
+/// How the compositor itself is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Its version.
+    pub version: String,
+    /// Its process id.
+    pub pid: u32,
+    /// The output.
+    pub output: Area,
+    /// Physical pixels per logical pixel.
+    pub scale: f64,
+    /// Name of the VM that has the keyboard.
+    pub keyboard: Option<String>,
+    /// The configuration file.
+    pub config: Option<String>,
+    /// Why the last reload failed, with the line and its place; `None` if it succeeded.
+    pub config_error: Option<String>,
+    /// Process id of the gate's supervisor.
+    pub gate: Option<u32>,
+}
+
+/// The answer as it is sent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer<T> {
+    /// What was asked for.
+    Ok(T),
+    /// Why not.
+    Error(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_read_as_they_are_documented() {
+        for (line, request) in [
+            (r#"{"request":"windows"}"#, Request::Windows {}),
+            (r#"{"request":"wait_windows","generation":7}"#, Request::WaitWindows { generation: 7 }),
+            (r#"{"request":"screenshot","path":"/a.png"}"#, Request::Screenshot { path: "/a.png".into() }),
+            (
+                r#"{"request":"input","events":[{"event":"move","x":1,"y":2.5}]}"#,
+                Request::Input { events: vec![InputEvent::Move { x: 1.0, y: 2.5 }] },
+            ),
+        ] {
+            assert_eq!(serde_json::from_str::<Request>(line).unwrap(), request);
+        }
+    }
+
+    #[test]
+    fn unknown_requests_and_fields_are_refused() {
+        for line in
+            [r#"{"request":"quit"}"#, r#"{"request":"windows","x":1}"#, r#"{"request":"screenshot"}"#, "[]"]
+        {
+            assert!(serde_json::from_str::<Request>(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn an_answer_is_ok_or_error() {
+        assert_eq!(serde_json::to_string(&Answer::Ok(1)).unwrap(), r#"{"ok":1}"#);
+        assert_eq!(serde_json::to_string(&Answer::<()>::Error("no".into())).unwrap(), r#"{"error":"no"}"#);
+    }
+}

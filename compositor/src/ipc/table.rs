@@ -1,0 +1,275 @@
+//! Reports as people read them: aligned tables.
+
+use std::fmt::Write as _;
+
+use vitrail_protocols::WorkerReport;
+
+use super::protocol::{Status, VmReport, WindowInfo};
+
+/// How a column is aligned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Align {
+    Left,
+    Right,
+}
+
+/// Rows of cells under headings, as wide as their widest cell.
+#[derive(Debug)]
+struct Table {
+    headings: Vec<(&'static str, Align)>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    fn new(headings: &[(&'static str, Align)]) -> Self {
+        Self { headings: headings.to_vec(), rows: Vec::new() }
+    }
+
+    fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.rows.push(cells.into_iter().collect());
+    }
+
+    fn render(&self) -> String {
+        let headings: Vec<String> = self.headings.iter().map(|(text, _)| (*text).to_owned()).collect();
+        let widths: Vec<usize> = (0..headings.len())
+            .map(|column| {
+                let cells = self.rows.iter().chain([&headings]).filter_map(|row| row.get(column));
+                cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+            })
+            .collect();
+        let mut text = String::new();
+        for row in [&headings].into_iter().chain(&self.rows) {
+            let mut line = String::new();
+            for ((cell, width), (_, align)) in row.iter().zip(&widths).zip(&self.headings) {
+                if !line.is_empty() {
+                    line.push_str("  ");
+                }
+                // Writing to a string cannot fail.
+                let _ = match align {
+                    Align::Left => write!(line, "{cell:<width$}"),
+                    Align::Right => write!(line, "{cell:>width$}"),
+                };
+            }
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// The windows, the front-most first, as they lie on the screen.
+#[must_use]
+pub fn windows(windows: &[WindowInfo]) -> String {
+    if windows.is_empty() {
+        return String::from("no windows\n");
+    }
+    let mut table = Table::new(&[
+        ("", Align::Left),
+        ("VM", Align::Left),
+        ("LABEL", Align::Left),
+        ("COLOUR", Align::Left),
+        ("APPLICATION", Align::Left),
+        ("SIZE", Align::Right),
+        ("AT", Align::Right),
+        ("TITLE", Align::Left),
+    ]);
+    let mut sorted: Vec<&WindowInfo> = windows.iter().collect();
+    sorted.sort_by_key(|window| std::cmp::Reverse(window.z));
+    for window in sorted {
+        table.row([
+            String::from(if window.focused { ">" } else { "" }),
+            window.vm.clone(),
+            window.label.clone(),
+            window.color.clone(),
+            window.app_id.clone(),
+            format!("{}x{}", window.frame.w, window.frame.h),
+            format!("{},{}", window.frame.x, window.frame.y),
+            window.title.clone(),
+        ]);
+    }
+    table.render()
+}
+
+/// What each origin is called and uses, of how much, and how its gate worker is.
+#[must_use]
+pub fn vms(reports: &[VmReport]) -> String {
+    let mut used = Table::new(&[
+        ("VM", Align::Left),
+        ("LABEL", Align::Left),
+        ("COLOUR", Align::Left),
+        ("PATTERN", Align::Left),
+        ("CLIENTS", Align::Right),
+        ("WINDOWS", Align::Right),
+        ("POPUPS", Align::Right),
+        ("SURFACES", Align::Right),
+        ("BUFFERS", Align::Right),
+        ("SHM MIB", Align::Right),
+    ]);
+    for VmReport { vm, label, color, pattern, limits, usage, .. } in reports {
+        let of = |used: u64, limit: u32| format!("{used}/{limit}");
+        used.row([
+            vm.clone(),
+            label.clone(),
+            color.clone(),
+            pattern.clone(),
+            of(usage.clients.into(), limits.clients),
+            of(usage.windows.into(), limits.toplevels),
+            of(usage.popups.into(), limits.popups),
+            of(usage.surfaces.into(), limits.surfaces),
+            of(usage.buffers.into(), limits.buffers),
+            of(usage.shm_bytes.div_ceil(1 << 20), limits.shm_mib),
+        ]);
+    }
+    let workers: Vec<&WorkerReport> = reports.iter().filter_map(|report| report.worker.as_ref()).collect();
+    let gate =
+        if workers.is_empty() { String::from("no gate worker runs\n") } else { gate_workers(&workers) };
+    format!("{}\n{gate}", used.render())
+}
+
+fn gate_workers(workers: &[&WorkerReport]) -> String {
+    let mut table = Table::new(&[
+        ("GATE WORKER", Align::Left),
+        ("PID", Align::Right),
+        ("CONNECTIONS", Align::Right),
+        ("REFUSED", Align::Right),
+        ("JAIL", Align::Left),
+        ("LAST REFUSAL", Align::Left),
+    ]);
+    for worker in workers {
+        let last = if worker.last_refusal.is_empty() { "-" } else { &worker.last_refusal };
+        table.row([
+            worker.vm.to_string(),
+            if worker.alive { worker.pid.to_string() } else { String::from("ended") },
+            worker.connections.to_string(),
+            worker.refused.to_string(),
+            jail(worker),
+            last.to_owned(),
+        ]);
+    }
+    table.render()
+}
+
+/// The walls around a worker that stand, and then those that do not.
+fn jail(worker: &WorkerReport) -> String {
+    let jail = &worker.jail;
+    let walls = [
+        ("no-new-privs", jail.no_new_privs),
+        ("seccomp", jail.seccomp),
+        ("landlock", jail.landlock),
+        ("rlimits", jail.rlimits),
+        ("no-caps", jail.no_capabilities),
+    ];
+    let list = |standing: bool| {
+        let names: Vec<&str> =
+            walls.iter().filter(|(_, stands)| *stands == standing).map(|(name, _)| *name).collect();
+        names.join(",")
+    };
+    match (list(true), list(false)) {
+        (standing, missing) if missing.is_empty() => standing,
+        (standing, missing) if standing.is_empty() => format!("NONE (missing {missing})"),
+        (standing, missing) => format!("{standing} (missing {missing})"),
+    }
+}
+
+/// How the compositor is.
+#[must_use]
+pub fn status(status: &Status) -> String {
+    let or = |value: &Option<String>, none: &str| value.clone().unwrap_or_else(|| none.to_owned());
+    let gate = status.gate.map_or_else(|| String::from("not running"), |pid| format!("running, pid {pid}"));
+    let Status { version, pid, output, scale, .. } = status;
+    let mut text = format!(
+        "vitrail {version}, pid {pid}\noutput         {}x{} at scale {scale}\nkeyboard       {}\n\
+         gate           {gate}\nconfiguration  {}\n",
+        output.w,
+        output.h,
+        or(&status.keyboard, "nobody has it"),
+        or(&status.config, "built in"),
+    );
+    if let Some(error) = &status.config_error {
+        text.push_str(&config_error(error));
+    }
+    text
+}
+
+/// The error of the last reload, as a paragraph.
+#[must_use]
+pub fn config_error(error: &str) -> String {
+    format!("\nThe last reload failed, and the configuration before it is still in force:\n\n{error}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use vitrail_protocols::Limits;
+    use vitrail_protocols::report::JailReport;
+
+    use super::super::protocol::{Area, Usage};
+    use super::*;
+
+    fn window(vm: &str, z: usize, title: &str) -> WindowInfo {
+        WindowInfo {
+            vm: vm.to_owned(),
+            label: vm.to_uppercase(),
+            color: String::from("#2e7d32"),
+            app_id: String::from("foot"),
+            title: title.to_owned(),
+            frame: Area { x: 10, y: 24, w: 648, h: 412 },
+            content: Area { x: 14, y: 52, w: 640, h: 380 },
+            z,
+            focused: z == 0,
+        }
+    }
+
+    #[test]
+    fn windows_are_listed_from_the_front_in_aligned_columns() {
+        let text = windows(&[window("work", 0, "shell"), window("untrusted", 1, "")]);
+        assert_eq!(
+            text,
+            "   VM         LABEL      COLOUR   APPLICATION     SIZE     AT  TITLE\n   \
+             untrusted  UNTRUSTED  #2e7d32  foot         648x412  10,24\n\
+             >  work       WORK       #2e7d32  foot         648x412  10,24  shell\n"
+        );
+        assert_eq!(windows(&[]), "no windows\n");
+    }
+
+    fn report(jail: JailReport) -> VmReport {
+        VmReport {
+            vm: String::from("work"),
+            label: String::from("Work"),
+            color: String::from("#2e7d32"),
+            pattern: String::from("solid"),
+            limits: Limits::default(),
+            usage: Usage { clients: 2, windows: 3, shm_bytes: 1, ..Usage::default() },
+            worker: Some(WorkerReport {
+                vm: "work".parse().unwrap(),
+                pid: 42,
+                alive: true,
+                connections: 2,
+                refused: 0,
+                last_refusal: String::new(),
+                jail,
+            }),
+        }
+    }
+
+    #[test]
+    fn vms_are_listed_with_what_they_use_of_what_they_may() {
+        let text = vms(&[report(JailReport { seccomp: true, ..JailReport::default() })]);
+        assert!(text.contains("2/64     3/64"), "{text}");
+        assert!(text.contains("1/512"), "{text}");
+        assert!(text.contains("seccomp (missing no-new-privs,landlock,rlimits,no-caps)"), "{text}");
+    }
+
+    #[test]
+    fn a_worker_in_a_whole_jail_has_nothing_missing() {
+        let whole = JailReport {
+            no_new_privs: true,
+            seccomp: true,
+            landlock: true,
+            rlimits: true,
+            no_capabilities: true,
+        };
+        let text = vms(&[report(whole)]);
+        assert!(text.contains("no-new-privs,seccomp,landlock,rlimits,no-caps  -"), "{text}");
+        assert!(vms(&[report(JailReport::default())]).contains("NONE"));
+    }
+}
