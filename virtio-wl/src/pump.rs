@@ -480,3 +480,7 @@ fn send(to: &OwnedFd, flow: &Flow) -> Result<Step, UnixError> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+#[path = "pump_tests.rs"]
+mod tests;

@@ -1,0 +1,309 @@
+//! Applications on local sockets, joined by one or two pumps.
+
+use std::cell::RefCell;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, poll};
+
+use super::*;
+use crate::socket::SocketOptions;
+use crate::wire::Role;
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+fn stream_pair() -> (UnixStream, OwnedFd) {
+    let (application, other) = UnixStream::pair().expect("socket pair");
+    (application, other.into())
+}
+
+fn pump(local: OwnedFd, endpoint: impl Into<Endpoint>) -> Pump {
+    Pump::new(local, endpoint, &PumpOptions::default()).expect("pump")
+}
+
+/// Two applications with a stream between their pumps.
+fn across_a_stream() -> (UnixStream, UnixStream, Vec<Pump>) {
+    let (one, one_local) = stream_pair();
+    let (two, two_local) = stream_pair();
+    let (left, right) = stream_pair();
+    let left = Socket::new(left.into(), Role::Initiator, SocketOptions::default()).expect("socket");
+    let right = Socket::new(right, Role::Acceptor, SocketOptions::default()).expect("socket");
+    (one, two, vec![pump(one_local, left), pump(two_local, right)])
+}
+
+/// Two applications with one pump between Unix sockets.
+fn between_sockets() -> (UnixStream, UnixStream, Vec<Pump>) {
+    let (one, one_local) = stream_pair();
+    let (two, two_local) = stream_pair();
+    (one, two, vec![pump(one_local, Endpoint::Unix(two_local))])
+}
+
+type Joint = fn() -> (UnixStream, UnixStream, Vec<Pump>);
+
+/// The ways in which two applications can be joined.
+const JOINTS: [Joint; 2] = [across_a_stream, between_sockets];
+
+fn is_readable(fd: impl AsFd) -> bool {
+    let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&now)).expect("polled") > 0
+}
+
+/// Turns the pumps that say they have something to do until `done`.
+fn run(pumps: &mut [Pump], mut done: impl FnMut(&mut [Pump]) -> bool) {
+    let start = Instant::now();
+    let mut more = true;
+    while !done(pumps) {
+        assert!(start.elapsed() < DEADLINE, "timed out");
+        let turn_all = std::mem::take(&mut more);
+        for pump in &mut *pumps {
+            if turn_all || is_readable(&*pump) {
+                more |= pump.turn().expect("alive").more;
+            }
+        }
+        std::thread::yield_now();
+    }
+}
+
+/// Turns the pumps until they are idle.
+fn settle(pumps: &mut [Pump]) {
+    let start = Instant::now();
+    let mut more = true;
+    while more || pumps.iter().any(is_readable) {
+        assert!(start.elapsed() < DEADLINE, "the pumps do not come to rest");
+        more = false;
+        for pump in &mut *pumps {
+            more |= pump.turn().expect("alive").more;
+        }
+    }
+}
+
+fn pattern(len: usize) -> Vec<u8> {
+    (0..len).map(|index| u8::try_from((index * 31 + index / 251) % 256).expect("a byte")).collect()
+}
+
+#[test]
+fn megabytes_cross_both_ways_at_once() {
+    for joint in JOINTS {
+        let (one, two, mut pumps) = joint();
+        let threads: Vec<_> = [one, two]
+            .into_iter()
+            .flat_map(|stream| {
+                let mut reader = stream.try_clone().expect("duplicated");
+                let mut writer = stream;
+                let send = std::thread::spawn(move || {
+                    writer.write_all(&pattern(3_000_000)).expect("sent");
+                    writer.shutdown(std::net::Shutdown::Write).expect("half-closed");
+                    true
+                });
+                let receive = std::thread::spawn(move || {
+                    let mut received = Vec::new();
+                    reader.read_to_end(&mut received).expect("received");
+                    received == pattern(3_000_000)
+                });
+                [send, receive]
+            })
+            .collect();
+        run(&mut pumps, |pumps| pumps.iter().all(Pump::finished));
+        assert!(threads.into_iter().all(|thread| thread.join().expect("joined")));
+    }
+}
+
+#[test]
+fn descriptors_arrive_in_order_and_never_after_the_first_byte_of_their_message() {
+    for joint in JOINTS {
+        let (one, two, mut pumps) = joint();
+        let (reader, writer) = rustix::pipe::pipe().expect("pipe");
+        for count in [1, 28, 0, 5] {
+            let fds = vec![reader.as_fd(); count];
+            assert_eq!(unix::send(&one, b"message", &fds), Ok(7));
+        }
+        drop(reader);
+        let mut fds = Vec::new();
+        // The kernel may join a message without descriptors to the following one, whose come early then.
+        for expected in [1..=1, 29..=29, 29..=34, 34..=34] {
+            run(&mut pumps, |_| is_readable(&two));
+            assert_eq!(unix::receive(&two, &mut [0; 7], &mut fds), Ok(7));
+            assert!(expected.contains(&fds.len()), "{} instead of {expected:?}", fds.len());
+        }
+        drop(fds);
+        run(&mut pumps, |_| rustix::io::write(&writer, b"x") == Err(Errno::PIPE));
+    }
+}
+
+#[test]
+fn twenty_nine_descriptors_are_an_error_of_that_connection() {
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+    for joint in JOINTS {
+        let (one, _two, mut pumps) = joint();
+        settle(&mut pumps);
+        let (reader, _writer) = rustix::pipe::pipe().expect("pipe");
+        let fds = [reader.as_fd(); 29];
+        let mut space = vec![std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(29))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        assert!(control.push(SendAncillaryMessage::ScmRights(&fds)));
+        sendmsg(&one, &[std::io::IoSlice::new(b"x")], &mut control, SendFlags::empty()).expect("sent");
+        assert!(matches!(pumps[0].turn(), Err(PumpError::Local(UnixError::TooManyFds))));
+    }
+}
+
+#[test]
+fn a_descriptor_that_cannot_cross_is_an_error_with_a_clear_message() {
+    let (one, _two, mut pumps) = across_a_stream();
+    settle(&mut pumps);
+    unix::send(&one, b"x", &[one.as_fd()]).expect("sent");
+    let error = pumps[0].turn().expect_err("a socket cannot cross");
+    assert_eq!(error.to_string(), "a socket cannot cross to the other side");
+}
+
+#[test]
+fn half_close_passes_in_each_direction_on_its_own() {
+    for joint in JOINTS {
+        let (mut one, mut two, mut pumps) = joint();
+        one.write_all(b"question").expect("sent");
+        one.shutdown(std::net::Shutdown::Write).expect("half-closed");
+        settle(&mut pumps);
+        let mut question = String::new();
+        two.read_to_string(&mut question).expect("the end of the question has arrived");
+        assert_eq!(question, "question");
+        assert!(!pumps.iter().any(Pump::finished));
+        two.write_all(b"answer").expect("the other direction is open");
+        drop(two);
+        run(&mut pumps, |pumps| pumps.iter().all(Pump::finished));
+        let mut answer = String::new();
+        one.read_to_string(&mut answer).expect("the end of the answer has arrived");
+        assert_eq!(answer, "answer");
+        assert!(!pumps.iter().any(is_readable), "finished pumps are idle");
+    }
+}
+
+#[test]
+fn an_application_that_closes_ends_the_connection_of_the_other() {
+    for joint in JOINTS {
+        let (one, mut two, mut pumps) = joint();
+        settle(&mut pumps);
+        two.write_all(&pattern(100_000)).expect("sent");
+        drop(one);
+        settle(&mut pumps);
+        let error = std::iter::repeat_with(|| {
+            settle(&mut pumps);
+            unix::send(&two, b"more", &[])
+        });
+        let error = error.take(1000).find_map(Result::err);
+        assert_eq!(error, Some(UnixError::Send(Errno::PIPE)));
+        drop(two);
+        run(&mut pumps, |pumps| pumps.iter().all(Pump::finished));
+    }
+}
+
+#[test]
+fn an_application_that_never_reads_stops_the_other_and_nobody_grows() {
+    for joint in JOINTS {
+        let (one, two, mut pumps) = joint();
+        let mut sent = 0;
+        loop {
+            settle(&mut pumps);
+            match unix::send(&one, &[7; 8192], &[]) {
+                Ok(len) => sent += len,
+                Err(error) => {
+                    assert_eq!(error, UnixError::WouldBlock);
+                    break;
+                }
+            }
+            assert!(sent < 8 << 20, "{sent} bytes were accepted");
+        }
+        assert!(pumps[0].blocked_to_endpoint());
+        assert!(!pumps.iter().any(is_readable), "blocked pumps are idle");
+        two.set_nonblocking(true).expect("set");
+        let mut two = two;
+        let mut received = 0;
+        run(&mut pumps, |_| {
+            while let Ok(len @ 1..) = two.read(&mut [0; 65_536]) {
+                received += len;
+            }
+            received == sent
+        });
+        assert!(!pumps[0].blocked_to_endpoint());
+    }
+}
+
+#[test]
+fn one_turn_moves_no_more_than_its_budget_and_one_chunk() {
+    let (one, one_local) = stream_pair();
+    let (_two, two_local) = stream_pair();
+    let options = PumpOptions { budget_bytes: 10_000, chunk_bytes: 4096 };
+    let mut pump = Pump::new(one_local, Endpoint::Unix(two_local), &options).expect("pump");
+    for _ in 0..12 {
+        unix::send(&one, &[7; 4096], &[]).expect("sent");
+    }
+    let turn = pump.turn().expect("alive");
+    assert!(turn.more);
+    assert_eq!(turn.from_local, 12_288);
+    let rest = std::iter::repeat_with(|| pump.turn().expect("alive")).take_while(|turn| turn.from_local > 0);
+    assert_eq!(rest.map(|turn| turn.from_local).sum::<usize>(), 12 * 4096 - 12_288);
+}
+
+#[test]
+fn a_paused_direction_stands_still_without_wake_ups_and_goes_on_afterwards() {
+    for joint in JOINTS {
+        let (mut one, mut two, mut pumps) = joint();
+        settle(&mut pumps);
+        let last = pumps.len() - 1;
+        pumps[0].pause_from_local(true);
+        one.write_all(b"held").expect("sent");
+        settle(&mut pumps);
+        assert!(!is_readable(&two));
+        pumps[0].pause_from_local(false);
+        settle(&mut pumps);
+        let mut buffer = [0; 4];
+        two.read_exact(&mut buffer).expect("arrived");
+
+        pumps[0].pause_to_local(true);
+        two.write_all(b"back").expect("sent");
+        settle(&mut pumps[last..]);
+        settle(&mut pumps);
+        assert!(!is_readable(&one));
+        pumps[0].pause_to_local(false);
+        pumps[0].turn().expect("alive");
+        settle(&mut pumps);
+        one.read_exact(&mut buffer).expect("arrived");
+        assert_eq!(&buffer, b"back");
+    }
+}
+
+#[test]
+fn the_inspector_sees_every_byte_towards_the_local_side_once() {
+    for joint in JOINTS {
+        let (_one, mut two, mut pumps) = joint();
+        let seen = Rc::new(RefCell::new(Vec::new()));
+        let sink = Rc::clone(&seen);
+        pumps[0].set_inspector(move |bytes| sink.borrow_mut().extend_from_slice(bytes));
+        for part in [b"one ".as_slice(), b"two ", b"three"] {
+            two.write_all(part).expect("sent");
+            settle(&mut pumps);
+        }
+        assert_eq!(seen.borrow().as_slice(), b"one two three");
+    }
+}
+
+#[test]
+fn the_death_of_the_peer_is_an_error_after_its_last_bytes() {
+    let (mut one, mut two, mut pumps) = across_a_stream();
+    settle(&mut pumps);
+    two.write_all(b"last words").expect("sent");
+    let mut other = pumps.pop().expect("two pumps");
+    while is_readable(&other) {
+        other.turn().expect("alive");
+    }
+    drop(other);
+    let start = Instant::now();
+    let error = std::iter::repeat_with(|| pumps[0].turn()).find_map(|result| {
+        assert!(start.elapsed() < DEADLINE, "timed out");
+        result.err()
+    });
+    assert!(matches!(error, Some(PumpError::Socket(SocketError::Disconnected))), "{error:?}");
+    let mut buffer = [0; 10];
+    one.read_exact(&mut buffer).expect("arrived");
+    assert_eq!(&buffer, b"last words");
+}

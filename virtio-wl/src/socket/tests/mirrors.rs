@@ -1,0 +1,137 @@
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use super::*;
+use crate::vfd::VfdError;
+
+fn staging(len: u64) -> Arc<Region> {
+    Arc::new(Region::create_memfd(len).expect("created"))
+}
+
+fn rect(offset: u64, row_len: u32, stride: u32, rows: u32) -> MirrorRect {
+    MirrorRect { offset, row_len, stride, rows }
+}
+
+fn mirror_content(fd: &ReceivedFd, offset: u64, len: usize) -> Vec<u8> {
+    let file = File::from(fd.fd.try_clone().expect("duplicated"));
+    let mut bytes = vec![0; len];
+    file.read_exact_at(&mut bytes, offset).expect("read");
+    bytes
+}
+
+#[test]
+fn a_mirror_follows_the_rectangles_that_are_written() {
+    let (mut one, mut two) = pair();
+    let staging = staging(8 << 20);
+    let received = cross(&mut one, &mut two, &[staging.as_fd()]);
+    assert_eq!(received[0].kind, ReceivedKind::Mirror { len: 8 << 20 });
+
+    // Rows shorter than a frame, longer than a write, and without gaps.
+    for (row_len, stride, rows) in [(100, 300, 500), (40_000, 50_000, 3), (5000, 5000, 200), (1, 1, 1)] {
+        let rect = rect(4097, row_len, stride, rows);
+        let area = usize::try_from(rect.end().expect("small") - rect.offset).expect("small");
+        let drawn = pattern(area + 100);
+        staging.write(4097, &drawn).expect("within");
+        let before = mirror_content(&received[0], 4097, area + 100);
+        one.mirror_write(&staging, rect).expect("queued");
+        cross(&mut one, &mut two, &[]);
+        let after = mirror_content(&received[0], 4097, area + 100);
+        let stride = usize::try_from(stride).expect("small");
+        for (index, byte) in after.iter().enumerate() {
+            let inside = index < area && index % stride < usize::try_from(row_len).expect("small");
+            let expected = if inside { drawn[index] } else { before[index] };
+            assert!(*byte == expected, "byte {index} of {rect:?}");
+        }
+    }
+}
+
+#[test]
+fn content_arrives_before_the_message_that_follows_it() {
+    let (mut one, mut two) = pair();
+    let staging = staging(4 << 20);
+    let received = cross(&mut one, &mut two, &[staging.as_fd()]);
+    for round in 1..=5u8 {
+        staging.write(4096, &vec![round; 3 << 20]).expect("within");
+        one.mirror_write(&staging, rect(4096, 1 << 20, 1 << 20, 3)).expect("queued");
+        cross(&mut one, &mut two, &[]);
+        assert!(mirror_content(&received[0], 4096, 3 << 20).iter().all(|byte| *byte == round));
+    }
+}
+
+#[test]
+fn memory_can_be_written_before_any_message_names_it() {
+    let (mut one, mut two) = pair();
+    let staging = staging(32 << 20);
+    staging.write(4096, b"early").expect("within");
+    one.mirror_write(&staging, rect(4096, 5, 5, 1)).expect("queued");
+    assert!(is_readable(&one), "the write wants to leave");
+    settle(&mut [&mut one, &mut two]);
+    let received = cross(&mut one, &mut two, &[staging.as_fd(), staging.as_fd()]);
+    for fd in &received {
+        assert_eq!(mirror_content(fd, 4096, 5), b"early");
+    }
+    let ids: Vec<_> = received.iter().map(|fd| FileId::of(fd.as_fd())).collect();
+    assert_eq!(ids[0], ids[1], "one file is one mirror");
+}
+
+#[test]
+fn small_writable_memory_arrives_with_its_content() {
+    let (mut one, mut two) = pair();
+    let mut file = File::from(crate::region::memfd(c"test").expect("memory"));
+    let mut content = vec![0; 20_000];
+    content[9000..9006].copy_from_slice(b"keymap");
+    file.write_all(&content).expect("written");
+    let received = cross(&mut one, &mut two, &[file.as_fd()]);
+    assert_eq!(received[0].kind, ReceivedKind::Mirror { len: 20_000 });
+    assert_eq!(mirror_content(&received[0], 0, 20_000), content);
+}
+
+#[test]
+fn a_mirror_cannot_be_resized_by_whoever_received_it() {
+    let (mut one, mut two) = pair();
+    let received = cross(&mut one, &mut two, &[staging(8192).as_fd()]);
+    let file = File::from(received[0].fd.try_clone().expect("duplicated"));
+    file.set_len(0).expect_err("sealed");
+    file.set_len(1 << 30).expect_err("sealed");
+}
+
+#[test]
+fn mirrors_beyond_the_limits_are_refused_until_others_are_closed() {
+    let small = StreamLimits { max_mirrors: 2, max_mirror_bytes: 1 << 20, ..StreamLimits::default() };
+    let (mut one, mut two) = pair_with(options(), limits(small));
+    let first = staging(512 << 10);
+    let second = staging(256 << 10);
+    cross(&mut one, &mut two, &[first.as_fd(), second.as_fd()]);
+    let third = staging(8192);
+    let error = one.sendmsg(b"x", &[third.as_fd()]).expect_err("two are the limit");
+    assert_eq!(error, SocketError::Unsupported(VfdError::TooMany { what: "mirrors", limit: 2 }));
+    one.mirror_close(&second);
+    let large = staging(1 << 20);
+    let error = one.sendmsg(b"x", &[large.as_fd()]).expect_err("not enough bytes are left");
+    let expected = VfdError::MirrorTooLarge { len: 1 << 20, limit: 512 << 10 };
+    assert_eq!(error, SocketError::Unsupported(expected));
+    cross(&mut one, &mut two, &[third.as_fd()]);
+}
+
+#[test]
+fn a_region_that_the_peer_does_not_have_becomes_a_mirror() {
+    let region = staging(1 << 20);
+    let with = SocketOptions { region: Some(Arc::clone(&region)), ..options() };
+    let (mut one, mut two) = pair_with(with, options());
+    assert_eq!(one.shares_region(), Some(false));
+    let received = cross(&mut one, &mut two, &[region.as_fd()]);
+    region.write(5000, b"pixels").expect("within");
+    one.mirror_write(&region, rect(5000, 6, 6, 1)).expect("queued");
+    cross(&mut one, &mut two, &[]);
+    assert_eq!(mirror_content(&received[0], 5000, 6), b"pixels");
+}
+
+#[test]
+fn rectangles_outside_the_memory_are_refused_here() {
+    let (mut one, _two) = pair();
+    let staging = staging(8192);
+    for bad in [rect(8192, 1, 1, 1), rect(0, 2, 1, 2), rect(0, 1, u32::MAX, u32::MAX), rect(0, 0, 1, 1)] {
+        assert!(matches!(one.mirror_write(&staging, bad), Err(SocketError::Invalid(_))), "{bad:?}");
+    }
+}
