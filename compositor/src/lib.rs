@@ -26,3 +26,5 @@ pub mod render;
 pub mod shell;
 pub mod state;
 pub mod trust;
+
+pub use state::{Comp, State};

@@ -1,1 +1,275 @@
-//! The compositor's state, split into the backend and everything else.
+//! The compositor's state, split into the backend and everything else, so that a backend can be given the
+//! rest to read while it is itself borrowed.
+
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use calloop::generic::Generic;
+use calloop::{Interest, LoopHandle, LoopSignal, Mode as TriggerMode, PostAction};
+use smithay::desktop::PopupManager;
+use smithay::input::Seat;
+use smithay::output::Output;
+use smithay::reexports::wayland_server::backend::ClientId;
+use smithay::reexports::wayland_server::{Client, Display, DisplayHandle, Resource};
+use smithay::utils::{Clock, Monotonic, Physical, Rectangle, Size};
+use smithay::wayland::shell::xdg::ToplevelSurface;
+
+use crate::backend::headless::Headless;
+use crate::backend::{Backend, BackendError};
+use crate::config::Live;
+use crate::gate::Gate;
+use crate::handlers::Protocols;
+use crate::handlers::selection::Selections;
+use crate::input::Input;
+use crate::render::label::LabelError;
+use crate::render::scene::Decor;
+use crate::render::schedule::Schedule;
+use crate::shell::{Layout, Shell};
+use crate::trust::client::{self, ClientState, Members, Privilege};
+use crate::trust::limits::{Accounts, LimitError, Resource as Counted};
+use crate::trust::origin::Origin;
+use crate::trust::rate::RateLimit;
+use crate::trust::throttle::Throttle;
+
+/// Bytes that wait for a client that does not read, before its connection is ended.
+const MAX_PENDING_BYTES: usize = 1 << 20;
+
+/// Everything.
+#[derive(Debug)]
+pub struct State {
+    /// Where pixels go.
+    pub backend: Backend,
+    /// The rest.
+    pub comp: Comp,
+}
+
+/// Everything but the backend.
+#[derive(Debug)]
+pub struct Comp {
+    /// The protocol library's display.
+    pub display: DisplayHandle,
+    /// The event loop, for sources that come and go.
+    pub events: LoopHandle<'static, State>,
+    /// Ends the event loop.
+    pub signal: LoopSignal,
+    /// The clock of all times that clients are told.
+    pub clock: Clock<Monotonic>,
+    /// The configuration in force.
+    pub config: Live,
+    /// What each origin uses.
+    pub accounts: Accounts,
+    /// The live connections.
+    pub members: Members,
+    /// Holds back the log lines that a VM can cause.
+    pub refusals: RateLimit,
+    /// Smithay's side of the protocols.
+    pub protocols: Protocols,
+    /// The windows.
+    pub shell: Shell<ToplevelSurface>,
+    /// The popups, by the window they belong to.
+    pub popups: PopupManager,
+    /// The one seat.
+    pub seat: Seat<State>,
+    /// Where keyboard and pointer are.
+    pub input: Input,
+    /// The clipboards, one per origin.
+    pub selections: Selections,
+    /// The one output.
+    pub output: Output,
+    /// When to draw.
+    pub schedule: Schedule,
+    /// What the compositor draws itself.
+    pub decor: Decor,
+    /// The gate's process, if there is one.
+    pub gate: Option<Gate>,
+}
+
+/// What a compositor is started with.
+#[derive(Debug)]
+pub struct Options {
+    /// Size of the output in physical pixels.
+    pub size: Size<i32, Physical>,
+    /// Physical pixels per logical pixel.
+    pub scale: f64,
+    /// The configuration.
+    pub config: Live,
+}
+
+/// Why the compositor could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// The output's size or scale makes no sense.
+    #[error("An output has 64 to 16384 pixels each way and a scale from 0.5 to 8")]
+    Output,
+    /// The renderer failed.
+    #[error("Error setting up the backend")]
+    Backend(#[source] BackendError),
+    /// Labels cannot be drawn.
+    #[error("Error setting up the labels")]
+    Labels(#[source] LabelError),
+    /// The keyboard's layout could not be compiled.
+    #[error("Error setting up the keyboard")]
+    Keyboard(#[source] smithay::input::keyboard::Error),
+    /// The event loop refused a source.
+    #[error("Error adding to the event loop")]
+    Events(#[source] calloop::Error),
+}
+
+/// Why a connection was not let in.
+#[derive(Debug, thiserror::Error)]
+pub enum AcceptError {
+    /// The origin has as many connections as it may have.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
+    /// The socket could not be set up.
+    #[error("Error setting up the connection")]
+    Socket(#[from] std::io::Error),
+    /// The event loop refused the connection.
+    #[error("Error adding the connection to the event loop")]
+    Events(#[source] calloop::Error),
+}
+
+impl State {
+    /// A compositor without clients, whose display is served by the event loop.
+    ///
+    /// # Errors
+    ///
+    /// If the output makes no sense, or a part of the system is missing.
+    pub fn new(
+        options: Options,
+        events: LoopHandle<'static, Self>,
+        signal: LoopSignal,
+        display: Display<Self>,
+    ) -> Result<Self, StateError> {
+        let Options { size, scale, config } = options;
+        let sane = |length: i32| (64..=16384).contains(&length);
+        if !sane(size.w) || !sane(size.h) || !(0.5..=8.0).contains(&scale) {
+            return Err(StateError::Output);
+        }
+        let handle = display.handle();
+        handle.set_default_max_buffer_size(MAX_PENDING_BYTES);
+        let mut protocols = Protocols::new(&handle);
+        let (seat, input) = Input::new(&mut protocols.seat, &handle).map_err(StateError::Keyboard)?;
+        let output = crate::handlers::output::create(&handle, size, scale);
+        let layout = Layout { output: size, scale, metrics: Default::default() };
+        let decor = Decor::new().map_err(StateError::Labels)?;
+        let backend = Headless::new(size, scale).map_err(StateError::Backend)?;
+        events
+            .insert_source(Generic::new(display, Interest::READ, TriggerMode::Level), |_, display, state| {
+                // SAFETY: the display is not dropped: it stays in the source, which stays in the loop.
+                unsafe { display.get_mut() }.dispatch_clients(state)?;
+                Ok(PostAction::Continue)
+            })
+            .map_err(|error| StateError::Events(error.error))?;
+        let comp = Comp {
+            display: handle,
+            events,
+            signal,
+            clock: Clock::new(),
+            config,
+            accounts: Accounts::default(),
+            members: Members::default(),
+            refusals: RateLimit::default(),
+            protocols,
+            shell: Shell::new(layout),
+            popups: PopupManager::default(),
+            seat,
+            input,
+            selections: Selections::default(),
+            output,
+            schedule: Schedule::default(),
+            decor,
+            gate: None,
+        };
+        Ok(Self { backend: Backend::Headless(backend), comp })
+    }
+
+    /// Lets a client in. Every connection comes through here, and gets its identity here.
+    ///
+    /// # Errors
+    ///
+    /// If the origin has reached its limit of connections, or the system is out of something.
+    pub fn accept(
+        &mut self,
+        stream: UnixStream,
+        origin: Origin,
+        privilege: Privilege,
+    ) -> Result<Client, AcceptError> {
+        let limits = self.comp.config.current().limits(&origin).clone();
+        let account = self.comp.accounts.open(&origin, limits);
+        let data = Arc::new(ClientState::new(origin, privilege, account)?);
+        let (throttle, library) = Throttle::new(stream)?;
+        let client = self.comp.display.insert_client(library, Arc::clone(&data) as _)?;
+        self.comp.members.enter(client.id(), &data);
+        self.comp
+            .events
+            .insert_source(throttle, |(), (), _| {})
+            .map_err(|error| AcceptError::Events(error.error))?;
+        Ok(client)
+    }
+
+    /// What must be done after each turn of the event loop: answer clients, and plan the next frame.
+    pub fn after_dispatch(&mut self) {
+        self.comp.popups.cleanup();
+        self.plan_repaint();
+        // A client that cannot be written to is ended by the library; there is nothing to report.
+        let _ = self.comp.display.flush_clients();
+    }
+
+    /// Reads the configuration again: labels follow with the next frame, limits at once. If it is bad, the last
+    /// good one stays and the error is shown on the output. Returns whether it was good.
+    pub fn reload(&mut self) -> bool {
+        let good = match self.comp.config.reload() {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!("configuration not reloaded: {error}");
+                false
+            }
+        };
+        let config = self.comp.config.current();
+        self.comp.accounts.set_limits(|origin| config.limits(origin).clone());
+        self.comp.schedule.request();
+        good
+    }
+
+    /// Ends the event loop in order.
+    pub fn stop(&mut self) {
+        if let Some(gate) = self.comp.gate.take() {
+            gate.stop();
+        }
+        self.comp.signal.stop();
+    }
+}
+
+impl Comp {
+    /// Counts a new object of a client, and ends the client if it has too many.
+    pub fn count(&self, object: &impl Resource, what: Counted) {
+        let Some(client) = object.client() else { return };
+        let Some(data) = client::state(&client) else { return };
+        if let Err(error) = data.account.take(what) {
+            client::end_for_limit(&client, &self.display, &error);
+            // The object exists, and will be given back when it is destroyed with its client.
+            data.account.take_anyway(what);
+        }
+    }
+
+    /// Counts a destroyed object of a client.
+    pub fn uncount(&self, client: &ClientId, what: Counted) {
+        if let Some(data) = self.members.get(client) {
+            data.account.give_back(what);
+        }
+    }
+
+    /// The time that clients are told.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.clock.now().into()
+    }
+
+    /// The output as a rectangle of physical pixels.
+    #[must_use]
+    pub fn output_rect(&self) -> Rectangle<i32, Physical> {
+        Rectangle::from_size(self.shell.layout.output)
+    }
+}

@@ -1,2 +1,161 @@
-//! Entry point.
-fn main() {}
+//! The compositor's program.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use calloop::EventLoop;
+use calloop::signals::{Signal, Signals};
+use clap::{Parser, ValueEnum};
+use smithay::reexports::wayland_server::Display;
+use smithay::utils::{Physical, Size};
+use smithay::wayland::socket::ListeningSocketSource;
+use tracing_subscriber::EnvFilter;
+use vitrail::State;
+use vitrail::config::{Config, Live};
+use vitrail::gate::GateOptions;
+use vitrail::state::Options;
+use vitrail::trust::client::Privilege;
+use vitrail::trust::origin::Origin;
+
+/// Puts the windows of many virtual machines on one screen, each in the colour of the machine it came from.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "\
+Signals: SIGHUP reads the configuration again; SIGTERM and SIGINT end the compositor in order.\n\
+Logging goes to standard error; VITRAIL_LOG filters it, for example VITRAIL_LOG=debug."
+)]
+struct Arguments {
+    /// The file that says which machines there are, how they are labelled and what they may use. Without it
+    /// the built-in one is used, and no gate is started
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Where windows are shown
+    #[arg(long, value_enum, default_value = "headless")]
+    backend: BackendName,
+
+    /// Name of the socket for local programs, in XDG_RUNTIME_DIR: what they find in WAYLAND_DISPLAY. Without it
+    /// the first free of wayland-1, wayland-2 … is taken
+    #[arg(long, value_name = "NAME")]
+    socket: Option<String>,
+
+    /// Size of the headless output, in physical pixels
+    #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "1280x800", value_parser = parse_size)]
+    size: Size<i32, Physical>,
+
+    /// Physical pixels per logical pixel; may be a fraction, such as 1.5
+    #[arg(long, default_value_t = 1.0)]
+    scale: f64,
+
+    /// The control socket that vitrailctl connects to. By default vitrail-NAME.sock in XDG_RUNTIME_DIR, where
+    /// NAME is that of the socket for local programs
+    #[arg(long, value_name = "PATH")]
+    ipc: Option<PathBuf>,
+
+    /// Writes "ready" and a line feed to this inherited descriptor once programs can connect
+    #[arg(long, value_name = "FD")]
+    ready_fd: Option<RawFd>,
+}
+
+/// The backends by their names.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum BackendName {
+    /// Draws into memory; vitrailctl takes pictures and gives input
+    Headless,
+}
+
+fn parse_size(text: &str) -> Result<Size<i32, Physical>, String> {
+    let parsed = text.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
+    let (w, h): (i32, i32) = parsed.ok_or_else(|| "a size is written WIDTHxHEIGHT".to_owned())?;
+    Ok((w, h).into())
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = EnvFilter::try_from_env("VITRAIL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<()> {
+    // Before any thread starts, so that none of them gets the signals instead.
+    let signals = Signals::new(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP])
+        .context("error setting up the signals")?;
+    raise_fd_limit();
+    let ready = arguments.ready_fd.map(take_ready_fd).transpose()?;
+    let config = match &arguments.config {
+        Some(path) => Live::load(path).context("error reading the configuration")?,
+        None => Live::fixed(Config::load_default().context("error in the built-in configuration")?),
+    };
+    let mut event_loop: EventLoop<'static, State> =
+        EventLoop::try_new().context("error setting up the event loop")?;
+    let display = Display::new().context("error setting up the display")?;
+    let gate = config.current().gate.as_ref().map(|gate| gate.command.clone());
+    let BackendName::Headless = arguments.backend;
+    let options = Options { size: arguments.size, scale: arguments.scale, config };
+    let mut state = State::new(options, event_loop.handle(), event_loop.get_signal(), display)
+        .context("error setting up the compositor")?;
+
+    let handle = event_loop.handle();
+    let inserted = handle.insert_source(signals, |event, &mut (), state| match event.signal() {
+        Signal::SIGHUP => {
+            state.reload();
+        }
+        _ => state.stop(),
+    });
+    inserted.map_err(|error| error.error).context("error setting up the signals")?;
+    let socket = match &arguments.socket {
+        Some(name) => ListeningSocketSource::with_name(name),
+        None => ListeningSocketSource::new_auto(),
+    };
+    let socket = socket.context("error making the socket for local programs")?;
+    let name = socket.socket_name().to_string_lossy().into_owned();
+    let inserted = handle.insert_source(socket, |stream, (), state| {
+        if let Err(error) = state.accept(stream, Origin::Local, Privilege::Ordinary) {
+            tracing::warn!("local connection refused: {error}");
+        }
+    });
+    inserted.map_err(|error| error.error).context("error serving the socket for local programs")?;
+    if let (Some(command), Some(config)) = (gate, arguments.config) {
+        state.start_gate(GateOptions { command, config }).context("error starting the gate")?;
+    }
+    tracing::info!(socket = %name, "ready");
+    if let Some(mut ready) = ready {
+        ready.write_all(b"ready\n").context("error saying that programs can connect")?;
+    }
+    state.after_dispatch();
+    event_loop.run(None, &mut state, State::after_dispatch).context("error in the event loop")
+}
+
+/// Connections, pools and pipes are descriptors: takes as many as the system lets us have.
+fn raise_fd_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::debug!("error raising the limit of descriptors: {error}");
+    }
+}
+
+/// Takes over the descriptor that was inherited to report readiness.
+fn take_ready_fd(fd: RawFd) -> anyhow::Result<File> {
+    if fd <= 2 {
+        bail!("--ready-fd must not be a standard descriptor");
+    }
+    // SAFETY: whoever started the program passed this descriptor for this one use; nothing else in the program
+    // knows it.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    let file = File::from(fd);
+    rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::CLOEXEC).context("--ready-fd is not open")?;
+    Ok(file)
+}

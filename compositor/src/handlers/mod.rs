@@ -1,1 +1,86 @@
-//! (being written)
+//! The protocols, one file each. Handlers translate requests into changes of the model and decide nothing
+//! that the model can decide.
+//!
+//! Smithay does the bookkeeping of each protocol; where it computes with a client's numbers unchecked, or
+//! lets a client grow something without bound, the request is screened here first ([`bounds`], [`shm`]).
+
+pub mod bounds;
+pub mod compositor;
+pub mod decoration;
+pub mod geometry;
+pub mod output;
+pub mod popups;
+pub mod seat;
+pub mod security_context;
+pub mod selection;
+pub mod shm;
+pub mod surface_extras;
+pub mod xdg_shell;
+
+use smithay::input::SeatState;
+use smithay::reexports::wayland_protocols_misc::server_decoration::server::org_kde_kwin_server_decoration_manager::Mode;
+use smithay::reexports::wayland_server::DisplayHandle;
+use smithay::wayland::compositor::CompositorState;
+use smithay::wayland::cursor_shape::CursorShapeManagerState;
+use smithay::wayland::fractional_scale::FractionalScaleManagerState;
+use smithay::wayland::output::OutputManagerState;
+use smithay::wayland::presentation::PresentationState;
+use smithay::wayland::security_context::SecurityContextState;
+use smithay::wayland::selection::data_device::DataDeviceState;
+use smithay::wayland::selection::primary_selection::PrimarySelectionState;
+use smithay::wayland::shell::kde::decoration::KdeDecorationState;
+use smithay::wayland::shell::xdg::XdgShellState;
+use smithay::wayland::shell::xdg::decoration::XdgDecorationState;
+use smithay::wayland::shm::ShmState;
+use smithay::wayland::single_pixel_buffer::SinglePixelBufferState;
+use smithay::wayland::viewporter::ViewporterState;
+
+use crate::state::State;
+use crate::trust::client;
+
+/// Smithay's state of those protocols that ask for it. Globals live as long as the display; the state of the
+/// other protocols is only the name of their global.
+#[derive(Debug)]
+pub struct Protocols {
+    /// `wl_compositor` and `wl_subcompositor`.
+    pub compositor: CompositorState,
+    /// `wl_shm`.
+    pub shm: ShmState,
+    /// `wl_seat`.
+    pub seat: SeatState<State>,
+    /// `xdg_wm_base`.
+    pub xdg_shell: XdgShellState,
+    /// `org_kde_kwin_server_decoration_manager`.
+    pub kde_decoration: KdeDecorationState,
+    /// `wl_data_device_manager`.
+    pub data_device: DataDeviceState,
+    /// `zwp_primary_selection_device_manager_v1`.
+    pub primary_selection: PrimarySelectionState,
+}
+
+/// The id of `CLOCK_MONOTONIC`, which presentation times are told in.
+const CLOCK_MONOTONIC: u32 = 1;
+
+impl Protocols {
+    /// Creates the globals. All are for every client, but the security context, which is for the gate alone.
+    #[must_use]
+    pub fn new(display: &DisplayHandle) -> Self {
+        XdgDecorationState::new::<State>(display);
+        OutputManagerState::new_with_xdg_output::<State>(display);
+        ViewporterState::new::<State>(display);
+        FractionalScaleManagerState::new::<State>(display);
+        CursorShapeManagerState::new::<State>(display);
+        PresentationState::new::<State>(display, CLOCK_MONOTONIC);
+        SinglePixelBufferState::new::<State>(display);
+        SecurityContextState::new::<State, _>(display, client::is_gate);
+        Self {
+            compositor: CompositorState::new_v6::<State>(display),
+            shm: ShmState::new::<State>(display, []),
+            seat: SeatState::new(),
+            xdg_shell: XdgShellState::new_with_capabilities::<State>(display, xdg_shell::CAPABILITIES),
+            kde_decoration: KdeDecorationState::new::<State>(display, Mode::Server),
+            data_device: DataDeviceState::new::<State>(display),
+            primary_selection: PrimarySelectionState::new::<State>(display),
+        }
+    }
+}

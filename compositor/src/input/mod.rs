@@ -1,1 +1,95 @@
-//! (being written)
+//! Input: where the keyboard and the pointer are, and how their events reach clients.
+//!
+//! All backends, and the control socket of the headless one, feed the same functions: positions in physical
+//! pixels of the output, keys as evdev codes.
+
+pub mod keyboard;
+pub mod pointer;
+
+use std::collections::VecDeque;
+
+use smithay::input::pointer::CursorImageStatus;
+use smithay::input::{Seat, SeatState};
+use smithay::reexports::wayland_server::DisplayHandle;
+use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
+use smithay::utils::{Physical, Point, SERIAL_COUNTER, Serial};
+
+use crate::shell::window::WindowId;
+use crate::state::State;
+use pointer::Interaction;
+
+/// Key repeats a second, and milliseconds before the first.
+const REPEAT: (i32, i32) = (25, 600);
+/// How many of the latest input events a client may refer to.
+const RECENT: usize = 16;
+
+/// Where keyboard and pointer are.
+#[derive(Debug)]
+pub struct Input {
+    /// Position of the pointer; `None` until it first moves.
+    pub(crate) pointer: Option<Point<f64, Physical>>,
+    /// The shape that the client under the pointer chose.
+    pub(crate) cursor: CursorImageStatus,
+    /// What the compositor itself does with the pointer.
+    pub(crate) interaction: Option<Interaction>,
+    /// Buttons whose press was kept from the clients, so that their release is, too.
+    pub(crate) kept_buttons: Vec<u32>,
+    /// The window that was last told it has the keyboard.
+    pub(crate) told_focus: Option<(WindowId, WlSurface)>,
+    /// Serials of the latest presses.
+    recent: VecDeque<Serial>,
+}
+
+impl Input {
+    /// Makes the seat, with the keyboard's layout from the environment as libxkbcommon reads it.
+    ///
+    /// # Errors
+    ///
+    /// If the layout cannot be compiled.
+    pub fn new(
+        seats: &mut SeatState<State>,
+        display: &DisplayHandle,
+    ) -> Result<(Seat<State>, Self), smithay::input::keyboard::Error> {
+        let mut seat = seats.new_wl_seat(display, "seat0");
+        seat.add_keyboard(Default::default(), REPEAT.1, REPEAT.0)?;
+        seat.add_pointer();
+        let input = Self {
+            pointer: None,
+            cursor: CursorImageStatus::default_named(),
+            interaction: None,
+            kept_buttons: Vec::new(),
+            told_focus: None,
+            recent: VecDeque::new(),
+        };
+        Ok((seat, input))
+    }
+
+    /// The pixel that the pointer is on, if it is shown.
+    #[must_use]
+    pub fn visible_pointer(&self) -> Option<Point<i32, Physical>> {
+        self.pointer.map(|location| location.to_i32_floor())
+    }
+
+    /// Whether a serial is of one of the user's latest presses.
+    #[must_use]
+    pub fn is_recent(&self, serial: Serial) -> bool {
+        self.recent.contains(&serial)
+    }
+
+    /// A serial for a press that clients may refer to.
+    pub(crate) fn press_serial(&mut self) -> Serial {
+        let serial = SERIAL_COUNTER.next_serial();
+        self.recent.push_back(serial);
+        if self.recent.len() > RECENT {
+            self.recent.pop_front();
+        }
+        serial
+    }
+}
+
+impl State {
+    /// Milliseconds, as input events carry them; they wrap around.
+    pub(crate) fn input_time(&self) -> u32 {
+        u32::try_from(self.comp.now().as_millis() & u128::from(u32::MAX)).unwrap_or(0)
+    }
+}

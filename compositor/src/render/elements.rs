@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use smithay::backend::renderer::element::memory::MemoryRenderBufferRenderElement;
 use smithay::backend::renderer::element::solid::SolidColorRenderElement;
 use smithay::backend::renderer::element::surface::WaylandSurfaceRenderElement;
 use smithay::backend::renderer::element::utils::CropRenderElement;
@@ -11,6 +10,8 @@ use smithay::backend::renderer::utils::{CommitCounter, DamageSet, OpaqueRegions}
 use smithay::backend::renderer::{Color32F, Frame, ImportAll, ImportMem, Renderer, Texture};
 use smithay::render_elements;
 use smithay::utils::{Buffer, Physical, Rectangle, Scale, Transform};
+
+use super::label::LabelElement;
 
 render_elements! {
     /// One element of a scene, of any kind.
@@ -21,8 +22,8 @@ render_elements! {
     Cropped = Guest<CropRenderElement<WaylandSurfaceRenderElement<R>>>,
     /// A rectangle of one colour, drawn by the compositor.
     Solid = SolidColorRenderElement,
-    /// A picture drawn by the compositor: text, patterns, the pointer.
-    Picture = MemoryRenderBufferRenderElement<R>,
+    /// A part of a label.
+    Label = LabelElement<R>,
 }
 
 impl<R: ImportAll + ImportMem> fmt::Debug for SceneElement<R>
@@ -34,7 +35,7 @@ where
             Self::Whole(_) => "Whole",
             Self::Cropped(_) => "Cropped",
             Self::Solid(_) => "Solid",
-            Self::Picture(_) => "Picture",
+            Self::Label(_) => "Label",
             _ => "Other",
         };
         f.debug_struct("SceneElement").field("kind", &kind).finish_non_exhaustive()

@@ -5,4 +5,5 @@ pub mod elements;
 pub mod frame;
 pub mod label;
 pub mod scene;
+pub mod schedule;
 pub mod text;

@@ -1,1 +1,324 @@
-//! (being written)
+//! What one frame shows, front to back.
+//!
+//! From the top: the pointer, the stripe, then each window from the top of the stack with its popups above
+//! it. A window is its label and, cut to its content rectangle, its surfaces over an opaque backing. The same
+//! rectangles are used for hit-testing and for the report, so that nothing is drawn where it cannot be
+//! accounted for.
+
+use std::collections::HashMap;
+
+use smithay::backend::renderer::element::solid::SolidColorRenderElement;
+use smithay::backend::renderer::element::surface::{
+    WaylandSurfaceRenderElement, render_elements_from_surface_tree,
+};
+use smithay::backend::renderer::element::utils::CropRenderElement;
+use smithay::backend::renderer::element::{Element as _, Id, Kind};
+use smithay::backend::renderer::utils::CommitCounter;
+use smithay::backend::renderer::{Color32F, ImportAll, ImportMem, Renderer, Texture};
+use smithay::input::pointer::CursorImageStatus;
+use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
+use smithay::utils::{Physical, Point, Rectangle};
+
+use super::elements::{BACKING, Guest, SceneElement};
+use super::frame;
+use super::label::{LabelElement, LabelError, LabelPainter, Marks, Title};
+use crate::handlers::geometry::window_geometry;
+use crate::shell::scaled;
+use crate::shell::window::WindowId;
+use crate::state::Comp;
+use crate::trust::style::LabelStyle;
+use crate::trust::title::GuestText;
+
+/// The colour of the bare desktop.
+pub const BACKGROUND: [f32; 4] = [0.10, 0.11, 0.13, 1.0];
+
+/// What the compositor draws of one window or popup, told apart from frame to frame so that only changes are
+/// drawn.
+#[derive(Debug)]
+struct Own {
+    marks: Marks,
+    backing: Id,
+}
+
+impl Default for Own {
+    fn default() -> Self {
+        Self { marks: Marks::default(), backing: Id::new() }
+    }
+}
+
+/// The compositor's own part of all scenes: the painter of labels, and what it painted where.
+#[derive(Debug)]
+pub struct Decor {
+    painter: LabelPainter,
+    windows: HashMap<WindowId, Own>,
+    popups: HashMap<WlSurface, Own>,
+    stripe: Marks,
+    banner: Marks,
+    pointer: Vec<Id>,
+}
+
+impl Decor {
+    /// A painter that has painted nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// If the built-in fonts cannot be used.
+    pub fn new() -> Result<Self, LabelError> {
+        Ok(Self {
+            painter: LabelPainter::new()?,
+            windows: HashMap::new(),
+            popups: HashMap::new(),
+            stripe: Marks::default(),
+            banner: Marks::default(),
+            pointer: Vec::new(),
+        })
+    }
+
+    /// Forgets a window that is gone.
+    pub fn forget_window(&mut self, window: WindowId) {
+        self.windows.remove(&window);
+    }
+
+    /// Forgets a popup that is gone.
+    pub fn forget_popup(&mut self, surface: &WlSurface) {
+        self.popups.remove(surface);
+    }
+}
+
+/// The elements of a frame, the front-most first.
+pub fn compose<R>(comp: &mut Comp, renderer: &mut R) -> Vec<SceneElement<R>>
+where
+    R: Renderer + ImportAll + ImportMem,
+    R::TextureId: Texture + Send + Clone + 'static,
+{
+    let mut scene = Vec::new();
+    pointer(comp, &mut scene);
+    // Without the stripe nothing says who has the keyboard, so no window is drawn either.
+    if let Err(error) = stripe(comp, renderer, &mut scene) {
+        tracing::error!("error drawing the stripe: {error}");
+        return scene;
+    }
+    let windows: Vec<WindowId> = comp.shell.shown_top_down().map(|window| window.id).collect();
+    for id in windows {
+        window(comp, renderer, id, &mut scene);
+    }
+    scene
+}
+
+/// The stripe, and the banner of a configuration that could not be reloaded.
+fn stripe<R>(comp: &mut Comp, renderer: &mut R, scene: &mut Vec<SceneElement<R>>) -> Result<(), LabelError>
+where
+    R: Renderer + ImportAll + ImportMem,
+    R::TextureId: Texture + Send + Clone + 'static,
+{
+    let layout = comp.shell.layout;
+    let config = comp.config.current();
+    let focus = comp.shell.focused_origin().and_then(|origin| config.style(origin));
+    let Decor { painter, stripe, banner, .. } = &mut comp.decor;
+    let bar = painter.stripe(renderer, stripe, layout.stripe(), focus, layout.scale)?;
+    scene.extend(bar.into_iter().map(SceneElement::Label));
+    if let Some(error) = comp.config.error() {
+        let rect = frame::banner(layout.output, &layout.metrics.scaled(layout.scale));
+        match painter.banner(renderer, banner, rect, &error.one_line(), layout.scale) {
+            Ok(bar) => scene.extend(bar.into_iter().map(SceneElement::Label)),
+            Err(error) => tracing::warn!("error drawing the banner: {error}"),
+        }
+    }
+    Ok(())
+}
+
+/// One window with its popups. Without a label there is no window.
+fn window<R>(comp: &mut Comp, renderer: &mut R, id: WindowId, scene: &mut Vec<SceneElement<R>>)
+where
+    R: Renderer + ImportAll + ImportMem,
+    R::TextureId: Texture + Send + Clone + 'static,
+{
+    let Some(window) = comp.shell.get(id) else { return };
+    let config = comp.config.current().clone();
+    let Some(style) = config.style(&window.origin) else { return };
+    let text = GuestText::new(&window.title);
+    let imitates = config.foreign_labels(style).any(|label| text.resembles(label));
+    let focused = comp.shell.focused().is_some_and(|focused| focused.id == id);
+    let surface = window.handle.wl_surface().clone();
+    let rects = comp.shell.frame(window);
+    let scale = comp.shell.layout.scale;
+    let Decor { painter, windows, .. } = &mut comp.decor;
+    let own = windows.entry(id).or_default();
+    let backing = own.backing.clone();
+    let title = Title { text: &text, imitates, focused };
+    let label = match painter.frame(renderer, &mut own.marks, &rects, style, title, scale) {
+        Ok(label) => label,
+        Err(error) => {
+            tracing::error!(vm = %style.label, "error drawing a label, so its window is not shown: {error}");
+            return;
+        }
+    };
+    popups(comp, renderer, &surface, style, scene);
+    scene.extend(label.into_iter().map(SceneElement::Label));
+    guest(renderer, &surface, rects.content, scale, scene);
+    scene.push(solid(backing, rects.content, BACKING));
+}
+
+/// The popups of a window, the front-most first.
+fn popups<R>(
+    comp: &mut Comp,
+    renderer: &mut R,
+    root: &WlSurface,
+    style: &LabelStyle,
+    scene: &mut Vec<SceneElement<R>>,
+) where
+    R: Renderer + ImportAll + ImportMem,
+    R::TextureId: Texture + Send + Clone + 'static,
+{
+    let scale = comp.shell.layout.scale;
+    for popup in comp.popup_rects(root).into_iter().rev() {
+        let surface = popup.surface.wl_surface();
+        let Decor { painter, popups, .. } = &mut comp.decor;
+        let own = popups.entry(surface.clone()).or_default();
+        let backing = own.backing.clone();
+        if let Some(outer) = popup.rects.ring {
+            let ring: Vec<LabelElement<R>> =
+                painter.popup_ring(&mut own.marks, outer, popup.rects.content, style);
+            scene.extend(ring.into_iter().map(SceneElement::Label));
+        }
+        guest(renderer, surface, popup.rects.content, scale, scene);
+        scene.push(solid(backing, popup.rects.content, BACKING));
+    }
+}
+
+/// A client's surface tree, cut to its content rectangle.
+fn guest<R>(
+    renderer: &mut R,
+    surface: &WlSurface,
+    content: Rectangle<i32, Physical>,
+    scale: f64,
+    scene: &mut Vec<SceneElement<R>>,
+) where
+    R: Renderer + ImportAll + ImportMem,
+    R::TextureId: Texture + Send + Clone + 'static,
+{
+    // What lies outside the window's geometry, such as shadows, is moved out of the rectangle and cut off.
+    let geometry = window_geometry(surface);
+    let offset: Point<i32, Physical> = geometry.loc.to_f64().to_physical(scale).to_i32_round();
+    let tree: Vec<WaylandSurfaceRenderElement<R>> = render_elements_from_surface_tree(
+        renderer,
+        surface,
+        content.loc - offset,
+        scale,
+        1.0,
+        Kind::Unspecified,
+    );
+    for element in tree {
+        // An element inside the rectangle is drawn as it is: cutting it would round its source.
+        if content.contains_rect(element.geometry(scale.into())) {
+            scene.push(SceneElement::Whole(Guest(element)));
+        } else if let Some(cropped) = CropRenderElement::from_element(element, scale, content) {
+            scene.push(SceneElement::Cropped(Guest(cropped)));
+        }
+    }
+}
+
+/// The pointer: an arrow of rectangles, one per row, dark with a light edge. No client's picture is used.
+fn pointer<R>(comp: &mut Comp, scene: &mut Vec<SceneElement<R>>)
+where
+    R: Renderer + ImportAll + ImportMem,
+    R::TextureId: Texture + Send + Clone + 'static,
+{
+    let Some(location) = comp.input.visible_pointer() else { return };
+    // A client may hide the pointer over its own content, and only while it has the keyboard.
+    if comp.input.cursor == CursorImageStatus::Hidden && comp.pointer_is_over_focus() {
+        return;
+    }
+    let unit = scaled(1, comp.shell.layout.scale).max(1);
+    let mut ids = std::mem::take(&mut comp.decor.pointer).into_iter();
+    let mut kept = Vec::new();
+    let rows = ARROW.iter().enumerate().flat_map(|(row, &(width, edge))| {
+        let row = i32::try_from(row).unwrap_or(0) * unit;
+        let fill = (width > 2 && !edge).then_some((unit, row, (width - 2) * unit, POINTER_FILL));
+        fill.into_iter().chain([(0, row, width * unit, POINTER_EDGE)])
+    });
+    for (x, y, width, color) in rows {
+        let id = ids.next().unwrap_or_else(Id::new);
+        let rect = Rectangle::new(location + Point::from((x, y)), (width, unit).into());
+        scene.push(solid(id.clone(), rect, color));
+        kept.push(id);
+    }
+    comp.decor.pointer = kept;
+}
+
+const POINTER_FILL: Color32F = Color32F::new(0.08, 0.08, 0.08, 1.0);
+const POINTER_EDGE: Color32F = Color32F::new(0.97, 0.97, 0.97, 1.0);
+/// Widths of the arrow's rows in logical pixels, and whether the row is all edge.
+const ARROW: [(i32, bool); 14] = [
+    (1, true),
+    (2, true),
+    (3, false),
+    (4, false),
+    (5, false),
+    (6, false),
+    (7, false),
+    (8, false),
+    (9, false),
+    (10, false),
+    (11, true),
+    (5, false),
+    (3, true),
+    (2, true),
+];
+
+fn solid<R>(id: Id, rect: Rectangle<i32, Physical>, color: Color32F) -> SceneElement<R>
+where
+    R: Renderer + ImportAll + ImportMem,
+    R::TextureId: Texture + Send + Clone + 'static,
+{
+    // An id keeps its colour, so there is only ever the first commit.
+    let commit = CommitCounter::default();
+    SceneElement::Solid(SolidColorRenderElement::new(id, rect, commit, color, Kind::Unspecified))
+}
+
+/// One shown window, as it is drawn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WindowReport {
+    /// Its name.
+    pub id: WindowId,
+    /// The name of its origin.
+    pub vm: String,
+    /// The application id, its client's word.
+    pub app_id: String,
+    /// The title, its client's word.
+    pub title: String,
+    /// The frame in physical pixels of the output.
+    pub frame: Rectangle<i32, Physical>,
+    /// The content in physical pixels of the output.
+    pub content: Rectangle<i32, Physical>,
+    /// Place in the stacking order, from 0 at the bottom.
+    pub z: usize,
+    /// Has the keyboard.
+    pub focused: bool,
+}
+
+impl Comp {
+    /// The shown windows from the bottom up, with exactly the rectangles that are drawn.
+    #[must_use]
+    pub fn windows_report(&self) -> Vec<WindowReport> {
+        let focused = self.shell.focused().map(|window| window.id);
+        let shown = self.shell.shown_top_down();
+        let mut shown: Vec<_> =
+            shown.filter(|window| self.config.current().style(&window.origin).is_some()).collect();
+        shown.reverse();
+        let report = shown.into_iter().enumerate().map(|(z, window)| {
+            let frame = self.shell.frame(window);
+            WindowReport {
+                id: window.id,
+                vm: window.origin.name().to_owned(),
+                app_id: window.app_id.clone(),
+                title: window.title.clone(),
+                frame: frame.outer,
+                content: frame.content,
+                z,
+                focused: focused == Some(window.id),
+            }
+        });
+        report.collect()
+    }
+}

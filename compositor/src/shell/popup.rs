@@ -6,8 +6,6 @@
 
 use smithay::utils::{Physical, Rectangle, Size};
 
-/// Width of a popup's ring, in logical pixels.
-pub const RING: i32 = 2;
 /// The part of the work area that all popups of one VM may cover together, in percent.
 pub const MAX_AREA_PERCENT: i64 = 60;
 

@@ -1,1 +1,150 @@
-//! (being written)
+//! What the compositor keeps with each connection: whose it is and what it may do.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+
+use smithay::reexports::wayland_server::backend::protocol::ProtocolError;
+use smithay::reexports::wayland_server::backend::{ClientData, ClientId, DisconnectReason};
+use smithay::reexports::wayland_server::{Client, DisplayHandle, Resource};
+use smithay::wayland::compositor::CompositorClientState;
+
+use super::limits::{Account, LimitError, Resource as Counted};
+use super::origin::Origin;
+
+/// What a client may do beyond the ordinary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Privilege {
+    /// Nothing.
+    Ordinary,
+    /// It is the gate that the compositor started itself: it may create the security contexts of VMs.
+    Gate,
+}
+
+/// The data of one connection. Made when the connection is accepted and never changed.
+#[derive(Debug)]
+pub struct ClientState {
+    /// Smithay's part.
+    pub compositor: CompositorClientState,
+    /// Where the connection comes from.
+    pub origin: Origin,
+    /// What it may do beyond the ordinary.
+    pub privilege: Privilege,
+    /// What its origin uses.
+    pub account: Arc<Account>,
+    /// Counted among the connections of its origin.
+    counted: AtomicBool,
+}
+
+impl ClientState {
+    /// The data of a new connection.
+    ///
+    /// # Errors
+    ///
+    /// If the origin has as many connections as it may have.
+    pub fn new(origin: Origin, privilege: Privilege, account: Arc<Account>) -> Result<Self, LimitError> {
+        account.take(Counted::Clients)?;
+        Ok(Self {
+            compositor: CompositorClientState::default(),
+            origin,
+            privilege,
+            account,
+            counted: AtomicBool::new(true),
+        })
+    }
+
+    /// The connection is over. Its data may live on in a handle somewhere, so this does not wait for that.
+    fn uncount(&self) {
+        if self.counted.swap(false, Ordering::Relaxed) {
+            self.account.give_back(Counted::Clients);
+        }
+    }
+}
+
+impl Drop for ClientState {
+    fn drop(&mut self) {
+        self.uncount();
+    }
+}
+
+impl ClientData for ClientState {
+    fn initialized(&self, _client: ClientId) {}
+
+    fn disconnected(&self, _client: ClientId, reason: DisconnectReason) {
+        self.uncount();
+        if let DisconnectReason::ProtocolError(error) = reason {
+            // The message may quote what the client sent.
+            tracing::info!(
+                origin = %self.origin,
+                interface = %error.object_interface.escape_debug(),
+                code = error.code,
+                "connection ended: {}",
+                error.message.escape_debug(),
+            );
+        }
+    }
+}
+
+/// The data of a client; `None` only for a client that was not let in by [`crate::State::accept`], which
+/// does not exist.
+#[must_use]
+pub fn state(client: &Client) -> Option<&ClientState> {
+    client.get_data::<ClientState>()
+}
+
+/// The origin of the client that owns an object; `None` once the client is gone.
+#[must_use]
+pub fn origin_of<R: Resource>(resource: &R) -> Option<Origin> {
+    let client = resource.client()?;
+    state(&client).map(|state| state.origin.clone())
+}
+
+/// The account of the client that owns an object; `None` once the client is gone.
+#[must_use]
+pub fn account_of<R: Resource>(resource: &R) -> Option<Arc<Account>> {
+    let client = resource.client()?;
+    state(&client).map(|state| Arc::clone(&state.account))
+}
+
+/// Whether this is the connection that the compositor handed to the gate it started.
+#[must_use]
+pub fn is_gate(client: &Client) -> bool {
+    state(client).is_some_and(|state| state.privilege == Privilege::Gate)
+}
+
+/// Ends a client that reached a limit, with the error that the core protocol has for it.
+pub fn end_for_limit(client: &Client, display: &DisplayHandle, error: &LimitError) {
+    const NO_MEMORY: u32 = 2;
+    end(client, display, NO_MEMORY, error.to_string());
+}
+
+/// Ends a client that sent what no honest client sends, and for which its protocol has no error.
+pub fn end_for_misuse(client: &Client, display: &DisplayHandle, message: &str) {
+    const IMPLEMENTATION: u32 = 3;
+    end(client, display, IMPLEMENTATION, message.to_owned());
+}
+
+fn end(client: &Client, display: &DisplayHandle, code: u32, message: String) {
+    let object_interface = "wl_display".to_owned();
+    client.kill(display, ProtocolError { code, object_id: 1, object_interface, message });
+}
+
+/// The live connections. Smithay tells of destroyed objects when their client cannot be asked any more.
+#[derive(Debug, Default)]
+pub struct Members {
+    by_id: HashMap<ClientId, Weak<ClientState>>,
+}
+
+impl Members {
+    /// Enters a connection, and forgets those that are gone.
+    pub fn enter(&mut self, client: ClientId, data: &Arc<ClientState>) {
+        self.by_id.retain(|_, data| data.strong_count() > 0);
+        self.by_id.insert(client, Arc::downgrade(data));
+    }
+
+    /// The data of a connection, until the last of its objects is destroyed.
+    #[must_use]
+    pub fn get(&self, client: &ClientId) -> Option<Arc<ClientState>> {
+        self.by_id.get(client).and_then(Weak::upgrade)
+    }
+}

@@ -1,1 +1,259 @@
-//! (being written)
+//! What each origin uses, counted against its limits.
+//!
+//! There is one [`Account`] per origin, shared by all its connections. It counts live objects, and the shared
+//! memory that they keep mapped ([`super::memory`]).
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use smithay::reexports::wayland_server::backend::ObjectId;
+use vitrail_protocols::Limits;
+
+use super::memory::{FileId, MemoryBook};
+use super::origin::Origin;
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Resource {
+    /// Connections.
+    Clients,
+    /// `wl_surface` objects.
+    Surfaces,
+    /// `xdg_toplevel` objects.
+    Toplevels,
+    /// `xdg_popup` objects.
+    Popups,
+    /// `wl_shm_pool` objects.
+    Pools,
+    /// `wl_buffer` objects.
+    Buffers,
+}
+
+impl Resource {
+    const COUNT: usize = 6;
+
+    fn index(self) -> usize {
+        match self {
+            Self::Clients => 0,
+            Self::Surfaces => 1,
+            Self::Toplevels => 2,
+            Self::Popups => 3,
+            Self::Pools => 4,
+            Self::Buffers => 5,
+        }
+    }
+
+    fn limit(self, limits: &Limits) -> u32 {
+        match self {
+            Self::Clients => limits.clients,
+            Self::Surfaces => limits.surfaces,
+            Self::Toplevels => limits.toplevels,
+            Self::Popups => limits.popups,
+            Self::Pools => limits.pools,
+            Self::Buffers => limits.buffers,
+        }
+    }
+}
+
+/// A limit of an origin was reached. The client that reached it is ended.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LimitError {
+    /// Too many live objects of one kind.
+    #[error("The limit of {limit} live {resource:?} is reached")]
+    Count {
+        /// What was asked for.
+        resource: Resource,
+        /// How many there may be.
+        limit: u32,
+    },
+    /// Too much shared memory.
+    #[error("The limit of {limit_mib} MiB of shared memory is reached")]
+    Memory {
+        /// How much there may be.
+        limit_mib: u32,
+    },
+}
+
+#[derive(Debug, Default)]
+struct Usage {
+    counts: [u32; Resource::COUNT],
+    memory: MemoryBook<ObjectId>,
+}
+
+/// What one origin uses and may use.
+#[derive(Debug)]
+pub struct Account {
+    limits: Mutex<Limits>,
+    usage: Mutex<Usage>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // The data is counters; a panic elsewhere leaves them usable.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Account {
+    fn new(limits: Limits) -> Self {
+        Self { limits: Mutex::new(limits), usage: Mutex::default() }
+    }
+
+    /// The limits in force.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        lock(&self.limits).clone()
+    }
+
+    /// How much of a resource is in use.
+    #[must_use]
+    pub fn used(&self, resource: Resource) -> u32 {
+        lock(&self.usage).counts.get(resource.index()).copied().unwrap_or(0)
+    }
+
+    /// Counts one more object.
+    ///
+    /// # Errors
+    ///
+    /// If the limit is reached; then nothing is counted.
+    pub fn take(&self, resource: Resource) -> Result<(), LimitError> {
+        let limit = resource.limit(&lock(&self.limits));
+        let mut usage = lock(&self.usage);
+        if let Some(count) = usage.counts.get_mut(resource.index()) {
+            if *count >= limit {
+                return Err(LimitError::Count { resource, limit });
+            }
+            *count += 1;
+        }
+        Ok(())
+    }
+
+    /// Counts one more object that exists already, whatever the limit; its client is being ended.
+    pub fn take_anyway(&self, resource: Resource) {
+        if let Some(count) = lock(&self.usage).counts.get_mut(resource.index()) {
+            *count = count.saturating_add(1);
+        }
+    }
+
+    /// Counts one object less.
+    pub fn give_back(&self, resource: Resource) {
+        if let Some(count) = lock(&self.usage).counts.get_mut(resource.index()) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
+    /// Shared memory that the origin has mapped, in bytes.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        lock(&self.usage).memory.total()
+    }
+
+    /// Counts a new pool.
+    ///
+    /// # Errors
+    ///
+    /// If there are too many pools, or they would map too much; then nothing is counted.
+    pub fn open_pool(&self, pool: ObjectId, file: FileId, bytes: u64) -> Result<(), LimitError> {
+        self.check_memory(file, bytes)?;
+        self.take(Resource::Pools)?;
+        lock(&self.usage).memory.open(pool, file, bytes);
+        Ok(())
+    }
+
+    /// Counts a pool's new size.
+    ///
+    /// # Errors
+    ///
+    /// If the pools would map too much; then nothing changes.
+    pub fn grow_pool(&self, pool: &ObjectId, bytes: u64) -> Result<(), LimitError> {
+        let Some((file, _)) = self.pool(pool) else { return Ok(()) };
+        self.check_memory(file, bytes)?;
+        lock(&self.usage).memory.grow(pool, bytes);
+        Ok(())
+    }
+
+    /// The file and size of a live pool.
+    #[must_use]
+    pub fn pool(&self, pool: &ObjectId) -> Option<(FileId, u64)> {
+        lock(&self.usage).memory.get(pool)
+    }
+
+    /// A pool was destroyed; its memory is counted as long as a buffer holds it.
+    pub fn close_pool(&self, pool: &ObjectId) {
+        self.give_back(Resource::Pools);
+        lock(&self.usage).memory.close(pool);
+    }
+
+    /// Counts a new buffer of a pool.
+    ///
+    /// # Errors
+    ///
+    /// If there are too many buffers; then nothing is counted.
+    pub fn add_buffer(&self, buffer: ObjectId, pool: &ObjectId) -> Result<(), LimitError> {
+        self.take(Resource::Buffers)?;
+        lock(&self.usage).memory.add_buffer(buffer, pool);
+        Ok(())
+    }
+
+    /// A buffer of a pool was destroyed.
+    pub fn drop_buffer(&self, buffer: &ObjectId) {
+        self.give_back(Resource::Buffers);
+        lock(&self.usage).memory.drop_buffer(buffer);
+    }
+
+    fn check_memory(&self, file: FileId, bytes: u64) -> Result<(), LimitError> {
+        let limit_mib = lock(&self.limits).shm_mib;
+        if lock(&self.usage).memory.total_with(file, bytes) > u64::from(limit_mib) << 20 {
+            return Err(LimitError::Memory { limit_mib });
+        }
+        Ok(())
+    }
+}
+
+/// The accounts of all origins. Bounded by the configuration: an origin that is not configured gets none.
+#[derive(Debug, Default)]
+pub struct Accounts {
+    by_origin: HashMap<Origin, Arc<Account>>,
+}
+
+impl Accounts {
+    /// The account of an origin, opened with these limits if it is new.
+    pub fn open(&mut self, origin: &Origin, limits: Limits) -> Arc<Account> {
+        let account = self.by_origin.entry(origin.clone()).or_insert_with(|| Arc::new(Account::new(limits)));
+        Arc::clone(account)
+    }
+
+    /// The account of an origin, if it ever had a client.
+    #[must_use]
+    pub fn get(&self, origin: &Origin) -> Option<&Arc<Account>> {
+        self.by_origin.get(origin)
+    }
+
+    /// Puts new limits in force, after the configuration was reloaded. What is in use already stays.
+    pub fn set_limits(&mut self, limits: impl Fn(&Origin) -> Limits) {
+        for (origin, account) in &self.by_origin {
+            *lock(&account.limits) = limits(origin);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account(limits: Limits) -> Arc<Account> {
+        Accounts::default().open(&Origin::Local, limits)
+    }
+
+    #[test]
+    fn a_count_ends_at_its_limit_and_can_be_given_back() {
+        let account = account(Limits { toplevels: 2, ..Limits::default() });
+        assert_eq!(account.take(Resource::Toplevels), Ok(()));
+        assert_eq!(account.take(Resource::Toplevels), Ok(()));
+        assert_eq!(
+            account.take(Resource::Toplevels),
+            Err(LimitError::Count { resource: Resource::Toplevels, limit: 2 })
+        );
+        account.give_back(Resource::Toplevels);
+        assert_eq!(account.take(Resource::Toplevels), Ok(()));
+        assert_eq!(account.take(Resource::Popups), Ok(()));
+    }
+}

@@ -6,7 +6,9 @@
 
 pub mod client;
 pub mod limits;
+pub mod memory;
 pub mod origin;
+pub mod rate;
 pub mod security_context;
 pub mod style;
 pub mod throttle;

@@ -1,0 +1,101 @@
+//! Draws into memory: for tests, for machines without a screen, and for pictures.
+
+use std::fmt;
+
+use smithay::backend::allocator::Fourcc;
+use smithay::backend::renderer::damage::OutputDamageTracker;
+use smithay::backend::renderer::pixman::PixmanRenderer;
+use smithay::backend::renderer::{Bind, ExportMem, Offscreen};
+use smithay::reexports::pixman::Image;
+use smithay::utils::{Physical, Rectangle, Size, Transform};
+
+use super::{BackendError, Picture};
+use crate::render::scene;
+use crate::state::Comp;
+
+/// The headless backend.
+pub struct Headless {
+    renderer: PixmanRenderer,
+    target: Image<'static, 'static>,
+    tracker: OutputDamageTracker,
+    size: Size<i32, Physical>,
+    scale: f64,
+    /// The target holds the last frame; otherwise the next one is drawn whole.
+    drawn: bool,
+}
+
+impl fmt::Debug for Headless {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Headless")
+            .field("size", &self.size)
+            .field("scale", &self.scale)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Headless {
+    /// A backend that draws into a picture of this size.
+    ///
+    /// # Errors
+    ///
+    /// If the picture cannot be made.
+    pub fn new(size: Size<i32, Physical>, scale: f64) -> Result<Self, BackendError> {
+        let mut renderer = PixmanRenderer::new()?;
+        let target = create_target(&mut renderer, size)?;
+        let tracker = OutputDamageTracker::new(size, scale, Transform::Normal);
+        Ok(Self { renderer, target, tracker, size, scale, drawn: false })
+    }
+
+    pub(super) fn renderer(&mut self) -> &mut PixmanRenderer {
+        &mut self.renderer
+    }
+
+    pub(super) fn forget_damage(&mut self) {
+        self.drawn = false;
+    }
+
+    pub(super) fn draw(&mut self, comp: &mut Comp) -> Result<(), BackendError> {
+        let elements = scene::compose(comp, &mut self.renderer);
+        let age = usize::from(self.drawn);
+        self.drawn = false;
+        let mut framebuffer = self.renderer.bind(&mut self.target)?;
+        self.tracker.render_output(
+            &mut self.renderer,
+            &mut framebuffer,
+            age,
+            &elements,
+            scene::BACKGROUND,
+        )?;
+        self.drawn = true;
+        Ok(())
+    }
+
+    pub(super) fn screenshot(&mut self, comp: &mut Comp) -> Result<Picture, BackendError> {
+        let elements = scene::compose(comp, &mut self.renderer);
+        let mut target = create_target(&mut self.renderer, self.size)?;
+        let mut tracker = OutputDamageTracker::new(self.size, self.scale, Transform::Normal);
+        let mut framebuffer = self.renderer.bind(&mut target)?;
+        tracker.render_output(&mut self.renderer, &mut framebuffer, 0, &elements, scene::BACKGROUND)?;
+        let whole = Rectangle::from_size((self.size.w, self.size.h).into());
+        let mapping = self.renderer.copy_framebuffer(&framebuffer, whole, Fourcc::Abgr8888)?;
+        let bytes = self.renderer.map_texture(&mapping)?;
+        Ok(pack(bytes, self.size))
+    }
+}
+
+fn create_target(
+    renderer: &mut PixmanRenderer,
+    size: Size<i32, Physical>,
+) -> Result<Image<'static, 'static>, BackendError> {
+    Ok(renderer.create_buffer(Fourcc::Argb8888, (size.w, size.h).into())?)
+}
+
+/// Copies rows without the gaps that the renderer may leave between them.
+fn pack(bytes: &[u8], size: Size<i32, Physical>) -> Picture {
+    let width = usize::try_from(size.w).unwrap_or(0);
+    let height = usize::try_from(size.h).unwrap_or(0);
+    let stride = bytes.len().checked_div(height).unwrap_or(0).max(1);
+    let rgba =
+        bytes.chunks_exact(stride).take(height).flat_map(|row| row.iter().take(width * 4)).copied().collect();
+    Picture { width: u32::try_from(width).unwrap_or(0), height: u32::try_from(height).unwrap_or(0), rgba }
+}

@@ -1,0 +1,103 @@
+//! `wl_compositor` and `wl_subcompositor`: surfaces and what happens when they are committed.
+
+use smithay::backend::renderer::utils::on_commit_buffer_handler;
+use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
+use smithay::reexports::wayland_server::{Client, Resource};
+use smithay::utils::Transform;
+use smithay::wayland::compositor::{
+    CompositorClientState, CompositorHandler, CompositorState, get_children, get_parent, is_sync_subsurface,
+    send_surface_state, with_states,
+};
+use smithay::wayland::fractional_scale::with_fractional_scale;
+
+use crate::state::State;
+use crate::trust::client::{account_of, end_for_misuse, state as client_state};
+use crate::trust::limits::Resource as Counted;
+
+impl CompositorHandler for State {
+    fn compositor_state(&mut self) -> &mut CompositorState {
+        &mut self.comp.protocols.compositor
+    }
+
+    fn client_compositor_state<'a>(&self, client: &'a Client) -> &'a CompositorClientState {
+        match client_state(client) {
+            Some(state) => &state.compositor,
+            // `State::accept` is the only way in, and it always gives this data.
+            None => unreachable!("a client without the compositor's data"),
+        }
+    }
+
+    fn new_surface(&mut self, surface: &WlSurface) {
+        self.comp.count(surface, Counted::Surfaces);
+    }
+
+    fn new_subsurface(&mut self, surface: &WlSurface, _parent: &WlSurface) {
+        let Some(client) = surface.client() else { return };
+        let limit = account_of(surface).map_or(0, |account| account.limits().subsurface_depth);
+        // The tree may be joined from either end, so both directions count.
+        if ancestors(surface, limit).saturating_add(height(surface, limit)) > limit {
+            end_for_misuse(&client, &self.comp.display, "subsurfaces are nested too deep");
+        }
+    }
+
+    fn commit(&mut self, surface: &WlSurface) {
+        on_commit_buffer_handler::<Self>(surface);
+        self.comp.popups.commit(surface);
+        if is_sync_subsurface(surface) {
+            return;
+        }
+        self.tell_scale(surface);
+        let mut root = surface.clone();
+        while let Some(parent) = get_parent(&root) {
+            root = parent;
+        }
+        self.window_committed(&root);
+        self.popup_committed(&root);
+        self.refresh_pointer();
+        self.comp.schedule.request();
+    }
+
+    fn destroyed(&mut self, surface: &WlSurface) {
+        self.comp.decor.forget_popup(surface);
+        self.comp.schedule.request();
+    }
+}
+
+impl State {
+    /// Tells a surface the output's scale, by whichever way it understands.
+    fn tell_scale(&self, surface: &WlSurface) {
+        let scale = self.comp.shell.layout.scale;
+        let whole = self.comp.output.current_scale().integer_scale();
+        with_states(surface, |states| {
+            send_surface_state(surface, states, whole, Transform::Normal);
+            with_fractional_scale(states, |fractional| fractional.set_preferred_scale(scale));
+        });
+    }
+}
+
+/// How many surfaces are above this one, up to one more than the limit.
+fn ancestors(surface: &WlSurface, limit: u32) -> u32 {
+    let mut depth = 0;
+    let mut surface = surface.clone();
+    while let Some(parent) = get_parent(&surface) {
+        depth += 1;
+        surface = parent;
+        if depth > limit {
+            break;
+        }
+    }
+    depth
+}
+
+/// How deep the tree below a surface is. Each join was checked, so the recursion is as deep as the limit.
+fn height(surface: &WlSurface, limit: u32) -> u32 {
+    if limit == 0 {
+        return 0;
+    }
+    get_children(surface)
+        .iter()
+        .filter(|child| *child != surface)
+        .map(|child| 1 + height(child, limit - 1))
+        .max()
+        .unwrap_or(0)
+}

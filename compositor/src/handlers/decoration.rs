@@ -1,0 +1,58 @@
+//! Decorations: always the compositor's. What a client asks for changes nothing.
+
+use smithay::reexports::wayland_protocols::xdg::decoration::zv1::server::zxdg_toplevel_decoration_v1::Mode;
+use smithay::reexports::wayland_protocols_misc::server_decoration::server::org_kde_kwin_server_decoration::{
+    Mode as KdeMode, OrgKdeKwinServerDecoration,
+};
+use smithay::reexports::wayland_server::WEnum;
+use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
+use smithay::wayland::shell::kde::decoration::{KdeDecorationHandler, KdeDecorationState};
+use smithay::wayland::shell::xdg::ToplevelSurface;
+use smithay::wayland::shell::xdg::decoration::XdgDecorationHandler;
+use smithay::{delegate_kde_decoration, delegate_xdg_decoration};
+
+use crate::state::State;
+
+fn force(toplevel: &ToplevelSurface) {
+    toplevel.with_pending_state(|pending| pending.decoration_mode = Some(Mode::ServerSide));
+    // The first configure waits for the first commit. Later every request is answered with a configure, as
+    // the protocol wants it.
+    if toplevel.is_initial_configure_sent() {
+        toplevel.send_configure();
+    }
+}
+
+impl XdgDecorationHandler for State {
+    fn new_decoration(&mut self, toplevel: ToplevelSurface) {
+        force(&toplevel);
+    }
+
+    fn request_mode(&mut self, toplevel: ToplevelSurface, _mode: Mode) {
+        force(&toplevel);
+    }
+
+    fn unset_mode(&mut self, toplevel: ToplevelSurface) {
+        force(&toplevel);
+    }
+}
+
+impl KdeDecorationHandler for State {
+    fn kde_decoration_state(&self) -> &KdeDecorationState {
+        &self.comp.protocols.kde_decoration
+    }
+
+    fn request_mode(
+        &mut self,
+        _surface: &WlSurface,
+        decoration: &OrgKdeKwinServerDecoration,
+        mode: WEnum<KdeMode>,
+    ) {
+        // A client that insists on its own would otherwise be answered for ever.
+        if mode != WEnum::Value(KdeMode::Server) {
+            decoration.mode(KdeMode::Server);
+        }
+    }
+}
+
+delegate_xdg_decoration!(State);
+delegate_kde_decoration!(State);

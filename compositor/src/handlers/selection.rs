@@ -1,0 +1,359 @@
+//! The clipboard, the primary selection and drag and drop: one of each per origin.
+//!
+//! What a client copies is kept with its origin. Smithay's seat never holds a client's source: it is given a
+//! selection of the compositor's own that stands for the focused origin's, so an offer can reach no client of
+//! another origin, at no moment. A drag stays with the windows of the origin that began it.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, OwnedFd};
+
+use smithay::input::Seat;
+use smithay::reexports::wayland_protocols::wp::primary_selection::zv1::server::zwp_primary_selection_device_manager_v1::ZwpPrimarySelectionDeviceManagerV1;
+use smithay::reexports::wayland_protocols::wp::primary_selection::zv1::server::zwp_primary_selection_device_v1::{
+    self, ZwpPrimarySelectionDeviceV1,
+};
+use smithay::reexports::wayland_protocols::wp::primary_selection::zv1::server::zwp_primary_selection_source_v1::{
+    self, ZwpPrimarySelectionSourceV1,
+};
+use smithay::reexports::wayland_server::backend::{ClientId, ObjectId};
+use smithay::reexports::wayland_server::protocol::wl_data_device::{self, WlDataDevice};
+use smithay::reexports::wayland_server::protocol::wl_data_device_manager::WlDataDeviceManager;
+use smithay::reexports::wayland_server::protocol::wl_data_source::{self, WlDataSource};
+use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
+use smithay::reexports::wayland_server::{
+    Client, DataInit, Dispatch, DisplayHandle, Resource, delegate_dispatch, delegate_global_dispatch,
+};
+use smithay::wayland::selection::data_device::{
+    ClientDndGrabHandler, DataDeviceHandler, DataDeviceState, DataDeviceUserData, DataSourceUserData,
+    ServerDndGrabHandler, clear_data_device_selection, set_data_device_focus, set_data_device_selection,
+};
+use smithay::wayland::selection::primary_selection::{
+    PrimaryDeviceManagerGlobalData, PrimaryDeviceUserData, PrimarySelectionHandler, PrimarySelectionState,
+    PrimarySourceUserData, clear_primary_selection, set_primary_focus, set_primary_selection,
+};
+use smithay::wayland::selection::{SelectionHandler, SelectionTarget};
+
+use crate::state::State;
+use crate::trust::client::{end_for_misuse, origin_of};
+use crate::trust::origin::Origin;
+
+/// Types that one source may offer.
+const MAX_TYPES: usize = 128;
+/// The longest name of a type, in bytes.
+const MAX_TYPE_LENGTH: usize = 512;
+
+/// What was copied, and by whom.
+#[derive(Clone, Debug)]
+struct Copied<S> {
+    source: S,
+    types: Vec<String>,
+}
+
+/// All selections. Bounded by the configured origins.
+#[derive(Debug, Default)]
+pub struct Selections {
+    clipboard: HashMap<Origin, Copied<WlDataSource>>,
+    primary: HashMap<Origin, Copied<ZwpPrimarySelectionSourceV1>>,
+    /// Types of sources that are not set yet, by source.
+    offered: HashMap<ObjectId, Vec<String>>,
+    /// Whose selections the seat stands for.
+    shown: Option<Origin>,
+    /// Who began the drag that goes on.
+    drag: Option<Origin>,
+}
+
+impl Selections {
+    /// Whether a drag goes on.
+    #[must_use]
+    pub fn is_dragging(&self) -> bool {
+        self.drag.is_some()
+    }
+
+    /// Whether the pointer may reach a client of this origin while a drag goes on.
+    #[must_use]
+    pub fn drag_allows(&self, origin: Option<&Origin>) -> bool {
+        self.drag.is_none() || self.drag.as_ref() == origin
+    }
+}
+
+impl State {
+    /// The keyboard has moved to a client: only selections of its own origin are offered to it.
+    pub(crate) fn selection_focus(&mut self, focused: Option<&WlSurface>) {
+        let display = self.comp.display.clone();
+        let seat = self.comp.seat.clone();
+        let client = focused.and_then(Resource::client);
+        let origin = focused.and_then(origin_of);
+        if self.comp.selections.shown != origin {
+            // With no client in focus the seat's selections can be exchanged unseen.
+            set_data_device_focus(&display, &seat, None);
+            set_primary_focus(&display, &seat, None);
+            self.comp.selections.shown = origin;
+            self.show_clipboard();
+            self.show_primary();
+        }
+        set_data_device_focus(&display, &seat, client.clone());
+        set_primary_focus(&display, &seat, client);
+    }
+
+    /// Puts the shown origin's clipboard into the seat.
+    fn show_clipboard(&mut self) {
+        let (display, seat) = (self.comp.display.clone(), self.comp.seat.clone());
+        let shown = self.comp.selections.shown.clone();
+        match shown.as_ref().and_then(|origin| self.comp.selections.clipboard.get(origin)) {
+            Some(copied) => {
+                let types = copied.types.clone();
+                set_data_device_selection(&display, &seat, types, shown.unwrap_or(Origin::Local));
+            }
+            None => clear_data_device_selection(&display, &seat),
+        }
+    }
+
+    /// Puts the shown origin's primary selection into the seat.
+    fn show_primary(&mut self) {
+        let (display, seat) = (self.comp.display.clone(), self.comp.seat.clone());
+        let shown = self.comp.selections.shown.clone();
+        match shown.as_ref().and_then(|origin| self.comp.selections.primary.get(origin)) {
+            Some(copied) => {
+                let types = copied.types.clone();
+                set_primary_selection(&display, &seat, types, shown.unwrap_or(Origin::Local));
+            }
+            None => clear_primary_selection(&display, &seat),
+        }
+    }
+
+    /// Whether a client may set selections: only while one of its surfaces has the keyboard.
+    fn may_copy(&self, device: &impl Resource) -> bool {
+        let focus = self.comp.seat.get_keyboard().and_then(|keyboard| keyboard.current_focus());
+        focus.is_some_and(|surface| surface.id().same_client_as(&device.id()))
+    }
+}
+
+impl SelectionHandler for State {
+    type SelectionUserData = Origin;
+
+    fn send_selection(
+        &mut self,
+        target: SelectionTarget,
+        mime_type: String,
+        fd: OwnedFd,
+        _seat: Seat<Self>,
+        origin: &Origin,
+    ) {
+        // An offer outlives the focus. It stands for its origin's selection, and so can only ever reach what
+        // that same origin copied.
+        match target {
+            SelectionTarget::Clipboard => {
+                if let Some(copied) = self.comp.selections.clipboard.get(origin) {
+                    copied.source.send(mime_type, fd.as_fd());
+                }
+            }
+            SelectionTarget::Primary => {
+                if let Some(copied) = self.comp.selections.primary.get(origin) {
+                    copied.source.send(mime_type, fd.as_fd());
+                }
+            }
+        }
+    }
+}
+
+impl DataDeviceHandler for State {
+    fn data_device_state(&self) -> &DataDeviceState {
+        &self.comp.protocols.data_device
+    }
+}
+
+impl PrimarySelectionHandler for State {
+    fn primary_selection_state(&self) -> &PrimarySelectionState {
+        &self.comp.protocols.primary_selection
+    }
+}
+
+impl ClientDndGrabHandler for State {
+    fn started(&mut self, _source: Option<WlDataSource>, icon: Option<WlSurface>, _seat: Seat<Self>) {
+        // The icon is never drawn: it would be a client's picture without a label.
+        drop(icon);
+        let focus = self.comp.seat.get_pointer().and_then(|pointer| pointer.grab_start_data());
+        let surface = focus.and_then(|start| start.focus).map(|(surface, _)| surface);
+        self.comp.selections.drag = surface.as_ref().and_then(origin_of);
+    }
+
+    fn dropped(&mut self, _target: Option<WlSurface>, _validated: bool, _seat: Seat<Self>) {
+        self.comp.selections.drag = None;
+    }
+}
+
+impl ServerDndGrabHandler for State {}
+
+delegate_global_dispatch!(State: [WlDataDeviceManager: ()] => DataDeviceState);
+delegate_dispatch!(State: [WlDataDeviceManager: ()] => DataDeviceState);
+delegate_global_dispatch!(
+    State: [ZwpPrimarySelectionDeviceManagerV1: PrimaryDeviceManagerGlobalData] => PrimarySelectionState
+);
+delegate_dispatch!(State: [ZwpPrimarySelectionDeviceManagerV1: ()] => PrimarySelectionState);
+
+impl Dispatch<WlDataDevice, DataDeviceUserData> for State {
+    fn request(
+        state: &mut Self,
+        client: &Client,
+        device: &WlDataDevice,
+        request: wl_data_device::Request,
+        data: &DataDeviceUserData,
+        display: &DisplayHandle,
+        data_init: &mut DataInit<'_, Self>,
+    ) {
+        match request {
+            wl_data_device::Request::SetSelection { source, .. } => {
+                let Some(origin) = origin_of(device).filter(|_| state.may_copy(device)) else { return };
+                let selections = &mut state.comp.selections;
+                let copied = source.map(|source| {
+                    let types = selections.offered.get(&source.id()).cloned().unwrap_or_default();
+                    Copied { source, types }
+                });
+                let old = match copied.clone() {
+                    Some(copied) => selections.clipboard.insert(origin, copied),
+                    None => selections.clipboard.remove(&origin),
+                };
+                let kept = copied.as_ref().map(|copied| &copied.source);
+                if let Some(old) = old.filter(|old| Some(&old.source) != kept) {
+                    old.source.cancelled();
+                }
+                state.show_clipboard();
+            }
+            other => <DataDeviceState as Dispatch<WlDataDevice, DataDeviceUserData, Self>>::request(
+                state, client, device, other, data, display, data_init,
+            ),
+        }
+    }
+
+    fn destroyed(state: &mut Self, client: ClientId, device: &WlDataDevice, data: &DataDeviceUserData) {
+        <DataDeviceState as Dispatch<WlDataDevice, DataDeviceUserData, Self>>::destroyed(
+            state, client, device, data,
+        );
+    }
+}
+
+impl Dispatch<WlDataSource, DataSourceUserData> for State {
+    fn request(
+        state: &mut Self,
+        client: &Client,
+        source: &WlDataSource,
+        request: wl_data_source::Request,
+        data: &DataSourceUserData,
+        display: &DisplayHandle,
+        data_init: &mut DataInit<'_, Self>,
+    ) {
+        if let wl_data_source::Request::Offer { mime_type } = &request
+            && !state.comp.selections.note_type(source, mime_type)
+        {
+            end_for_misuse(client, display, "a source offers too many types");
+            return;
+        }
+        <DataDeviceState as Dispatch<WlDataSource, DataSourceUserData, Self>>::request(
+            state, client, source, request, data, display, data_init,
+        );
+    }
+
+    fn destroyed(state: &mut Self, client: ClientId, source: &WlDataSource, data: &DataSourceUserData) {
+        <DataDeviceState as Dispatch<WlDataSource, DataSourceUserData, Self>>::destroyed(
+            state, client, source, data,
+        );
+        let selections = &mut state.comp.selections;
+        selections.offered.remove(&source.id());
+        let before = selections.clipboard.len();
+        selections.clipboard.retain(|_, copied| copied.source.id() != source.id());
+        if selections.clipboard.len() != before {
+            state.show_clipboard();
+        }
+    }
+}
+
+impl Dispatch<ZwpPrimarySelectionDeviceV1, PrimaryDeviceUserData> for State {
+    fn request(
+        state: &mut Self,
+        client: &Client,
+        device: &ZwpPrimarySelectionDeviceV1,
+        request: zwp_primary_selection_device_v1::Request,
+        data: &PrimaryDeviceUserData,
+        display: &DisplayHandle,
+        data_init: &mut DataInit<'_, Self>,
+    ) {
+        match request {
+            zwp_primary_selection_device_v1::Request::SetSelection { source, .. } => {
+                let Some(origin) = origin_of(device).filter(|_| state.may_copy(device)) else { return };
+                let selections = &mut state.comp.selections;
+                let copied = source.map(|source| {
+                    let types = selections.offered.get(&source.id()).cloned().unwrap_or_default();
+                    Copied { source, types }
+                });
+                let old = match copied.clone() {
+                    Some(copied) => selections.primary.insert(origin, copied),
+                    None => selections.primary.remove(&origin),
+                };
+                let kept = copied.as_ref().map(|copied| &copied.source);
+                if let Some(old) = old.filter(|old| Some(&old.source) != kept) {
+                    old.source.cancelled();
+                }
+                state.show_primary();
+            }
+            other => {
+                <PrimarySelectionState as Dispatch<
+                    ZwpPrimarySelectionDeviceV1,
+                    PrimaryDeviceUserData,
+                    Self,
+                >>::request(state, client, device, other, data, display, data_init);
+            }
+        }
+    }
+}
+
+impl Dispatch<ZwpPrimarySelectionSourceV1, PrimarySourceUserData> for State {
+    fn request(
+        state: &mut Self,
+        client: &Client,
+        source: &ZwpPrimarySelectionSourceV1,
+        request: zwp_primary_selection_source_v1::Request,
+        data: &PrimarySourceUserData,
+        display: &DisplayHandle,
+        data_init: &mut DataInit<'_, Self>,
+    ) {
+        if let zwp_primary_selection_source_v1::Request::Offer { mime_type } = &request
+            && !state.comp.selections.note_type(source, mime_type)
+        {
+            end_for_misuse(client, display, "a source offers too many types");
+            return;
+        }
+        <PrimarySelectionState as Dispatch<ZwpPrimarySelectionSourceV1, PrimarySourceUserData, Self>>::request(
+            state, client, source, request, data, display, data_init,
+        );
+    }
+
+    fn destroyed(
+        state: &mut Self,
+        client: ClientId,
+        source: &ZwpPrimarySelectionSourceV1,
+        data: &PrimarySourceUserData,
+    ) {
+        <PrimarySelectionState as Dispatch<ZwpPrimarySelectionSourceV1, PrimarySourceUserData, Self>>::destroyed(
+            state, client, source, data,
+        );
+        let selections = &mut state.comp.selections;
+        selections.offered.remove(&source.id());
+        let before = selections.primary.len();
+        selections.primary.retain(|_, copied| copied.source.id() != source.id());
+        if selections.primary.len() != before {
+            state.show_primary();
+        }
+    }
+}
+
+impl Selections {
+    /// Keeps a type that a source offers; false if the source offers too much.
+    fn note_type(&mut self, source: &impl Resource, mime_type: &str) -> bool {
+        let types = self.offered.entry(source.id()).or_default();
+        if types.len() >= MAX_TYPES || mime_type.len() > MAX_TYPE_LENGTH {
+            return false;
+        }
+        types.push(mime_type.to_owned());
+        true
+    }
+}

@@ -1,0 +1,186 @@
+//! `wl_shm`, screened before Smithay sees it.
+//!
+//! Smithay 0.7 panics on `wl_shm_pool.resize` to zero, maps pools larger than their file and counts nothing.
+//! So the screen refuses what is not a regular file, what is larger than it, a pool that would not grow, and
+//! what goes over the limits of the origin.
+
+use std::os::fd::AsFd;
+
+use smithay::reexports::wayland_server::backend::{ClientId, ObjectId};
+use smithay::reexports::wayland_server::protocol::wl_buffer::{self, WlBuffer};
+use smithay::reexports::wayland_server::protocol::wl_shm::{self, WlShm};
+use smithay::reexports::wayland_server::protocol::wl_shm_pool::{self, WlShmPool};
+use smithay::reexports::wayland_server::{
+    Client, DataInit, Dispatch, DisplayHandle, New, Resource, delegate_global_dispatch,
+};
+use smithay::wayland::buffer::BufferHandler;
+use smithay::wayland::shm::{ShmBufferUserData, ShmHandler, ShmPoolUserData, ShmState};
+
+use crate::state::State;
+use crate::trust::client::{account_of, end_for_limit};
+use crate::trust::memory::FileId;
+
+impl BufferHandler for State {
+    fn buffer_destroyed(&mut self, _buffer: &WlBuffer) {}
+}
+
+impl ShmHandler for State {
+    fn shm_state(&self) -> &ShmState {
+        &self.comp.protocols.shm
+    }
+}
+
+delegate_global_dispatch!(State: [WlShm: ()] => ShmState);
+
+/// A regular file's identity and size; `None` for everything else.
+fn regular_file(fd: impl AsFd) -> Option<(FileId, u64)> {
+    let stat = rustix::fs::fstat(fd).ok()?;
+    let regular = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file();
+    let size = u64::try_from(stat.st_size).ok()?;
+    regular.then_some((FileId { device: stat.st_dev, inode: stat.st_ino }, size))
+}
+
+/// Marks an object whose name was read before Smithay made it its own. Never dispatched to: Smithay's data
+/// takes the mark's place within the same request.
+#[derive(Debug)]
+struct Unclaimed;
+
+/// The name of an object that a request is about to create.
+fn name_of<I>(new: New<I>, data_init: &mut DataInit<'_, State>) -> (ObjectId, New<I>)
+where
+    I: Resource + 'static,
+    State: Dispatch<I, Unclaimed>,
+{
+    let object = data_init.init(new, Unclaimed);
+    (object.id(), New::wrap(object))
+}
+
+impl Dispatch<WlShmPool, Unclaimed> for State {
+    fn request(
+        _state: &mut Self,
+        _client: &Client,
+        _pool: &WlShmPool,
+        _request: wl_shm_pool::Request,
+        _data: &Unclaimed,
+        _display: &DisplayHandle,
+        _data_init: &mut DataInit<'_, Self>,
+    ) {
+    }
+}
+
+impl Dispatch<WlBuffer, Unclaimed> for State {
+    fn request(
+        _state: &mut Self,
+        _client: &Client,
+        _buffer: &WlBuffer,
+        _request: wl_buffer::Request,
+        _data: &Unclaimed,
+        _display: &DisplayHandle,
+        _data_init: &mut DataInit<'_, Self>,
+    ) {
+    }
+}
+
+impl Dispatch<WlShm, ()> for State {
+    fn request(
+        state: &mut Self,
+        client: &Client,
+        shm: &WlShm,
+        request: wl_shm::Request,
+        data: &(),
+        display: &DisplayHandle,
+        data_init: &mut DataInit<'_, Self>,
+    ) {
+        let request = match request {
+            wl_shm::Request::CreatePool { id, fd, size } => {
+                let bytes = u64::try_from(size).unwrap_or(0);
+                let fits = |(_, length): &(FileId, u64)| bytes > 0 && bytes <= *length;
+                let Some((file, _)) = regular_file(&fd).filter(fits) else {
+                    shm.post_error(wl_shm::Error::InvalidFd, "the pool is larger than its memory");
+                    return;
+                };
+                let (name, id) = name_of(id, data_init);
+                let opened = account_of(shm).map(|account| account.open_pool(name, file, bytes));
+                if let Some(Err(error)) = opened {
+                    end_for_limit(client, display, &error);
+                    return;
+                }
+                wl_shm::Request::CreatePool { id, fd, size }
+            }
+            other => other,
+        };
+        <ShmState as Dispatch<WlShm, (), Self>>::request(
+            state, client, shm, request, data, display, data_init,
+        );
+    }
+}
+
+impl Dispatch<WlShmPool, ShmPoolUserData> for State {
+    fn request(
+        state: &mut Self,
+        client: &Client,
+        pool: &WlShmPool,
+        request: wl_shm_pool::Request,
+        data: &ShmPoolUserData,
+        display: &DisplayHandle,
+        data_init: &mut DataInit<'_, Self>,
+    ) {
+        let Some(account) = account_of(pool) else { return };
+        let request = match request {
+            wl_shm_pool::Request::Resize { size } => {
+                let bytes = u64::try_from(size).unwrap_or(0);
+                let Some((_, old)) = account.pool(&pool.id()) else { return };
+                if bytes == 0 || bytes < old {
+                    pool.post_error(wl_shm::Error::InvalidFd, "a pool cannot shrink");
+                    return;
+                }
+                if let Err(error) = account.grow_pool(&pool.id(), bytes) {
+                    end_for_limit(client, display, &error);
+                    return;
+                }
+                wl_shm_pool::Request::Resize { size }
+            }
+            wl_shm_pool::Request::CreateBuffer { id, offset, width, height, stride, format } => {
+                let (name, id) = name_of(id, data_init);
+                if let Err(error) = account.add_buffer(name, &pool.id()) {
+                    end_for_limit(client, display, &error);
+                    return;
+                }
+                wl_shm_pool::Request::CreateBuffer { id, offset, width, height, stride, format }
+            }
+            other => other,
+        };
+        <ShmState as Dispatch<WlShmPool, ShmPoolUserData, Self>>::request(
+            state, client, pool, request, data, display, data_init,
+        );
+    }
+
+    fn destroyed(state: &mut Self, client: ClientId, pool: &WlShmPool, _data: &ShmPoolUserData) {
+        if let Some(data) = state.comp.members.get(&client) {
+            data.account.close_pool(&pool.id());
+        }
+    }
+}
+
+impl Dispatch<WlBuffer, ShmBufferUserData> for State {
+    fn request(
+        state: &mut Self,
+        client: &Client,
+        buffer: &WlBuffer,
+        request: wl_buffer::Request,
+        data: &ShmBufferUserData,
+        display: &DisplayHandle,
+        data_init: &mut DataInit<'_, Self>,
+    ) {
+        <ShmState as Dispatch<WlBuffer, ShmBufferUserData, Self>>::request(
+            state, client, buffer, request, data, display, data_init,
+        );
+    }
+
+    fn destroyed(state: &mut Self, client: ClientId, buffer: &WlBuffer, data: &ShmBufferUserData) {
+        if let Some(data) = state.comp.members.get(&client) {
+            data.account.drop_buffer(&buffer.id());
+        }
+        <ShmState as Dispatch<WlBuffer, ShmBufferUserData, Self>>::destroyed(state, client, buffer, data);
+    }
+}

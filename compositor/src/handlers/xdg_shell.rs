@@ -1,0 +1,242 @@
+//! `xdg_wm_base`: toplevels. Popups are in [`super::popups`].
+
+use smithay::reexports::wayland_protocols::xdg::decoration::zv1::server::zxdg_toplevel_decoration_v1::Mode as Decoration;
+use smithay::reexports::wayland_protocols::xdg::shell::server::xdg_toplevel::{
+    ResizeEdge, State as ToplevelFlag, WmCapabilities,
+};
+use smithay::reexports::wayland_server::protocol::wl_output::WlOutput;
+use smithay::reexports::wayland_server::protocol::wl_seat::WlSeat;
+use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
+use smithay::utils::Serial;
+use smithay::wayland::compositor::with_states;
+use smithay::wayland::shell::xdg::{
+    PopupSurface, PositionerState, ToplevelSurface, XdgShellHandler, XdgShellState, XdgToplevelSurfaceData,
+};
+
+use super::geometry::window_geometry;
+use crate::input::pointer::Edges;
+use crate::render::schedule::has_buffer;
+use crate::shell::window::{Mode, WindowId};
+use crate::state::State;
+use crate::trust::client::origin_of;
+use crate::trust::limits::Resource as Counted;
+
+/// What the compositor offers to do for toplevels.
+pub const CAPABILITIES: [WmCapabilities; 3] =
+    [WmCapabilities::Fullscreen, WmCapabilities::Maximize, WmCapabilities::Minimize];
+
+/// The longest title and application id that are kept, in bytes; the label shows far less.
+const MAX_TEXT: usize = 1024;
+
+impl XdgShellHandler for State {
+    fn xdg_shell_state(&mut self) -> &mut XdgShellState {
+        &mut self.comp.protocols.xdg_shell
+    }
+
+    fn new_toplevel(&mut self, toplevel: ToplevelSurface) {
+        self.comp.count(toplevel.xdg_toplevel(), Counted::Toplevels);
+        let Some(origin) = origin_of(toplevel.wl_surface()) else { return };
+        // The initial configure waits for the first commit, as the protocol wants it.
+        self.comp.shell.add(toplevel, origin);
+    }
+
+    fn toplevel_destroyed(&mut self, toplevel: ToplevelSurface) {
+        let Some(id) = self.window_of(toplevel.wl_surface()) else { return };
+        self.forget_interaction(id);
+        if let Some(window) = self.comp.shell.remove(id) {
+            self.comp.shell.settle_focus(&window.origin);
+        }
+        self.comp.decor.forget_window(id);
+        self.sync_focus();
+        self.refresh_pointer();
+        self.comp.schedule.request();
+    }
+
+    fn new_popup(&mut self, popup: PopupSurface, positioner: PositionerState) {
+        self.popup_created(popup, positioner);
+    }
+
+    fn grab(&mut self, popup: PopupSurface, _seat: WlSeat, serial: Serial) {
+        self.popup_grabs(popup, serial);
+    }
+
+    fn reposition_request(&mut self, popup: PopupSurface, positioner: PositionerState, token: u32) {
+        self.popup_repositioned(&popup, positioner, token);
+    }
+
+    fn move_request(&mut self, toplevel: ToplevelSurface, _seat: WlSeat, serial: Serial) {
+        if let Some(id) = self.window_of(toplevel.wl_surface()) {
+            self.client_moves(id, toplevel.wl_surface(), serial);
+        }
+    }
+
+    fn resize_request(
+        &mut self,
+        toplevel: ToplevelSurface,
+        _seat: WlSeat,
+        serial: Serial,
+        edges: ResizeEdge,
+    ) {
+        let edges = match edges {
+            ResizeEdge::Top => Edges { top: true, ..Edges::default() },
+            ResizeEdge::Bottom => Edges { bottom: true, ..Edges::default() },
+            ResizeEdge::Left => Edges { left: true, ..Edges::default() },
+            ResizeEdge::Right => Edges { right: true, ..Edges::default() },
+            ResizeEdge::TopLeft => Edges { top: true, left: true, ..Edges::default() },
+            ResizeEdge::TopRight => Edges { top: true, right: true, ..Edges::default() },
+            ResizeEdge::BottomLeft => Edges { bottom: true, left: true, ..Edges::default() },
+            ResizeEdge::BottomRight => Edges { bottom: true, right: true, ..Edges::default() },
+            _ => return,
+        };
+        if let Some(id) = self.window_of(toplevel.wl_surface()) {
+            self.client_resizes(id, toplevel.wl_surface(), serial, edges);
+        }
+    }
+
+    fn maximize_request(&mut self, toplevel: ToplevelSurface) {
+        self.set_mode(&toplevel, Mode::Maximized);
+    }
+
+    fn unmaximize_request(&mut self, toplevel: ToplevelSurface) {
+        self.set_mode(&toplevel, Mode::Floating);
+    }
+
+    fn fullscreen_request(&mut self, toplevel: ToplevelSurface, _output: Option<WlOutput>) {
+        self.set_mode(&toplevel, Mode::Fullscreen);
+    }
+
+    fn unfullscreen_request(&mut self, toplevel: ToplevelSurface) {
+        self.set_mode(&toplevel, Mode::Floating);
+    }
+
+    fn minimize_request(&mut self, toplevel: ToplevelSurface) {
+        let Some(id) = self.window_of(toplevel.wl_surface()) else { return };
+        let Some(origin) = self.comp.shell.get(id).map(|window| window.origin.clone()) else { return };
+        self.comp.shell.minimize(id);
+        self.comp.shell.settle_focus(&origin);
+        self.sync_focus();
+        self.refresh_pointer();
+        self.comp.schedule.request();
+    }
+
+    fn app_id_changed(&mut self, toplevel: ToplevelSurface) {
+        self.texts_changed(&toplevel);
+    }
+
+    fn title_changed(&mut self, toplevel: ToplevelSurface) {
+        self.texts_changed(&toplevel);
+    }
+}
+
+impl State {
+    /// The window of a toplevel's surface.
+    pub(crate) fn window_of(&self, surface: &WlSurface) -> Option<WindowId> {
+        self.comp.shell.find(|window| window.handle.wl_surface() == surface).map(|window| window.id)
+    }
+
+    /// Follows the client's commits: the initial configure, mapping, resizing, unmapping.
+    pub(crate) fn window_committed(&mut self, surface: &WlSurface) {
+        let Some(id) = self.window_of(surface) else { return };
+        let Some(window) = self.comp.shell.get(id) else { return };
+        let toplevel = window.handle.clone();
+        let mapped = window.mapped;
+        let drawn = has_buffer(surface);
+        if !drawn {
+            if mapped {
+                self.unmap(id);
+                toplevel.reset_initial_configure_sent();
+            } else if !toplevel.is_initial_configure_sent() {
+                self.configure(id);
+                toplevel.send_configure();
+            }
+            return;
+        }
+        // A buffer before the first configure was acknowledged is an error, which this sends.
+        if !toplevel.ensure_configured() {
+            return;
+        }
+        let size = window_geometry(surface).size;
+        if !mapped {
+            let pointer = self.comp.input.visible_pointer();
+            self.comp.shell.show(id, size, pointer);
+            self.comp.output.enter(surface);
+            self.sync_focus();
+            // Configured a second time even if nothing changed: clients wait for it after they are mapped.
+            toplevel.send_configure();
+        } else {
+            self.follow_resize(id, size);
+        }
+    }
+
+    fn unmap(&mut self, id: WindowId) {
+        let Some(window) = self.comp.shell.get(id) else { return };
+        let origin = window.origin.clone();
+        self.comp.output.leave(window.handle.wl_surface());
+        self.forget_interaction(id);
+        self.comp.shell.hide(id);
+        self.comp.shell.settle_focus(&origin);
+        self.sync_focus();
+    }
+
+    /// Lays a window out another way. Maximised and fullscreen are the same place: the work area.
+    fn set_mode(&mut self, toplevel: &ToplevelSurface, mode: Mode) {
+        let Some(id) = self.window_of(toplevel.wl_surface()) else { return };
+        self.forget_interaction(id);
+        if let Some(window) = self.comp.shell.get_mut(id) {
+            window.mode = mode;
+        }
+        self.configure(id);
+        // Every request is answered, but not before the initial configure.
+        if toplevel.is_initial_configure_sent() {
+            toplevel.send_configure();
+        }
+        self.refresh_pointer();
+        self.comp.schedule.request();
+    }
+
+    /// Puts what the model says of a window into its next configure.
+    pub(crate) fn configure(&self, id: WindowId) {
+        let shell = &self.comp.shell;
+        let Some(window) = shell.get(id) else { return };
+        let bounds = shell.layout.max_content_logical();
+        let floating = (window.size.w > 0 && window.size.h > 0).then_some(window.size);
+        let focused = shell.focused().is_some_and(|focused| focused.id == id);
+        window.handle.with_pending_state(|pending| {
+            pending.bounds = Some(bounds);
+            pending.decoration_mode = Some(Decoration::ServerSide);
+            pending.size = if window.mode == Mode::Floating { floating } else { Some(bounds) };
+            let flags = [
+                (ToplevelFlag::Maximized, window.mode == Mode::Maximized),
+                (ToplevelFlag::Fullscreen, window.mode == Mode::Fullscreen),
+                (ToplevelFlag::Activated, focused),
+            ];
+            for (flag, set) in flags {
+                if set {
+                    pending.states.set(flag);
+                } else {
+                    pending.states.unset(flag);
+                }
+            }
+        });
+    }
+
+    fn texts_changed(&mut self, toplevel: &ToplevelSurface) {
+        let Some(id) = self.window_of(toplevel.wl_surface()) else { return };
+        let (title, app_id) = with_states(toplevel.wl_surface(), |states| {
+            let data = states.data_map.get::<XdgToplevelSurfaceData>();
+            let data = data.and_then(|data| data.lock().ok());
+            data.map(|data| (data.title.clone(), data.app_id.clone())).unwrap_or_default()
+        });
+        if let Some(window) = self.comp.shell.get_mut(id) {
+            window.title = bounded(title.as_deref().unwrap_or_default());
+            window.app_id = bounded(app_id.as_deref().unwrap_or_default());
+        }
+        self.comp.schedule.request();
+    }
+}
+
+/// The beginning of a client's text.
+fn bounded(text: &str) -> String {
+    let end = text.floor_char_boundary(MAX_TEXT);
+    text.get(..end).unwrap_or_default().to_owned()
+}

@@ -1,0 +1,88 @@
+//! The keyboard, and moving it between windows.
+
+use smithay::backend::input::KeyState;
+use smithay::input::keyboard::{FilterResult, Keycode, Keysym};
+use smithay::utils::SERIAL_COUNTER;
+
+use crate::state::State;
+
+/// Between the codes of evdev and those of XKB.
+const XKB_OFFSET: u32 = 8;
+
+/// What a key chord does that no client sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Chord {
+    /// The next window comes up, hidden ones included.
+    NextWindow,
+}
+
+impl State {
+    /// A key was pressed or released. `code` is an evdev key code.
+    pub fn input_key(&mut self, code: u32, pressed: bool) {
+        let Some(keyboard) = self.comp.seat.get_keyboard() else { return };
+        let key_state = if pressed { KeyState::Pressed } else { KeyState::Released };
+        let serial = if pressed { self.comp.input.press_serial() } else { SERIAL_COUNTER.next_serial() };
+        let time = self.input_time();
+        let keycode = Keycode::new(code.saturating_add(XKB_OFFSET));
+        let chord = keyboard.input(self, keycode, key_state, serial, time, |_, modifiers, key| {
+            if modifiers.logo && key.modified_sym() == Keysym::Tab {
+                // The release is kept from the client as well, because the press was.
+                FilterResult::Intercept(pressed.then_some(Chord::NextWindow))
+            } else {
+                FilterResult::Forward
+            }
+        });
+        if let Some(Some(Chord::NextWindow)) = chord
+            && let Some(next) = self.comp.shell.next_to_activate()
+        {
+            self.comp.shell.activate(next);
+            self.sync_focus();
+            self.refresh_pointer();
+            self.comp.schedule.request();
+        }
+    }
+
+    /// Makes clients see the focus that the model has: the keyboard, the activated states, the selections,
+    /// and the popups of a VM that has lost it.
+    pub(crate) fn sync_focus(&mut self) {
+        let focused = self.comp.shell.focused().map(|window| (window.id, window.handle.wl_surface().clone()));
+        if self.comp.input.told_focus == focused {
+            return;
+        }
+        let old = std::mem::replace(&mut self.comp.input.told_focus, focused.clone());
+        if let Some((_, surface)) = &old {
+            self.dismiss_popups(surface);
+        }
+        if let Some(origin) = self.comp.shell.focused_origin().cloned() {
+            for (surface, owner) in self.comp.windows_with_popups() {
+                if owner != origin {
+                    self.dismiss_popups(&surface);
+                }
+            }
+        }
+        let serial = SERIAL_COUNTER.next_serial();
+        let time = self.input_time();
+        if let Some(pointer) = self.comp.seat.get_pointer()
+            && pointer.is_grabbed()
+            && self.comp.input.interaction.is_none()
+            && self.comp.popup_grab_active()
+        {
+            pointer.unset_grab(self, serial, time);
+        }
+        if let Some(keyboard) = self.comp.seat.get_keyboard() {
+            if keyboard.is_grabbed() {
+                keyboard.unset_grab(self);
+            }
+            keyboard.set_focus(self, focused.as_ref().map(|(_, surface)| surface.clone()), serial);
+        }
+        for (id, _) in old.iter().chain(&focused) {
+            self.configure(*id);
+            if let Some(window) = self.comp.shell.get(*id)
+                && window.handle.is_initial_configure_sent()
+            {
+                window.handle.send_pending_configure();
+            }
+        }
+        self.comp.schedule.request();
+    }
+}

@@ -1,0 +1,446 @@
+//! The pointer: what it is over, clicks, and moving and resizing windows with it.
+//!
+//! The same rectangles that are drawn decide what is hit. A window's frame belongs to the compositor: a press
+//! on it never reaches a client. A press on a window gives it the focus and raises it, whichever VM it is of:
+//! that is the user's hand.
+
+use smithay::backend::input::{Axis, AxisSource, ButtonState};
+use smithay::desktop::WindowSurfaceType;
+use smithay::desktop::utils::under_from_surface_tree;
+use smithay::input::pointer::{AxisFrame, ButtonEvent, MotionEvent};
+use smithay::reexports::wayland_protocols::xdg::shell::server::xdg_toplevel::State as ToplevelFlag;
+use smithay::reexports::wayland_server::Resource;
+use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
+use smithay::utils::{Logical, Physical, Point, Rectangle, SERIAL_COUNTER, Serial, Size};
+
+use crate::handlers::geometry::window_geometry;
+use crate::shell::Target;
+use crate::shell::window::{Mode, WindowId};
+use crate::state::{Comp, State};
+use crate::trust::client::origin_of;
+
+/// The left button's evdev code.
+pub const BUTTON_LEFT: u32 = 0x110;
+
+/// The edges that are being dragged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Edges {
+    /// The upper edge.
+    pub top: bool,
+    /// The lower edge.
+    pub bottom: bool,
+    /// The left edge.
+    pub left: bool,
+    /// The right edge.
+    pub right: bool,
+}
+
+/// What the user does to a window with the pointer. Clients get no pointer events meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Interaction {
+    /// The window follows the pointer.
+    Move {
+        /// Which window.
+        window: WindowId,
+        /// Where the pointer took hold of it, from the frame's corner.
+        hold: Point<i32, Physical>,
+    },
+    /// Edges of the window follow the pointer.
+    Resize {
+        /// Which window.
+        window: WindowId,
+        /// Which edges.
+        edges: Edges,
+        /// Where the pointer was at the start.
+        start: Point<i32, Physical>,
+        /// The frame at the start.
+        frame: Rectangle<i32, Physical>,
+        /// The content's logical size at the start.
+        size: Size<i32, Logical>,
+    },
+}
+
+impl Interaction {
+    fn window(&self) -> WindowId {
+        match self {
+            Self::Move { window, .. } | Self::Resize { window, .. } => *window,
+        }
+    }
+}
+
+/// A surface under the pointer, and where its corner is in the output's logical coordinates.
+type Under = Option<(WlSurface, Point<f64, Logical>)>;
+
+impl State {
+    /// The pointer moved to a position in physical pixels of the output; it is kept inside.
+    pub fn input_pointer_motion(&mut self, x: f64, y: f64) {
+        let size = self.comp.shell.layout.output;
+        let inside = |value: f64, length: i32| {
+            if value.is_finite() { value.clamp(0.0, f64::from(length - 1)) } else { 0.0 }
+        };
+        let location = Point::from((inside(x, size.w), inside(y, size.h)));
+        self.comp.input.pointer = Some(location);
+        self.interact(location.to_i32_floor());
+        self.send_motion();
+        self.comp.schedule.request();
+    }
+
+    /// A button was pressed or released. `button` is an evdev code such as [`BUTTON_LEFT`].
+    pub fn input_pointer_button(&mut self, button: u32, pressed: bool) {
+        if self.keep_button(button, pressed) {
+            return;
+        }
+        let Some(pointer) = self.comp.seat.get_pointer() else { return };
+        let serial = if pressed { self.comp.input.press_serial() } else { SERIAL_COUNTER.next_serial() };
+        let time = self.input_time();
+        let state = if pressed { ButtonState::Pressed } else { ButtonState::Released };
+        pointer.button(self, &ButtonEvent { serial, time, button, state });
+        pointer.frame(self);
+        if !pressed {
+            // A grab that held the pointer to one surface may have ended.
+            self.send_motion();
+        }
+    }
+
+    /// The wheel turned: `dx` and `dy` in steps, positive to the right and down.
+    pub fn input_pointer_axis(&mut self, dx: f64, dy: f64) {
+        /// Logical pixels of one step, as toolkits expect them.
+        const STEP: f64 = 15.0;
+        let Some(pointer) = self.comp.seat.get_pointer() else { return };
+        let mut frame = AxisFrame::new(self.input_time()).source(AxisSource::Wheel);
+        for (axis, steps) in [(Axis::Horizontal, dx), (Axis::Vertical, dy)] {
+            if steps.is_finite() && steps != 0.0 {
+                let steps = steps.clamp(-100.0, 100.0);
+                #[allow(clippy::cast_possible_truncation, reason = "clamped to a hundred steps")]
+                let v120 = (steps * 120.0).round() as i32;
+                frame = frame.value(axis, steps * STEP).v120(axis, v120);
+            }
+        }
+        pointer.axis(self, frame);
+        pointer.frame(self);
+    }
+
+    /// Sends the pointer's position to what is under it now; also after something moved below it.
+    pub(crate) fn refresh_pointer(&mut self) {
+        let Some(pointer) = self.comp.seat.get_pointer() else { return };
+        let current = pointer.current_focus();
+        let under = self.comp.surface_under_pointer();
+        if under.as_ref().map(|(surface, _)| surface) != current.as_ref() && !pointer.is_grabbed() {
+            self.send_motion();
+        }
+    }
+
+    fn send_motion(&mut self) {
+        let Some(pointer) = self.comp.seat.get_pointer() else { return };
+        let Some(location) = self.comp.input.pointer else { return };
+        let under = self.comp.surface_under_pointer();
+        let event = MotionEvent {
+            location: location.to_logical(self.comp.shell.layout.scale),
+            serial: SERIAL_COUNTER.next_serial(),
+            time: self.input_time(),
+        };
+        pointer.motion(self, under, &event);
+        pointer.frame(self);
+    }
+
+    /// Decides whether a button is the compositor's. Gives the focus to what is pressed.
+    fn keep_button(&mut self, button: u32, pressed: bool) -> bool {
+        if !pressed {
+            let kept = &mut self.comp.input.kept_buttons;
+            let before = kept.len();
+            kept.retain(|other| *other != button);
+            let was_kept = kept.len() != before;
+            if self.comp.input.interaction.take().is_some() {
+                self.end_interaction();
+            }
+            return was_kept;
+        }
+        let Some(location) = self.comp.input.visible_pointer() else { return false };
+        if self.comp.selections.is_dragging() || self.comp.input.interaction.is_some() {
+            return false;
+        }
+        let target = match self.comp.popup_at(location) {
+            Some(window) => Target::Content(window),
+            None => self.comp.shell.at(location),
+        };
+        let (window, keep) = match target {
+            Target::Content(window) => (Some(window), false),
+            Target::TitleBar(window) | Target::Ring(window) => (Some(window), true),
+            // Nobody is under the pointer there; a grab still wants to see the press, to end itself.
+            Target::Stripe | Target::Nothing => (None, false),
+        };
+        if let Some(window) = window
+            && self.comp.shell.focused().is_none_or(|focused| focused.id != window)
+        {
+            self.comp.shell.activate(window);
+            self.sync_focus();
+        } else if let Some(window) = window {
+            self.comp.shell.activate(window);
+        }
+        self.comp.schedule.request();
+        if keep {
+            self.comp.input.kept_buttons.push(button);
+            if let Some(focused) = self.comp.input.told_focus.clone() {
+                self.dismiss_popups(&focused.1);
+            }
+            if button == BUTTON_LEFT {
+                self.take_hold(target, location);
+            }
+        } else {
+            self.send_motion();
+        }
+        keep
+    }
+
+    /// Begins to move or resize the window whose frame was pressed.
+    fn take_hold(&mut self, target: Target, location: Point<i32, Physical>) {
+        match target {
+            Target::TitleBar(window) => self.begin_move(window),
+            Target::Ring(window) => {
+                let Some(frame) = self.comp.shell.get(window).map(|w| self.comp.shell.frame(w)) else {
+                    return;
+                };
+                // A third of each side from its ends drags the corner.
+                let near = |value: i32, start: i32, length: i32| {
+                    ((value - start) * 3 < length, (value - start) * 3 >= length * 2)
+                };
+                let (left, right) = near(location.x, frame.outer.loc.x, frame.outer.size.w);
+                let (top, bottom) = near(location.y, frame.outer.loc.y, frame.outer.size.h);
+                self.begin_resize(window, Edges { top, bottom, left, right });
+            }
+            Target::Content(_) | Target::Stripe | Target::Nothing => {}
+        }
+    }
+
+    /// A client asks to be moved: granted while the press it names goes on, and is on this window.
+    pub(crate) fn client_moves(&mut self, window: WindowId, surface: &WlSurface, serial: Serial) {
+        if self.hand_over(surface, serial) {
+            self.begin_move(window);
+        }
+    }
+
+    /// A client asks to be resized; likewise.
+    pub(crate) fn client_resizes(
+        &mut self,
+        window: WindowId,
+        surface: &WlSurface,
+        serial: Serial,
+        edges: Edges,
+    ) {
+        if self.hand_over(surface, serial) {
+            self.begin_resize(window, edges);
+        }
+    }
+
+    /// Takes the pressed pointer from a client that asked for it.
+    fn hand_over(&mut self, surface: &WlSurface, serial: Serial) -> bool {
+        let Some(pointer) = self.comp.seat.get_pointer() else { return false };
+        let start = pointer.grab_start_data().filter(|_| pointer.has_grab(serial));
+        let focus = start.and_then(|start| start.focus);
+        if !focus.is_some_and(|(focus, _)| focus.id().same_client_as(&surface.id())) {
+            return false;
+        }
+        let time = self.input_time();
+        pointer.unset_grab(self, serial, time);
+        true
+    }
+
+    fn begin_move(&mut self, window: WindowId) {
+        let Some(location) = self.comp.input.visible_pointer() else { return };
+        let Some(found) = self.comp.shell.get(window) else { return };
+        if found.mode != Mode::Floating || !found.mapped {
+            return;
+        }
+        let hold = location - self.comp.shell.frame(found).outer.loc;
+        self.comp.input.interaction = Some(Interaction::Move { window, hold });
+        self.send_motion();
+    }
+
+    fn begin_resize(&mut self, window: WindowId, edges: Edges) {
+        let Some(start) = self.comp.input.visible_pointer() else { return };
+        let Some(found) = self.comp.shell.get(window) else { return };
+        if found.mode != Mode::Floating || !found.mapped {
+            return;
+        }
+        let frame = self.comp.shell.frame(found).outer;
+        let size = found.size;
+        self.comp.input.interaction = Some(Interaction::Resize { window, edges, start, frame, size });
+        self.send_motion();
+    }
+
+    /// Moves or resizes what is held.
+    fn interact(&mut self, location: Point<i32, Physical>) {
+        match self.comp.input.interaction {
+            None => {}
+            Some(Interaction::Move { window, hold }) => {
+                if let Some(window) = self.comp.shell.get_mut(window) {
+                    window.location = location - hold;
+                }
+            }
+            Some(Interaction::Resize { window, edges, start, size, .. }) => {
+                let moved: Point<f64, Logical> =
+                    (location - start).to_f64().to_logical(self.comp.shell.layout.scale);
+                let moved: Point<i32, Logical> = moved.to_i32_round();
+                let max = self.comp.shell.layout.max_content_logical();
+                let stretch = |length: i32, by: i32, near: bool, far: bool, max: i32| {
+                    let change = if near {
+                        -by
+                    } else if far {
+                        by
+                    } else {
+                        0
+                    };
+                    length.saturating_add(change).clamp(1, max.max(1))
+                };
+                let wanted = Size::from((
+                    stretch(size.w, moved.x, edges.left, edges.right, max.w),
+                    stretch(size.h, moved.y, edges.top, edges.bottom, max.h),
+                ));
+                self.ask_size(window, wanted, true);
+            }
+        }
+    }
+
+    fn ask_size(&self, window: WindowId, size: Size<i32, Logical>, resizing: bool) {
+        let Some(window) = self.comp.shell.get(window) else { return };
+        window.handle.with_pending_state(|pending| {
+            pending.size = Some(size);
+            if resizing {
+                pending.states.set(ToplevelFlag::Resizing);
+            } else {
+                pending.states.unset(ToplevelFlag::Resizing);
+            }
+        });
+        window.handle.send_pending_configure();
+    }
+
+    /// A floating window's client committed a size. While its left or upper edge is dragged, the opposite
+    /// edge stays where it is.
+    pub(crate) fn follow_resize(&mut self, id: WindowId, size: Size<i32, Logical>) {
+        let (_, sum) = self.comp.shell.layout.margins();
+        let content = self.comp.shell.layout.content_size(size);
+        let held = self.comp.input.interaction;
+        let Some(window) = self.comp.shell.get_mut(id) else { return };
+        if window.mode != Mode::Floating {
+            return;
+        }
+        window.size = size;
+        if let Some(Interaction::Resize { window: held, edges, frame, .. }) = held
+            && held == id
+        {
+            if edges.left {
+                window.location.x = frame.loc.x + frame.size.w - content.w - sum.w;
+            }
+            if edges.top {
+                window.location.y = frame.loc.y + frame.size.h - content.h - sum.h;
+            }
+        }
+    }
+
+    fn end_interaction(&mut self) {
+        if let Some(id) = self.comp.shell.focused().map(|window| window.id) {
+            let size = self.comp.shell.get(id).map(|window| window.size);
+            if let Some(size) = size
+                && self.comp.shell.get(id).is_some_and(|window| window.mode == Mode::Floating)
+            {
+                self.ask_size(id, size, false);
+            }
+        }
+        self.send_motion();
+    }
+
+    /// A window can no longer be held.
+    pub(crate) fn forget_interaction(&mut self, window: WindowId) {
+        if self.comp.input.interaction.is_some_and(|held| held.window() == window) {
+            self.comp.input.interaction = None;
+        }
+    }
+}
+
+impl Comp {
+    /// Whether a popup holds the input.
+    pub(crate) fn popup_grab_active(&self) -> bool {
+        let keyboard = self.seat.get_keyboard();
+        keyboard.is_some_and(|keyboard| keyboard.is_grabbed())
+    }
+
+    /// Whether the pointer is on a surface of the window that has the keyboard.
+    pub(crate) fn pointer_is_over_focus(&self) -> bool {
+        let window = self.input.visible_pointer().map(|pixel| self.shell.at(pixel));
+        let focused = self.shell.focused().map(|window| window.id);
+        matches!(window, Some(Target::Content(id)) if Some(id) == focused)
+    }
+
+    /// The window whose popup is at a point, if no other window covers the popup there.
+    fn popup_at(&self, point: Point<i32, Physical>) -> Option<WindowId> {
+        if self.shell.layout.stripe().contains(point) {
+            return None;
+        }
+        for window in self.shell.shown_top_down() {
+            let popups = self.popup_rects(window.handle.wl_surface());
+            if popups.iter().any(|popup| popup.rects.outer().contains(point)) {
+                return Some(window.id);
+            }
+            if self.shell.frame(window).outer.contains(point) {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// The surface that gets pointer events now.
+    fn surface_under_pointer(&self) -> Under {
+        if self.input.interaction.is_some() {
+            return None;
+        }
+        let under = self.surface_at(self.input.pointer?);
+        under.filter(|(surface, _)| self.selections.drag_allows(origin_of(surface).as_ref()))
+    }
+
+    /// The surface at a point of the output. What is inside a content rectangle or a ring and hits no surface
+    /// hits nothing: holes do not fall through to what is below.
+    fn surface_at(&self, point: Point<f64, Physical>) -> Under {
+        let pixel: Point<i32, Physical> = point.to_i32_floor();
+        if self.shell.layout.stripe().contains(pixel) {
+            return None;
+        }
+        for window in self.shell.shown_top_down() {
+            let root = window.handle.wl_surface();
+            for popup in self.popup_rects(root).iter().rev() {
+                if popup.rects.content.contains(pixel) {
+                    return self.in_tree(popup.surface.wl_surface(), popup.rects.content, point);
+                }
+                if popup.rects.outer().contains(pixel) {
+                    return None;
+                }
+            }
+            let frame = self.shell.frame(window);
+            if frame.content.contains(pixel) {
+                return self.in_tree(root, frame.content, point);
+            }
+            if frame.outer.contains(pixel) {
+                return None;
+            }
+        }
+        None
+    }
+
+    fn in_tree(
+        &self,
+        root: &WlSurface,
+        content: Rectangle<i32, Physical>,
+        point: Point<f64, Physical>,
+    ) -> Under {
+        let scale = self.shell.layout.scale;
+        let geometry = window_geometry(root).loc.to_f64();
+        let corner = content.loc.to_f64().to_logical(scale) - geometry;
+        let local = point.to_logical(scale) - corner;
+        let (surface, offset) = under_from_surface_tree(
+            root,
+            local,
+            (0, 0),
+            WindowSurfaceType::TOPLEVEL | WindowSurfaceType::SUBSURFACE,
+        )?;
+        Some((surface, corner + offset.to_f64()))
+    }
+}
