@@ -14,10 +14,11 @@ use smithay::reexports::wayland_server::backend::ClientId;
 use smithay::reexports::wayland_server::{Client, Display, DisplayHandle, Resource};
 use smithay::utils::{Clock, Monotonic, Physical, Rectangle, Size};
 use smithay::wayland::shell::xdg::ToplevelSurface;
+use vitrail_protocols::Limits;
 
 use crate::backend::headless::Headless;
 use crate::backend::{Backend, BackendError};
-use crate::config::Live;
+use crate::config::{Config, Live};
 use crate::gate::Gate;
 use crate::handlers::Protocols;
 use crate::handlers::selection::Selections;
@@ -196,7 +197,7 @@ impl State {
         origin: Origin,
         privilege: Privilege,
     ) -> Result<Client, AcceptError> {
-        let limits = self.comp.config.current().limits(&origin).clone();
+        let limits = limits_of(self.comp.config.current(), &origin);
         let account = self.comp.accounts.open(&origin, limits);
         let data = Arc::new(ClientState::new(origin, privilege, account)?);
         let (throttle, library) = Throttle::new(stream)?;
@@ -228,7 +229,7 @@ impl State {
             }
         };
         let config = self.comp.config.current();
-        self.comp.accounts.set_limits(|origin| config.limits(origin).clone());
+        self.comp.accounts.set_limits(|origin| limits_of(config, origin));
         self.comp.schedule.request();
         good
     }
@@ -240,6 +241,13 @@ impl State {
         }
         self.comp.signal.stop();
     }
+}
+
+/// The limits of an origin. Local clients bring memory of their own, sparse files of any size among it, so theirs
+/// is not counted; a VM's is what the gate maps for it.
+fn limits_of(config: &Config, origin: &Origin) -> Limits {
+    let limits = config.limits(origin).clone();
+    if origin.is_vm() { limits } else { Limits { shm_mib: u32::MAX, ..limits } }
 }
 
 impl Comp {
