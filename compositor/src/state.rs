@@ -23,6 +23,7 @@ use crate::gate::Gate;
 use crate::handlers::Protocols;
 use crate::handlers::selection::Selections;
 use crate::input::Input;
+use crate::ipc::server::Server;
 use crate::render::label::LabelError;
 use crate::render::scene::Decor;
 use crate::render::schedule::Schedule;
@@ -84,6 +85,8 @@ pub struct Comp {
     pub decor: Decor,
     /// The gate's process, if there is one.
     pub gate: Option<Gate>,
+    /// The control socket, if there is one.
+    pub ipc: Option<Server>,
 }
 
 /// What a compositor is started with.
@@ -182,6 +185,7 @@ impl State {
             schedule: Schedule::default(),
             decor,
             gate: None,
+            ipc: None,
         };
         Ok(Self { backend: Backend::Headless(backend), comp })
     }
@@ -214,6 +218,7 @@ impl State {
     pub fn after_dispatch(&mut self) {
         self.comp.popups.cleanup();
         self.plan_repaint();
+        self.answer_ipc();
         // A client that cannot be written to is ended by the library; there is nothing to report.
         let _ = self.comp.display.flush_clients();
     }

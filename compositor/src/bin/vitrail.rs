@@ -127,6 +127,9 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         }
     });
     inserted.map_err(|error| error.error).context("error serving the socket for local programs")?;
+    let ipc = arguments.ipc.or_else(|| vitrail::ipc::client::default_path(&name));
+    let ipc = ipc.context("where shall the control socket be? Say it with --ipc, or set XDG_RUNTIME_DIR")?;
+    state.start_ipc(&ipc).context("error making the control socket")?;
     if let (Some(command), Some(config)) = (gate, arguments.config) {
         state.start_gate(GateOptions { command, config }).context("error starting the gate")?;
     }

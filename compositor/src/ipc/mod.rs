@@ -15,7 +15,9 @@
 //! * Lines, clients and answers are bounded, and nothing here ever blocks the compositor.
 
 pub mod client;
+pub mod handle;
 pub mod keys;
+pub mod picture;
 pub mod protocol;
 pub mod server;
 pub mod table;

@@ -73,7 +73,7 @@ pub enum InputEvent {
 }
 
 /// A rectangle in physical pixels of the output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Area {
     /// From the left.
     pub x: i32,
@@ -92,7 +92,7 @@ impl From<Rectangle<i32, Physical>> for Area {
 }
 
 /// A mapped window.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct WindowInfo {
     /// The VM it came from; `local` for the GUI VM's own.
     pub vm: String,

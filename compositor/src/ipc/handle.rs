@@ -1,0 +1,196 @@
+//! What requests mean: reports are made from the compositor's state when they are asked for, never kept.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use vitrail_protocols::VmName;
+
+use super::keys;
+use super::picture;
+use super::protocol::{
+    Area, InputEvent, MAX_EVENTS, Request, Status, Usage, VmReport, WindowInfo, WindowList,
+};
+use super::server::{Handler, Reply, Server, ServerError};
+use crate::state::{Comp, State};
+use crate::trust::limits::Resource;
+use crate::trust::origin::Origin;
+use crate::trust::style::LabelStyle;
+use crate::trust::title::GuestText;
+
+impl Handler for State {
+    fn handle(&mut self, request: Request) -> Reply {
+        match request {
+            Request::Windows {} => value(&self.comp.window_list()),
+            Request::WaitWindows { generation } => {
+                let list = self.comp.window_list();
+                if list.generation == generation { Reply::WaitWindows(generation) } else { value(&list) }
+            }
+            Request::Vms {} => value(&self.comp.vm_reports()),
+            Request::Status {} => value(&self.comp.status()),
+            Request::Screenshot { path } => self.save_screenshot(Path::new(&path)),
+            Request::Reload {} => {
+                self.reload();
+                match self.comp.config.error() {
+                    None => Reply::Ok(json!({})),
+                    Some(error) => Reply::Error(error.to_string()),
+                }
+            }
+            Request::Input { events } => self.play(&events),
+        }
+    }
+}
+
+/// An answer in JSON.
+fn value<T: Serialize>(answer: &T) -> Reply {
+    match serde_json::to_value(answer) {
+        Ok(value) => Reply::Ok(value),
+        Err(error) => Reply::Error(format!("error writing the answer: {error}")),
+    }
+}
+
+impl State {
+    /// Serves the control socket at `path`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::start`].
+    pub fn start_ipc(&mut self, path: &Path) -> Result<(), ServerError> {
+        self.comp.ipc = Some(Server::start(path, &self.comp.events)?);
+        Ok(())
+    }
+
+    /// Answers the clients that wait for a change of the windows. Costs nothing while nobody waits.
+    pub fn answer_ipc(&self) {
+        if let Some(server) = self.comp.ipc.as_ref().filter(|server| server.is_awaited()) {
+            server.answer_waiting(&self.comp.events, &self.comp.window_list());
+        }
+    }
+
+    fn save_screenshot(&mut self, path: &Path) -> Reply {
+        let shot = match self.backend.screenshot(&mut self.comp) {
+            Ok(shot) => shot,
+            Err(error) => return Reply::Error(format!("error drawing the screen: {error}")),
+        };
+        match picture::save(&shot, path) {
+            Ok(()) => Reply::Ok(json!({ "width": shot.width, "height": shot.height })),
+            Err(error) => Reply::Error(error.to_string()),
+        }
+    }
+
+    fn play(&mut self, events: &[InputEvent]) -> Reply {
+        if !self.backend.takes_control_input() {
+            return Reply::Error(String::from(
+                "input is taken from the control socket in headless mode only",
+            ));
+        }
+        if events.len() > MAX_EVENTS {
+            return Reply::Error(format!("a request has at most {MAX_EVENTS} events"));
+        }
+        let unknown = |event: &&InputEvent| match event {
+            InputEvent::Key { code, .. } | InputEvent::Button { code, .. } => *code > keys::MAX_CODE,
+            _ => false,
+        };
+        // Before anything is played, so that no key stays down because of a mistake behind it.
+        if let Some(event) = events.iter().find(unknown) {
+            return Reply::Error(format!("there is no such key or button: {event:?}"));
+        }
+        for event in events {
+            match *event {
+                InputEvent::Move { x, y } => self.input_pointer_motion(x, y),
+                InputEvent::Button { code, pressed } => self.input_pointer_button(code, pressed),
+                InputEvent::Key { code, pressed } => self.input_key(code, pressed),
+                InputEvent::Scroll { dx, dy } => self.input_pointer_axis(dx, dy),
+            }
+        }
+        Reply::Ok(Value::Object(serde_json::Map::new()))
+    }
+}
+
+impl Comp {
+    /// The mapped windows as they are reported.
+    fn window_list(&self) -> WindowList {
+        let config = self.config.current();
+        let windows: Vec<WindowInfo> = self
+            .windows_report()
+            .into_iter()
+            .filter_map(|window| {
+                let origin = self.shell.get(window.id).map(|window| &window.origin)?;
+                let style = config.style(origin)?;
+                Some(WindowInfo {
+                    vm: window.vm,
+                    label: style.label.to_string(),
+                    color: style.color.to_string(),
+                    app_id: GuestText::new(&window.app_id).to_string(),
+                    title: GuestText::new(&window.title).to_string(),
+                    frame: window.frame.into(),
+                    content: window.content.into(),
+                    z: window.z,
+                    focused: window.focused,
+                })
+            })
+            .collect();
+        let mut hasher = DefaultHasher::new();
+        windows.hash(&mut hasher);
+        // 0 is what a client says that knows no list.
+        WindowList { generation: hasher.finish().max(1), windows }
+    }
+
+    /// `local` and every VM of the configuration.
+    fn vm_reports(&self) -> Vec<VmReport> {
+        let config = self.config.current();
+        let local = self.vm_report(&Origin::Local, &config.local);
+        let vms = config.vms.iter().map(|(name, vm)| self.vm_report(&Origin::Vm(name.clone()), &vm.style));
+        std::iter::once(local).chain(vms).collect()
+    }
+
+    fn vm_report(&self, origin: &Origin, style: &LabelStyle) -> VmReport {
+        let worker = match origin {
+            Origin::Local => None,
+            Origin::Vm(name) => self.worker(name),
+        };
+        VmReport {
+            vm: origin.name().to_owned(),
+            label: style.label.to_string(),
+            color: style.color.to_string(),
+            pattern: style.pattern.as_str().to_owned(),
+            limits: self.config.current().limits(origin),
+            usage: self.usage(origin),
+            worker,
+        }
+    }
+
+    fn worker(&self, name: &VmName) -> Option<vitrail_protocols::WorkerReport> {
+        self.gate.as_ref()?.reports().get(name).cloned()
+    }
+
+    fn usage(&self, origin: &Origin) -> Usage {
+        let Some(account) = self.accounts.get(origin) else { return Usage::default() };
+        let windows = self.shell.shown_top_down().filter(|window| window.origin == *origin).count();
+        Usage {
+            clients: account.used(Resource::Clients),
+            windows: u32::try_from(windows).unwrap_or(u32::MAX),
+            toplevels: account.used(Resource::Toplevels),
+            popups: account.used(Resource::Popups),
+            surfaces: account.used(Resource::Surfaces),
+            pools: account.used(Resource::Pools),
+            buffers: account.used(Resource::Buffers),
+            shm_bytes: account.memory(),
+        }
+    }
+
+    fn status(&self) -> Status {
+        let output = self.shell.layout.output;
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            output: Area { x: 0, y: 0, w: output.w, h: output.h },
+            scale: self.shell.layout.scale,
+            keyboard: self.shell.focused_origin().map(|origin| origin.name().to_owned()),
+            config: self.config.path().map(|path| path.display().to_string()),
+            config_error: self.config.error().map(ToString::to_string),
+            gate: self.gate.as_ref().and_then(|gate| gate.pid()),
+        }
+    }
+}
