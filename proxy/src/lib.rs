@@ -1,5 +1,7 @@
 //! The programs between an application in a VM and the compositor.
 
+pub mod connection;
+pub mod forward;
 pub mod gate;
 pub mod hub;
 pub mod introduction;

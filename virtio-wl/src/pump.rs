@@ -54,11 +54,14 @@ pub struct PumpOptions {
     pub budget_bytes: usize,
     /// Size of the buffer of each direction, in bytes; at least 4096.
     pub chunk_bytes: usize,
+    /// What the other end does not take any more is read and dropped. Otherwise the local side's sending is
+    /// stopped, which a program may take for a hang-up before it has read what it was sent.
+    pub drop_untaken: bool,
 }
 
 impl Default for PumpOptions {
     fn default() -> Self {
-        Self { budget_bytes: 64 * 1024, chunk_bytes: 32 * 1024 }
+        Self { budget_bytes: 64 * 1024, chunk_bytes: 32 * 1024, drop_untaken: false }
     }
 }
 
@@ -110,6 +113,8 @@ struct Flow {
     eof: bool,
     /// The writing side was told, or does not take anything any more.
     done: bool,
+    /// The writing side does not take anything any more, and the reading side is read to its end nevertheless.
+    dropping: bool,
 }
 
 /// How one attempt to move a buffer on went.
@@ -124,7 +129,8 @@ impl Flow {
     fn new(chunk: usize) -> Self {
         let buffer = vec![0; chunk.max(4096)];
         let fds = Vec::new();
-        Self { buffer, start: 0, end: 0, fds, paused: false, blocked: false, eof: false, done: false }
+        let (paused, blocked, eof, done, dropping) = (false, false, false, false, false);
+        Self { buffer, start: 0, end: 0, fds, paused, blocked, eof, done, dropping }
     }
 
     fn pending(&self) -> &[u8] {
@@ -168,6 +174,7 @@ pub struct Pump {
     to_local: Flow,
     from_local: Flow,
     budget: usize,
+    drop_untaken: bool,
     inspector: Option<Inspector>,
 }
 
@@ -209,6 +216,7 @@ impl Pump {
             to_local: Flow::new(options.chunk_bytes),
             from_local: Flow::new(options.chunk_bytes),
             budget: options.budget_bytes.max(1),
+            drop_untaken: options.drop_untaken,
             inspector: None,
         };
         pump.update_interest()?;
@@ -288,6 +296,18 @@ impl Pump {
         !self.to_local.is_empty()
     }
 
+    /// Whether the other end has ended its data and the local side was told so, after all of it.
+    #[must_use]
+    pub fn ended_to_local(&self) -> bool {
+        self.to_local.done
+    }
+
+    /// Whether the local side has ended its data and the other end was told so, after all that it takes.
+    #[must_use]
+    pub fn ended_from_local(&self) -> bool {
+        self.from_local.done
+    }
+
     /// Whether both directions have ended and nothing is left to do.
     #[must_use]
     pub fn finished(&self) -> bool {
@@ -320,6 +340,7 @@ impl Pump {
                     self.from_local.blocked = true;
                     break;
                 }
+                Step::Ended if self.drop_untaken => self.from_local.dropping = true,
                 Step::Ended => {
                     self.from_local.finish();
                     // Makes further sends of the local side fail. Its socket may be gone already.
@@ -401,6 +422,9 @@ impl Pump {
 
     fn send_to_endpoint(&mut self) -> Result<Step, PumpError> {
         let flow = &self.from_local;
+        if flow.dropping {
+            return Ok(Step::Moved(flow.pending().len()));
+        }
         match &mut self.endpoint {
             Endpoint::Unix(fd) => send(fd, flow).map_err(PumpError::Unix),
             Endpoint::Virtio(socket) => {

@@ -1,0 +1,561 @@
+//! One application's connection: a wl-proxy `State` between two pumps, all in the thread that calls [`Connection::turn`].
+//!
+//! ```text
+//!  client ══ Pump ══ socket pair ══ State ══ socket pair ══ Pump ══ server
+//! ```
+//!
+//! `State` works on Unix sockets only, reads whatever it is given and bounds nothing that it sends. The pumps give it
+//! what it lacks: they speak to either kind of [`Endpoint`], hand it no more than a budget per turn and never more
+//! descriptors in a message than it can take. What one side sends is fed to the state only while the *other* side takes
+//! what comes out, so the state's own queues stay within one turn's budget.
+//!
+//! A connection is *open* until one side closes it, breaks it, or is refused by a handler through [`Control`]. Then the
+//! state is destroyed and the connection *drains*: what was sent before, the error that explains the end,
+//! and the content of pipes that have crossed still reach their destinations, as they do with Unix
+//! sockets. A peer that takes nothing for [`DRAIN_PATIENCE`] loses the rest.
+
+use std::cell::RefCell;
+use std::error::Error;
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::{Rc, Weak};
+use std::time::{Duration, Instant};
+
+use rustix::event::epoll;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType, shutdown, socketpair};
+use virtio_wl::pump::PumpError;
+use virtio_wl::{Endpoint, Pump, PumpOptions, SocketError, unix};
+use wl_proxy::baseline::Baseline;
+use wl_proxy::client::{Client, ClientHandler};
+use wl_proxy::object::{Object, ObjectCoreApi};
+use wl_proxy::protocols::wayland::wl_display::WlDisplayError;
+use wl_proxy::state::{State, StateHandler};
+
+/// How long a peer may take nothing before what it was still to get is dropped.
+pub const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The protocols and versions that are understood. Newer ones are hidden from clients, and versions capped.
+pub const BASELINE: Baseline = Baseline::V6;
+
+/// Why a connection cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectionError {
+    /// No socket pair.
+    #[error("cannot make a socket pair: {0}")]
+    SocketPair(#[source] Errno),
+    /// No pump.
+    #[error("cannot set up a pump: {0}")]
+    Pump(#[source] PumpError),
+    /// No state.
+    #[error("cannot set up the Wayland state: {0}")]
+    State(String),
+    /// No epoll descriptor.
+    #[error("cannot set up epoll: {0}")]
+    Epoll(#[source] Errno),
+}
+
+/// How a connection ended.
+#[derive(Debug, thiserror::Error)]
+pub enum End {
+    /// The client closed it.
+    #[error("the client closed the connection")]
+    ClientClosed,
+    /// The server closed it.
+    #[error("the server closed the connection")]
+    ServerClosed,
+    /// The way to the client broke.
+    #[error("the connection to the client broke: {0}")]
+    ClientFailed(#[source] PumpError),
+    /// The way to the server broke.
+    #[error("the connection to the server broke: {0}")]
+    ServerFailed(#[source] PumpError),
+    /// The client sent what is not Wayland.
+    #[error("the client sent a malformed request")]
+    ClientMalformed,
+    /// The server sent what is not Wayland, or cannot be proxied.
+    #[error("the server sent a malformed event: {}", .0.escape_debug())]
+    ServerMalformed(String),
+    /// A handler refused a request.
+    #[error("refused: {}", .0.escape_debug())]
+    Refused(String),
+    /// The server ended the connection with a protocol error.
+    #[error("the server reported error {code} on {interface}: {}", message.escape_debug())]
+    ServerError {
+        /// Interface of the object that the error is about.
+        interface: &'static str,
+        /// The code, which means something for that interface.
+        code: u32,
+        /// The server's explanation.
+        message: String,
+    },
+}
+
+impl End {
+    /// True where one side simply closed the connection.
+    #[must_use]
+    pub fn is_orderly(&self) -> bool {
+        matches!(self, Self::ClientClosed | Self::ServerClosed)
+    }
+}
+
+/// What a turn has come to.
+#[derive(Debug)]
+pub enum Status {
+    /// Nothing more can be done until the descriptor is readable or the deadline has passed.
+    Idle,
+    /// The budget is used up and there is more to do.
+    More,
+    /// The connection is over and drained. Further turns do nothing.
+    Ended(End),
+}
+
+/// What has to reach the server's endpoint before the bytes that the state sends.
+pub trait Outbox {
+    /// Hands over as much as the endpoint takes. False: something is left, and nothing may pass it.
+    ///
+    /// # Errors
+    ///
+    /// The endpoint cannot be used any more.
+    fn drain(&self, endpoint: &mut Endpoint) -> Result<bool, SocketError>;
+}
+
+#[derive(Default)]
+struct Ending {
+    end: Option<End>,
+    /// An error event that the state could not send itself.
+    farewell: Option<Vec<u8>>,
+}
+
+/// By this, handlers end the connection that they belong to.
+#[derive(Clone, Default)]
+pub struct Control {
+    client: Rc<RefCell<Weak<Client>>>,
+    ending: Rc<RefCell<Ending>>,
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Control").field("ended", &self.has_ended()).finish()
+    }
+}
+
+impl Control {
+    /// Ends the connection with a protocol error on an object of the client. No further request is handled.
+    pub fn refuse<O: Object>(&self, object: &Rc<O>, code: u32, message: &str) {
+        self.refuse_object(object.clone(), code, message);
+    }
+
+    /// The same for an object whose interface is not known at compile time.
+    pub fn refuse_object(&self, object: Rc<dyn Object>, code: u32, message: &str) {
+        if self.has_ended() {
+            return;
+        }
+        self.ending.borrow_mut().end = Some(End::Refused(message.to_owned()));
+        if let Some(client) = self.client.borrow().upgrade() {
+            // An object that the client has destroyed cannot be named any more.
+            let display = client.display();
+            if display.try_send_error(object, code, message).is_err() {
+                display.send_error(display.clone(), WlDisplayError::IMPLEMENTATION.0, message);
+            }
+            client.disconnect();
+        }
+    }
+
+    /// Ends the connection because there is no memory for what the client asked for.
+    pub fn no_memory(&self, message: &str) {
+        if let Some(client) = self.client.borrow().upgrade() {
+            self.refuse(client.display(), WlDisplayError::NO_MEMORY.0, message);
+        }
+    }
+
+    /// True once the connection has been ended from either side.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ending.borrow().end.is_some()
+    }
+}
+
+/// Notices that the state has given up the client, which it does for malformed requests alone: it never sees the
+/// client hang up.
+struct ClientWatch(Control);
+
+impl ClientHandler for ClientWatch {
+    fn disconnected(self: Box<Self>) {
+        if self.0.has_ended() {
+            return;
+        }
+        self.0.ending.borrow_mut().end = Some(End::ClientMalformed);
+        if let Some(client) = self.0.client.borrow().upgrade() {
+            let display = client.display();
+            display.send_error(display.clone(), WlDisplayError::INVALID_METHOD.0, "malformed request");
+        }
+    }
+}
+
+/// Takes an error of the server, after which the state is destroyed at once, in the client's terms.
+struct ServerWatch(Control);
+
+impl StateHandler for ServerWatch {
+    fn display_error(self: Box<Self>, object: Option<&Rc<dyn Object>>, _: u32, error: u32, message: &str) {
+        let mut ending = self.0.ending.borrow_mut();
+        if ending.end.is_some() {
+            return;
+        }
+        let interface = object.map_or("an object that is gone", |object| object.interface().name());
+        let (id, code) = match object.and_then(|object| object.client_id()) {
+            Some(id) => (id, error),
+            // The client does not know the object, so the code would tell it nothing.
+            None => (WL_DISPLAY_ID, WlDisplayError::IMPLEMENTATION.0),
+        };
+        ending.farewell = Some(error_event(id, code, message));
+        ending.end = Some(End::ServerError { interface, code: error, message: message.to_owned() });
+    }
+}
+
+/// An error of wl-proxy with all its causes. The errors themselves refer to objects and cannot leave the thread.
+fn report(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+const WL_DISPLAY_ID: u32 = 1;
+
+/// The longest explanation that is passed on in an error event, in bytes.
+const MAX_ERROR_MESSAGE: usize = 2048;
+
+/// A `wl_display.error` event.
+fn error_event(object: u32, code: u32, message: &str) -> Vec<u8> {
+    let end = (0..=message.len().min(MAX_ERROR_MESSAGE)).rev().find(|end| message.is_char_boundary(*end));
+    let text = message.get(..end.unwrap_or(0)).unwrap_or_default().as_bytes();
+    let string_len = text.len().saturating_add(1);
+    let padded = string_len.next_multiple_of(4);
+    let size = u32::try_from(padded.saturating_add(20)).unwrap_or(u32::MAX);
+    let mut event = Vec::new();
+    let string_len = u32::try_from(string_len).unwrap_or(u32::MAX);
+    for word in [WL_DISPLAY_ID, size << 16, object, code, string_len] {
+        event.extend_from_slice(&word.to_ne_bytes());
+    }
+    event.extend_from_slice(text);
+    event.resize(padded.saturating_add(20), 0);
+    event
+}
+
+/// One side of the state: the pump, and the state's end of the socket pair between them.
+struct Side {
+    /// None once all is delivered, or nothing can be.
+    pump: Option<Pump>,
+    local: Rc<OwnedFd>,
+    /// The endpoint is not fed to the state.
+    paused: bool,
+}
+
+impl Side {
+    fn new(endpoint: Endpoint) -> Result<Self, ConnectionError> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let (local, remote) = socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)
+            .map_err(ConnectionError::SocketPair)?;
+        // The state takes it for a hang-up if it cannot send, and would not read what came before.
+        let options = PumpOptions { drop_untaken: true, ..PumpOptions::default() };
+        let pump = Pump::new(remote, endpoint, &options).map_err(ConnectionError::Pump)?;
+        Ok(Self { pump: Some(pump), local: Rc::new(local), paused: false })
+    }
+
+    fn turn(&mut self) -> Result<bool, PumpError> {
+        match &mut self.pump {
+            Some(pump) => pump.turn().map(|turn| turn.more),
+            None => Ok(false),
+        }
+    }
+
+    /// Stops feeding the state, or goes on with it. True: a turn can do more than before.
+    fn pause(&mut self, paused: bool) -> bool {
+        let resumed = std::mem::replace(&mut self.paused, paused) && !paused;
+        if let Some(pump) = &mut self.pump {
+            pump.pause_to_local(paused);
+        }
+        resumed
+    }
+
+    /// True where bytes from the state wait for the endpoint.
+    fn is_blocked(&self) -> bool {
+        self.pump.as_ref().is_some_and(Pump::blocked_to_endpoint)
+    }
+
+    /// True where the endpoint has ended and all that it sent is with the state.
+    fn has_ended(&self) -> bool {
+        self.pump.as_ref().is_none_or(Pump::ended_to_local)
+    }
+
+    /// What remains between the state's last byte and the end. True: there is more to do at once.
+    fn drain(&mut self) -> bool {
+        let Some(pump) = &mut self.pump else { return false };
+        let result = pump.turn();
+        let delivered = match pump.endpoint_mut() {
+            // What the kernel has taken arrives even if the socket is closed.
+            Endpoint::Unix(_) => pump.ended_from_local(),
+            // The other side has to say that it has everything, pipes included.
+            Endpoint::Virtio(_) => pump.finished(),
+        };
+        if result.is_err() || delivered {
+            self.pump = None;
+        }
+        result.is_ok_and(|turn| turn.more)
+    }
+}
+
+/// Where a connection is in its life.
+enum Phase {
+    Open,
+    Draining { end: End, deadline: Instant },
+    Over,
+}
+
+/// One application's connection. See the module.
+pub struct Connection {
+    epoll: OwnedFd,
+    state: Rc<State>,
+    client: Rc<Client>,
+    control: Control,
+    client_side: Side,
+    server_side: Side,
+    outbox: Option<Rc<dyn Outbox>>,
+    /// The outbox holds something that the state's bytes must not pass.
+    outbox_waits: bool,
+    paused: bool,
+    phase: Phase,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("control", &self.control).finish_non_exhaustive()
+    }
+}
+
+impl AsFd for Connection {
+    /// Readable, level-triggered, whenever a turn has something to do.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
+    }
+}
+
+impl Connection {
+    /// Joins `client` to `server`. Install handlers on [`client`](Self::client) before the first turn; without any,
+    /// everything that wl-proxy knows is forwarded.
+    ///
+    /// # Errors
+    ///
+    /// See [`ConnectionError`].
+    pub fn new(client: Endpoint, server: Endpoint) -> Result<Self, ConnectionError> {
+        let client_side = Side::new(client)?;
+        let server_side = Side::new(server)?;
+        let state = State::builder(BASELINE)
+            .with_server_fd(&server_side.local)
+            .build()
+            .map_err(|error| ConnectionError::State(report(&error)))?;
+        let client =
+            state.add_client(&client_side.local).map_err(|error| ConnectionError::State(report(&error)))?;
+        let control = Control::default();
+        *control.client.borrow_mut() = Rc::downgrade(&client);
+        client.set_handler(ClientWatch(control.clone()));
+        state.set_handler(ServerWatch(control.clone()));
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(ConnectionError::Epoll)?;
+        let pumps = [&client_side, &server_side].into_iter().filter_map(|side| side.pump.as_ref());
+        let fds = pumps.map(AsFd::as_fd).chain([state.poll_fd().as_fd()]);
+        for (fd, token) in fds.zip(0..) {
+            epoll::add(&epoll, fd, epoll::EventData::new_u64(token), epoll::EventFlags::IN)
+                .map_err(ConnectionError::Epoll)?;
+        }
+        Ok(Self {
+            epoll,
+            state,
+            client,
+            control,
+            client_side,
+            server_side,
+            outbox: None,
+            outbox_waits: false,
+            paused: false,
+            phase: Phase::Open,
+        })
+    }
+
+    /// The client, whose objects take handlers.
+    #[must_use]
+    pub fn client(&self) -> &Rc<Client> {
+        &self.client
+    }
+
+    /// What handlers end the connection by.
+    #[must_use]
+    pub fn control(&self) -> &Control {
+        &self.control
+    }
+
+    /// Lets `outbox` go before the bytes that the state sends to the server.
+    pub fn set_outbox(&mut self, outbox: Rc<dyn Outbox>) {
+        self.outbox = Some(outbox);
+    }
+
+    /// The pump on the client's side, until it is drained.
+    pub fn client_pump(&mut self) -> Option<&mut Pump> {
+        self.client_side.pump.as_mut()
+    }
+
+    /// The pump on the server's side, until it is drained.
+    pub fn server_pump(&mut self) -> Option<&mut Pump> {
+        self.server_side.pump.as_mut()
+    }
+
+    /// Stops taking bytes from the client, or goes on with it. What was taken already is still handled.
+    pub fn pause_client(&mut self, paused: bool) {
+        self.paused = paused;
+    }
+
+    /// When to call [`turn`](Self::turn) even if the descriptor has not become readable.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        match &self.phase {
+            Phase::Draining { deadline, .. } => Some(*deadline),
+            Phase::Open | Phase::Over => None,
+        }
+    }
+
+    /// Does what can be done now, within the budget. Never blocks.
+    pub fn turn(&mut self) -> Status {
+        match &self.phase {
+            Phase::Open => match self.turn_open() {
+                Ok(true) => Status::More,
+                Ok(false) => Status::Idle,
+                Err(end) => {
+                    self.begin_draining(end);
+                    Status::More
+                }
+            },
+            Phase::Draining { deadline, .. } => {
+                let expired = Instant::now() >= *deadline;
+                self.turn_draining(expired)
+            }
+            Phase::Over => Status::Idle,
+        }
+    }
+
+    /// Bytes come in, the state handles them, bytes go out.
+    fn turn_open(&mut self) -> Result<bool, End> {
+        self.apply_back_pressure();
+        let from_client = self.client_side.turn().map_err(End::ClientFailed);
+        let from_server = self.server_side.turn().map_err(End::ServerFailed);
+        // What came before a failure is handled still; it may explain the failure.
+        self.dispatch()?;
+        let more = from_client? | from_server?;
+        self.flush_outbox()?;
+        let to_server = self.server_side.turn().map_err(End::ServerFailed)?;
+        let to_client = self.client_side.turn().map_err(End::ClientFailed)?;
+        self.check_ends()?;
+        // What the turn has delivered may have been all that the other side was waiting for, and no event will tell.
+        let resumed = self.apply_back_pressure();
+        Ok(more | to_server | to_client | resumed)
+    }
+
+    /// Ends the connection when one side has, once the state has handled everything that this side sent.
+    fn check_ends(&mut self) -> Result<(), End> {
+        let ended = match (self.server_side.has_ended(), self.client_side.has_ended()) {
+            (true, _) => End::ServerClosed,
+            (false, true) => End::ClientClosed,
+            (false, false) => return Ok(()),
+        };
+        self.dispatch()?;
+        Err(ended)
+    }
+
+    /// A side is fed to the state only while the other side takes what comes out. True: one may go on that had to
+    /// stop.
+    fn apply_back_pressure(&mut self) -> bool {
+        let server_blocked = self.outbox_waits || self.server_side.is_blocked();
+        let client_blocked = self.client_side.is_blocked();
+        self.client_side.pause(self.paused || server_blocked) | self.server_side.pause(client_blocked)
+    }
+
+    fn dispatch(&mut self) -> Result<(), End> {
+        let result = self.state.dispatch_available().and_then(|_| {
+            // An error that was sent while the state gave up the client leaves with this.
+            if self.control.has_ended() { self.state.before_poll() } else { Ok(()) }
+        });
+        let ended = self.control.ending.borrow_mut().end.take();
+        match (ended, result) {
+            (Some(end), _) => Err(end),
+            (None, Err(error)) => Err(End::ServerMalformed(report(&error))),
+            (None, Ok(())) => Ok(()),
+        }
+    }
+
+    /// Lets go what must be there before the state's bytes, which wait for it if need be.
+    fn flush_outbox(&mut self) -> Result<(), End> {
+        if let (Some(outbox), Some(pump)) = (&self.outbox, &mut self.server_side.pump) {
+            let drained = outbox.drain(pump.endpoint_mut());
+            self.outbox_waits = !drained.map_err(|error| End::ServerFailed(error.into()))?;
+            pump.pause_from_local(self.outbox_waits);
+        }
+        Ok(())
+    }
+
+    /// Nothing is handled any more; what was sent is delivered.
+    fn begin_draining(&mut self, end: End) {
+        let farewell = self.control.ending.borrow_mut().farewell.take();
+        if let Some(farewell) = farewell
+            && !self.client_side.is_blocked()
+        {
+            // The state has sent whole messages only, so the event stands on its own. If there is no room for it, the client
+            // learns of the end alone.
+            let _ = unix::send(&self.client_side.local, &farewell, &[]);
+        }
+        self.state.destroy();
+        let failed = match &end {
+            End::ClientFailed(_) => Some(&mut self.client_side),
+            End::ServerFailed(_) => Some(&mut self.server_side),
+            _ => None,
+        };
+        if let Some(side) = failed {
+            side.pump = None;
+        }
+        for side in [&mut self.client_side, &mut self.server_side] {
+            // The pump finds the end of what the state sent, and nobody to send to.
+            let _ = shutdown(&side.local, Shutdown::Both);
+            side.pause(false);
+        }
+        self.phase = Phase::Draining { end, deadline: Instant::now() + DRAIN_PATIENCE };
+    }
+
+    fn turn_draining(&mut self, expired: bool) -> Status {
+        // What the state sent last may still wait for the outbox.
+        let failed = self.flush_outbox().is_err();
+        let more = self.client_side.drain() | self.server_side.drain();
+        if failed || expired {
+            (self.client_side.pump, self.server_side.pump) = (None, None);
+        }
+        if self.client_side.pump.is_none() && self.server_side.pump.is_none() {
+            return match std::mem::replace(&mut self.phase, Phase::Over) {
+                Phase::Draining { end, .. } => Status::Ended(end),
+                Phase::Open | Phase::Over => Status::Idle,
+            };
+        }
+        if let Phase::Draining { deadline, .. } = &mut self.phase {
+            // A turn before the deadline means that something has moved.
+            *deadline = Instant::now() + DRAIN_PATIENCE;
+        }
+        if more { Status::More } else { Status::Idle }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // State and objects refer to each other.
+        self.state.destroy();
+    }
+}

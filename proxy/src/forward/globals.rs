@@ -1,0 +1,116 @@
+//! Which globals an application sees.
+//!
+//! Hidden is what cannot cross between machines: memory of a graphics device, its synchronisation objects, and
+//! whatever hands out such things. Capture of the screen is hidden too, because its pixels would have to
+//! flow against the direction of the copy. What wl-proxy does not know is hidden by wl-proxy itself, and
+//! versions are capped to the ones that it knows: a message that could not be parsed could not be
+//! forwarded either. None of this is a matter of trust; that is decided again, and for good, by the gate.
+
+use std::collections::HashMap;
+
+use wl_proxy::protocols::ObjectInterface;
+
+/// True where the interface depends on something that a stream between machines does not carry.
+#[must_use]
+pub fn is_hidden(interface: ObjectInterface) -> bool {
+    use ObjectInterface as I;
+    matches!(
+        interface,
+        I::ZwpLinuxDmabufV1
+            | I::WlDrm
+            | I::ZwpLinuxExplicitSynchronizationV1
+            | I::WpLinuxDrmSyncobjManagerV1
+            | I::WpDrmLeaseDeviceV1
+            | I::ZwlrExportDmabufManagerV1
+            | I::ZwlrScreencopyManagerV1
+            | I::ExtImageCopyCaptureManagerV1
+            | I::ExtOutputImageCaptureSourceManagerV1
+            | I::ExtForeignToplevelImageCaptureSourceManagerV1
+            | I::ZwlrGammaControlManagerV1
+            | I::WpSecurityContextManagerV1
+            | I::OrgKdeKwinShadowManager
+    )
+}
+
+/// Why a bind was refused. `wl_registry` has no error codes; libwayland posts these on the registry with code 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BindError {
+    /// A name that was never announced.
+    #[error("invalid global (name {0})")]
+    UnknownName(u32),
+    /// An announced name with another interface.
+    #[error("invalid interface for global {0}")]
+    WrongInterface(u32),
+    /// Version 0, or one above the announced.
+    #[error("invalid version for global {0}: have {1}, wanted {2}")]
+    BadVersion(u32, u32, u32),
+}
+
+/// The globals that an application was told of.
+#[derive(Debug, Default)]
+pub struct Announced {
+    /// By name: interface and version. Names that were removed stay, because a bind may have been under way.
+    globals: HashMap<u32, (ObjectInterface, u32)>,
+}
+
+impl Announced {
+    /// Takes note of a global. False: hide it.
+    pub fn announce(&mut self, name: u32, interface: ObjectInterface, version: u32) -> bool {
+        if is_hidden(interface) {
+            return false;
+        }
+        self.globals.insert(name, (interface, version));
+        true
+    }
+
+    /// True where the application knows the name.
+    #[must_use]
+    pub fn knows(&self, name: u32) -> bool {
+        self.globals.contains_key(&name)
+    }
+
+    /// Whether a bind of this name may be forwarded. A compositor checks this too, but its answer would end the
+    /// connection without the application learning which request was wrong.
+    ///
+    /// # Errors
+    ///
+    /// See [`BindError`].
+    pub fn check_bind(&self, name: u32, interface: ObjectInterface, version: u32) -> Result<(), BindError> {
+        let Some(&(announced, max)) = self.globals.get(&name) else {
+            return Err(BindError::UnknownName(name));
+        };
+        if announced != interface {
+            return Err(BindError::WrongInterface(name));
+        }
+        if version == 0 || version > max {
+            return Err(BindError::BadVersion(name, max, version));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hidden_global_is_neither_shown_nor_bound() {
+        let mut announced = Announced::default();
+        assert!(!announced.announce(7, ObjectInterface::ZwpLinuxDmabufV1, 4));
+        assert_eq!(
+            announced.check_bind(7, ObjectInterface::ZwpLinuxDmabufV1, 1),
+            Err(BindError::UnknownName(7))
+        );
+    }
+
+    #[test]
+    fn a_bind_is_held_to_the_announced_interface_and_version() {
+        let mut announced = Announced::default();
+        assert!(announced.announce(3, ObjectInterface::WlSeat, 8));
+        assert!(announced.knows(3));
+        assert_eq!(announced.check_bind(3, ObjectInterface::WlSeat, 8), Ok(()));
+        assert_eq!(announced.check_bind(3, ObjectInterface::WlSeat, 9), Err(BindError::BadVersion(3, 8, 9)));
+        assert_eq!(announced.check_bind(3, ObjectInterface::WlSeat, 0), Err(BindError::BadVersion(3, 8, 0)));
+        assert_eq!(announced.check_bind(3, ObjectInterface::WlOutput, 1), Err(BindError::WrongInterface(3)));
+    }
+}

@@ -1,0 +1,311 @@
+//! `wl-forward`: a Wayland server to the applications of a VM, which forwards them to a compositor elsewhere.
+//!
+//! ```text
+//!  application ── Unix socket ── Connection ── virtio_wl::Socket ── hub … gate … compositor
+//!                                   │ handlers of this module
+//!                  pixels ──────────┴───────▶ Store (the shared region, or staging memory)
+//! ```
+//!
+//! Each application has a thread of its own, in which everything for it happens ([`serve`]): an application that
+//! stalls, floods or makes its thread panic is alone with that. The threads share the [`store::Store`],
+//! that is the region and its allocator, and nothing else. The main thread accepts connections, waits for
+//! the command and ends the program ([`run`]). An idle program wakes up for nothing.
+//!
+//! Nothing outside the VM depends on this program behaving well: what it forwards is judged by the gate.
+
+pub mod cli;
+pub mod command;
+pub mod damage;
+pub mod formats;
+pub mod globals;
+pub mod listener;
+pub mod memory;
+pub mod serve;
+pub mod session;
+pub mod shm;
+pub mod signals;
+pub mod store;
+pub mod surface;
+pub mod trim;
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::io::Errno;
+use rustix::process::Signal;
+use virtio_wl::address::AddressError;
+use virtio_wl::region::RegionError;
+use virtio_wl::{Address, Region};
+
+use cli::Options;
+use command::{CommandError, RunningCommand};
+use listener::{Listener, ListenerError};
+use serve::ServeError;
+use signals::Signals;
+use store::{Store, StoreError};
+use trim::Trimmer;
+
+/// Why the program cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ForwardError {
+    /// An address cannot be used.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// The address in the environment is none.
+    #[error("in VITRAIL_HUB: {0}")]
+    HubVariable(#[source] AddressError),
+    /// The region cannot be used.
+    #[error(transparent)]
+    Region(#[from] RegionError),
+    /// There is no memory for copies.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Applications have nothing to connect to.
+    #[error(transparent)]
+    Listener(#[from] ListenerError),
+    /// The command does not run.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// The one application that was to be served was not.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// Signals cannot be taken.
+    #[error("cannot take signals: {0}")]
+    Signals(#[source] io::Error),
+    /// Waiting failed.
+    #[error("cannot wait for events: {0}")]
+    Wait(#[source] Errno),
+    /// The inherited sockets have no path that the command could be told.
+    #[error("the inherited socket has no path, so the command could not connect to it")]
+    NoDisplay,
+}
+
+/// Does what the command line says, and returns the status to exit with.
+///
+/// # Errors
+///
+/// See [`ForwardError`].
+pub fn run(options: &Options) -> Result<u8, ForwardError> {
+    if let (Some(client), Some(upstream)) = (&options.client, &options.upstream) {
+        let (client, upstream) = (client.connect()?, upstream.connect()?);
+        let store = open_store(options, None)?;
+        serve::serve(client, upstream, store.as_ref())?;
+        return Ok(0);
+    }
+    // Before the first thread is started, so that all of them leave the signals to this one.
+    let signals = Signals::take().map_err(ForwardError::Signals)?;
+    let hub = hub_address(options)?;
+    let store = open_store(options, Some(&hub))?;
+    let listeners = listen(options)?;
+    let command = start_command(options, &listeners)?;
+    let ended = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(ForwardError::Wait)?;
+    let server = Server {
+        listeners,
+        signals,
+        upstream: Upstream { hub, store },
+        connections: Connections { live: Arc::default(), ended: Arc::new(ended) },
+        limit: options.max_connections,
+    };
+    server.run(command)
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn hub_address(options: &Options) -> Result<Address, ForwardError> {
+    if let Some(hub) = &options.hub {
+        return Ok(hub.clone());
+    }
+    match variable("VITRAIL_HUB") {
+        Some(text) => text.parse().map_err(ForwardError::HubVariable),
+        None => Ok(cli::default_hub(&listener::runtime_dir()?)),
+    }
+}
+
+/// The shared region, locked for this process, if one is configured.
+fn open_store(options: &Options, hub: Option<&Address>) -> Result<Option<Arc<Store>>, ForwardError> {
+    let Some(argument) = options.region.clone().or_else(|| variable("VITRAIL_REGION")) else {
+        return Ok(None);
+    };
+    let region = Region::open_argument(&argument)?;
+    region.lock_exclusive()?;
+    // An inherited stream can be used once, and that is not for trimming.
+    let hub = hub.filter(|hub| !matches!(hub, Address::Fd(_))).cloned();
+    let store = Store::shared(region, |allocator| Trimmer::start(hub?, allocator))?;
+    tracing::info!("pixels go through {argument}, {} MiB", store.region().len() >> 20);
+    Ok(Some(Arc::new(store)))
+}
+
+fn listen(options: &Options) -> Result<Vec<Listener>, ForwardError> {
+    let inherited = Listener::inherited()?;
+    if !inherited.is_empty() {
+        return Ok(inherited);
+    }
+    let dir = listener::runtime_dir()?;
+    let listener = match &options.socket {
+        Some(name) => Listener::named(&dir, name)?,
+        None => Listener::first_free(&dir)?,
+    };
+    tracing::info!("applications connect to {}", dir.join(listener.display()).display());
+    Ok(vec![listener])
+}
+
+fn start_command(options: &Options, listeners: &[Listener]) -> Result<Option<RunningCommand>, ForwardError> {
+    if options.command.is_empty() {
+        return Ok(None);
+    }
+    let display = listeners.iter().map(Listener::display).find(|display| !display.is_empty());
+    let display: OsString = display.ok_or(ForwardError::NoDisplay)?.to_owned();
+    Ok(Some(RunningCommand::spawn(&options.command, &display)?))
+}
+
+/// What a connection needs of the outside.
+#[derive(Clone)]
+struct Upstream {
+    hub: Address,
+    store: Option<Arc<Store>>,
+}
+
+impl Upstream {
+    /// Serves one application until it ends.
+    fn serve(&self, client: OwnedFd) {
+        let result = match self.hub.connect() {
+            Ok(stream) => serve::serve(client, stream, self.store.as_ref()),
+            Err(error) => Err(ServeError::Dial(error)),
+        };
+        if let Err(error) = result {
+            tracing::warn!("a connection ended: {error}");
+        }
+    }
+}
+
+/// The living connections: a count, and a descriptor that becomes readable whenever one ends.
+#[derive(Clone)]
+struct Connections {
+    live: Arc<AtomicU32>,
+    ended: Arc<OwnedFd>,
+}
+
+impl Connections {
+    fn live(&self) -> u32 {
+        self.live.load(Ordering::Acquire)
+    }
+
+    /// Starts the thread of a connection. Its end is noticed even if it panics.
+    fn start(&self, upstream: &Upstream, client: OwnedFd) -> io::Result<()> {
+        self.live.fetch_add(1, Ordering::AcqRel);
+        let guard = ConnectionGuard(self.clone());
+        let upstream = upstream.clone();
+        thread::Builder::new().name("connection".into()).spawn(move || {
+            let _guard = guard;
+            upstream.serve(client);
+        })?;
+        Ok(())
+    }
+}
+
+/// Lives as long as a connection.
+struct ConnectionGuard(Connections);
+
+impl Drop for ConnectionGuard {
+    fn drop(&mut self) {
+        self.0.live.fetch_sub(1, Ordering::AcqRel);
+        // It can only fail if the main thread has not looked for 2^64 connections.
+        let _ = rustix::io::write(&self.0.ended, &1_u64.to_ne_bytes());
+    }
+}
+
+/// The main thread's business.
+struct Server {
+    listeners: Vec<Listener>,
+    signals: Signals,
+    upstream: Upstream,
+    connections: Connections,
+    limit: u32,
+}
+
+impl Server {
+    /// Serves until the command and all connections have ended, or a signal ends the program.
+    fn run(self, mut command: Option<RunningCommand>) -> Result<u8, ForwardError> {
+        let mut status = None;
+        let mut interrupted = false;
+        // Cleared when the system has no room for another connection, until one has ended.
+        let mut room = true;
+        loop {
+            if let Some(status) = status
+                && self.connections.live() == 0
+            {
+                return Ok(status);
+            }
+            let accepting = room && self.connections.live() < self.limit;
+            self.wait(accepting, command.as_ref())?;
+            let mut count = [0; 8];
+            if rustix::io::read(&self.connections.ended, &mut count).is_ok() {
+                room = true;
+            }
+            if let Some(running) = &mut command
+                && let Some(code) = running.status()?
+            {
+                status = Some(code);
+                command = None;
+            }
+            if let Some(signal) = self.signals.next() {
+                match &command {
+                    // The command decides. A terminal has sent it its interrupt itself.
+                    Some(running) if !interrupted => {
+                        if signal != Signal::INT {
+                            running.signal(signal);
+                        }
+                        interrupted = true;
+                    }
+                    _ => return Ok(u8::try_from(signal.as_raw().saturating_add(128)).unwrap_or(1)),
+                }
+            }
+            if accepting {
+                room = self.accept();
+            }
+        }
+    }
+
+    /// Waits until something happens.
+    fn wait(&self, accepting: bool, command: Option<&RunningCommand>) -> Result<(), ForwardError> {
+        let mut fds = vec![
+            PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.connections.ended.as_fd(), PollFlags::IN),
+        ];
+        fds.extend(command.map(|command| PollFd::from_borrowed_fd(command.as_fd(), PollFlags::IN)));
+        if accepting {
+            fds.extend(self.listeners.iter().map(|l| PollFd::from_borrowed_fd(l.as_fd(), PollFlags::IN)));
+        }
+        match poll(&mut fds, None) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(ForwardError::Wait(error)),
+        }
+    }
+
+    /// Accepts what is waiting, at most one connection of each socket. False: there is no room at present.
+    fn accept(&self) -> bool {
+        for listener in &self.listeners {
+            let started = match listener.accept() {
+                Ok(Some(client)) => self.connections.start(&self.upstream, client),
+                Ok(None) => Ok(()),
+                Err(error) => Err(io::Error::other(error)),
+            };
+            if let Err(error) = started {
+                tracing::warn!("no more applications are served until one ends: {error}");
+                return false;
+            }
+            if self.connections.live() >= self.limit {
+                tracing::warn!("{} applications are served; more wait until one ends", self.limit);
+                break;
+            }
+        }
+        true
+    }
+}

@@ -1,0 +1,89 @@
+//! One application's connection, from the first byte to the last.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Instant;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::time::Timespec;
+use virtio_wl::address::AddressError;
+use virtio_wl::{Endpoint, Purpose, Role, Socket, SocketError, SocketOptions, StreamLimits};
+
+use super::session::Session;
+use super::store::{Store, StoreError};
+use crate::connection::{Connection, ConnectionError, End, Status};
+
+/// Why an application was not served, or not to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// There is no way to the compositor.
+    #[error(transparent)]
+    Dial(AddressError),
+    /// There is no memory for copies.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The descriptor of the memory cannot be duplicated.
+    #[error("cannot duplicate a descriptor: {0}")]
+    Duplicate(#[source] std::io::Error),
+    /// The stream cannot be used.
+    #[error("cannot use the stream to the compositor: {0}")]
+    Stream(#[source] SocketError),
+    /// The connection cannot be set up or waited for.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    /// Waiting failed.
+    #[error("cannot wait for events: {0}")]
+    Wait(#[source] Errno),
+    /// It did not end in order.
+    #[error("{0}")]
+    Ended(End),
+}
+
+/// Serves the application on `client` through the stream `upstream`, until either has ended.
+///
+/// Pixels go to `store`, or to memory of the connection's own where there is none.
+///
+/// # Errors
+///
+/// See [`ServeError`]. That either side closed the connection is no error.
+pub fn serve(client: OwnedFd, upstream: OwnedFd, store: Option<&Arc<Store>>) -> Result<(), ServeError> {
+    let region = store.map(|store| store.region().clone());
+    let store = match store {
+        Some(store) => store.clone(),
+        None => Arc::new(Store::staging()?),
+    };
+    let options = SocketOptions { purpose: Purpose::Wayland, region, limits: StreamLimits::default() };
+    let socket = Socket::new(upstream, Role::Initiator, options).map_err(ServeError::Stream)?;
+    let mut connection = Connection::new(Endpoint::Unix(client), socket.into())?;
+    let session = Session::new(store, connection.control().clone()).map_err(ServeError::Duplicate)?;
+    session.install(connection.client());
+    connection.set_outbox(session.clone());
+    let result = drive(&mut connection);
+    drop(connection);
+    session.release();
+    result
+}
+
+fn drive(connection: &mut Connection) -> Result<(), ServeError> {
+    loop {
+        match connection.turn() {
+            Status::More => {}
+            Status::Idle => wait(connection)?,
+            Status::Ended(end) if end.is_orderly() => return Ok(()),
+            Status::Ended(end) => return Err(ServeError::Ended(end)),
+        }
+    }
+}
+
+fn wait(connection: &Connection) -> Result<(), ServeError> {
+    let timeout = connection.deadline().map(|deadline| {
+        let left = deadline.saturating_duration_since(Instant::now());
+        Timespec::try_from(left).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 })
+    });
+    let mut fds = [PollFd::from_borrowed_fd(connection.as_fd(), PollFlags::IN)];
+    match poll(&mut fds, timeout.as_ref()) {
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(error) => Err(ServeError::Wait(error)),
+    }
+}

@@ -1,0 +1,213 @@
+//! What the handlers of one application's connection share.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use virtio_wl::allocator::Slot;
+use virtio_wl::wire::MirrorRect;
+use virtio_wl::{Endpoint, SocketError};
+use wl_proxy::client::Client;
+use wl_proxy::object::{ConcreteObject, Object, ObjectCoreApi, ObjectRcUtils};
+use wl_proxy::protocols::ObjectInterface;
+use wl_proxy::protocols::viewporter::wp_viewporter::WpViewporter;
+use wl_proxy::protocols::wayland::wl_compositor::WlCompositor;
+use wl_proxy::protocols::wayland::wl_display::{WlDisplay, WlDisplayHandler};
+use wl_proxy::protocols::wayland::wl_registry::{WlRegistry, WlRegistryHandler};
+use wl_proxy::protocols::wayland::wl_shm::{WlShm, WlShmFormat};
+use wl_proxy::protocols::wayland::wl_shm_pool::WlShmPool;
+use wl_proxy::protocols::xdg_toplevel_icon_v1::xdg_toplevel_icon_manager_v1::XdgToplevelIconManagerV1;
+
+use super::globals::Announced;
+use super::shm::{ShmHandler, UpstreamPool};
+use super::store::Store;
+use super::surface::{CompositorHandler, IconManagerHandler, ViewporterHandler};
+use crate::connection::{Control, Outbox};
+
+/// One application's connection, as the handlers of its objects see it.
+pub struct Session {
+    /// Where copies go.
+    pub store: Arc<Store>,
+    /// Ends the connection with an error.
+    pub control: Control,
+    /// Formats that the compositor has announced.
+    pub formats: RefCell<HashSet<u32>>,
+    announced: RefCell<Announced>,
+    pool: UpstreamPool,
+    region_fd: Rc<OwnedFd>,
+    /// By offset. What is left when the session ends is freed then: the compositor's side is gone by that time.
+    slots: RefCell<HashMap<u64, Slot>>,
+    /// What the other side has to be told of before the state's next bytes.
+    written: RefCell<VecDeque<MirrorRect>>,
+    /// The other side has mapped the store.
+    is_shared: Cell<bool>,
+    surfaces: Cell<u64>,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("slots", &self.slots).finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// A session whose copies go to `store`.
+    ///
+    /// # Errors
+    ///
+    /// The descriptor of the store cannot be duplicated.
+    pub fn new(store: Arc<Store>, control: Control) -> std::io::Result<Rc<Self>> {
+        let region_fd = Rc::new(store.region().try_clone_fd()?);
+        Ok(Rc::new(Self {
+            store,
+            control,
+            formats: RefCell::default(),
+            announced: RefCell::default(),
+            pool: UpstreamPool::default(),
+            region_fd,
+            slots: RefCell::default(),
+            written: RefCell::default(),
+            is_shared: Cell::new(false),
+            surfaces: Cell::new(0),
+        }))
+    }
+
+    /// Takes over the requests of `client`.
+    pub fn install(self: &Rc<Self>, client: &Rc<Client>) {
+        client.display().set_handler(DisplayHandler { session: self.clone() });
+    }
+
+    /// Breaks the circle of references between the session and the objects of its state. To be called when the
+    /// connection has ended.
+    pub fn release(&self) {
+        self.pool.clear();
+    }
+
+    /// A number for a new surface.
+    pub fn next_surface(&self) -> u64 {
+        self.surfaces.set(self.surfaces.get().saturating_add(1));
+        self.surfaces.get()
+    }
+
+    /// True where a buffer of this format may be made. Before the compositor has announced any, all may.
+    pub fn knows_format(&self, format: WlShmFormat) -> bool {
+        let formats = self.formats.borrow();
+        matches!(format, WlShmFormat::ARGB8888 | WlShmFormat::XRGB8888)
+            || formats.is_empty()
+            || formats.contains(&format.0)
+    }
+
+    /// The offset of a slot of `len` bytes. None: the store is full.
+    pub fn allocate(&self, len: u64) -> Option<u64> {
+        let slot = self.store.allocate(len)?;
+        let offset = slot.offset();
+        self.slots.borrow_mut().insert(offset, slot);
+        Some(offset)
+    }
+
+    /// Gives back the slot at this offset.
+    pub fn free(&self, offset: u64) {
+        if let Some(slot) = self.slots.borrow_mut().remove(&offset) {
+            self.store.free(slot);
+        }
+    }
+
+    /// The upstream pool over the whole store, made with the help of `shm` if there is none yet.
+    pub fn upstream_pool(&self, shm: &Rc<WlShm>) -> Option<Rc<WlShmPool>> {
+        let len = i32::try_from(self.store.region().len()).ok()?;
+        self.pool.get(|| shm.new_try_send_create_pool(&self.region_fd, len).ok())
+    }
+
+    /// Bytes of the store were written. Unless the other side is known to have a mapping of them, they are sent.
+    pub fn written(&self, rect: MirrorRect) {
+        if !self.is_shared.get() {
+            self.written.borrow_mut().push_back(rect);
+        }
+    }
+
+    /// Gives the object that a bind has made its handler.
+    fn adopt(self: &Rc<Self>, object: &Rc<dyn Object>) {
+        match object.interface() {
+            WlShm::INTERFACE => object.downcast::<WlShm>().set_handler(ShmHandler::new(self)),
+            WlCompositor::INTERFACE => {
+                object.downcast::<WlCompositor>().set_handler(CompositorHandler::new(self));
+            }
+            WpViewporter::INTERFACE => object.downcast::<WpViewporter>().set_handler(ViewporterHandler),
+            XdgToplevelIconManagerV1::INTERFACE => {
+                object.downcast::<XdgToplevelIconManagerV1>().set_handler(IconManagerHandler::new(self));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        for (_, slot) in self.slots.borrow_mut().drain() {
+            self.store.free(slot);
+        }
+    }
+}
+
+impl Outbox for Session {
+    fn drain(&self, endpoint: &mut Endpoint) -> Result<bool, SocketError> {
+        let mut written = self.written.borrow_mut();
+        let Endpoint::Virtio(socket) = endpoint else { return Ok(true) };
+        if socket.shares_region() == Some(true) {
+            self.is_shared.set(true);
+            written.clear();
+        }
+        while let Some(rect) = written.front() {
+            match socket.mirror_write(self.store.region(), *rect) {
+                Ok(()) => {}
+                Err(SocketError::WouldBlock) => return Ok(false),
+                Err(error) => return Err(error),
+            }
+            written.pop_front();
+        }
+        Ok(true)
+    }
+}
+
+/// Gives every registry its handler.
+struct DisplayHandler {
+    session: Rc<Session>,
+}
+
+impl WlDisplayHandler for DisplayHandler {
+    fn handle_get_registry(&mut self, slf: &Rc<WlDisplay>, registry: &Rc<WlRegistry>) {
+        registry.set_handler(RegistryHandler { session: self.session.clone() });
+        slf.send_get_registry(registry);
+    }
+}
+
+/// Hides what cannot cross, and gives what is bound its handlers.
+struct RegistryHandler {
+    session: Rc<Session>,
+}
+
+impl WlRegistryHandler for RegistryHandler {
+    fn handle_global(&mut self, slf: &Rc<WlRegistry>, name: u32, interface: ObjectInterface, version: u32) {
+        if self.session.announced.borrow_mut().announce(name, interface, version) {
+            slf.send_global(name, interface, version);
+        }
+    }
+
+    fn handle_global_remove(&mut self, slf: &Rc<WlRegistry>, name: u32) {
+        if self.session.announced.borrow().knows(name) {
+            slf.send_global_remove(name);
+        }
+    }
+
+    fn handle_bind(&mut self, slf: &Rc<WlRegistry>, name: u32, id: Rc<dyn Object>) {
+        let allowed = self.session.announced.borrow().check_bind(name, id.interface(), id.version());
+        if let Err(error) = allowed {
+            self.session.control.refuse(slf, 0, &error.to_string());
+            return;
+        }
+        self.session.adopt(&id);
+        slf.send_bind(name, id);
+    }
+}

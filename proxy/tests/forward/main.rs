@@ -1,0 +1,10 @@
+//! `wl-forward` between an application and a compositor that the tests play themselves.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod copies;
+mod crossing;
+mod hostile;
+mod program;
+mod scene;
+mod wire;
