@@ -99,6 +99,11 @@ const GATE_WORKER: &[c_long] = &[
     libc::SYS_pwrite64,
     libc::SYS_pwritev,
     libc::SYS_preadv,
+    // Pipes of the compositor, which must not be made non-blocking, with a flag for each call.
+    libc::SYS_pwritev2,
+    libc::SYS_preadv2,
+    // Whether a descriptor is memory or the buffer of a device.
+    libc::SYS_fstatfs,
     libc::SYS_fallocate,
     libc::SYS_msync,
     // Copies of descriptors that go to the compositor and are also kept.
