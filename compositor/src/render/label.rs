@@ -175,6 +175,23 @@ impl Marks {
         self.solid(id, rect, color)
     }
 
+    /// A solid with a darker line at its bottom, which sets it off from what lies below.
+    fn underlined_bar<R: Renderer>(
+        &mut self,
+        rect: Rectangle<i32, Physical>,
+        line: i32,
+        color: Rgb,
+    ) -> [LabelElement<R>; 2] {
+        self.note(color);
+        let line = line.min(rect.size.h);
+        let bottom = Rectangle::new(
+            (rect.loc.x, rect.loc.y.saturating_add(rect.size.h - line)).into(),
+            (rect.size.w, line).into(),
+        );
+        let [first, second, ..] = &self.ids;
+        [self.solid(first, bottom, color.mix(Rgb::BLACK, 110)), self.solid(second, rect, color)]
+    }
+
     fn note(&mut self, color: Rgb) {
         if self.color.replace(color) != Some(color) {
             self.commit.increment();
@@ -315,34 +332,39 @@ impl LabelPainter {
         R: Renderer + ImportMem,
         R::TextureId: Send + Clone + 'static,
     {
-        let mut elements = Vec::with_capacity(5);
+        let mut elements = Vec::with_capacity(6);
         let background = focus.map_or(NEUTRAL, |style| style.color);
         let ink = background.readable();
         let gap = frame::scale_up(6, scale);
-        let inset = frame::scale_up(2, scale);
-        let mut place = rect.loc + Point::from((frame::scale_up(8, scale), 0));
-        let end = rect.loc.x.saturating_add(rect.size.w).saturating_sub(gap);
+        let row = frame::grown(rect, frame::scale_up(2, scale).saturating_neg());
+        let end = row.loc.x.saturating_add(row.size.w).saturating_sub(gap);
+        let mut x = row.loc.x.saturating_add(gap);
         let room = |x: i32| end.saturating_sub(x);
         // A drawn keyboard, so that it is plain what the name beside it says.
         let sign = Subject::text("\u{2328}", ink, Weight::Regular);
-        let sign = Key::new(sign, rect.size.h, room(place.x), scale * SIGN_SIZE);
-        place.x += self.picture(renderer, &sign, place, &mut elements)? + gap;
+        let sign = Key::new(sign, row.size.h, room(x), scale * SIGN_SIZE);
+        x += self.picture(renderer, &sign, (x, row.loc.y).into(), &mut elements)? + gap;
         if let Some(style) = focus {
-            let height = rect.size.h.saturating_sub(inset.saturating_mul(2)).max(1);
-            let chip = Key::new(Subject::chip(style), height, room(place.x), scale);
-            let at = place + Point::from((0, inset));
-            place.x += self.picture(renderer, &chip, at, &mut elements)? + gap;
+            let chip = Key::new(Subject::chip(style), row.size.h, room(x), scale);
+            x += self.picture(renderer, &chip, (x, row.loc.y).into(), &mut elements)? + gap;
         }
         let (said, color) = match focus {
             Some(_) => ("has the keyboard", ink),
             None => ("no window has the keyboard", ink.mix(background, 70)),
         };
-        let words = Key::new(Subject::text(said, color, Weight::Regular), rect.size.h, room(place.x), scale);
-        // Said twice: the chip alone is enough where the output is narrow.
-        if self.picture(renderer, &words, place, &mut elements).is_err() && focus.is_none() {
-            tracing::debug!("the output is too narrow for the stripe's words");
+        let words = Key::new(Subject::text(said, color, Weight::Regular), row.size.h, room(x), scale);
+        // The colour and the chip say enough where the output is too narrow for words and pattern.
+        if let Ok(width) = self.picture(renderer, &words, (x, row.loc.y).into(), &mut elements) {
+            let pattern = frame::scale_up(STRIPE_PATTERN, scale);
+            let start = end.saturating_sub(pattern);
+            if let Some(style) = focus.filter(|style| style.pattern != Pattern::Solid)
+                && start > x + width + gap
+            {
+                let pattern = Key::new(Subject::pattern(style), row.size.h, pattern, scale);
+                self.picture(renderer, &pattern, (start, row.loc.y).into(), &mut elements)?;
+            }
         }
-        elements.push(marks.bar(rect, background));
+        elements.extend(marks.underlined_bar(rect, frame::scale_up(1, scale), background));
         Ok(elements)
     }
 
@@ -432,6 +454,8 @@ impl LabelPainter {
     }
 }
 
+/// Width of the pattern in the stripe, in logical pixels.
+const STRIPE_PATTERN: i32 = 72;
 /// How much larger the stripe's keyboard is drawn than letters.
 const SIGN_SIZE: f64 = 1.25;
 
