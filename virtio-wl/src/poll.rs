@@ -36,6 +36,22 @@ impl Interest {
     }
 }
 
+/// An event of a descriptor in the set.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ready {
+    pub(crate) token: u64,
+    /// The other end is gone, or something is wrong.
+    pub(crate) hang_up: bool,
+}
+
+impl From<&Event> for Ready {
+    fn from(event: &Event) -> Self {
+        // The structure is packed, so its fields are copied out.
+        let (flags, data) = (event.flags, event.data);
+        Self { token: data.u64(), hang_up: flags.intersects(EventFlags::ERR | EventFlags::HUP) }
+    }
+}
+
 /// The set. Each descriptor has a token that is unique among those registered.
 #[derive(Debug)]
 pub(crate) struct Poll {
@@ -77,15 +93,15 @@ impl Poll {
         Ok(())
     }
 
-    /// The tokens that have events now, at most `max` of them. Never waits.
-    pub(crate) fn ready(&self, max: usize) -> Result<Vec<u64>, Errno> {
+    /// The events that there are now, at most `max` of them. Never waits.
+    pub(crate) fn ready(&self, max: usize) -> Result<Vec<Ready>, Errno> {
         let mut events: Vec<Event> = Vec::with_capacity(max);
         let now = rustix::event::Timespec::try_from(Duration::ZERO).map_err(|_| Errno::INVAL)?;
         loop {
             match epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&now)) {
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error),
-                Ok(_) => return Ok(events.iter().map(|event| event.data.u64()).collect()),
+                Ok(_) => return Ok(events.iter().map(Ready::from).collect()),
             }
         }
     }

@@ -232,7 +232,7 @@ fn an_application_that_never_reads_stops_the_other_and_nobody_grows() {
 fn one_turn_moves_no_more_than_its_budget_and_one_chunk() {
     let (one, one_local) = stream_pair();
     let (_two, two_local) = stream_pair();
-    let options = PumpOptions { budget_bytes: 10_000, chunk_bytes: 4096 };
+    let options = PumpOptions { budget_bytes: 10_000, chunk_bytes: 4096, ..PumpOptions::default() };
     let mut pump = Pump::new(one_local, Endpoint::Unix(two_local), &options).expect("pump");
     for _ in 0..12 {
         unix::send(&one, &[7; 4096], &[]).expect("sent");
