@@ -6,7 +6,7 @@
 //! [`Interest::once`].
 
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
@@ -56,7 +56,7 @@ impl From<&Event> for Ready {
 #[derive(Debug)]
 pub(crate) struct Poll {
     epoll: OwnedFd,
-    registered: BTreeMap<u64, (RawFd, Interest)>,
+    registered: BTreeMap<u64, Interest>,
 }
 
 impl AsFd for Poll {
@@ -73,7 +73,7 @@ impl Poll {
     /// Registers, changes or removes the interest in `fd`. Costs a system call only where something changes;
     /// an interest of `once` is set anew each time.
     pub(crate) fn set(&mut self, token: u64, fd: BorrowedFd<'_>, interest: Interest) -> Result<(), Errno> {
-        let old = self.registered.get(&token).map(|(_, interest)| *interest);
+        let old = self.registered.get(&token).copied();
         if interest == Interest::NONE {
             if old.is_some() {
                 self.registered.remove(&token);
@@ -89,7 +89,7 @@ impl Poll {
             }
             Some(_) => return Ok(()),
         }
-        self.registered.insert(token, (fd.as_raw_fd(), interest));
+        self.registered.insert(token, interest);
         Ok(())
     }
 
