@@ -14,6 +14,8 @@
 //!   window is never shown.
 //! * The chip and the solids depend on the VM's style and the geometry alone. The guest's title is a picture
 //!   of its own, beside the chip, that can at worst be missing.
+//! * However often guests change their titles, [`TITLES_PER_FRAME`] of each VM are painted for a frame. Chips
+//!   are always painted.
 //! * The cache never holds more than [`MAX_PICTURES`] pictures or [`MAX_BYTES`] of pixels.
 
 use std::collections::HashMap;
@@ -35,6 +37,10 @@ use crate::trust::title::GuestText;
 pub const MAX_PICTURES: usize = 256;
 /// The most memory of all pictures that are kept, in bytes.
 pub const MAX_BYTES: usize = 16 << 20;
+
+/// New titles of each VM that are painted for one frame. Painting text is the one thing about a label that a
+/// guest can make the compositor do, so a guest that changes its titles all the time gets stale titles.
+pub const TITLES_PER_FRAME: u32 = 4;
 
 /// Height of letters, in logical pixels.
 const TEXT_SIZE: i32 = 12;
@@ -152,11 +158,18 @@ pub struct Marks {
     ids: [Id; 4],
     color: Option<Rgb>,
     commit: CommitCounter,
+    /// The title that was shown last.
+    title: Option<Key>,
 }
 
 impl Default for Marks {
     fn default() -> Self {
-        Self { ids: std::array::from_fn(|_| Id::new()), color: None, commit: CommitCounter::default() }
+        Self {
+            ids: std::array::from_fn(|_| Id::new()),
+            color: None,
+            commit: CommitCounter::default(),
+            title: None,
+        }
     }
 }
 
@@ -253,6 +266,10 @@ pub struct LabelPainter {
     pictures: HashMap<Key, Picture>,
     bytes: usize,
     clock: u64,
+    /// Titles painted for this frame, by the colour that stands for their VM.
+    painted: HashMap<Rgb, u32>,
+    titles_per_vm: u32,
+    postponed: bool,
 }
 
 impl LabelPainter {
@@ -262,7 +279,28 @@ impl LabelPainter {
     ///
     /// [`LabelError::Text`] if they cannot be used; not in a program whose tests pass.
     pub fn new() -> Result<Self, LabelError> {
-        Ok(Self { fonts: Fonts::new()?, pictures: HashMap::new(), bytes: 0, clock: 0 })
+        Ok(Self {
+            fonts: Fonts::new()?,
+            pictures: HashMap::new(),
+            bytes: 0,
+            clock: 0,
+            painted: HashMap::new(),
+            titles_per_vm: TITLES_PER_FRAME,
+            postponed: false,
+        })
+    }
+
+    /// Begins a frame for which at most `titles_per_vm` new titles of each VM are painted.
+    pub fn begin_frame(&mut self, titles_per_vm: u32) {
+        self.painted.clear();
+        self.titles_per_vm = titles_per_vm;
+        self.postponed = false;
+    }
+
+    /// Whether a title of this frame was left for the next one, which must then be drawn.
+    #[must_use]
+    pub fn has_postponed(&self) -> bool {
+        self.postponed
     }
 
     /// The frame of a window: ring, title bar, chip, pattern and title.
@@ -296,7 +334,9 @@ impl LabelPainter {
         let room = rects.title(chip_width, patterned);
         if !title.text.is_empty() && room.size.w > frame::scale_up(TEXT_SIZE, scale) {
             let key = Key::new(Subject::title(style, title), room.size.h, room.size.w, scale);
-            if let Err(error) = self.picture(renderer, &key, room.loc, &mut elements) {
+            if let Some(key) = self.affordable(key, marks, style.color, room.size.w)
+                && let Err(error) = self.picture(renderer, &key, room.loc, &mut elements)
+            {
                 tracing::debug!(%error, "a title could not be drawn");
             }
         }
@@ -397,6 +437,24 @@ impl LabelPainter {
         }
         elements.push(marks.bar(rect, WARNING));
         Ok(elements)
+    }
+
+    /// The title to show: the wanted one, unless its VM has had enough titles painted for this frame; then the
+    /// one before, if it still fits.
+    fn affordable(&mut self, wanted: Key, marks: &mut Marks, vm: Rgb, room: i32) -> Option<Key> {
+        if !self.pictures.contains_key(&wanted) {
+            let painted = self.painted.entry(vm).or_default();
+            if *painted >= self.titles_per_vm {
+                self.postponed = true;
+                let fits = |key: &Key| {
+                    key.height == wanted.height && self.pictures.get(key).is_some_and(|old| old.width <= room)
+                };
+                return marks.title.clone().filter(fits);
+            }
+            *painted += 1;
+        }
+        marks.title = Some(wanted.clone());
+        Some(wanted)
     }
 
     /// Adds a picture at `place` and returns its width.

@@ -76,6 +76,7 @@ impl Studio {
         }
     }
 
+    /// A frame for which any number of titles are painted.
     fn frame(
         &mut self,
         rects: &FrameRects,
@@ -84,6 +85,7 @@ impl Studio {
         scale: f64,
     ) -> Vec<LabelElement<PixmanRenderer>> {
         let title = GuestText::new(title);
+        self.painter.begin_frame(u32::MAX);
         self.painter.frame(&mut self.renderer, &mut self.marks, rects, style, plain(&title), scale).unwrap()
     }
 
@@ -225,6 +227,34 @@ fn the_smallest_window_has_room_for_every_label() {
         let style = style(&"W".repeat(24), "#2e7d32", Pattern::Dots);
         assert!(Studio::new().frame(&rects(min.w, min.h, scale), &style, "title", scale).len() >= 5);
     }
+}
+
+#[test]
+fn a_vm_that_changes_all_its_titles_gets_a_few_at_a_time_and_costs_others_nothing() {
+    let mut studio = Studio::new();
+    let Studio { renderer, painter, .. } = &mut studio;
+    let noisy = style("Noisy", "#c62828", Pattern::Solid);
+    let quiet = style("Quiet", "#2e7d32", Pattern::Solid);
+    let rects = rects(300, 30, 1.0);
+    let mut marks = vec![Marks::default(); 11];
+    let mut pictures_of_a_frame = |round: u32| -> (Vec<usize>, bool) {
+        painter.begin_frame(TITLES_PER_FRAME);
+        let counts = marks.iter_mut().enumerate().map(|(window, marks)| {
+            let text = GuestText::new(&format!("{round} {window}"));
+            let style = if window == 10 { &quiet } else { &noisy };
+            let parts = painter.frame(renderer, marks, &rects, style, plain(&text), 1.0).unwrap();
+            parts.iter().filter(|part| matches!(part, LabelElement::Picture(_))).count()
+        });
+        (counts.collect(), painter.has_postponed())
+    };
+    // A chip each, and a title for four windows of the one VM and for the other's.
+    let (first, postponed) = pictures_of_a_frame(1);
+    assert_eq!(first, [2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 2]);
+    assert!(postponed);
+    assert_eq!(pictures_of_a_frame(1).0, [2, 2, 2, 2, 2, 2, 2, 2, 1, 1, 2]);
+    assert_eq!(pictures_of_a_frame(1), (vec![2; 11], false));
+    // Titles that must wait are stale, not gone.
+    assert_eq!(pictures_of_a_frame(2), (vec![2; 11], true));
 }
 
 #[test]
