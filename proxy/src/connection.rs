@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType, shutdown, socketpair};
-use virtio_wl::pump::PumpError;
+use virtio_wl::pump::{PumpError, Turn};
 use virtio_wl::{Endpoint, Pump, PumpOptions, SocketError, unix};
 use wl_proxy::baseline::Baseline;
 use wl_proxy::client::{Client, ClientHandler};
@@ -162,6 +162,13 @@ impl Control {
         }
     }
 
+    /// Ends the connection with a protocol error that belongs to no object in particular.
+    pub fn refuse_display(&self, code: WlDisplayError, message: &str) {
+        if let Some(client) = self.client.borrow().upgrade() {
+            self.refuse(client.display(), code.0, message);
+        }
+    }
+
     /// Ends the connection because there is no memory for what the client asked for.
     pub fn no_memory(&self, message: &str) {
         if let Some(client) = self.client.borrow().upgrade() {
@@ -267,11 +274,8 @@ impl Side {
         Ok(Self { pump: Some(pump), local: Rc::new(local), paused: false })
     }
 
-    fn turn(&mut self) -> Result<bool, PumpError> {
-        match &mut self.pump {
-            Some(pump) => pump.turn().map(|turn| turn.more),
-            None => Ok(false),
-        }
+    fn turn(&mut self) -> Result<Turn, PumpError> {
+        self.pump.as_mut().map_or_else(|| Ok(Turn::default()), Pump::turn)
     }
 
     /// Stops feeding the state, or goes on with it. True: a turn can do more than before.
@@ -310,6 +314,28 @@ impl Side {
     }
 }
 
+/// What the server has sent and a blocked client has not taken. With a limit, the server is read on for the
+/// client, and a client that reaches the limit is ended here instead of by the server.
+#[derive(Default)]
+struct Pending {
+    limit: Option<usize>,
+    bytes: usize,
+}
+
+impl Pending {
+    /// Takes note of a turn.
+    fn count(&mut self, from_server: usize, to_client: usize, client_blocked: bool) -> Result<(), End> {
+        let bytes = self.bytes.saturating_add(from_server).saturating_sub(to_client);
+        self.bytes = if client_blocked { bytes } else { 0 };
+        match self.limit {
+            Some(limit) if self.bytes > limit => {
+                Err(End::Refused(format!("the client does not read: {} bytes wait for it", self.bytes)))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Where a connection is in its life.
 enum Phase {
     Open,
@@ -329,6 +355,7 @@ pub struct Connection {
     /// The outbox holds something that the state's bytes must not pass.
     outbox_waits: bool,
     paused: bool,
+    pending: Pending,
     phase: Phase,
 }
 
@@ -382,6 +409,7 @@ impl Connection {
             outbox: None,
             outbox_waits: false,
             paused: false,
+            pending: Pending::default(),
             phase: Phase::Open,
         })
     }
@@ -411,6 +439,12 @@ impl Connection {
     /// The pump on the server's side, until it is drained.
     pub fn server_pump(&mut self) -> Option<&mut Pump> {
         self.server_side.pump.as_mut()
+    }
+
+    /// Ends the connection when more than `bytes` of the server wait for a client that does not read them. Without
+    /// this, the server itself is made to wait.
+    pub fn set_pending_limit(&mut self, bytes: usize) {
+        self.pending.limit = Some(bytes);
     }
 
     /// Stops taking bytes from the client, or goes on with it. What was taken already is still handled.
@@ -453,14 +487,17 @@ impl Connection {
         let from_server = self.server_side.turn().map_err(End::ServerFailed);
         // What came before a failure is handled still; it may explain the failure.
         self.dispatch()?;
-        let more = from_client? | from_server?;
+        let (from_client, from_server) = (from_client?, from_server?);
         self.flush_outbox()?;
         let to_server = self.server_side.turn().map_err(End::ServerFailed)?;
         let to_client = self.client_side.turn().map_err(End::ClientFailed)?;
         self.check_ends()?;
         // What the turn has delivered may have been all that the other side was waiting for, and no event will tell.
         let resumed = self.apply_back_pressure();
-        Ok(more | to_server | to_client | resumed)
+        let from_server_bytes = from_server.to_local.saturating_add(to_server.to_local);
+        let to_client_bytes = from_client.from_local.saturating_add(to_client.from_local);
+        self.pending.count(from_server_bytes, to_client_bytes, self.client_side.is_blocked())?;
+        Ok(resumed || [from_client, from_server, to_server, to_client].iter().any(|turn| turn.more))
     }
 
     /// Ends the connection when one side has, once the state has handled everything that this side sent.
@@ -478,8 +515,8 @@ impl Connection {
     /// stop.
     fn apply_back_pressure(&mut self) -> bool {
         let server_blocked = self.outbox_waits || self.server_side.is_blocked();
-        let client_blocked = self.client_side.is_blocked();
-        self.client_side.pause(self.paused || server_blocked) | self.server_side.pause(client_blocked)
+        let server_waits = self.client_side.is_blocked() && self.pending.limit.is_none();
+        self.client_side.pause(self.paused || server_blocked) | self.server_side.pause(server_waits)
     }
 
     fn dispatch(&mut self) -> Result<(), End> {

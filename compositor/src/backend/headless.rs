@@ -10,7 +10,6 @@ use smithay::reexports::pixman::Image;
 use smithay::utils::{Physical, Rectangle, Size, Transform};
 
 use super::{BackendError, Picture};
-use crate::render::label::TITLES_PER_FRAME;
 use crate::render::scene;
 use crate::state::Comp;
 
@@ -56,7 +55,7 @@ impl Headless {
     }
 
     pub(super) fn draw(&mut self, comp: &mut Comp) -> Result<(), BackendError> {
-        let elements = scene::compose(comp, &mut self.renderer, TITLES_PER_FRAME);
+        let elements = scene::compose(comp, &mut self.renderer);
         let age = usize::from(self.drawn);
         self.drawn = false;
         let mut framebuffer = self.renderer.bind(&mut self.target)?;
@@ -72,8 +71,7 @@ impl Headless {
     }
 
     pub(super) fn screenshot(&mut self, comp: &mut Comp) -> Result<Picture, BackendError> {
-        // Whole, because there is no next frame that could bring what is missing.
-        let elements = scene::compose(comp, &mut self.renderer, u32::MAX);
+        let elements = scene::compose(comp, &mut self.renderer);
         let mut target = create_target(&mut self.renderer, self.size)?;
         let mut tracker = OutputDamageTracker::new(self.size, self.scale, Transform::Normal);
         let mut framebuffer = self.renderer.bind(&mut target)?;

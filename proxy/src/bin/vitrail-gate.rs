@@ -1,2 +1,7 @@
-//! Entry point.
-fn main() {}
+//! vitrail-gate: checks every message of a VM before the compositor sees it.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    vitrail_proxy::gate::cli::main()
+}

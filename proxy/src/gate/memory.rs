@@ -7,16 +7,10 @@
 use std::os::fd::BorrowedFd;
 
 use rustix::fs::{FileType, OFlags, SealFlags};
+use virtio_wl::vfd::FileId;
 
 /// The longest side of a buffer, in pixels. 8K displays have 7680; renderers stop at 16384 or 32767.
 pub const MAX_BUFFER_SIDE: i32 = 16384;
-
-/// Which file is the VM's region: its device and inode.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RegionId {
-    device: u64,
-    inode: u64,
-}
 
 /// Memory that may back a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,24 +118,13 @@ impl MemoryError {
     }
 }
 
-impl RegionId {
-    /// Identifies the file behind a descriptor.
-    ///
-    /// # Errors
-    /// The descriptor cannot be examined.
-    pub fn of(fd: BorrowedFd<'_>) -> Result<Self, rustix::io::Errno> {
-        let stat = rustix::fs::fstat(fd)?;
-        Ok(Self { device: stat.st_dev, inode: stat.st_ino })
-    }
-}
-
 /// Examines the descriptor that came with `wl_shm.create_pool`.
 ///
 /// # Errors
 /// It is not memory that can safely back a pool.
-pub fn examine(fd: BorrowedFd<'_>, region: Option<RegionId>) -> Result<Memory, MemoryError> {
+pub fn examine(fd: BorrowedFd<'_>, region: Option<FileId>) -> Result<Memory, MemoryError> {
     let stat = rustix::fs::fstat(fd).map_err(MemoryError::Examine)?;
-    let id = RegionId { device: stat.st_dev, inode: stat.st_ino };
+    let id = FileId::of(fd).map_err(MemoryError::Examine)?;
     let is_region = region == Some(id);
     if !is_region {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
@@ -260,7 +243,7 @@ mod tests {
     fn memory_that_can_shrink_may_not_unless_it_is_the_region() {
         let fd = memfd(8192, SealFlags::empty());
         assert!(matches!(examine(fd.as_fd(), None), Err(MemoryError::Kind)));
-        let region = RegionId::of(fd.as_fd()).unwrap();
+        let region = FileId::of(fd.as_fd()).unwrap();
         assert!(examine(fd.as_fd(), Some(region)).unwrap().is_region);
         let other = memfd(8192, SealFlags::empty());
         assert!(matches!(examine(other.as_fd(), Some(region)), Err(MemoryError::Kind)));

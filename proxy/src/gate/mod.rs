@@ -11,16 +11,28 @@
 //! | `registry`, `surfaces`, `shm`, `xdg`, `transfer` | where the rules meet requests |
 //! | [`guard`] | what the handlers of one connection share |
 
+pub mod cli;
+pub mod config;
+pub mod context;
+pub mod control;
+pub mod fleet;
 pub mod geometry;
 pub mod guard;
+pub mod introductions;
 pub mod ledger;
 pub mod memory;
 pub mod meter;
+pub mod regions;
 mod registry;
+pub mod report;
+mod served;
 mod shm;
+pub mod signals;
+pub mod supervisor;
 mod surfaces;
 mod transfer;
 pub mod tree;
+pub mod worker;
 mod xdg;
 
 pub use registry::{NO_SUCH_GLOBAL, protect};

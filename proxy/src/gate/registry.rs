@@ -8,21 +8,21 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use vitrail_protocols::globals;
-use wl_proxy::client::{Client, ClientHandler};
+use wl_proxy::client::Client;
 use wl_proxy::object::{ConcreteObject, Object, ObjectCoreApi as _, ObjectRcUtils as _};
 use wl_proxy::protocols::ObjectInterface;
 use wl_proxy::protocols::single_pixel_buffer_v1::wp_single_pixel_buffer_manager_v1::WpSinglePixelBufferManagerV1;
 use wl_proxy::protocols::viewporter::wp_viewporter::WpViewporter;
 use wl_proxy::protocols::wayland::wl_compositor::WlCompositor;
 use wl_proxy::protocols::wayland::wl_data_device_manager::WlDataDeviceManager;
-use wl_proxy::protocols::wayland::wl_display::{WlDisplay, WlDisplayHandler};
+use wl_proxy::protocols::wayland::wl_display::{WlDisplay, WlDisplayError, WlDisplayHandler};
 use wl_proxy::protocols::wayland::wl_registry::{WlRegistry, WlRegistryHandler};
 use wl_proxy::protocols::wayland::wl_shm::WlShm;
 use wl_proxy::protocols::wayland::wl_subcompositor::WlSubcompositor;
 use wl_proxy::protocols::wp_primary_selection_unstable_v1::zwp_primary_selection_device_manager_v1::ZwpPrimarySelectionDeviceManagerV1;
 use wl_proxy::protocols::xdg_shell::xdg_wm_base::XdgWmBase;
 
-use super::guard::{Guard, display_error};
+use super::guard::Guard;
 use super::{shm, surfaces, transfer, xdg};
 
 /// The answer to every bind that is not allowed.
@@ -31,17 +31,7 @@ pub const NO_SUCH_GLOBAL: &str = "there is no such global";
 /// Puts a new client under a guard. Everything the client can reach is reached through its registry, and so
 /// through the handlers that this installs.
 pub fn protect(guard: &Rc<Guard>, client: &Rc<Client>) {
-    guard.watch(client);
-    client.set_handler(Watcher(Rc::clone(guard)));
     client.display().set_handler(Display { guard: Rc::clone(guard) });
-}
-
-struct Watcher(Rc<Guard>);
-
-impl ClientHandler for Watcher {
-    fn disconnected(self: Box<Self>) {
-        self.0.note_gone();
-    }
 }
 
 struct Display {
@@ -81,7 +71,7 @@ impl WlRegistryHandler for Registry {
             *interface == id.interface() && (1..=*version).contains(&id.version())
         });
         if !allowed {
-            self.guard.refuse(slf.clone(), display_error::INVALID_OBJECT, &NO_SUCH_GLOBAL);
+            self.guard.refuse(slf, WlDisplayError::INVALID_OBJECT.0, &NO_SUCH_GLOBAL);
             return;
         }
         watch(&self.guard, &id);

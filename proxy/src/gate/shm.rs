@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::rc::Rc;
 
-use wl_proxy::object::Object;
 use wl_proxy::protocols::single_pixel_buffer_v1::wp_single_pixel_buffer_manager_v1::{
     WpSinglePixelBufferManagerV1, WpSinglePixelBufferManagerV1Handler,
 };
@@ -36,11 +35,11 @@ impl WlShmHandler for Shm {
             .and_then(|memory| memory::check_pool(size, memory.len).map(|()| memory));
         let memory = match examined {
             Ok(memory) => memory,
-            Err(error) => return self.0.refuse(slf.clone(), error.code(), &error),
+            Err(error) => return self.0.refuse(slf, error.code(), &error),
         };
-        let Some(share) = self.0.take(slf, Kind::Pools, 1) else { return };
+        let Some(share) = self.0.take(Kind::Pools, 1) else { return };
         let counted = if memory.is_region { 0 } else { u64::try_from(size).unwrap_or(0) };
-        let Some(bytes) = self.0.take(slf, Kind::ShmBytes, counted) else { return };
+        let Some(bytes) = self.0.take(Kind::ShmBytes, counted) else { return };
         let bytes = Rc::new(RefCell::new(bytes));
         id.set_handler(Pool {
             guard: Rc::clone(&self.0),
@@ -75,23 +74,23 @@ impl WlShmPoolHandler for Pool {
         let layout = BufferLayout { offset, width, height, stride, format: format.0 };
         let len = match memory::check_buffer(self.size, layout) {
             Ok(len) => len,
-            Err(error) => return self.guard.refuse(slf.clone(), error.code(), &error),
+            Err(error) => return self.guard.refuse(slf, error.code(), &error),
         };
         let counted = if self.memory.is_region { len } else { 0 };
-        let Some(bytes) = self.guard.take(slf, Kind::ShmBytes, counted) else { return };
-        if watch_buffer(&self.guard, slf, id, Some(bytes), self.bytes.clone()) {
+        let Some(bytes) = self.guard.take(Kind::ShmBytes, counted) else { return };
+        if watch_buffer(&self.guard, id, Some(bytes), self.bytes.clone()) {
             slf.send_create_buffer(id, offset, width, height, stride, format);
         }
     }
 
     fn handle_resize(&mut self, slf: &Rc<WlShmPool>, size: i32) {
         if let Err(error) = memory::check_resize(self.size, size, self.memory.len) {
-            return self.guard.refuse(slf.clone(), error.code(), &error);
+            return self.guard.refuse(slf, error.code(), &error);
         }
         if let Some(bytes) = self.bytes.as_ref().filter(|_| !self.memory.is_region) {
             let grown = bytes.borrow_mut().grow(u64::try_from(size).unwrap_or(0));
             if let Err(exceeded) = grown {
-                return self.guard.refuse_exceeded(slf, exceeded);
+                return self.guard.refuse_exceeded(exceeded);
             }
         }
         self.size = size;
@@ -117,21 +116,15 @@ impl WpSinglePixelBufferManagerV1Handler for SinglePixels {
         b: u32,
         a: u32,
     ) {
-        if watch_buffer(&self.0, slf, id, None, None) {
+        if watch_buffer(&self.0, id, None, None) {
             slf.send_create_u32_rgba_buffer(id, r, g, b, a);
         }
     }
 }
 
 /// Counts a new buffer; false if that was refused.
-fn watch_buffer(
-    guard: &Rc<Guard>,
-    maker: &Rc<impl Object>,
-    id: &Rc<WlBuffer>,
-    own: Option<Share>,
-    pool: Option<Bytes>,
-) -> bool {
-    let Some(share) = guard.take(maker, Kind::Buffers, 1) else { return false };
+fn watch_buffer(guard: &Rc<Guard>, id: &Rc<WlBuffer>, own: Option<Share>, pool: Option<Bytes>) -> bool {
+    let Some(share) = guard.take(Kind::Buffers, 1) else { return false };
     id.set_handler(Buffer { shares: Some((share, own)), pool });
     true
 }

@@ -9,13 +9,14 @@ use wl_proxy::protocols::viewporter::wp_viewport::{WpViewport, WpViewportHandler
 use wl_proxy::protocols::viewporter::wp_viewporter::{WpViewporter, WpViewporterHandler};
 use wl_proxy::protocols::wayland::wl_buffer::WlBuffer;
 use wl_proxy::protocols::wayland::wl_compositor::{WlCompositor, WlCompositorHandler};
+use wl_proxy::protocols::wayland::wl_display::WlDisplayError;
 use wl_proxy::protocols::wayland::wl_region::{WlRegion, WlRegionHandler};
 use wl_proxy::protocols::wayland::wl_subcompositor::{WlSubcompositor, WlSubcompositorHandler};
 use wl_proxy::protocols::wayland::wl_subsurface::{WlSubsurface, WlSubsurfaceHandler};
 use wl_proxy::protocols::wayland::wl_surface::{WlSurface, WlSurfaceHandler};
 
 use super::geometry::{self, MAX_SCALE};
-use super::guard::{Guard, display_error};
+use super::guard::Guard;
 use super::ledger::{Kind, Share};
 use super::tree::{SurfaceKey, TreeError};
 
@@ -35,7 +36,7 @@ pub(super) struct Compositor(pub Rc<Guard>);
 
 impl WlCompositorHandler for Compositor {
     fn handle_create_surface(&mut self, slf: &Rc<WlCompositor>, id: &Rc<WlSurface>) {
-        let Some(share) = self.0.take(slf, Kind::Surfaces, 1) else { return };
+        let Some(share) = self.0.take(Kind::Surfaces, 1) else { return };
         id.set_handler(Surface { guard: Rc::clone(&self.0), share: Some(share) });
         slf.send_create_surface(id);
     }
@@ -61,14 +62,14 @@ impl WlSurfaceHandler for Surface {
     fn handle_attach(&mut self, slf: &Rc<WlSurface>, buffer: Option<&Rc<WlBuffer>>, x: i32, y: i32) {
         match geometry::offset("an attach offset", x, y) {
             Ok(()) => slf.send_attach(buffer, x, y),
-            Err(error) => self.guard.refuse(slf.clone(), code::SURFACE_INVALID_OFFSET, &error),
+            Err(error) => self.guard.refuse(slf, code::SURFACE_INVALID_OFFSET, &error),
         }
     }
 
     fn handle_offset(&mut self, slf: &Rc<WlSurface>, x: i32, y: i32) {
         match geometry::offset("a buffer offset", x, y) {
             Ok(()) => slf.send_offset(x, y),
-            Err(error) => self.guard.refuse(slf.clone(), code::SURFACE_INVALID_OFFSET, &error),
+            Err(error) => self.guard.refuse(slf, code::SURFACE_INVALID_OFFSET, &error),
         }
     }
 
@@ -90,7 +91,7 @@ impl WlSurfaceHandler for Surface {
             return;
         }
         let text = format_args!("a buffer scale of {scale} is outside of 1 to {MAX_SCALE}");
-        self.guard.refuse(slf.clone(), code::SURFACE_INVALID_SCALE, &text);
+        self.guard.refuse(slf, code::SURFACE_INVALID_SCALE, &text);
     }
 }
 
@@ -107,7 +108,7 @@ impl Region {
             return true;
         }
         let text = format_args!("a region may have {MAX_REGION_RECTANGLES} rectangles");
-        self.guard.refuse(slf.clone(), display_error::NO_MEMORY, &text);
+        self.guard.refuse(slf, WlDisplayError::NO_MEMORY.0, &text);
         false
     }
 }
@@ -151,7 +152,7 @@ impl WlSubcompositorHandler for Subcompositor {
                     TreeError::HasParent => code::SUBCOMPOSITOR_BAD_SURFACE,
                     TreeError::Circle | TreeError::TooDeep(_) => code::SUBCOMPOSITOR_BAD_PARENT,
                 };
-                self.0.refuse(slf.clone(), code, &error);
+                self.0.refuse(slf, code, &error);
             }
         }
     }
@@ -174,7 +175,7 @@ impl WlSubsurfaceHandler for Subsurface {
         match geometry::offset("a subsurface position", x, y) {
             Ok(()) => slf.send_set_position(x, y),
             // wl_subsurface has no error for it.
-            Err(error) => self.guard.refuse(slf.clone(), display_error::INVALID_METHOD, &error),
+            Err(error) => self.guard.refuse(slf, WlDisplayError::INVALID_METHOD.0, &error),
         }
     }
 }
@@ -201,13 +202,13 @@ impl WpViewportHandler for Viewport {
             return;
         }
         let text = format_args!("a source of {width} by {height} at {x}, {y} is impossible");
-        self.0.refuse(slf.clone(), code::VIEWPORT_BAD_VALUE, &text);
+        self.0.refuse(slf, code::VIEWPORT_BAD_VALUE, &text);
     }
 
     fn handle_set_destination(&mut self, slf: &Rc<WpViewport>, width: i32, height: i32) {
         let unset = (width, height) == (-1, -1);
         match geometry::size("a viewport destination", width, height) {
-            Err(error) if !unset => self.0.refuse(slf.clone(), code::VIEWPORT_BAD_VALUE, &error),
+            Err(error) if !unset => self.0.refuse(slf, code::VIEWPORT_BAD_VALUE, &error),
             _ => slf.send_set_destination(width, height),
         }
     }

@@ -9,6 +9,7 @@ use wl_proxy::protocols::wayland::wl_data_device::{WlDataDevice, WlDataDeviceHan
 use wl_proxy::protocols::wayland::wl_data_device_manager::{WlDataDeviceManager, WlDataDeviceManagerHandler};
 use wl_proxy::protocols::wayland::wl_data_offer::{WlDataOffer, WlDataOfferHandler};
 use wl_proxy::protocols::wayland::wl_data_source::{WlDataSource, WlDataSourceHandler};
+use wl_proxy::protocols::wayland::wl_display::WlDisplayError;
 use wl_proxy::protocols::wayland::wl_seat::WlSeat;
 use wl_proxy::protocols::wp_primary_selection_unstable_v1::zwp_primary_selection_device_manager_v1::{
     ZwpPrimarySelectionDeviceManagerV1, ZwpPrimarySelectionDeviceManagerV1Handler,
@@ -23,7 +24,7 @@ use wl_proxy::protocols::wp_primary_selection_unstable_v1::zwp_primary_selection
     ZwpPrimarySelectionSourceV1, ZwpPrimarySelectionSourceV1Handler,
 };
 
-use super::guard::{Guard, display_error};
+use super::guard::Guard;
 
 /// How many types a source may offer. Office suites offer about thirty.
 const MAX_MIME_TYPES: u32 = 256;
@@ -43,7 +44,7 @@ fn accepts_pipe(guard: &Guard, object: &Rc<impl Object>, fd: &Rc<OwnedFd>) -> bo
         return true;
     }
     let text = "content is received through the writing end of a pipe, nothing else";
-    guard.refuse(object.clone(), display_error::INVALID_METHOD, &text);
+    guard.refuse(object, WlDisplayError::INVALID_METHOD.0, &text);
     false
 }
 
@@ -60,7 +61,7 @@ impl Types {
             return true;
         }
         let text = format_args!("a source may offer {MAX_MIME_TYPES} types");
-        self.guard.refuse(object.clone(), display_error::NO_MEMORY, &text);
+        self.guard.refuse(object, WlDisplayError::NO_MEMORY.0, &text);
         false
     }
 }

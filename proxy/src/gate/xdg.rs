@@ -42,7 +42,7 @@ struct Surface(Rc<Guard>);
 
 impl XdgSurfaceHandler for Surface {
     fn handle_get_toplevel(&mut self, slf: &Rc<XdgSurface>, id: &Rc<XdgToplevel>) {
-        let Some(share) = self.0.take(slf, Kind::Toplevels, 1) else { return };
+        let Some(share) = self.0.take(Kind::Toplevels, 1) else { return };
         id.set_handler(Toplevel { guard: Rc::clone(&self.0), share: Some(share) });
         slf.send_get_toplevel(id);
     }
@@ -54,7 +54,7 @@ impl XdgSurfaceHandler for Surface {
         parent: Option<&Rc<XdgSurface>>,
         positioner: &Rc<XdgPositioner>,
     ) {
-        let Some(share) = self.0.take(slf, Kind::Popups, 1) else { return };
+        let Some(share) = self.0.take(Kind::Popups, 1) else { return };
         id.set_handler(Popup(Some(share)));
         slf.send_get_popup(id, parent, positioner);
     }
@@ -64,7 +64,7 @@ impl XdgSurfaceHandler for Surface {
             .and_then(|()| geometry::offset("a window geometry's position", x, y));
         match checked {
             Ok(()) => slf.send_set_window_geometry(x, y, width, height),
-            Err(error) => self.0.refuse(slf.clone(), code::SURFACE_INVALID_SIZE, &error),
+            Err(error) => self.0.refuse(slf, code::SURFACE_INVALID_SIZE, &error),
         }
     }
 }
@@ -76,7 +76,7 @@ struct Toplevel {
 
 impl Toplevel {
     fn refuse(&self, slf: &Rc<XdgToplevel>, text: &dyn Display) {
-        self.guard.refuse(slf.clone(), code::TOPLEVEL_INVALID_SIZE, text);
+        self.guard.refuse(slf, code::TOPLEVEL_INVALID_SIZE, text);
     }
 
     /// Whether a name is short enough; refuses the request otherwise.
@@ -138,7 +138,7 @@ impl Positioner {
     /// Whether a number is possible; refuses the request otherwise.
     fn accepts(&self, slf: &Rc<XdgPositioner>, checked: Result<(), OutOfRange>) -> bool {
         if let Err(error) = checked {
-            self.0.refuse(slf.clone(), code::POSITIONER_INVALID_INPUT, &error);
+            self.0.refuse(slf, code::POSITIONER_INVALID_INPUT, &error);
             return false;
         }
         true

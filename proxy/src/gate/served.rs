@@ -1,0 +1,214 @@
+//! One connection as a worker serves it: the proxied connection, its guard, and what is measured around it.
+
+use std::cell::RefCell;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use virtio_wl::vfd::FileId;
+use virtio_wl::{Endpoint, Region, Role, Socket, SocketError, SocketOptions, StreamLimits};
+use vitrail_protocols::Limits;
+use wl_proxy::object::ObjectCoreApi as _;
+use wl_proxy::protocols::wayland::wl_display::WlDisplayError;
+use wl_proxy::protocols::wayland::wl_region::WlRegion;
+
+use super::guard::Guard;
+use super::ledger::{Kind, Ledger, Share};
+use super::meter::{HeaderScanner, Rate};
+use super::registry;
+use crate::connection::{Connection, ConnectionError, End, Status};
+
+/// How many Wayland objects a client may have. Browsers have some thousands.
+const MAX_OBJECTS: usize = 32768;
+
+/// After how many new objects they are counted again.
+const OBJECTS_BETWEEN_COUNTS: u64 = 4096;
+
+/// Why a connection cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The VM's stream cannot be used.
+    #[error("the stream cannot be used: {0}")]
+    Socket(#[from] SocketError),
+    /// The connection cannot be set up.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+}
+
+/// What is measured of the bytes that come from the VM.
+#[derive(Debug)]
+struct Meter {
+    scanner: HeaderScanner,
+    requests: Rate,
+    bytes: Rate,
+    since: Instant,
+    /// How long to take nothing more.
+    wait: Duration,
+}
+
+impl Meter {
+    fn new(limits: &Limits) -> Self {
+        Self {
+            scanner: HeaderScanner::default(),
+            requests: Rate::new(limits.requests_per_second),
+            bytes: Rate::new(limits.bytes_per_second),
+            since: Instant::now(),
+            wait: Duration::ZERO,
+        }
+    }
+
+    fn measure(&mut self, guard: &Guard, bytes: &[u8]) {
+        let messages = match self.scanner.feed(bytes) {
+            Ok(messages) => messages,
+            Err(error) => return guard.refuse_stream(WlDisplayError::INVALID_METHOD, &error),
+        };
+        let now = self.since.elapsed();
+        let for_requests = self.requests.take(messages, now);
+        let for_bytes = self.bytes.take(u32::try_from(bytes.len()).unwrap_or(u32::MAX), now);
+        self.wait = for_requests.max(for_bytes);
+    }
+}
+
+/// A connection in service.
+#[derive(Debug)]
+pub struct Served {
+    connection: Connection,
+    guard: Rc<Guard>,
+    meter: Rc<RefCell<Meter>>,
+    resume_at: Option<Instant>,
+    objects_counted_at: u64,
+    _share: Option<Share>,
+}
+
+impl Served {
+    /// Takes a VM's stream, at its first byte, and a socket to the compositor. A VM that has too many connections
+    /// is told so in the new one, which then ends.
+    ///
+    /// # Errors
+    /// The stream or the connection cannot be set up.
+    pub fn new(
+        stream: OwnedFd,
+        compositor: OwnedFd,
+        ledger: &Rc<Ledger>,
+        region: Option<&Arc<Region>>,
+    ) -> Result<Self, ServeError> {
+        let limits = ledger.limits();
+        let options = SocketOptions {
+            region: region.map(Arc::clone),
+            limits: stream_limits(limits),
+            ..SocketOptions::default()
+        };
+        let socket = Socket::new(stream, Role::Acceptor, options)?;
+        let mut connection = Connection::new(Endpoint::from(socket), Endpoint::Unix(compositor))?;
+        let region_id: Option<FileId> = region.map(|region| region.id());
+        let guard = Guard::new(Rc::clone(ledger), region_id, connection.control().clone());
+        registry::protect(&guard, connection.client());
+        let meter = Rc::new(RefCell::new(Meter::new(limits)));
+        if let Some(pump) = connection.client_pump() {
+            let (meter, guard) = (Rc::clone(&meter), Rc::clone(&guard));
+            pump.set_inspector(move |bytes| meter.borrow_mut().measure(&guard, bytes));
+        }
+        connection.set_pending_limit(usize::try_from(limits.pending_bytes).unwrap_or(usize::MAX));
+        let share = match ledger.take(Kind::Clients, 1) {
+            Ok(share) => Some(share),
+            Err(exceeded) => {
+                guard.refuse_exceeded(exceeded);
+                None
+            }
+        };
+        Ok(Self { connection, guard, meter, resume_at: None, objects_counted_at: 0, _share: share })
+    }
+
+    /// Serves for one budget.
+    pub fn turn(&mut self) -> Status {
+        let now = Instant::now();
+        if self.resume_at.is_some_and(|at| at <= now) {
+            self.resume_at = None;
+            self.connection.pause_client(false);
+        }
+        let status = self.connection.turn();
+        if matches!(status, Status::Ended(_)) {
+            return status;
+        }
+        let wait = std::mem::take(&mut self.meter.borrow_mut().wait);
+        if !wait.is_zero() {
+            self.connection.pause_client(true);
+            self.resume_at = Some(now + wait);
+        }
+        self.check_objects();
+        self.check_descriptors();
+        // A refusal from here is acted on in the next turn, which no event announces.
+        if self.connection.control().has_ended() { Status::More } else { status }
+    }
+
+    /// When the next turn is due even if nothing happens.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.resume_at.into_iter().chain(self.connection.deadline()).min()
+    }
+
+    /// Counts the client's objects when enough new ones may have come since the last time. Numbers of
+    /// objects are never used twice, so a new object's number tells.
+    fn check_objects(&mut self) {
+        if self.connection.control().has_ended() {
+            return;
+        }
+        let client = self.connection.client();
+        let newest = client.display().state().create_object::<WlRegion>(1).unique_id();
+        if newest.saturating_sub(self.objects_counted_at) < OBJECTS_BETWEEN_COUNTS {
+            return;
+        }
+        self.objects_counted_at = newest;
+        let mut objects = Vec::new();
+        client.objects(&mut objects);
+        if objects.len() > MAX_OBJECTS {
+            let text = format_args!("a client may have {MAX_OBJECTS} objects");
+            self.guard.refuse_stream(WlDisplayError::NO_MEMORY, &text);
+        }
+    }
+
+    /// Ends the connection if the worker holds too many descriptors. The kernel gives out the lowest free
+    /// number, so the number of a new descriptor says that all below it are taken.
+    fn check_descriptors(&mut self) {
+        use std::os::fd::AsRawFd as _;
+        let limit = self.guard.ledger().limits().fds;
+        let lowest_free = rustix::io::dup(self.connection.as_fd()).map(|fd| fd.as_raw_fd().unsigned_abs());
+        if lowest_free.is_ok_and(|lowest| lowest < limit) {
+            return;
+        }
+        let text = format_args!("the VM may have {limit} file descriptors");
+        self.guard.refuse_stream(WlDisplayError::NO_MEMORY, &text);
+    }
+}
+
+impl AsFd for Served {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.connection.as_fd()
+    }
+}
+
+/// What the VM's stream may hold, within the VM's limits.
+fn stream_limits(limits: &Limits) -> StreamLimits {
+    let defaults = StreamLimits::default();
+    let shm_bytes = u64::from(limits.shm_mib) << 20;
+    let max_pipes = u16::try_from(limits.fds / 4).unwrap_or(u16::MAX);
+    StreamLimits {
+        max_mirror_bytes: defaults.max_mirror_bytes.min(shm_bytes),
+        max_pipes: defaults.max_pipes.min(max_pipes),
+        ..defaults
+    }
+}
+
+/// Whether a connection ended because a rule was broken: the gate's, the transport's or the compositor's.
+#[must_use]
+pub fn is_breach(end: &End) -> bool {
+    use virtio_wl::pump::PumpError;
+    match end {
+        End::ClientClosed | End::ServerClosed | End::ServerFailed(_) | End::ServerMalformed(_) => false,
+        // A stream that breaks off is a VM that was switched off.
+        End::ClientFailed(PumpError::Socket(SocketError::Violation(_)) | PumpError::PartOfRegion) => true,
+        End::ClientFailed(_) => false,
+        End::ClientMalformed | End::Refused(_) | End::ServerError { .. } => true,
+    }
+}

@@ -1,0 +1,290 @@
+//! The worker: all connections of one VM, in one process with one thread, behind walls.
+//!
+//! It waits for all of them with one epoll descriptor and gives each that has something to do one turn of a
+//! bounded size, in rotation, so that a flooding connection costs the others one turn of waiting. It wakes up for
+//! events, and for deadlines while there are any (a connection that has to wait because of its rate, or that ends
+//! with something still to deliver); otherwise never.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
+use rustix::io::Errno;
+use virtio_wl::Region;
+use vitrail_protocols::report::JailReport;
+use vitrail_protocols::{Limits, VmName, WorkerReport};
+
+use super::control::{self, ControlError, Order};
+use super::ledger::Ledger;
+use super::meter::Rate;
+use super::report::escape;
+use super::served::{ServeError, Served, is_breach};
+use crate::connection::{End, Status};
+use crate::jail::{Jail, JailError, Role};
+
+/// Events that are taken in one wake-up.
+const MAX_EVENTS: usize = 64;
+
+/// Descriptors that the process may have beyond its limit, so that the limit is noticed by counting and not by
+/// a failing system call.
+const DESCRIPTOR_HEADROOM: u64 = 512;
+
+/// Log lines about refusals that a VM can cause, per second.
+const LOG_LINES_PER_SECOND: u32 = 2;
+
+const CONTROL_TOKEN: u64 = 0;
+
+/// Why a worker cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// Events cannot be waited for.
+    #[error("cannot wait for events: {0}")]
+    Wait(#[source] Errno),
+    /// A connection cannot be served.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// The supervisor cannot be understood.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// The walls cannot be raised.
+    #[error(transparent)]
+    Jail(#[from] JailError),
+}
+
+/// The state of a worker.
+#[derive(Debug)]
+pub struct Worker {
+    vm: VmName,
+    ledger: Rc<Ledger>,
+    region: Option<Arc<Region>>,
+    epoll: OwnedFd,
+    /// The supervisor's socket; `None` when it is gone, or there never was one.
+    control: Option<OwnedFd>,
+    connections: BTreeMap<u64, Served>,
+    /// Connections with something to do that no event will announce.
+    ready: BTreeSet<u64>,
+    next_token: u64,
+    report: WorkerReport,
+    reported: Option<WorkerReport>,
+    log_rate: Rate,
+    log_skipped: u64,
+    started: Instant,
+    last_end: Option<End>,
+}
+
+/// What a worker is told at its start.
+#[derive(Debug)]
+pub struct WorkerOptions {
+    /// Whose worker it is.
+    pub vm: VmName,
+    /// What the VM may hold.
+    pub limits: Limits,
+    /// The VM's region, if it has one.
+    pub region: Option<Arc<Region>>,
+    /// The supervisor's socket.
+    pub control: Option<OwnedFd>,
+}
+
+/// Raises the walls around this process, which must have one thread and all the descriptors it cannot be sent.
+///
+/// # Errors
+/// See [`Jail::enter`].
+pub fn enter_jail(limits: &Limits) -> Result<JailReport, JailError> {
+    let descriptors = u64::from(limits.fds).saturating_add(DESCRIPTOR_HEADROOM);
+    Jail::new(Role::GateWorker).open_files(descriptors).enter()
+}
+
+impl Worker {
+    /// A worker without connections, behind the walls that `jail` describes.
+    ///
+    /// # Errors
+    /// The kernel has no descriptors left.
+    pub fn new(options: WorkerOptions, jail: JailReport) -> Result<Self, WorkerError> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(WorkerError::Wait)?;
+        if let Some(control) = &options.control {
+            watch(&epoll, control, CONTROL_TOKEN)?;
+        }
+        let report = WorkerReport {
+            vm: options.vm.clone(),
+            pid: i32::try_from(std::process::id()).unwrap_or(0),
+            alive: true,
+            connections: 0,
+            refused: 0,
+            last_refusal: String::new(),
+            jail,
+        };
+        Ok(Self {
+            vm: options.vm,
+            ledger: Ledger::new(options.limits),
+            region: options.region,
+            epoll,
+            control: options.control,
+            connections: BTreeMap::new(),
+            ready: BTreeSet::new(),
+            next_token: CONTROL_TOKEN + 1,
+            report,
+            reported: None,
+            log_rate: Rate::new(LOG_LINES_PER_SECOND),
+            log_skipped: 0,
+            started: Instant::now(),
+            last_end: None,
+        })
+    }
+
+    /// Begins to serve a connection.
+    ///
+    /// # Errors
+    /// It cannot be set up, and is closed.
+    pub fn serve(&mut self, stream: OwnedFd, compositor: OwnedFd) -> Result<(), WorkerError> {
+        let served = Served::new(stream, compositor, &self.ledger, self.region.as_ref())?;
+        let token = self.next_token;
+        watch(&self.epoll, &served, token)?;
+        self.next_token = self.next_token.saturating_add(1);
+        self.connections.insert(token, served);
+        self.ready.insert(token);
+        Ok(())
+    }
+
+    /// Serves until there is neither a supervisor nor a connection, and returns how the last connection ended.
+    ///
+    /// # Errors
+    /// Events cannot be waited for.
+    pub fn run(mut self) -> Result<Option<End>, WorkerError> {
+        loop {
+            self.send_report();
+            if self.control.is_none() && self.connections.is_empty() {
+                return Ok(self.last_end);
+            }
+            for token in self.wait()? {
+                if token == CONTROL_TOKEN {
+                    self.take_orders();
+                } else {
+                    self.ready.insert(token);
+                }
+            }
+            let now = Instant::now();
+            let due =
+                self.connections.iter().filter(|(_, served)| served.deadline().is_some_and(|at| at <= now));
+            self.ready.extend(due.map(|(token, _)| *token));
+            for token in std::mem::take(&mut self.ready) {
+                self.turn(token);
+            }
+        }
+    }
+
+    /// The connections (and the control socket) that have something to do.
+    fn wait(&self) -> Result<Vec<u64>, WorkerError> {
+        let deadline = self.connections.values().filter_map(Served::deadline).min();
+        let timeout = if self.ready.is_empty() {
+            deadline.map(|at| at.saturating_duration_since(Instant::now()))
+        } else {
+            Some(std::time::Duration::ZERO)
+        };
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+        let mut events = Vec::with_capacity(MAX_EVENTS);
+        match epoll::wait(&self.epoll, spare_capacity(&mut events), timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => Ok(events.iter().map(|event| event.data.u64()).collect()),
+            Err(errno) => Err(WorkerError::Wait(errno)),
+        }
+    }
+
+    fn turn(&mut self, token: u64) {
+        let Some(served) = self.connections.get_mut(&token) else { return };
+        match served.turn() {
+            Status::Idle => {}
+            Status::More => drop(self.ready.insert(token)),
+            Status::Ended(end) => {
+                self.connections.remove(&token);
+                self.note_end(end);
+            }
+        }
+    }
+
+    fn note_end(&mut self, end: End) {
+        if is_breach(&end) {
+            self.report.refused = self.report.refused.saturating_add(1);
+            self.report.last_refusal = match &end {
+                // The gate's own words, which say where they come from.
+                End::Refused(message) => escape(message),
+                other => escape(&other.to_string()),
+            };
+            self.log_refusal();
+        } else {
+            tracing::debug!(vm = %self.vm, end = escape(&end.to_string()), "a connection ended");
+        }
+        self.last_end = Some(end);
+    }
+
+    fn log_refusal(&mut self) {
+        if !self.log_rate.take(1, self.started.elapsed()).is_zero() {
+            self.log_skipped = self.log_skipped.saturating_add(1);
+            return;
+        }
+        let skipped = std::mem::take(&mut self.log_skipped);
+        tracing::warn!(vm = %self.vm, reason = self.report.last_refusal, skipped, "ended a connection");
+    }
+
+    fn take_orders(&mut self) {
+        while let Some(control) = &self.control {
+            let (connection, fds) = match control::receive_order(control) {
+                Ok(Some((Order::Serve { connection }, fds))) => (connection, fds),
+                Ok(Some((Order::Start { .. }, _))) => continue,
+                Ok(None) => return,
+                Err(ControlError::Closed) => {
+                    tracing::info!(vm = %self.vm, "no supervisor any more");
+                    self.control = None;
+                    return;
+                }
+                Err(error) => {
+                    tracing::error!(vm = %self.vm, %error, "an order of the supervisor is lost");
+                    continue;
+                }
+            };
+            let Ok([stream, compositor]) = <[OwnedFd; 2]>::try_from(fds) else { continue };
+            if let Err(error) = self.serve(stream, compositor) {
+                tracing::warn!(vm = %self.vm, connection, %error, "cannot serve a connection");
+            }
+        }
+    }
+
+    /// Tells the supervisor what has changed. If it is busy, the next event brings it up again.
+    fn send_report(&mut self) {
+        self.report.connections = u32::try_from(self.connections.len()).unwrap_or(u32::MAX);
+        let Some(control) = &self.control else { return };
+        if self.reported.as_ref() == Some(&self.report) {
+            return;
+        }
+        if control::send_report(control, &self.report).is_ok() {
+            self.reported = Some(self.report.clone());
+        }
+    }
+}
+
+fn watch(epoll: &OwnedFd, fd: impl AsFd, token: u64) -> Result<(), WorkerError> {
+    epoll::add(epoll, fd, epoll::EventData::new_u64(token), epoll::EventFlags::IN).map_err(WorkerError::Wait)
+}
+
+/// Waits for the order that a supervised worker begins with.
+///
+/// # Errors
+/// The supervisor is gone, or says something else first.
+pub fn await_start(control: OwnedFd) -> Result<(WorkerOptions, Option<OwnedFd>), WorkerError> {
+    use rustix::event::{PollFd, PollFlags};
+    loop {
+        if let Some((order, fds)) = control::receive_order(&control)? {
+            let Order::Start { vm, limits } = order else {
+                return Err(ControlError::Descriptors(fds.len()).into());
+            };
+            let options = WorkerOptions { vm, limits, region: None, control: Some(control) };
+            return Ok((options, fds.into_iter().next()));
+        }
+        match rustix::event::poll(&mut [PollFd::new(&control, PollFlags::IN)], None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(WorkerError::Wait(errno)),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! A compositor that answers no more than it has to, and remembers what it was asked.
+
+use std::collections::HashMap;
+use std::io::{Read as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use crate::wire::{Message, Received};
+
+/// What the compositor offers, by name from 1 on. The last ones are not for VMs.
+pub const GLOBALS: &[(&str, u32)] = &[
+    ("wl_compositor", 6),
+    ("wl_shm", 2),
+    ("wl_subcompositor", 1),
+    ("xdg_wm_base", 9),
+    ("wl_data_device_manager", 3),
+    ("wp_viewporter", 1),
+    ("zwlr_layer_shell_v1", 4),
+    ("wl_drm", 2),
+    ("brand_new_manager_v9", 1),
+];
+
+/// The name of a global in [`GLOBALS`].
+pub fn global_name(interface: &str) -> u32 {
+    u32::try_from(GLOBALS.iter().position(|(known, _)| *known == interface).unwrap() + 1).unwrap()
+}
+
+/// Requests that make an object: interface, opcode, the index of the word with its id, its interface.
+const MAKERS: &[(&str, u16, usize, &str)] = &[
+    ("wl_display", 1, 0, "wl_registry"),
+    ("wl_display", 0, 0, "wl_callback"),
+    ("wl_compositor", 0, 0, "wl_surface"),
+    ("wl_compositor", 1, 0, "wl_region"),
+    ("wl_shm", 0, 0, "wl_shm_pool"),
+    ("wl_shm_pool", 0, 0, "wl_buffer"),
+    ("wl_subcompositor", 1, 0, "wl_subsurface"),
+    ("xdg_wm_base", 1, 0, "xdg_positioner"),
+    ("xdg_wm_base", 2, 0, "xdg_surface"),
+    ("xdg_surface", 1, 0, "xdg_toplevel"),
+    ("xdg_surface", 2, 0, "xdg_popup"),
+    ("wp_viewporter", 1, 0, "wp_viewport"),
+    ("wl_data_device_manager", 0, 0, "wl_data_source"),
+];
+
+/// What was asked, as `interface.opcode`, in order.
+#[derive(Debug)]
+pub struct Requests {
+    log: Arc<Mutex<Vec<String>>>,
+    end: mpsc::Receiver<()>,
+}
+
+impl Requests {
+    /// How often a request has arrived so far.
+    pub fn count(&self, request: &str) -> usize {
+        self.log.lock().unwrap().iter().filter(|name| *name == request).count()
+    }
+
+    /// Waits until the connection is closed, and with it all that was sent has arrived.
+    pub fn wait_for_end(&self) {
+        let end = self.end.recv_timeout(Duration::from_secs(20));
+        assert_eq!(end, Err(mpsc::RecvTimeoutError::Disconnected), "the compositor's connection goes on");
+    }
+}
+
+/// Starts a compositor for one connection and returns the client's end.
+pub fn start() -> (OwnedFd, Requests) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let (running, end) = mpsc::channel();
+    let requests = Requests { log: Arc::default(), end };
+    let log = Arc::clone(&requests.log);
+    thread::spawn(move || {
+        serve(ours, &log);
+        drop(running);
+    });
+    (theirs.into(), requests)
+}
+
+fn serve(mut stream: UnixStream, log: &Mutex<Vec<String>>) {
+    let mut interfaces = HashMap::from([(1, "wl_display".to_owned())]);
+    let (mut bytes, mut chunk) = (Vec::new(), [0; 4096]);
+    // Reading without control messages drops descriptors, which nobody here needs.
+    while let Ok(len @ 1..) = stream.read(&mut chunk) {
+        bytes.extend_from_slice(&chunk[..len]);
+        while let Some(request) = Received::take(&mut bytes) {
+            let interface = interfaces.get(&request.object).cloned().unwrap_or_default();
+            log.lock().unwrap().push(format!("{interface}.{}", request.opcode));
+            let made =
+                MAKERS.iter().find(|(name, opcode, ..)| *name == interface && *opcode == request.opcode);
+            if let Some((_, _, at, made)) = made {
+                interfaces.insert(request.uint(*at), (*made).to_owned());
+            }
+            let answer = match (interface.as_str(), request.opcode) {
+                ("wl_display", 0) => done(request.uint(0)),
+                ("wl_display", 1) => globals(request.uint(0)),
+                ("wl_registry", 0) => {
+                    let (name, after) = request.string(1);
+                    interfaces.insert(request.uint(after + 1), name);
+                    Vec::new()
+                }
+                ("wl_surface" | "wl_buffer" | "wl_region", 0) => delete(request.object),
+                _ => Vec::new(),
+            };
+            if stream.write_all(&answer).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn delete(id: u32) -> Vec<u8> {
+    Message::new(1, 1).uint(id).bytes()
+}
+
+fn done(callback: u32) -> Vec<u8> {
+    [Message::new(callback, 0).uint(7).bytes(), delete(callback)].concat()
+}
+
+fn globals(registry: u32) -> Vec<u8> {
+    let all = GLOBALS.iter().zip(1..);
+    all.flat_map(|((interface, version), name)| {
+        Message::new(registry, 0).uint(name).string(interface).uint(*version).bytes()
+    })
+    .collect()
+}

@@ -1,0 +1,101 @@
+//! A worker against clients that break rules: each breach ends its own connection with an error that says
+//! what was wrong, the compositor never sees the request, and the VM's other connections go on.
+
+#![expect(clippy::unwrap_used, reason = "a step of a test that fails is the test's failure")]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "messages read better when they are made where they are sent"
+)]
+
+mod client;
+mod compositor;
+mod limits;
+mod requests;
+mod wire;
+
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::thread;
+
+use vitrail_protocols::report::JailReport;
+use vitrail_protocols::{Limits, WorkerReport};
+use vitrail_proxy::gate::control::{self, Order};
+use vitrail_proxy::gate::worker::{Worker, WorkerOptions};
+
+use client::{Client, Error};
+use compositor::Requests;
+
+/// A worker in a thread of the test, without walls.
+#[derive(Debug)]
+pub struct Vm {
+    control: OwnedFd,
+}
+
+impl Vm {
+    /// A worker with these limits.
+    pub fn new(limits: Limits) -> Self {
+        let (ours, theirs) = control::pair().unwrap();
+        thread::spawn(move || {
+            let vm = "work".parse().unwrap();
+            let options = WorkerOptions { vm, limits, region: None, control: Some(theirs) };
+            Worker::new(options, JailReport::default()).unwrap().run().unwrap();
+        });
+        Self { control: ours }
+    }
+
+    /// A connection through the worker to a compositor of its own.
+    pub fn connect(&self) -> (Client, Requests) {
+        let (mut client, stream) = Client::new();
+        let (compositor, requests) = compositor::start();
+        let order = Order::Serve { connection: 1 };
+        control::send_order(&self.control, &order, &[stream.as_fd(), compositor.as_fd()]).unwrap();
+        client.start();
+        (client, requests)
+    }
+
+    /// Waits for a report that satisfies the condition.
+    pub fn report(&self, fits: impl Fn(&WorkerReport) -> bool) -> WorkerReport {
+        use rustix::event::{PollFd, PollFlags, Timespec};
+        let vm = "work".parse().unwrap();
+        loop {
+            if let Some(report) = control::receive_report(&self.control, &vm, 1).unwrap() {
+                if fits(&report) {
+                    return report;
+                }
+                continue;
+            }
+            let patience = Timespec { tv_sec: 20, tv_nsec: 0 };
+            let ready =
+                rustix::event::poll(&mut [PollFd::new(&self.control, PollFlags::IN)], Some(&patience));
+            assert_eq!(ready, Ok(1), "no such report");
+        }
+    }
+}
+
+/// Lets a client break a rule beside a well-behaved one, and checks all that is promised about it. `unseen` is the
+/// request that must not arrive, as `interface.opcode`, and how often it may have before.
+#[track_caller]
+pub fn breach(limits: Limits, unseen: (&str, usize), break_rule: impl FnOnce(&mut Client, &Vm)) -> Error {
+    let vm = Vm::new(limits);
+    let (mut neighbour, _) = vm.connect();
+    assert!(neighbour.round_trip(), "the neighbour is served");
+    let (mut client, requests) = vm.connect();
+    break_rule(&mut client, &vm);
+    // Whatever comes after the breach is not read either.
+    let compositor = client.make(1, 0, &[]);
+    assert_ne!(compositor, 0);
+    let error = client.error();
+    requests.wait_for_end();
+    let (request, before) = unseen;
+    assert_eq!(requests.count(request), before, "{request} in {requests:?}");
+    assert!(neighbour.round_trip(), "the neighbour goes on");
+    let report = vm.report(|report| report.refused == 1);
+    assert!(report.last_refusal.contains(&error.message), "{report:?}");
+    error
+}
+
+/// The same, checking code and text too.
+#[track_caller]
+pub fn expect(unseen: (&str, usize), code: u32, message: &str, break_rule: impl FnOnce(&mut Client, &Vm)) {
+    let error = breach(Limits::default(), unseen, break_rule);
+    assert_eq!((error.code, error.message.as_str()), (code, message));
+}
