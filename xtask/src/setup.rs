@@ -118,7 +118,7 @@ fn brought(name: &str) -> bool {
         "fonts-dejavu-core" => Path::new("/usr/share/fonts").exists(),
         "bubblewrap" => has_program("bwrap"),
         "weston" => has_program("weston-flower"),
-        "gtk-4-examples" => has_program("gtk4-widget-factory"),
+        "gtk-4-examples" => has_program("gtk4-demo"),
         program => has_program(program),
     }
 }

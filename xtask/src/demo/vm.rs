@@ -30,7 +30,7 @@ pub const VMS: &[Vm] = &[
                  ls /run/vm; exec cat' & wait",
         windows: 2,
     },
-    Vm { name: "personal", script: "gtk4-widget-factory & wait", windows: 1 },
+    Vm { name: "personal", script: "gtk4-demo & wait", windows: 1 },
     Vm { name: "untrusted", script: "weston-flower & weston-simple-shm & wait", windows: 2 },
 ];
 
