@@ -109,8 +109,9 @@ impl SharedRegion {
     }
 
     /// Device and inode: two VMs must not share one file under two names.
-    pub(super) fn identity(&self) -> io::Result<(u64, u64)> {
-        self.file.metadata().map(|metadata| (metadata.dev(), metadata.ino()))
+    pub(super) fn identity(&self) -> Result<(u64, u64), RegionFileError> {
+        let open_error = |source| RegionFileError::Open { path: self.path.clone(), source };
+        self.file.metadata().map(|metadata| (metadata.dev(), metadata.ino())).map_err(open_error)
     }
 
     pub(super) fn len(&self) -> u64 {

@@ -135,6 +135,13 @@ impl RelayProcess {
         let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
     }
 
+    /// Ends the process by force and waits until it is gone, which takes no longer than the kernel needs.
+    pub(super) fn abandon(mut self) {
+        // If it is gone already, all the better.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     /// The exit status, if the process has ended.
     pub(super) fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
         self.child.try_wait()

@@ -22,7 +22,7 @@ use vitrail_protocols::VmName;
 use self::stream::{HelloProgress, Stage, Stream};
 use self::vm::Vm;
 use super::config::HubConfig;
-use super::decision::{Refusal, log_allow, log_refuse};
+use super::decision::{Refusal, log_allow, log_refuse, nonzero};
 use super::listener::ListenerError;
 use super::poller::Poller;
 use super::region::RegionFileError;
@@ -248,7 +248,10 @@ impl Supervisor {
                 Err(Errno::WOULDBLOCK) => break,
                 Err(Errno::INTR | Errno::CONNABORTED) => {}
                 Err(error) => {
-                    tracing::warn!(vm = %vm.name, %error, "cannot accept");
+                    if let Some(suppressed) = vm.quota.take(Instant::now()) {
+                        let suppressed = nonzero(suppressed);
+                        tracing::warn!(vm = %vm.name, %error, suppressed, "cannot accept");
+                    }
                     vm.accept_again = Some(Instant::now() + ACCEPT_PAUSE);
                     break;
                 }
@@ -351,6 +354,7 @@ impl Supervisor {
                 Err(error) => return Attempt::Again(Refusal::RelayUnavailable(error)),
             }
             if let Err(error) = watch_relay(&self.poller, index, vm) {
+                vm.give_up_relay();
                 return Attempt::Never(Refusal::Internal(error.into()));
             }
         }

@@ -27,9 +27,14 @@ fn ends_as(test: &str, role: Role, in_jail: impl FnOnce(&JailReport) -> bool) ->
 
 #[test]
 fn the_report_says_what_the_kernel_says() {
+    const VERSION: libc::c_uint = 1;
+    // SAFETY: asking for the version takes no pointer.
+    let version =
+        unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0, VERSION) };
     let status = ends_as("the_report_says_what_the_kernel_says", Role::GateWorker, |report| {
         eprintln!("{report:?}");
-        report.no_new_privs && report.seccomp && report.rlimits && report.no_capabilities
+        let walls = report.no_new_privs && report.seccomp && report.rlimits && report.no_capabilities;
+        walls && report.landlock == (version > 0)
     });
     assert_eq!(status.code(), Some(REACHED), "{status}");
 }

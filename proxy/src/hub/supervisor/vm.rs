@@ -11,7 +11,7 @@ use crate::hub::config::VmConfig;
 use crate::hub::control::{FromRelay, ToRelay};
 use crate::hub::decision::{Quota, Refusal};
 use crate::hub::listener::Listener;
-use crate::hub::region::{RegionFileError, SharedRegion};
+use crate::hub::region::SharedRegion;
 use crate::hub::relay_process::{News, RelayProcess};
 use crate::jail::Identity;
 
@@ -82,10 +82,7 @@ impl Vm {
     /// Device and inode of the region, to find two VMs with one.
     pub(super) fn region_identity(&self) -> Result<Option<(u64, u64)>, SupervisorError> {
         let identity = self.region.as_ref().map(SharedRegion::identity).transpose();
-        identity.map_err(|error| SupervisorError::Region {
-            vm: self.name.clone(),
-            source: RegionFileError::Random(error),
-        })
+        identity.map_err(|source| SupervisorError::Region { vm: self.name.clone(), source })
     }
 
     /// Whether no further stream may be accepted for now.
@@ -113,6 +110,13 @@ impl Vm {
         let region = self.region.as_ref().map(|region| region.as_fd());
         self.relay = Some(RelayProcess::spawn(&self.name, &self.setup, region)?);
         Ok(true)
+    }
+
+    /// Does without a relay that was just started.
+    pub(super) fn give_up_relay(&mut self) {
+        if let Some(relay) = self.relay.take() {
+            relay.abandon();
+        }
     }
 
     /// Reads what the relay says; false if it has to be given up.
