@@ -10,6 +10,7 @@ use smithay::reexports::pixman::Image;
 use smithay::utils::{Physical, Rectangle, Size, Transform};
 
 use super::{BackendError, Picture};
+use crate::render::label::TITLES_PER_FRAME;
 use crate::render::scene;
 use crate::state::Comp;
 
@@ -55,7 +56,7 @@ impl Headless {
     }
 
     pub(super) fn draw(&mut self, comp: &mut Comp) -> Result<(), BackendError> {
-        let elements = scene::compose(comp, &mut self.renderer);
+        let elements = scene::compose(comp, &mut self.renderer, TITLES_PER_FRAME);
         let age = usize::from(self.drawn);
         self.drawn = false;
         let mut framebuffer = self.renderer.bind(&mut self.target)?;
@@ -71,7 +72,8 @@ impl Headless {
     }
 
     pub(super) fn screenshot(&mut self, comp: &mut Comp) -> Result<Picture, BackendError> {
-        let elements = scene::compose(comp, &mut self.renderer);
+        // Whole, because there is no next frame that could bring what is missing.
+        let elements = scene::compose(comp, &mut self.renderer, u32::MAX);
         let mut target = create_target(&mut self.renderer, self.size)?;
         let mut tracker = OutputDamageTracker::new(self.size, self.scale, Transform::Normal);
         let mut framebuffer = self.renderer.bind(&mut target)?;

@@ -262,7 +262,7 @@ fn wait(client: &mut Client, count: usize, timeout: Duration) -> Result<ExitCode
             Ok(list) if list.windows.len() >= count => return Ok(ExitCode::SUCCESS),
             Ok(list) => generation = list.generation,
             Err(ClientError::TimedOut(_)) => {
-                bail!("there were not {count} windows within {} seconds", timeout.as_secs())
+                bail!("there were fewer than {count} windows for {} seconds", timeout.as_secs())
             }
             Err(error) => return Err(error.into()),
         }

@@ -199,3 +199,25 @@ fn the_documentation_names_every_limit() {
         assert!(documentation.contains(&format!("| `{key}` ")), "{key} is not documented");
     }
 }
+
+mod damaged {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// A file that an editor or a disk has damaged is read or refused, and the refusal can be shown.
+        #[test]
+        fn a_damaged_file_is_read_or_refused(at in 0..DEFAULT_CONFIG.len(), cut in 0usize..40, put in "\\PC{0,12}|[\"\\[\\]=.\n]{0,4}") {
+            let mut text = DEFAULT_CONFIG.to_owned();
+            let end = (at + cut).min(text.len());
+            if text.is_char_boundary(at) && text.is_char_boundary(end) {
+                text.replace_range(at..end, &put);
+            }
+            if let Err(error) = parse(&text) {
+                prop_assert_eq!(error.to_string().lines().count(), 4);
+                prop_assert!(error.one_line().starts_with("vitrail.toml:"));
+            }
+        }
+    }
+}

@@ -14,6 +14,8 @@
 //!   window is never shown.
 //! * The chip and the solids depend on the VM's style and the geometry alone. The guest's title is a picture
 //!   of its own, beside the chip, that can at worst be missing.
+//! * However often guests change their titles, [`TITLES_PER_FRAME`] of each VM are painted for a frame. Chips
+//!   are always painted.
 //! * The cache never holds more than [`MAX_PICTURES`] pictures or [`MAX_BYTES`] of pixels.
 
 use std::collections::HashMap;
@@ -35,6 +37,10 @@ use crate::trust::title::GuestText;
 pub const MAX_PICTURES: usize = 256;
 /// The most memory of all pictures that are kept, in bytes.
 pub const MAX_BYTES: usize = 16 << 20;
+
+/// New titles of each VM that are painted for one frame. Painting text is the one thing about a label that a
+/// guest can make the compositor do, so a guest that changes its titles all the time gets stale titles.
+pub const TITLES_PER_FRAME: u32 = 4;
 
 /// Height of letters, in logical pixels.
 const TEXT_SIZE: i32 = 12;
@@ -152,11 +158,18 @@ pub struct Marks {
     ids: [Id; 4],
     color: Option<Rgb>,
     commit: CommitCounter,
+    /// The title that was shown last.
+    title: Option<Key>,
 }
 
 impl Default for Marks {
     fn default() -> Self {
-        Self { ids: std::array::from_fn(|_| Id::new()), color: None, commit: CommitCounter::default() }
+        Self {
+            ids: std::array::from_fn(|_| Id::new()),
+            color: None,
+            commit: CommitCounter::default(),
+            title: None,
+        }
     }
 }
 
@@ -173,6 +186,23 @@ impl Marks {
         self.note(color);
         let [id, ..] = &self.ids;
         self.solid(id, rect, color)
+    }
+
+    /// A solid with a darker line at its bottom, which sets it off from what lies below.
+    fn underlined_bar<R: Renderer>(
+        &mut self,
+        rect: Rectangle<i32, Physical>,
+        line: i32,
+        color: Rgb,
+    ) -> [LabelElement<R>; 2] {
+        self.note(color);
+        let line = line.min(rect.size.h);
+        let bottom = Rectangle::new(
+            (rect.loc.x, rect.loc.y.saturating_add(rect.size.h - line)).into(),
+            (rect.size.w, line).into(),
+        );
+        let [first, second, ..] = &self.ids;
+        [self.solid(first, bottom, color.mix(Rgb::BLACK, 110)), self.solid(second, rect, color)]
     }
 
     fn note(&mut self, color: Rgb) {
@@ -236,6 +266,10 @@ pub struct LabelPainter {
     pictures: HashMap<Key, Picture>,
     bytes: usize,
     clock: u64,
+    /// Titles painted for this frame, by the colour that stands for their VM.
+    painted: HashMap<Rgb, u32>,
+    titles_per_vm: u32,
+    postponed: bool,
 }
 
 impl LabelPainter {
@@ -245,7 +279,28 @@ impl LabelPainter {
     ///
     /// [`LabelError::Text`] if they cannot be used; not in a program whose tests pass.
     pub fn new() -> Result<Self, LabelError> {
-        Ok(Self { fonts: Fonts::new()?, pictures: HashMap::new(), bytes: 0, clock: 0 })
+        Ok(Self {
+            fonts: Fonts::new()?,
+            pictures: HashMap::new(),
+            bytes: 0,
+            clock: 0,
+            painted: HashMap::new(),
+            titles_per_vm: TITLES_PER_FRAME,
+            postponed: false,
+        })
+    }
+
+    /// Begins a frame for which at most `titles_per_vm` new titles of each VM are painted.
+    pub fn begin_frame(&mut self, titles_per_vm: u32) {
+        self.painted.clear();
+        self.titles_per_vm = titles_per_vm;
+        self.postponed = false;
+    }
+
+    /// Whether a title of this frame was left for the next one, which must then be drawn.
+    #[must_use]
+    pub fn has_postponed(&self) -> bool {
+        self.postponed
     }
 
     /// The frame of a window: ring, title bar, chip, pattern and title.
@@ -279,7 +334,9 @@ impl LabelPainter {
         let room = rects.title(chip_width, patterned);
         if !title.text.is_empty() && room.size.w > frame::scale_up(TEXT_SIZE, scale) {
             let key = Key::new(Subject::title(style, title), room.size.h, room.size.w, scale);
-            if let Err(error) = self.picture(renderer, &key, room.loc, &mut elements) {
+            if let Some(key) = self.affordable(key, marks, style.color, room.size.w)
+                && let Err(error) = self.picture(renderer, &key, room.loc, &mut elements)
+            {
                 tracing::debug!(%error, "a title could not be drawn");
             }
         }
@@ -315,34 +372,39 @@ impl LabelPainter {
         R: Renderer + ImportMem,
         R::TextureId: Send + Clone + 'static,
     {
-        let mut elements = Vec::with_capacity(5);
+        let mut elements = Vec::with_capacity(6);
         let background = focus.map_or(NEUTRAL, |style| style.color);
         let ink = background.readable();
         let gap = frame::scale_up(6, scale);
-        let inset = frame::scale_up(2, scale);
-        let mut place = rect.loc + Point::from((frame::scale_up(8, scale), 0));
-        let end = rect.loc.x.saturating_add(rect.size.w).saturating_sub(gap);
+        let row = frame::grown(rect, frame::scale_up(2, scale).saturating_neg());
+        let end = row.loc.x.saturating_add(row.size.w).saturating_sub(gap);
+        let mut x = row.loc.x.saturating_add(gap);
         let room = |x: i32| end.saturating_sub(x);
         // A drawn keyboard, so that it is plain what the name beside it says.
         let sign = Subject::text("\u{2328}", ink, Weight::Regular);
-        let sign = Key::new(sign, rect.size.h, room(place.x), scale * SIGN_SIZE);
-        place.x += self.picture(renderer, &sign, place, &mut elements)? + gap;
+        let sign = Key::new(sign, row.size.h, room(x), scale * SIGN_SIZE);
+        x += self.picture(renderer, &sign, (x, row.loc.y).into(), &mut elements)? + gap;
         if let Some(style) = focus {
-            let height = rect.size.h.saturating_sub(inset.saturating_mul(2)).max(1);
-            let chip = Key::new(Subject::chip(style), height, room(place.x), scale);
-            let at = place + Point::from((0, inset));
-            place.x += self.picture(renderer, &chip, at, &mut elements)? + gap;
+            let chip = Key::new(Subject::chip(style), row.size.h, room(x), scale);
+            x += self.picture(renderer, &chip, (x, row.loc.y).into(), &mut elements)? + gap;
         }
         let (said, color) = match focus {
             Some(_) => ("has the keyboard", ink),
             None => ("no window has the keyboard", ink.mix(background, 70)),
         };
-        let words = Key::new(Subject::text(said, color, Weight::Regular), rect.size.h, room(place.x), scale);
-        // Said twice: the chip alone is enough where the output is narrow.
-        if self.picture(renderer, &words, place, &mut elements).is_err() && focus.is_none() {
-            tracing::debug!("the output is too narrow for the stripe's words");
+        let words = Key::new(Subject::text(said, color, Weight::Regular), row.size.h, room(x), scale);
+        // The colour and the chip say enough where the output is too narrow for words and pattern.
+        if let Ok(width) = self.picture(renderer, &words, (x, row.loc.y).into(), &mut elements) {
+            let pattern = frame::scale_up(STRIPE_PATTERN, scale);
+            let start = end.saturating_sub(pattern);
+            if let Some(style) = focus.filter(|style| style.pattern != Pattern::Solid)
+                && start > x + width + gap
+            {
+                let pattern = Key::new(Subject::pattern(style), row.size.h, pattern, scale);
+                self.picture(renderer, &pattern, (start, row.loc.y).into(), &mut elements)?;
+            }
         }
-        elements.push(marks.bar(rect, background));
+        elements.extend(marks.underlined_bar(rect, frame::scale_up(1, scale), background));
         Ok(elements)
     }
 
@@ -375,6 +437,24 @@ impl LabelPainter {
         }
         elements.push(marks.bar(rect, WARNING));
         Ok(elements)
+    }
+
+    /// The title to show: the wanted one, unless its VM has had enough titles painted for this frame; then the
+    /// one before, if it still fits.
+    fn affordable(&mut self, wanted: Key, marks: &mut Marks, vm: Rgb, room: i32) -> Option<Key> {
+        if !self.pictures.contains_key(&wanted) {
+            let painted = self.painted.entry(vm).or_default();
+            if *painted >= self.titles_per_vm {
+                self.postponed = true;
+                let fits = |key: &Key| {
+                    key.height == wanted.height && self.pictures.get(key).is_some_and(|old| old.width <= room)
+                };
+                return marks.title.clone().filter(fits);
+            }
+            *painted += 1;
+        }
+        marks.title = Some(wanted.clone());
+        Some(wanted)
     }
 
     /// Adds a picture at `place` and returns its width.
@@ -432,6 +512,8 @@ impl LabelPainter {
     }
 }
 
+/// Width of the pattern in the stripe, in logical pixels.
+const STRIPE_PATTERN: i32 = 72;
 /// How much larger the stripe's keyboard is drawn than letters.
 const SIGN_SIZE: f64 = 1.25;
 

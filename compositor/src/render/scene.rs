@@ -85,13 +85,15 @@ impl Decor {
     }
 }
 
-/// The elements of a frame, the front-most first.
-pub fn compose<R>(comp: &mut Comp, renderer: &mut R) -> Vec<SceneElement<R>>
+/// The elements of a frame, the front-most first. At most `titles_per_vm` new titles of each VM are painted; if
+/// that leaves some for later, another frame is asked for.
+pub fn compose<R>(comp: &mut Comp, renderer: &mut R, titles_per_vm: u32) -> Vec<SceneElement<R>>
 where
     R: Renderer + ImportAll + ImportMem,
     R::TextureId: Texture + Send + Clone + 'static,
 {
     let mut scene = Vec::new();
+    comp.decor.painter.begin_frame(titles_per_vm);
     pointer(comp, &mut scene);
     // Without the stripe nothing says who has the keyboard, so no window is drawn either.
     if let Err(error) = stripe(comp, renderer, &mut scene) {
@@ -101,6 +103,9 @@ where
     let windows: Vec<WindowId> = comp.shell.shown_top_down().map(|window| window.id).collect();
     for id in windows {
         window(comp, renderer, id, &mut scene);
+    }
+    if comp.decor.painter.has_postponed() {
+        comp.schedule.request();
     }
     scene
 }

@@ -114,8 +114,8 @@ mod tests {
     #[test]
     fn memory_shared_by_several_pools_counts_once() {
         let mut book = MemoryBook::default();
-        for pool in 0..5 {
-            book.open(pool, file(1), 800 + u64::from(pool));
+        for pool in 0..5_u64 {
+            book.open(pool, file(1), 800 + pool);
         }
         assert_eq!(book.total(), 804);
         assert_eq!(book.total_with(file(1), 100), 804);

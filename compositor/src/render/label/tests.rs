@@ -76,6 +76,7 @@ impl Studio {
         }
     }
 
+    /// A frame for which any number of titles are painted.
     fn frame(
         &mut self,
         rects: &FrameRects,
@@ -84,6 +85,7 @@ impl Studio {
         scale: f64,
     ) -> Vec<LabelElement<PixmanRenderer>> {
         let title = GuestText::new(title);
+        self.painter.begin_frame(u32::MAX);
         self.painter.frame(&mut self.renderer, &mut self.marks, rects, style, plain(&title), scale).unwrap()
     }
 
@@ -228,6 +230,34 @@ fn the_smallest_window_has_room_for_every_label() {
 }
 
 #[test]
+fn a_vm_that_changes_all_its_titles_gets_a_few_at_a_time_and_costs_others_nothing() {
+    let mut studio = Studio::new();
+    let Studio { renderer, painter, .. } = &mut studio;
+    let noisy = style("Noisy", "#c62828", Pattern::Solid);
+    let quiet = style("Quiet", "#2e7d32", Pattern::Solid);
+    let rects = rects(300, 30, 1.0);
+    let mut marks = vec![Marks::default(); 11];
+    let mut pictures_of_a_frame = |round: u32| -> (Vec<usize>, bool) {
+        painter.begin_frame(TITLES_PER_FRAME);
+        let counts = marks.iter_mut().enumerate().map(|(window, marks)| {
+            let text = GuestText::new(&format!("{round} {window}"));
+            let style = if window == 10 { &quiet } else { &noisy };
+            let parts = painter.frame(renderer, marks, &rects, style, plain(&text), 1.0).unwrap();
+            parts.iter().filter(|part| matches!(part, LabelElement::Picture(_))).count()
+        });
+        (counts.collect(), painter.has_postponed())
+    };
+    // A chip each, and a title for four windows of the one VM and for the other's.
+    let (first, postponed) = pictures_of_a_frame(1);
+    assert_eq!(first, [2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 2]);
+    assert!(postponed);
+    assert_eq!(pictures_of_a_frame(1).0, [2, 2, 2, 2, 2, 2, 2, 2, 1, 1, 2]);
+    assert_eq!(pictures_of_a_frame(1), (vec![2; 11], false));
+    // Titles that must wait are stale, not gone.
+    assert_eq!(pictures_of_a_frame(2), (vec![2; 11], true));
+}
+
+#[test]
 fn the_cache_stays_within_its_bounds() {
     let mut studio = Studio::new();
     let style = style("Work", "#2e7d32", Pattern::Dots);
@@ -286,7 +316,8 @@ fn the_stripe_has_the_colour_of_who_has_the_keyboard() {
                 studio.painter.stripe(&mut studio.renderer, &mut studio.marks, rect, focus, scale).unwrap();
             shots.push(shoot(&mut studio.renderer, &elements, (640, 100), scale));
         }
-        let right = Rectangle::new((500, 0).into(), (140, rect.size.h).into());
+        let line = frame::scale_up(1, scale);
+        let right = Rectangle::new((500, 0).into(), (140, rect.size.h - line).into());
         assert_eq!(shots[0].others(right, work.color), 0);
         assert_eq!(shots[1].others(right, NEUTRAL), 0);
         assert!(shots[0].others(rect, work.color) > 300);
@@ -317,4 +348,94 @@ fn the_banner_says_what_is_wrong_below_all_windows() {
     let shot = shoot(&mut studio.renderer, &elements, (640, 100), 1.0);
     assert!(shot.others(rect, WARNING) > 1000);
     assert_eq!(shot.at(1, 77), WARNING);
+}
+
+/// A picture of everything a label can be, compared with the one that was looked at and found good. The
+/// comparison allows what another processor's rounding may change in the shape of letters.
+#[test]
+fn labels_look_as_they_were_approved() {
+    for scale in [1.0, 1.5] {
+        golden::assert_matches(&format!("labels-{scale}"), &specimen(scale));
+    }
+}
+
+fn specimen(scale: f64) -> Shot {
+    let mut studio = Studio::new();
+    let metrics = FrameMetrics::default();
+    let px = |length: i32| frame::scale_up(length, scale);
+    let size: Size<i32, Physical> = (px(640), px(330)).into();
+    let styles = [
+        style("Work", "#2e7d32", Pattern::Solid),
+        style("Personal", "#1565c0", Pattern::Dots),
+        style("Untrusted", "#c62828", Pattern::Stripes),
+        style("local", "#5f6368", Pattern::Solid),
+        style("Bank", "#fdd835", Pattern::Double),
+        style("A label of 24 letters ok", "#6a1b9a", Pattern::Dots),
+    ];
+    let titles = ["user@work: ~/src", "Work - sign in", "a title that is longer than there is room for it"];
+    let mut marks: Vec<Marks> = std::iter::repeat_with(Marks::default).take(8).collect();
+    let mut elements = Vec::new();
+    let Studio { renderer, painter, .. } = &mut studio;
+    let stripe = frame::stripe(size, &metrics.scaled(scale));
+    elements.extend(painter.stripe(renderer, &mut marks[6], stripe, Some(&styles[2]), scale).unwrap());
+    let banner = frame::banner(size, &metrics.scaled(scale));
+    let message = "vitrail.toml:14: unknown field `colr`";
+    elements.extend(painter.banner(renderer, &mut marks[7], banner, message, scale).unwrap());
+    for (index, (style, marks)) in styles.iter().zip(&mut marks).enumerate() {
+        let (column, row) = (index % 2, index / 2);
+        let place = (px([20, 340][column]), px([65, 155, 245][row]));
+        let content = Rectangle::new(place.into(), (px([280, 200][column]), px(40)).into());
+        let rects = FrameRects::new(content, metrics, scale);
+        let text = GuestText::new(titles[index % 3]);
+        let title = Title { text: &text, imitates: index == 1, focused: index == 2 };
+        elements.extend(painter.frame(renderer, marks, &rects, style, title, scale).unwrap());
+    }
+    shoot(renderer, &elements, (size.w, size.h), scale)
+}
+
+mod golden {
+    //! Pictures that were approved, beside the sources; `UPDATE_GOLDENS=1` replaces them.
+
+    use std::fs::{self, File};
+    use std::io::BufReader;
+    use std::path::{Path, PathBuf};
+
+    use super::Shot;
+
+    /// By how much a channel may differ.
+    const TOLERANCE: u8 = 24;
+
+    #[track_caller]
+    pub fn assert_matches(name: &str, shot: &Shot) {
+        let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let approved: PathBuf = crate_dir.join("goldens").join(format!("{name}.png"));
+        if std::env::var_os("UPDATE_GOLDENS").is_some() {
+            assert!(std::env::var_os("CI").is_none(), "goldens are approved by people");
+            write(&approved, shot);
+        }
+        let (width, height, bytes) = read(&approved);
+        assert_eq!((width, height), (shot.width, shot.height), "{name} has another size");
+        let wrong = bytes.iter().zip(&shot.bytes).filter(|(a, b)| a.abs_diff(**b) > TOLERANCE).count();
+        if wrong > 0 {
+            let actual = crate_dir.join("../target/goldens").join(format!("{name}.png"));
+            write(&actual, shot);
+            panic!("{wrong} values of {name} differ; look at {}", actual.display());
+        }
+    }
+
+    fn read(path: &Path) -> (i32, i32, Vec<u8>) {
+        let file = File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let mut reader = png::Decoder::new(BufReader::new(file)).read_info().unwrap();
+        let mut bytes = vec![0; reader.output_buffer_size().unwrap()];
+        let info = reader.next_frame(&mut bytes).unwrap();
+        (info.width.try_into().unwrap(), info.height.try_into().unwrap(), bytes)
+    }
+
+    fn write(path: &Path, shot: &Shot) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let (width, height) = (shot.width.try_into().unwrap(), shot.height.try_into().unwrap());
+        let mut encoder = png::Encoder::new(File::create(path).unwrap(), width, height);
+        encoder.set_color(png::ColorType::Rgba);
+        encoder.write_header().unwrap().write_image_data(&shot.bytes).unwrap();
+    }
 }

@@ -1,0 +1,215 @@
+//! `vitrailctl` and a headless compositor, as programs.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+const CONFIG: &str = "\
+[vm.work]
+label = \"Work\"
+color = \"#2e7d32\"
+
+[vm.web]
+color = \"#c62828\"
+pattern = \"stripes\"
+limits = { clients = 3 }
+";
+
+/// A compositor with a runtime directory of its own; killed when dropped.
+struct Compositor {
+    process: Child,
+    directory: tempfile::TempDir,
+}
+
+impl Drop for Compositor {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn vitrail(directory: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vitrail"));
+    command.env("XDG_RUNTIME_DIR", directory).env_remove("VITRAIL_LOG").env_remove("VITRAIL_IPC");
+    command.args(["--socket", "test", "--size", "320x240", "--config"]).arg(directory.join("vitrail.toml"));
+    command.stdin(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
+impl Compositor {
+    /// Starts a compositor and waits until it says that it is ready.
+    fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("vitrail.toml"), CONFIG).unwrap();
+        let mut process = vitrail(directory.path()).spawn().unwrap();
+        let log = BufReader::new(process.stderr.take().unwrap());
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || {
+            // To the end, so that the compositor never waits for its log to be read.
+            for line in log.lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        let mut seen = Vec::new();
+        while !seen.last().is_some_and(|line: &String| line.contains("ready")) {
+            let line = receiver.recv_timeout(PATIENCE);
+            seen.push(line.unwrap_or_else(|_| panic!("the compositor does not get ready: {seen:#?}")));
+        }
+        Self { process, directory }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn control(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vitrailctl"));
+        command.env("XDG_RUNTIME_DIR", self.directory.path()).env("WAYLAND_DISPLAY", "test");
+        command.env_remove("VITRAIL_IPC").args(arguments).output().unwrap()
+    }
+
+    /// The output of a command that has to succeed.
+    #[track_caller]
+    fn said(&self, arguments: &[&str]) -> String {
+        let output = self.control(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The complaint of a command that has to fail.
+    #[track_caller]
+    fn complained(&self, arguments: &[&str]) -> String {
+        let output = self.control(arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    /// The pixel of a screenshot.
+    fn pixel(&self, x: usize, y: usize) -> [u8; 3] {
+        let path = self.path("screen.png");
+        self.said(&["screenshot", path.to_str().unwrap()]);
+        let mut reader = png::Decoder::new(BufReader::new(File::open(path).unwrap())).read_info().unwrap();
+        let mut bytes = vec![0; reader.output_buffer_size().unwrap()];
+        let info = reader.next_frame(&mut bytes).unwrap();
+        assert_eq!((info.width, info.height), (320, 240));
+        bytes[(y * 320 + x) * 4..][..3].try_into().unwrap()
+    }
+}
+
+#[test]
+fn an_empty_compositor_reports_its_vms_and_no_windows() {
+    let compositor = Compositor::start();
+    assert_eq!(compositor.said(&["windows"]), "no windows\n");
+    assert_eq!(compositor.said(&["windows", "--json"]), "[]\n");
+    let vms: serde_json::Value = serde_json::from_str(&compositor.said(&["vms", "--json"])).unwrap();
+    let names: Vec<_> = vms.as_array().unwrap().iter().map(|vm| vm["vm"].as_str().unwrap()).collect();
+    assert_eq!(names, ["local", "web", "work"]);
+    assert_eq!(vms[1]["limits"]["clients"], 3);
+    assert_eq!((&vms[2]["label"], &vms[2]["usage"]["clients"]), (&"Work".into(), &0.into()));
+    let table = compositor.said(&["vms"]);
+    assert!(table.contains("web    web    #c62828  stripes"), "{table}");
+    assert!(compositor.said(&["status"]).contains("output         320x240 at scale 1"));
+}
+
+#[test]
+fn the_control_socket_is_the_users_alone_and_gone_with_the_compositor() {
+    let mut compositor = Compositor::start();
+    let socket = compositor.path("vitrail-test.sock");
+    assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
+    let pid = rustix::process::Pid::from_child(&compositor.process);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert!(compositor.process.wait().unwrap().success());
+    assert!(!socket.exists());
+    let complaint = compositor.complained(&["windows"]);
+    assert!(
+        complaint.contains("no compositor listens at") && complaint.contains("VITRAIL_IPC"),
+        "{complaint}"
+    );
+}
+
+#[test]
+fn a_bad_reload_is_shown_on_the_screen_and_by_vitrailctl_until_it_is_mended() {
+    let compositor = Compositor::start();
+    let config = compositor.path("vitrail.toml");
+    let bottom_left = || compositor.pixel(2, 236);
+    let bare = bottom_left();
+
+    fs::write(&config, CONFIG.replace("pattern", "patern")).unwrap();
+    let complaint = compositor.complained(&["reload"]);
+    assert!(complaint.contains("vitrail.toml:7:1: unknown field `patern`"), "{complaint}");
+    assert!(complaint.contains("7 | patern = \"stripes\"\n  | ^^^^^^\n"), "{complaint}");
+    assert!(compositor.said(&["vms"]).contains("7 | patern = \"stripes\""));
+    assert!(compositor.said(&["vms", "--json"]).contains("stripes"));
+    assert_eq!(bottom_left(), [0xff, 0xb3, 0x00]);
+
+    fs::write(&config, "[vm.mail]\ncolor = \"#123456\"\n").unwrap();
+    compositor.said(&["reload"]);
+    assert!(compositor.said(&["vms"]).contains("#123456"));
+    assert!(!compositor.said(&["vms"]).contains("The last reload failed"));
+    assert_eq!(bottom_left(), bare);
+}
+
+#[test]
+fn check_needs_no_compositor_and_shows_the_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("vitrail.toml");
+    let check = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vitrailctl"));
+        command.env_remove("XDG_RUNTIME_DIR").arg("check").arg(&file).output().unwrap()
+    };
+    fs::write(&file, CONFIG).unwrap();
+    assert!(check().status.success());
+    fs::write(&file, format!("{CONFIG}\n[vm.mail]\ncolor = \"#2E7D32\"\n")).unwrap();
+    let output = check();
+    assert_eq!(output.status.code(), Some(1));
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    let place = format!("{}:11:9: VM work has the colour #2e7d32 already\n", file.display());
+    assert!(complaint.starts_with(&place), "{complaint}");
+    assert!(complaint.contains("11 | color = \"#2E7D32\"\n   |         ^^^^^^^^^"), "{complaint}");
+}
+
+#[test]
+fn a_compositor_does_not_start_with_a_bad_configuration() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("vitrail.toml"), "[vm.work]\n").unwrap();
+    let output = vitrail(directory.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("VM work has no color"));
+}
+
+#[test]
+fn input_moves_the_pointer_and_mistakes_are_refused() {
+    let compositor = Compositor::start();
+    compositor.said(&["input", "move", "100", "100"]);
+    let drawn = compositor.pixel(100, 100);
+    compositor.said(&["input", "move", "300", "200"]);
+    assert_ne!(compositor.pixel(100, 100), drawn);
+    compositor.said(&["input", "type", "some text\\n"]);
+    assert!(compositor.complained(&["input", "key", "nokey", "tap"]).contains("no key is called"));
+    assert!(compositor.complained(&["input", "type", "é"]).contains("no key for 'é'"));
+}
+
+#[test]
+fn waiting_for_windows_that_do_not_come_ends_in_time() {
+    let compositor = Compositor::start();
+    let complaint = compositor.complained(&["wait", "--windows", "1", "--timeout", "0"]);
+    assert!(complaint.contains("fewer than 1 windows for 0 seconds"), "{complaint}");
+    compositor.said(&["wait", "--windows", "0"]);
+}
+
+#[test]
+fn a_screenshot_replaces_files_and_nothing_else() {
+    let compositor = Compositor::start();
+    let complaint = compositor.complained(&["screenshot", compositor.directory.path().to_str().unwrap()]);
+    assert!(complaint.contains("is not a regular file"), "{complaint}");
+    let missing = compositor.path("no/such/place.png");
+    assert!(compositor.complained(&["screenshot", missing.to_str().unwrap()]).contains("cannot write"));
+}
