@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -146,7 +146,7 @@ impl State {
         let (ours, theirs) = UnixStream::pair().map_err(GateError::Sockets)?;
         let (reports, reporting) = UnixStream::pair().map_err(GateError::Sockets)?;
         reports.set_nonblocking(true).map_err(GateError::Sockets)?;
-        let child = spawn(&options, theirs.into(), reporting.into())?;
+        let child = spawn(&options, &theirs, &reporting)?;
         let pid = Pid::from_child(&child);
         tracing::info!(pid = child.id(), "gate started");
         if let Some(gate) = &mut self.comp.gate {
@@ -247,7 +247,7 @@ impl State {
 }
 
 /// Starts the gate's process with exactly two descriptors beside the standard ones.
-fn spawn(options: &GateOptions, compositor: OwnedFd, status: OwnedFd) -> Result<Child, GateError> {
+fn spawn(options: &GateOptions, compositor: &UnixStream, status: &UnixStream) -> Result<Child, GateError> {
     let (program, arguments) = options.command.split_first().ok_or(GateError::Command)?;
     let mut command = Command::new(program);
     command
@@ -259,9 +259,9 @@ fn spawn(options: &GateOptions, compositor: OwnedFd, status: OwnedFd) -> Result<
         .arg("--status")
         .arg(format!("fd:{}", status.as_raw_fd()))
         .stdin(Stdio::null());
-    let passed = [compositor.as_fd().as_raw_fd(), status.as_fd().as_raw_fd()];
+    let passed = [compositor.as_raw_fd(), status.as_raw_fd()];
     // SAFETY: between fork and exec the closure only makes system calls, which is all that is allowed there.
-    // It captures two numbers, of descriptors that `compositor` and `status` keep open until after the fork.
+    // It captures two numbers, of descriptors that the caller keeps open until after the fork.
     unsafe {
         command.pre_exec(move || inherit_only(passed));
     }
@@ -275,7 +275,7 @@ fn inherit_only(passed: [RawFd; 2]) -> io::Result<()> {
     // SAFETY: the calls take numbers only. A number that is no open descriptor is an error, not undefined.
     let result = unsafe {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM)
-            | libc::close_range(3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC as libc::c_int)
+            | libc::close_range(3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC.cast_signed())
             | libc::fcntl(passed[0], libc::F_SETFD, 0)
             | libc::fcntl(passed[1], libc::F_SETFD, 0)
     };

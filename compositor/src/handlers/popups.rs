@@ -66,7 +66,7 @@ impl State {
 
     /// Lets a popup have the input until it is dismissed, if its VM has the keyboard and the request follows
     /// the user's own input.
-    pub(crate) fn popup_grabs(&mut self, popup: PopupSurface, serial: Serial) {
+    pub(crate) fn popup_grabs(&mut self, popup: &PopupSurface, serial: Serial) {
         let kind = PopupKind::Xdg(popup.clone());
         let Ok(root) = find_popup_root_surface(&kind) else { return };
         let focused = self.comp.shell.focused().is_some_and(|window| *window.handle.wl_surface() == root);

@@ -57,7 +57,7 @@ impl XdgShellHandler for State {
     }
 
     fn grab(&mut self, popup: PopupSurface, _seat: WlSeat, serial: Serial) {
-        self.popup_grabs(popup, serial);
+        self.popup_grabs(&popup, serial);
     }
 
     fn reposition_request(&mut self, popup: PopupSurface, positioner: PositionerState, token: u32) {
@@ -237,6 +237,9 @@ impl State {
 
 /// The beginning of a client's text.
 fn bounded(text: &str) -> String {
-    let end = text.floor_char_boundary(MAX_TEXT);
+    let mut end = text.len().min(MAX_TEXT);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
     text.get(..end).unwrap_or_default().to_owned()
 }

@@ -1,1 +1,233 @@
-//! Tests of the model.
+//! Tests of the model: the rules by example, and the invariants under random use.
+
+use proptest::prelude::*;
+use smithay::utils::{Physical, Point, Rectangle, Size};
+
+use super::placement::{Obstacle, cost, place};
+use super::popup::{AreaBudget, constrain};
+use super::window::{Mode, WindowId};
+use super::{Layout, Shell, Target};
+use crate::trust::origin::Origin;
+
+fn origin(index: usize) -> Origin {
+    match index {
+        0 => Origin::Local,
+        1 => Origin::Vm("work".parse().unwrap()),
+        _ => Origin::Vm("web".parse().unwrap()),
+    }
+}
+
+fn shell(scale: f64) -> Shell<usize> {
+    Shell::new(Layout { output: (1280, 800).into(), scale, metrics: Default::default() })
+}
+
+fn show(shell: &mut Shell<usize>, origin: Origin, size: (i32, i32)) -> (WindowId, bool) {
+    let id = shell.add(0, origin);
+    let took = shell.show(id, size.into(), None);
+    (id, took)
+}
+
+#[test]
+fn a_window_of_another_vm_opens_below_the_focused_one() {
+    let mut shell = shell(1.0);
+    let (first, took) = show(&mut shell, origin(1), (600, 400));
+    assert!(took, "nobody had the focus");
+    let (second, took) = show(&mut shell, origin(2), (600, 400));
+    assert!(!took);
+    let order: Vec<_> = shell.bottom_up().map(|window| window.id).collect();
+    assert_eq!(order, [second, first]);
+    let (_, took) = show(&mut shell, origin(1), (100, 100));
+    assert!(took, "the focus may move within its VM");
+}
+
+#[test]
+fn an_unfocused_window_does_not_open_under_the_pointer() {
+    let mut shell = shell(1.0);
+    show(&mut shell, origin(1), (100, 100));
+    let id = shell.add(0, origin(2));
+    let pointer = Point::from((400, 300));
+    shell.show(id, (300, 200).into(), Some(pointer));
+    let window = shell.get(id).unwrap();
+    assert!(!shell.frame(window).outer.contains(pointer));
+}
+
+#[test]
+fn every_point_of_a_frame_shields_what_is_below() {
+    let mut shell = shell(1.0);
+    let (below, _) = show(&mut shell, origin(1), (1200, 700));
+    let (above, _) = show(&mut shell, origin(1), (1200, 700));
+    let frame = shell.frame(shell.get(above).unwrap());
+    let corner = frame.outer.loc;
+    assert_eq!(shell.at(corner), Target::Ring(above));
+    assert_eq!(shell.at(frame.title_bar.loc), Target::TitleBar(above));
+    assert_eq!(shell.at(frame.content.loc), Target::Content(above));
+    assert_eq!(shell.at((5, 5).into()), Target::Stripe);
+    shell.minimize(above);
+    assert_eq!(shell.at(frame.content.loc), Target::Content(below));
+}
+
+#[test]
+fn a_free_place_is_taken_before_any_is_covered() {
+    let area = Rectangle::new((0, 24).into(), (1000, 600).into());
+    let left = Obstacle { rect: Rectangle::new((0, 24).into(), (500, 600).into()), protected: false };
+    assert_eq!(place((400, 300).into(), area, &[left], None), (500, 24).into());
+    let right = Obstacle { rect: Rectangle::new((500, 24).into(), (500, 600).into()), protected: true };
+    assert_eq!(place((400, 300).into(), area, &[left, right], None), (0, 24).into());
+}
+
+#[test]
+fn popups_take_no_more_than_their_share() {
+    let area = Rectangle::new((0, 24).into(), (1000, 600).into());
+    let mut budget = AreaBudget::new(area);
+    let popup = constrain(Rectangle::new((0, 0).into(), (500, 500).into()), Rectangle::default(), area, 2);
+    assert!(budget.take(&popup));
+    assert!(!budget.take(&popup));
+}
+
+/// What may happen to a shell.
+#[derive(Clone, Debug)]
+enum Op {
+    Add(usize),
+    Show(usize, i32, i32, Option<(i32, i32)>),
+    Hide(usize),
+    Remove(usize),
+    Activate(usize),
+    Minimize(usize),
+    Mode(usize, usize),
+    Move(usize, i32, i32),
+    Resize(usize, i32, i32),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let length = prop_oneof![1..2000i32, Just(0), Just(-5), Just(i32::MAX), Just(i32::MIN)];
+    let place = prop_oneof![-3000..3000i32, Just(i32::MAX / 4), Just(i32::MIN / 4)];
+    let size = (length.clone(), length);
+    prop_oneof![
+        (0..3usize).prop_map(Op::Add),
+        (0..9usize, size.clone(), proptest::option::of((0..1280, 0..800)))
+            .prop_map(|(window, (w, h), pointer)| Op::Show(window, w, h, pointer)),
+        (0..9usize).prop_map(Op::Hide),
+        (0..9usize).prop_map(Op::Remove),
+        (0..9usize).prop_map(Op::Activate),
+        (0..9usize).prop_map(Op::Minimize),
+        (0..9usize, 0..3usize).prop_map(|(window, mode)| Op::Mode(window, mode)),
+        (0..9usize, place.clone(), place).prop_map(|(window, x, y)| Op::Move(window, x, y)),
+        (0..9usize, size).prop_map(|(window, (w, h))| Op::Resize(window, w, h)),
+    ]
+}
+
+/// Does what the handlers do for it.
+fn apply(shell: &mut Shell<usize>, op: &Op) {
+    let named = |index: usize| shell.bottom_up().nth(index).map(|window| (window.id, window.origin.clone()));
+    match *op {
+        Op::Add(index) => {
+            shell.add(0, origin(index));
+        }
+        Op::Show(index, w, h, pointer) => {
+            let Some((id, new)) = named(index) else { return };
+            let before = shell.focused_origin().cloned();
+            let took = shell.show(id, (w, h).into(), pointer.map(Point::from));
+            assert_eq!(took, before.is_none_or(|focused| focused == new), "the focus rule");
+        }
+        Op::Hide(index) => {
+            let Some((id, left)) = named(index) else { return };
+            shell.hide(id);
+            shell.settle_focus(&left);
+        }
+        Op::Remove(index) => {
+            let Some((id, left)) = named(index) else { return };
+            shell.remove(id);
+            shell.settle_focus(&left);
+        }
+        Op::Activate(index) => {
+            if let Some((id, _)) = named(index) {
+                shell.activate(id);
+            }
+        }
+        Op::Minimize(index) => {
+            let Some((id, left)) = named(index) else { return };
+            shell.minimize(id);
+            shell.settle_focus(&left);
+        }
+        Op::Mode(index, mode) => {
+            let Some((id, _)) = named(index) else { return };
+            let modes = [Mode::Floating, Mode::Maximized, Mode::Fullscreen];
+            shell.get_mut(id).unwrap().mode = modes[mode];
+        }
+        Op::Move(index, x, y) => {
+            let Some((id, _)) = named(index) else { return };
+            shell.get_mut(id).unwrap().location = (x, y).into();
+        }
+        Op::Resize(index, w, h) => {
+            let Some((id, _)) = named(index) else { return };
+            shell.get_mut(id).unwrap().size = (w, h).into();
+        }
+    }
+}
+
+fn rects() -> impl Strategy<Value = Rectangle<i32, Physical>> {
+    (0..1000i32, 24..700i32, 1..900i32, 1..600i32)
+        .prop_map(|(x, y, w, h)| Rectangle::new((x, y).into(), (w, h).into()))
+}
+
+proptest! {
+    #[test]
+    fn the_invariants_hold_whatever_happens(
+        ops in proptest::collection::vec(op(), 1..60),
+        scale in prop_oneof![Just(1.0), Just(1.25), Just(1.5), Just(2.0), 0.5..4.0f64],
+    ) {
+        let mut shell = shell(scale);
+        for op in &ops {
+            apply(&mut shell, op);
+            shell.check();
+            let area = shell.layout.work_area();
+            for window in shell.bottom_up() {
+                let frame = shell.frame(window);
+                prop_assert!(frame.outer.loc.y >= area.loc.y);
+                prop_assert!(frame.outer.overlaps(area), "some of the frame is on the output");
+                if window.mode != Mode::Floating {
+                    prop_assert!(area.contains_rect(frame.outer));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_simple_place_is_better_than_the_chosen_one(
+        obstacles in proptest::collection::vec((rects(), any::<bool>()), 0..8),
+        size in (1..1280i32, 1..776i32),
+        others in proptest::collection::vec((0..1280i32, 24..800i32), 1..40),
+        avoid in proptest::option::of((0..1280i32, 24..800i32)),
+    ) {
+        let area: Rectangle<i32, Physical> = Rectangle::new((0, 24).into(), (1280, 776).into());
+        let size = Size::from(size);
+        let obstacles: Vec<_> =
+            obstacles.into_iter().map(|(rect, protected)| Obstacle { rect, protected }).collect();
+        let avoid = avoid.map(Point::from);
+        let chosen = Rectangle::new(place(size, area, &obstacles, avoid), size);
+        prop_assert!(area.contains_rect(chosen));
+        let best = cost(chosen, &obstacles, avoid);
+        for (x, y) in others {
+            let other = Rectangle::new((x, y).into(), size);
+            if area.contains_rect(other) {
+                prop_assert!(best <= cost(other, &obstacles, avoid), "{:?} is better than {:?}", other, chosen);
+            }
+        }
+    }
+
+    #[test]
+    fn a_popup_and_its_ring_stay_in_the_work_area(
+        x in -100_000..100_000i32, y in -100_000..100_000i32, w in -10..5000i32, h in -10..5000i32,
+        parent in rects(), ring in 1..10i32,
+    ) {
+        let area: Rectangle<i32, Physical> = Rectangle::new((0, 24).into(), (1280, 776).into());
+        let wanted = Rectangle::new((x, y).into(), Size::from((w.max(0), h.max(0))));
+        let placed = constrain(wanted, parent, area, ring);
+        prop_assert!(area.contains_rect(placed.outer()));
+        prop_assert!(placed.outer().contains_rect(placed.content));
+        match placed.ring {
+            None => prop_assert!(parent.contains_rect(placed.content)),
+            Some(outer) => prop_assert_eq!(placed.content.loc - outer.loc, Point::from((ring, ring))),
+        }
+    }
+}

@@ -1,10 +1,11 @@
 //! What the compositor keeps with each connection: whose it is and what it may do.
 
 use std::collections::HashMap;
+use std::ffi::CString;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
-use smithay::reexports::wayland_server::backend::protocol::ProtocolError;
+use smithay::reexports::wayland_server::backend::protocol::{Interface, ProtocolError};
 use smithay::reexports::wayland_server::backend::{ClientData, ClientId, DisconnectReason};
 use smithay::reexports::wayland_server::{Client, DisplayHandle, Resource};
 use smithay::wayland::compositor::CompositorClientState;
@@ -124,9 +125,21 @@ pub fn end_for_misuse(client: &Client, display: &DisplayHandle, message: &str) {
     end(client, display, IMPLEMENTATION, message.to_owned());
 }
 
+/// As much of the core protocol's first object as is needed to find it.
+static WL_DISPLAY: Interface =
+    Interface { name: "wl_display", version: 1, requests: &[], events: &[], c_ptr: None };
+
+/// Sends an error of the display itself, which ends the client.
 fn end(client: &Client, display: &DisplayHandle, code: u32, message: String) {
-    let object_interface = "wl_display".to_owned();
-    client.kill(display, ProtocolError { code, object_id: 1, object_interface, message });
+    let handle = display.backend_handle();
+    let found = handle.object_for_protocol_id(client.id(), &WL_DISPLAY, 1);
+    match (found, CString::new(message.clone())) {
+        (Ok(object), Ok(text)) => handle.post_error(object, code, text),
+        _ => {
+            let object_interface = WL_DISPLAY.name.to_owned();
+            client.kill(display, ProtocolError { code, object_id: 1, object_interface, message });
+        }
+    }
 }
 
 /// The live connections. Smithay tells of destroyed objects when their client cannot be asked any more.

@@ -1,0 +1,168 @@
+//! Who gets the keyboard, and what the pointer reaches.
+
+use wayland_protocols::xdg::shell::client::xdg_toplevel::State;
+
+use crate::fixture::{Fixture, Who, vm};
+
+const BLUE: [u8; 4] = [0, 0, 255, 255];
+
+fn focused(fixture: &mut Fixture) -> Option<String> {
+    fixture.report().into_iter().find(|window| window.focused).map(|window| window.vm)
+}
+
+fn content(fixture: &mut Fixture, vm: &str) -> (i32, i32) {
+    let content = fixture.report().into_iter().find(|window| window.vm == vm).unwrap().content;
+    (content.loc.x, content.loc.y)
+}
+
+/// Windows of two VMs; the first has the focus.
+fn two(fixture: &mut Fixture) -> (Who, usize, Who, usize) {
+    let work = fixture.connect(vm("work"));
+    fixture.client(work).listen();
+    let first = fixture.window(work, 200, 100, BLUE);
+    let web = fixture.connect(vm("web"));
+    fixture.client(web).listen();
+    let second = fixture.window(web, 200, 100, BLUE);
+    fixture.roundtrip(work);
+    fixture.roundtrip(web);
+    (work, first, web, second)
+}
+
+#[test]
+fn the_first_window_gets_the_keyboard_after_its_first_buffer() {
+    let mut fixture = Fixture::new();
+    let client = fixture.connect(vm("work"));
+    fixture.client(client).listen();
+    let window = fixture.client(client).create_window();
+    fixture.configured(client, window, 0);
+    fixture.roundtrip(client);
+    assert!(fixture.client(client).told.keyboard.is_none(), "no focus before the first buffer");
+    let first = fixture.client(client).configures(window)[0].clone();
+    assert!(!first.states.contains(&State::Activated));
+    fixture.client(client).draw(window, 100, 50, BLUE);
+    fixture.wait("the keyboard", |fixture| fixture.client(client).told.keyboard.is_some());
+    fixture.configured(client, window, 1);
+    let second = fixture.client(client).configures(window).last().unwrap().clone();
+    assert!(second.states.contains(&State::Activated));
+}
+
+#[test]
+fn a_new_window_of_another_vm_gets_neither_the_focus_nor_the_top() {
+    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let (work, _, web, second) = two(&mut fixture);
+    assert_eq!(focused(&mut fixture).as_deref(), Some("work"));
+    assert!(fixture.client(work).told.keyboard.is_some());
+    assert!(fixture.client(web).told.keyboard.is_none());
+    let states = fixture.client(web).configures(second).last().unwrap().states.clone();
+    assert!(!states.contains(&State::Activated));
+    assert_eq!(fixture.report().last().unwrap().vm, "work");
+}
+
+#[test]
+fn a_new_window_of_the_same_vm_gets_the_focus() {
+    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let work = fixture.connect(vm("work"));
+    fixture.window(work, 200, 100, BLUE);
+    let other = fixture.connect(vm("work"));
+    fixture.client(other).listen();
+    fixture.window(other, 200, 100, BLUE);
+    fixture.wait("the keyboard", |fixture| fixture.client(other).told.keyboard.is_some());
+}
+
+#[test]
+fn a_click_gives_the_focus_and_raises() {
+    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let (work, _, web, _) = two(&mut fixture);
+    let (x, y) = content(&mut fixture, "web");
+    fixture.click(x + 5, y + 6);
+    fixture.wait("the keyboard", |fixture| fixture.client(web).told.keyboard.is_some());
+    fixture.roundtrip(work);
+    assert!(fixture.client(work).told.keyboard.is_none());
+    let report = fixture.report();
+    assert_eq!(report.last().unwrap().vm, "web");
+    let told = fixture.client(web).told.pointer.clone();
+    assert_eq!(told.map(|(_, x, y)| (x, y)), Some((5.0, 6.0)));
+}
+
+#[test]
+fn the_focus_stays_in_the_vm_when_its_window_closes_and_moves_on_after_the_last() {
+    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let (work, first, _web, _) = two(&mut fixture);
+    let third = fixture.window(work, 100, 50, BLUE);
+    assert_eq!(focused(&mut fixture).as_deref(), Some("work"));
+    for (window, next) in [(third, "work"), (first, "web")] {
+        let shown = &fixture.client(work).told.shown[window];
+        shown.toplevel.as_ref().unwrap().destroy();
+        shown.xdg.destroy();
+        shown.surface.destroy();
+        fixture.roundtrip(work);
+        assert_eq!(focused(&mut fixture).as_deref(), Some(next));
+    }
+}
+
+#[test]
+fn a_minimized_window_gives_up_the_focus_and_comes_back_by_the_key() {
+    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let (work, first, _, _) = two(&mut fixture);
+    fixture.client(work).told.shown[first].toplevel.as_ref().unwrap().set_minimized();
+    fixture.roundtrip(work);
+    assert_eq!(focused(&mut fixture).as_deref(), Some("web"));
+    assert_eq!(fixture.report().len(), 1);
+    let (leftmeta, tab) = (125, 15);
+    for (key, pressed) in [(leftmeta, true), (tab, true), (tab, false), (leftmeta, false)] {
+        fixture.state().input_key(key, pressed);
+    }
+    assert_eq!(focused(&mut fixture).as_deref(), Some("work"));
+}
+
+#[test]
+fn an_empty_input_region_does_not_let_clicks_through_to_another_vm() {
+    let mut fixture = Fixture::new();
+    let (work, first, web, _) = two(&mut fixture);
+    let compositor: wayland_client::protocol::wl_compositor::WlCompositor = fixture.client(work).bind();
+    let queue = fixture.client(work).queue.clone();
+    let empty = compositor.create_region(&queue, ());
+    let surface = fixture.client(work).told.shown[first].surface.clone();
+    surface.set_input_region(Some(&empty));
+    fixture.client(work).draw(first, 380, 220, BLUE);
+    fixture.roundtrip(work);
+    let (x, y) = content(&mut fixture, "work");
+    for (dx, dy) in [(5, 5), (190, 110), (370, 200)] {
+        fixture.state().input_pointer_motion(f64::from(x + dx), f64::from(y + dy));
+        fixture.roundtrip(web);
+        assert!(fixture.client(web).told.pointer.is_none(), "at {dx},{dy}");
+    }
+}
+
+#[test]
+fn a_window_is_moved_by_its_title_bar() {
+    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let work = fixture.connect(vm("work"));
+    fixture.window(work, 200, 100, BLUE);
+    let before = fixture.report()[0].frame;
+    let state = fixture.state();
+    state.input_pointer_motion(f64::from(before.loc.x + 150), f64::from(before.loc.y + 10));
+    state.input_pointer_button(vitrail::input::pointer::BUTTON_LEFT, true);
+    state.input_pointer_motion(f64::from(before.loc.x + 250), f64::from(before.loc.y + 60));
+    state.input_pointer_button(vitrail::input::pointer::BUTTON_LEFT, false);
+    let after = fixture.report()[0].frame;
+    assert_eq!(after.loc, before.loc + smithay::utils::Point::from((100, 50)));
+    assert_eq!(after.size, before.size);
+}
+
+#[test]
+fn frame_callbacks_come_and_an_idle_compositor_draws_nothing() {
+    let mut fixture = Fixture::new();
+    let work = fixture.connect(vm("work"));
+    let window = fixture.window(work, 100, 50, BLUE);
+    let queue = fixture.client(work).queue.clone();
+    let surface = fixture.client(work).told.shown[window].surface.clone();
+    surface.frame(&queue, ());
+    surface.commit();
+    fixture.wait("a frame callback", |fixture| fixture.client(work).told.frames == 1);
+    fixture.wait("the last frame", |fixture| !fixture.state().comp.schedule.is_pending());
+    let frames = fixture.state().comp.schedule.frames();
+    fixture.roundtrip(work);
+    assert!(!fixture.state().comp.schedule.is_pending(), "nothing is planned");
+    assert_eq!(fixture.state().comp.schedule.frames(), frames);
+}

@@ -1,0 +1,72 @@
+//! Whole pictures, compared byte for byte. `UPDATE_GOLDENS=1` writes them anew.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use vitrail::backend::Picture;
+
+use crate::fixture::{Fixture, vm};
+
+fn write(path: &Path, picture: &Picture) {
+    let mut encoder = png::Encoder::new(File::create(path).unwrap(), picture.width, picture.height);
+    encoder.set_color(png::ColorType::Rgba);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.write_header().unwrap().write_image_data(&picture.rgba).unwrap();
+}
+
+fn read(path: &Path) -> Picture {
+    let file = File::open(path).unwrap_or_else(|_| panic!("{} is missing", path.display()));
+    let mut reader = png::Decoder::new(std::io::BufReader::new(file)).read_info().unwrap();
+    let mut rgba = vec![0; reader.output_buffer_size().unwrap()];
+    let info = reader.next_frame(&mut rgba).unwrap();
+    Picture { width: info.width, height: info.height, rgba }
+}
+
+#[track_caller]
+fn compare(name: &str, picture: &Picture) {
+    let golden = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/goldens").join(format!("{name}.png"));
+    if std::env::var_os("UPDATE_GOLDENS").is_some() {
+        fs::create_dir_all(golden.parent().unwrap()).unwrap();
+        write(&golden, picture);
+        return;
+    }
+    let expected = read(&golden);
+    if expected == *picture {
+        return;
+    }
+    let actual = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.actual.png"));
+    write(&actual, picture);
+    let pixels = |picture: &Picture| picture.rgba.chunks(4).map(<[u8]>::to_vec).collect::<Vec<_>>();
+    let (old, new) = (pixels(&expected), pixels(picture));
+    let different: Vec<usize> = (0..old.len().min(new.len())).filter(|i| old[*i] != new[*i]).collect();
+    let first = different.first().map(|i| (i % picture.width as usize, i / picture.width as usize));
+    panic!("{name}: {} pixels differ, the first at {first:?}; see {}", different.len(), actual.display());
+}
+
+/// Windows of two VMs, one over the other, with a popup and a title.
+fn compose(scale: f64) -> Picture {
+    let size = |length: f64| (length * scale) as i32;
+    let mut fixture = Fixture::sized(size(480.0), size(320.0), scale);
+    let web = fixture.connect(vm("web"));
+    let first = fixture.window(web, 220, 140, [0xf0, 0xe0, 0xc0, 0xff]);
+    fixture.client(web).told.shown[first].toplevel.as_ref().unwrap().set_title("A page".to_owned());
+    let work = fixture.connect(vm("work"));
+    let second = fixture.window(work, 240, 160, [0x60, 0x70, 0x80, 0x80]);
+    fixture.client(work).told.shown[second].toplevel.as_ref().unwrap().set_title("[Web] bank".to_owned());
+    let popup = fixture.client(web).create_popup(first, 180, 100, 90, 70);
+    fixture.configured(web, popup, 0);
+    fixture.client(web).draw(popup, 90, 70, [0xff, 0xff, 0xff, 0xff]);
+    fixture.roundtrip(web);
+    fixture.roundtrip(work);
+    fixture.screenshot().0
+}
+
+#[test]
+fn two_vms_and_a_popup() {
+    compare("two_vms_and_a_popup", &compose(1.0));
+}
+
+#[test]
+fn the_same_at_a_fractional_scale() {
+    compare("two_vms_and_a_popup_scaled", &compose(1.5));
+}

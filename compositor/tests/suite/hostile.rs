@@ -1,0 +1,246 @@
+//! What a hostile client tries ends that client, and nothing else.
+
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::time::Instant;
+
+use vitrail::trust::client::Privilege;
+use vitrail::trust::limits::Resource;
+use wayland_client::protocol::wl_shm::{Format, WlShm};
+
+use crate::fixture::{Fixture, Who, vm};
+
+const BLUE: [u8; 4] = [0, 0, 255, 255];
+
+/// Waits for the end of a client, and checks that another one is still served.
+#[track_caller]
+fn ends(fixture: &mut Fixture, who: Who, interface: &str) {
+    fixture.wait("the end of the connection", |fixture| fixture.client(who).ended());
+    let (of, _) = fixture.client(who).error().expect("a protocol error");
+    assert_eq!(of, interface);
+    let other = fixture.connect(vm("web"));
+    fixture.window(other, 100, 50, BLUE);
+}
+
+#[test]
+fn resizing_a_pool_to_nothing_or_less_ends_the_client_alone() {
+    for size in [0, -1, i32::MIN, 100] {
+        let mut fixture = Fixture::new();
+        let client = fixture.connect(vm("work"));
+        fixture.client(client).pool(&[0; 4096], 4096).resize(size);
+        ends(&mut fixture, client, "wl_shm_pool");
+    }
+}
+
+#[test]
+fn a_pool_larger_than_its_memory_ends_the_client() {
+    for (bytes, size) in [(4096, 4097), (0, 65536), (64, i32::MAX), (4096, 0), (4096, -5)] {
+        let mut fixture = Fixture::new();
+        let client = fixture.connect(vm("work"));
+        fixture.client(client).pool(&vec![0; bytes], size);
+        ends(&mut fixture, client, "wl_shm");
+    }
+}
+
+#[test]
+fn memory_that_is_cut_off_after_it_was_attached_ends_the_client_and_costs_no_other_window() {
+    use std::os::fd::AsFd;
+    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let other = fixture.connect(vm("web"));
+    fixture.window(other, 200, 50, BLUE);
+    let client = fixture.connect(vm("work"));
+    let window = fixture.client(client).create_window();
+    fixture.configured(client, window, 0);
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&vec![255; 200 * 100 * 4]).unwrap();
+    {
+        let client = fixture.client(client);
+        let pool = client.bind::<WlShm>().create_pool(file.as_fd(), 80_000, &client.queue, ());
+        let buffer = pool.create_buffer(0, 200, 100, 800, Format::Argb8888, &client.queue, ());
+        client.told.shown[window].surface.attach(Some(&buffer), 0, 0);
+        client.told.shown[window].surface.commit();
+    }
+    fixture.configured(client, window, 1);
+    file.set_len(0).unwrap();
+    let screen = fixture.screenshot();
+    let web = fixture.report().into_iter().find(|window| window.vm == "web").unwrap();
+    screen.assert_solid("the other window", BLUE, web.content);
+    fixture.wait("the end of the connection", |fixture| fixture.client(client).ended());
+    fixture.roundtrip(other);
+    assert_eq!(fixture.report().len(), 1);
+}
+
+#[test]
+fn a_flood_of_one_client_does_not_starve_another() {
+    let mut fixture = Fixture::new();
+    let (theirs, flood) = UnixStream::pair().unwrap();
+    fixture.state().accept(theirs, vm("work"), Privilege::Ordinary).unwrap();
+    flood.set_nonblocking(true).unwrap();
+    let writer = std::thread::spawn({
+        let mut flood = flood.try_clone().unwrap();
+        move || {
+            // wl_display.get_registry as object 2, then wl_display.sync with ever new objects would be
+            // answered; this is a request without an answer, over and over: sync to the same object.
+            let mut sent = 0_u64;
+            let registry: Vec<u8> =
+                [1_u32, (12 << 16) | 1, 2].iter().flat_map(|word| word.to_ne_bytes()).collect();
+            let _ = flood.write(&registry);
+            let mut id = 3_u32;
+            let start = Instant::now();
+            while start.elapsed().as_millis() < 1500 {
+                let message: Vec<u8> = (0..200)
+                    .flat_map(|_| {
+                        let words = [1_u32, 12 << 16, id];
+                        id += 1;
+                        words.into_iter().flat_map(u32::to_ne_bytes)
+                    })
+                    .collect();
+                match flood.write(&message) {
+                    Ok(count) if count == message.len() => sent += 1,
+                    // A partly written message would be nonsense, and end the flood.
+                    Ok(_) => break,
+                    Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                        id -= 200;
+                        std::thread::yield_now();
+                    }
+                    Err(_) => break,
+                }
+            }
+            sent
+        }
+    });
+    let client = fixture.connect(vm("web"));
+    let start = Instant::now();
+    fixture.window(client, 100, 50, BLUE);
+    for _ in 0..20 {
+        fixture.roundtrip(client);
+    }
+    assert!(start.elapsed().as_millis() < 1000, "the other client waited {:?}", start.elapsed());
+    writer.join().unwrap();
+}
+
+#[test]
+fn a_client_that_never_reads_is_ended() {
+    let mut fixture = Fixture::new();
+    let (theirs, mut silent) = UnixStream::pair().unwrap();
+    fixture.state().accept(theirs, vm("work"), Privilege::Ordinary).unwrap();
+    silent.set_nonblocking(true).unwrap();
+    let account = fixture.state().comp.accounts.get(&vm("work")).unwrap().clone();
+    assert_eq!(account.used(Resource::Clients), 1);
+    let mut id = 2_u32;
+    let mut pending: Vec<u8> = Vec::new();
+    fixture.wait("the end of the connection", |fixture| {
+        if pending.is_empty() {
+            for _ in 0..500 {
+                pending.extend([1_u32, 12 << 16, id].into_iter().flat_map(u32::to_ne_bytes));
+                id += 1;
+            }
+        }
+        match silent.write(&pending) {
+            Ok(count) => drop(pending.drain(..count)),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(_) => return account.used(Resource::Clients) == 0,
+        }
+        fixture.turn();
+        account.used(Resource::Clients) == 0
+    });
+}
+
+#[test]
+fn objects_over_the_limit_end_the_client_and_are_given_back() {
+    let mut fixture = Fixture::new();
+    let client = fixture.connect(vm("work"));
+    for _ in 0..13 {
+        fixture.client(client).surface();
+    }
+    ends(&mut fixture, client, "wl_display");
+    let account = fixture.state().comp.accounts.get(&vm("work")).unwrap().clone();
+    assert_eq!(account.used(Resource::Surfaces), 0);
+
+    let client = fixture.connect(vm("work"));
+    for _ in 0..4 {
+        fixture.client(client).create_window();
+    }
+    fixture.wait("the end of the connection", |fixture| fixture.client(client).ended());
+
+    let client = fixture.connect(vm("work"));
+    for _ in 0..4 {
+        fixture.client(client).pool(&[0; 64], 64);
+    }
+    fixture.wait("the end of the connection", |fixture| fixture.client(client).ended());
+
+    let client = fixture.connect(vm("work"));
+    let big = vec![0; 5 << 20];
+    for _ in 0..2 {
+        fixture.client(client).pool(&big, 5 << 20);
+    }
+    fixture.wait("the end of the connection", |fixture| fixture.client(client).ended());
+    fixture.turn();
+    assert_eq!(account.memory(), 0);
+    for what in [Resource::Surfaces, Resource::Toplevels, Resource::Pools, Resource::Buffers] {
+        assert_eq!(account.used(what), 0, "{what:?}");
+    }
+}
+
+#[test]
+fn more_clients_than_allowed_are_refused() {
+    let mut fixture = Fixture::new();
+    let mut kept = Vec::new();
+    for _ in 0..4 {
+        let (theirs, ours) = UnixStream::pair().unwrap();
+        fixture.state().accept(theirs, vm("work"), Privilege::Ordinary).unwrap();
+        kept.push(ours);
+    }
+    let (theirs, _ours) = UnixStream::pair().unwrap();
+    assert!(fixture.state().accept(theirs, vm("work"), Privilege::Ordinary).is_err());
+    fixture.connect(vm("web"));
+    kept.pop();
+    let account = fixture.state().comp.accounts.get(&vm("work")).unwrap().clone();
+    fixture.wait("the place", |_| account.used(Resource::Clients) == 3);
+}
+
+#[test]
+fn subsurfaces_nested_too_deep_end_the_client_from_either_end() {
+    for upwards in [false, true] {
+        let mut fixture = Fixture::new();
+        let client = fixture.connect(vm("work"));
+        let surfaces: Vec<_> = (0..6).map(|_| fixture.client(client).surface()).collect();
+        let subcompositor: wayland_client::protocol::wl_subcompositor::WlSubcompositor =
+            fixture.client(client).bind();
+        let queue = fixture.client(client).queue.clone();
+        let mut joins: Vec<_> = surfaces.windows(2).collect();
+        if upwards {
+            joins.reverse();
+        }
+        for pair in joins {
+            subcompositor.get_subsurface(&pair[1], &pair[0], &queue, ());
+        }
+        ends(&mut fixture, client, "wl_display");
+    }
+}
+
+#[test]
+fn numbers_that_overflow_end_the_client_or_are_cut() {
+    let mut fixture = Fixture::sized(800, 600, 1.5);
+    let client = fixture.connect(vm("web"));
+    let window = fixture.window(client, 100, 50, BLUE);
+    let surface = fixture.client(client).told.shown[window].surface.clone();
+    surface.set_buffer_scale(2);
+    // What honest clients send to say "everything".
+    for (x, y, w, h) in [(0, 0, i32::MAX, i32::MAX), (i32::MIN, i32::MIN, i32::MAX, i32::MAX), (5, 5, -1, -1)]
+    {
+        surface.damage(x, y, w, h);
+        surface.damage_buffer(x, y, w, h);
+    }
+    for _ in 0..5000 {
+        surface.damage(1, 1, 1, 1);
+    }
+    fixture.client(client).draw(window, 100, 50, BLUE);
+    fixture.roundtrip(client);
+    fixture.screenshot();
+    assert!(!fixture.client(client).ended());
+
+    let (_, role) = fixture.client(client).subsurface(&surface);
+    role.set_position(i32::MAX, i32::MIN);
+    ends(&mut fixture, client, "wl_display");
+}
