@@ -47,6 +47,12 @@ fn cut(value: i32) -> i32 {
     value.clamp(-MAX_COORDINATE, MAX_COORDINATE)
 }
 
+/// A length cut to what can be computed with. Negative ones, which the protocol leaves without meaning, are
+/// nothing; Smithay's sizes must not be negative.
+fn cut_length(value: i32) -> i32 {
+    value.clamp(0, MAX_COORDINATE)
+}
+
 fn sane(values: &[i32]) -> bool {
     values.iter().all(|value| (-MAX_COORDINATE..=MAX_COORDINATE).contains(value))
 }
@@ -136,11 +142,14 @@ impl Dispatch<WlRegion, RegionUserData> for State {
         }
         let request = match request {
             Request::Add { x, y, width, height } => {
-                Request::Add { x: cut(x), y: cut(y), width: cut(width), height: cut(height) }
+                Request::Add { x: cut(x), y: cut(y), width: cut_length(width), height: cut_length(height) }
             }
-            Request::Subtract { x, y, width, height } => {
-                Request::Subtract { x: cut(x), y: cut(y), width: cut(width), height: cut(height) }
-            }
+            Request::Subtract { x, y, width, height } => Request::Subtract {
+                x: cut(x),
+                y: cut(y),
+                width: cut_length(width),
+                height: cut_length(height),
+            },
             other => other,
         };
         <CompositorState as Dispatch<WlRegion, RegionUserData, Self>>::request(
@@ -220,11 +229,13 @@ impl Dispatch<XdgPositioner, XdgPositionerUserData> for State {
             Request::SetSize { width, height } => sane(&[*width, *height]),
             Request::SetAnchorRect { x, y, width, height } => sane(&[*x, *y, *width, *height]),
             Request::SetOffset { x, y } => sane(&[*x, *y]),
-            Request::SetParentSize { parent_width, parent_height } => sane(&[*parent_width, *parent_height]),
+            Request::SetParentSize { parent_width: w, parent_height: h } => {
+                sane(&[*w, *h]) && *w >= 0 && *h >= 0
+            }
             _ => true,
         };
         if !fine {
-            positioner.post_error(xdg_positioner::Error::InvalidInput, "a number is too large");
+            positioner.post_error(xdg_positioner::Error::InvalidInput, "a number is out of range");
             return;
         }
         <XdgShellState as Dispatch<XdgPositioner, XdgPositionerUserData, Self>>::request(
@@ -247,9 +258,9 @@ impl Dispatch<XdgSurface, XdgSurfaceUserData> for State {
         data_init: &mut DataInit<'_, Self>,
     ) {
         if let xdg_surface::Request::SetWindowGeometry { x, y, width, height } = request
-            && !sane(&[x, y, width, height])
+            && (!sane(&[x, y, width, height]) || width <= 0 || height <= 0)
         {
-            surface.post_error(xdg_surface::Error::InvalidSize, "the geometry is too large");
+            surface.post_error(xdg_surface::Error::InvalidSize, "the geometry is empty or too large");
             return;
         }
         <XdgShellState as Dispatch<XdgSurface, XdgSurfaceUserData, Self>>::request(
@@ -274,6 +285,13 @@ impl Dispatch<XdgToplevel, XdgShellSurfaceUserData> for State {
         display: &DisplayHandle,
         data_init: &mut DataInit<'_, Self>,
     ) {
+        if let xdg_toplevel::Request::SetMinSize { width, height }
+        | xdg_toplevel::Request::SetMaxSize { width, height } = request
+            && (width < 0 || height < 0)
+        {
+            toplevel.post_error(xdg_toplevel::Error::InvalidSize, "a size is negative");
+            return;
+        }
         <XdgShellState as Dispatch<XdgToplevel, XdgShellSurfaceUserData, Self>>::request(
             state, client, toplevel, request, data, display, data_init,
         );

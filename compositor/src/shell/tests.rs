@@ -99,7 +99,7 @@ enum Op {
 }
 
 fn op() -> impl Strategy<Value = Op> {
-    let length = prop_oneof![1..2000i32, Just(0), Just(-5), Just(i32::MAX), Just(i32::MIN)];
+    let length = prop_oneof![1..2000i32, Just(0), Just(i32::MAX)];
     let place = prop_oneof![-3000..3000i32, Just(i32::MAX / 4), Just(i32::MIN / 4)];
     let size = (length.clone(), length);
     prop_oneof![

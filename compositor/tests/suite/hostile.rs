@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use vitrail::trust::client::Privilege;
 use vitrail::trust::limits::Resource;
+use wayland_client::protocol::wl_compositor::WlCompositor;
 use wayland_client::protocol::wl_shm::{Format, WlShm};
 
 use crate::fixture::{Fixture, Who, vm};
@@ -216,6 +217,42 @@ fn subsurfaces_nested_too_deep_end_the_client_from_either_end() {
             subcompositor.get_subsurface(&pair[1], &pair[0], &queue, ());
         }
         ends(&mut fixture, client, "wl_display");
+    }
+}
+
+#[test]
+fn negative_sizes_end_the_client_or_mean_nothing() {
+    for case in 0..4 {
+        let mut fixture = Fixture::new();
+        let client = fixture.connect(vm("work"));
+        let window = fixture.window(client, 200, 50, BLUE);
+        let drawing = fixture.client(client);
+        let shown = &drawing.told.shown[window];
+        let toplevel = shown.toplevel.as_ref().unwrap();
+        let interface = match case {
+            0 => {
+                toplevel.set_max_size(-1, 5);
+                "xdg_toplevel"
+            }
+            1 => {
+                toplevel.set_min_size(5, i32::MIN);
+                "xdg_toplevel"
+            }
+            2 => {
+                shown.xdg.set_window_geometry(0, 0, -10, 20);
+                "xdg_surface"
+            }
+            _ => {
+                let region = drawing.bind::<WlCompositor>().create_region(&drawing.queue, ());
+                region.add(0, 0, -5, i32::MIN);
+                region.subtract(i32::MAX, i32::MAX, i32::MAX, i32::MAX);
+                shown.surface.set_input_region(Some(&region));
+                shown.surface.commit();
+                shown.surface.set_buffer_scale(i32::MAX);
+                "wl_surface"
+            }
+        };
+        ends(&mut fixture, client, interface);
     }
 }
 

@@ -1,5 +1,7 @@
 //! The compositor as a whole, with real clients, in one process and one thread.
 
+#![allow(clippy::unwrap_used, clippy::cast_possible_wrap, reason = "in a test a panic is the report")]
+
 mod client;
 mod fixture;
 mod focus;
