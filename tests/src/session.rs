@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::client::{Canvas, Client, Rect};
+use crate::client::{Canvas, Client, ClientError, Rect};
 use crate::deadline::Deadline;
 use crate::image::Image;
 use crate::ipc::{Ipc, WindowInfo};
@@ -27,6 +27,9 @@ pub const LOCAL_COLOR: u32 = 0x005f_6368;
 /// Names and colours of the VMs that sessions are made of.
 pub const VM_COLORS: [(&str, u32); 3] =
     [("work", 0x002e_7d32), ("personal", 0x0015_65c0), ("untrusted", 0x00c6_2828)];
+
+/// The evdev code of the left button.
+const BUTTON_LEFT: u32 = 0x110;
 
 /// How memory is shared between a VM and the GUI VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,8 +185,18 @@ impl Session {
     #[must_use]
     #[track_caller]
     pub fn client(&self, vm: &str) -> Client {
+        self.try_client(vm).unwrap_or_else(|error| panic!("connecting from {vm}: {error}"))
+    }
+
+    /// A new connection, if somebody serves it.
+    ///
+    /// # Errors
+    ///
+    /// How it was ended before it could be used.
+    #[track_caller]
+    pub fn try_client(&self, vm: &str) -> Result<Client, ClientError> {
         let socket = if vm == "local" { self.local_socket() } else { self.vm_socket(vm) };
-        Client::connect(&socket)
+        Client::over(process::connect(&socket, Deadline::patient()))
     }
 
     /// The directory for the logs of further processes.
@@ -333,9 +346,30 @@ impl Session {
     ///
     /// When the compositor refuses.
     #[track_caller]
-    pub fn click(&self, x: i32, y: i32) {
-        self.control(&["input", "move", &x.to_string(), &y.to_string()]);
-        self.control(&["input", "button", "left", "click"]);
+    pub fn click(&mut self, x: i32, y: i32) {
+        let button = |pressed: bool| json!({"event": "button", "code": BUTTON_LEFT, "pressed": pressed});
+        self.input(&[json!({"event": "move", "x": x, "y": y}), button(true), button(false)]);
+    }
+
+    /// Presses and releases a key (evdev code).
+    ///
+    /// # Panics
+    ///
+    /// When the compositor refuses.
+    #[track_caller]
+    pub fn tap(&mut self, code: u32) {
+        let key = |pressed: bool| json!({"event": "key", "code": code, "pressed": pressed});
+        self.input(&[key(true), key(false)]);
+    }
+
+    /// Plays input, as the control socket takes it.
+    ///
+    /// # Panics
+    ///
+    /// When the compositor refuses.
+    #[track_caller]
+    pub fn input(&mut self, events: &[Value]) {
+        self.ipc.request(&json!({"request": "input", "events": events}));
     }
 
     /// Clicks in the middle of a window's content that nothing covers, so that it has the keyboard.
