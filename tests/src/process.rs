@@ -390,6 +390,7 @@ pub fn connect(path: &Path, deadline: Deadline) -> std::os::unix::net::UnixStrea
 #[must_use]
 pub fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
+    command.env("NO_COLOR", "1");
     for name in ["WAYLAND_DISPLAY", "WAYLAND_SOCKET", "DISPLAY", "VITRAIL_HUB", "VITRAIL_IPC", "LISTEN_FDS"] {
         command.env_remove(name);
     }
