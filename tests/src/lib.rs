@@ -1,7 +1,7 @@
 //! Fixtures of the end-to-end, trust and hostile suites.
 //!
 //! * [`deadline`]: every wait of the suites is for an event, and every wait ends.
-//! * [`process`]: children in process groups of their own, with their logs, killed with their test.
+//! * [`process`]: children in sessions of their own, with their logs, killed with their test.
 //! * [`session`]: a whole Vitrail (compositor, gate, hub, one `wl-forward` per VM) in a directory of its own.
 //! * [`ipc`]: the compositor's control socket.
 //! * [`image`]: screenshots and what is asserted about them.

@@ -1,10 +1,10 @@
 //! Children of a test.
 //!
-//! Every child leads a process group of its own, and everything it starts stays in that group. Dropping a
-//! [`Process`] kills the whole group, whatever became of its leader: a killed supervisor leaves its workers
-//! behind, and a test must leave nothing. The leader's exit is observed without being reaped before the drop,
-//! so that the number of the group cannot come to mean another one meanwhile. Should the test process itself
-//! be killed, the kernel kills the leaders, and theirs notice that.
+//! Every child leads a session (setsid(2)) of its own, and everything it starts stays in that session, in
+//! whatever process group. Dropping a [`Process`] kills the whole session, whatever became of its leader: a
+//! killed supervisor leaves its workers behind, and a test must leave nothing. The leader's exit is observed
+//! without being reaped before the drop, so that the number of the session cannot come to mean another one
+//! meanwhile. Should the test process itself be killed, the kernel kills the leaders, and theirs notice that.
 //!
 //! What children write to stderr goes to a file, which is printed when the test fails.
 
@@ -34,7 +34,7 @@ pub enum Exit {
     Signal(i32),
 }
 
-/// A running child, its process group and its log.
+/// A running child, its session and its log.
 pub struct Process {
     name: String,
     child: Child,
@@ -73,7 +73,7 @@ pub fn is_installed(name: &str) -> bool {
 }
 
 impl Process {
-    /// Starts `command` in a new process group, with stdin from /dev/null and stdout and stderr in
+    /// Starts `command` in a new session, with stdin from /dev/null and stdout and stderr in
     /// `logs/NAME.log` (appended to, for one that is started again). The descriptors in `inherit` stay open
     /// under the same numbers; all others are closed in the child.
     ///
@@ -88,10 +88,10 @@ impl Process {
         command
             .stdin(Stdio::null())
             .stdout(file.try_clone().expect("a duplicate of the log file"))
-            .stderr(file)
-            .process_group(0);
+            .stderr(file);
         let kept: Vec<i32> = inherit.iter().map(|fd| fd.as_raw_fd()).collect();
         let before_exec = move || {
+            rustix::process::setsid()?;
             rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
             for &fd in &kept {
                 // SAFETY: the descriptors are open in the parent until it has started the child, and the
@@ -101,7 +101,7 @@ impl Process {
             }
             Ok(())
         };
-        // SAFETY: between fork and exec the closure makes two system calls and touches memory that was
+        // SAFETY: between fork and exec the closure makes three kinds of system calls and touches memory that was
         // allocated before the fork; it allocates nothing and takes no lock.
         unsafe { command.pre_exec(before_exec) };
         let child = command.spawn().unwrap_or_else(|error| panic!("starting {command:?}: {error}"));
@@ -111,7 +111,7 @@ impl Process {
         Self { name: name.to_owned(), child, pid, pidfd, log }
     }
 
-    /// The process id of the leader, which is also the number of the group.
+    /// The process id of the leader, which is also the number of the session.
     #[must_use]
     pub fn pid(&self) -> Pid {
         self.pid
@@ -165,13 +165,13 @@ impl Process {
         self.wait_exit(Deadline::patient());
     }
 
-    /// The running processes of the group.
+    /// The running processes of the session.
     #[must_use]
-    pub fn group(&self) -> Vec<Member> {
+    pub fn members(&self) -> Vec<Member> {
         members(self.pid)
     }
 
-    /// What the group has written to stdout and stderr so far.
+    /// What the session has written to stdout and stderr so far.
     #[must_use]
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
@@ -204,8 +204,14 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // The leader is not reaped yet, so the group still has this number. ESRCH: nobody is left in it.
-        let _ = rustix::process::kill_process_group(self.pid, Signal::KILL);
+        // Who is killed starts nobody any more, so this ends: each round finds what the one before missed.
+        loop {
+            let living = self.members();
+            if living.is_empty() {
+                break;
+            }
+            living.iter().for_each(Member::kill_if_there);
+        }
         let _ = self.child.wait();
         if std::thread::panicking() {
             let log = self.log();
@@ -242,6 +248,14 @@ impl Member {
         let pidfd = rustix::process::pidfd_open(self.pid, PidfdFlags::empty()).expect("the process lives");
         rustix::process::pidfd_send_signal(&pidfd, Signal::KILL).expect("the process lives");
         assert!(Deadline::patient().wait(pidfd.as_fd(), PollFlags::IN), "{self:?} survives SIGKILL");
+    }
+
+    /// Kills it with SIGKILL and waits until it is gone, if it has not ended already.
+    fn kill_if_there(&self) {
+        if let Ok(pidfd) = rustix::process::pidfd_open(self.pid, PidfdFlags::empty()) {
+            let _ = rustix::process::pidfd_send_signal(&pidfd, Signal::KILL);
+            let _ = Deadline::patient().wait(pidfd.as_fd(), PollFlags::IN);
+        }
     }
 
     /// Waits until it has ended.
@@ -285,20 +299,20 @@ impl Member {
     }
 }
 
-/// The living processes of a group. A zombie is not living.
-fn members(group: Pid) -> Vec<Member> {
+/// The living processes of a session. A zombie is not living.
+fn members(session: Pid) -> Vec<Member> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));
-    pids.filter(|&pid| is_living_member(pid, group)).filter_map(member).collect()
+    pids.filter(|&pid| is_living_member(pid, session)).filter_map(member).collect()
 }
 
-fn is_living_member(pid: Pid, group: Pid) -> bool {
+fn is_living_member(pid: Pid, session: Pid) -> bool {
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
-    // The name in parentheses may itself hold spaces and parentheses; after it come state, parent, group.
+    // The name in parentheses may itself hold spaces and parentheses; after it come state, parent, group, session.
     let mut fields = stat.rsplit(')').next().unwrap_or_default().split_ascii_whitespace();
     let state = fields.next();
-    let of_group = fields.nth(1).and_then(|field| field.parse().ok()).and_then(Pid::from_raw);
-    of_group == Some(group) && !matches!(state, Some("Z" | "X"))
+    let its_session = fields.nth(2).and_then(|field| field.parse().ok()).and_then(Pid::from_raw);
+    its_session == Some(session) && !matches!(state, Some("Z" | "X"))
 }
 
 fn member(pid: Pid) -> Option<Member> {
@@ -406,11 +420,11 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_group_is_killed_with_its_leader_gone() {
+    fn the_whole_session_is_killed_with_its_leader_gone() {
         let logs = tempfile::tempdir().unwrap();
-        let process = shell(logs.path(), "sleep 1000 & echo started");
+        let process = shell(logs.path(), "timeout 1000 sleep 1000 & echo started");
         assert_eq!(process.wait_exit(Deadline::patient()), Exit::Status(0));
-        let left = process.group();
+        let left = process.members();
         assert!(left.iter().any(|member| member.has_arguments(&["sleep", "1000"])), "{left:?}");
         let pidfds = left.iter().map(|member| rustix::process::pidfd_open(member.pid, PidfdFlags::empty()));
         let pidfds: Vec<OwnedFd> = pidfds.collect::<Result<_, _>>().unwrap();

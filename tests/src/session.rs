@@ -416,8 +416,8 @@ impl Session {
     #[must_use]
     #[track_caller]
     pub fn relay(&self, vm: &str) -> Member {
-        let relay = self.hub.group().into_iter().find(|member| member.has_arguments(&["--relay", vm]));
-        relay.unwrap_or_else(|| panic!("no relay for {vm}: {:?}", self.hub.group()))
+        let relay = self.hub.members().into_iter().find(|member| member.has_arguments(&["--relay", vm]));
+        relay.unwrap_or_else(|| panic!("no relay for {vm}: {:?}", self.hub.members()))
     }
 
     /// The gate's worker of a VM.
@@ -428,8 +428,8 @@ impl Session {
     #[must_use]
     #[track_caller]
     pub fn worker(&self, vm: &str) -> Member {
-        let worker = self.compositor.group().into_iter().find(|member| member.has_arguments(&["--vm", vm]));
-        worker.unwrap_or_else(|| panic!("no worker for {vm}: {:?}", self.compositor.group()))
+        let worker = self.compositor.members().into_iter().find(|member| member.has_arguments(&["--vm", vm]));
+        worker.unwrap_or_else(|| panic!("no worker for {vm}: {:?}", self.compositor.members()))
     }
 
     /// The gate's supervisor.
@@ -444,15 +444,15 @@ impl Session {
             let program = member.arguments.first().is_some_and(|program| program.ends_with("vitrail-gate"));
             program && !member.has_arguments(&["--worker"])
         };
-        let gate = self.compositor.group().into_iter().find(is_gate);
-        gate.unwrap_or_else(|| panic!("no gate: {:?}", self.compositor.group()))
+        let gate = self.compositor.members().into_iter().find(is_gate);
+        gate.unwrap_or_else(|| panic!("no gate: {:?}", self.compositor.members()))
     }
 
     /// Every living process of the session that is one of our programs.
     #[must_use]
     pub fn processes(&self) -> Vec<Member> {
         let leaders = self.forwards.values().chain([&self.hub, &self.compositor]);
-        leaders.flat_map(Process::group).collect()
+        leaders.flat_map(Process::members).collect()
     }
 
     /// Starts the hub again after its supervisor was killed. Its relays live on.

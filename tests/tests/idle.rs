@@ -54,7 +54,11 @@ fn windows_that_do_not_draw_wake_nobody() {
         assert!(Instant::now() < settled_by, "still not settled: {:#?}", changes(&before, &now));
         before = now;
     }
-    assert!(before.len() >= 9, "three wl-forward, hub, relays, compositor, gate, workers: {before:#?}");
+    for vm in ["work", "personal", "untrusted"] {
+        // Both are among those that are watched.
+        let (_relay, _worker) = (session.relay(vm), session.worker(vm));
+    }
+    assert!(before.len() >= 12, "wl-forward, relay and worker of each VM, and three more: {before:#?}");
     pass(QUIET);
     let after = switches(&session);
     assert!(before == after, "woken up within {QUIET:?}: {:#?}", changes(&before, &after));

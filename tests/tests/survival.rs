@@ -163,7 +163,7 @@ fn a_stopped_compositor_leaves_no_process_of_the_gui_vm() {
     let (session, _apps) = start();
     session.stop_compositor();
     let deadline = vitrail_tests::deadline::Deadline::patient();
-    for member in session.compositor().group() {
+    for member in session.compositor().members() {
         member.wait_gone(deadline);
     }
 }
