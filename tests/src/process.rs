@@ -422,10 +422,12 @@ mod tests {
     #[test]
     fn the_whole_session_is_killed_with_its_leader_gone() {
         let logs = tempfile::tempdir().unwrap();
-        let process = shell(logs.path(), "timeout 1000 sleep 1000 & echo started");
+        // timeout(1) makes a process group of its own.
+        let process = shell(logs.path(), "timeout 1000 sh -c 'echo started; sleep 1000' & exit 0");
+        process.wait_log("started");
         assert_eq!(process.wait_exit(Deadline::patient()), Exit::Status(0));
         let left = process.members();
-        assert!(left.iter().any(|member| member.has_arguments(&["sleep", "1000"])), "{left:?}");
+        assert!(left.iter().any(|member| member.has_arguments(&["timeout", "1000"])), "{left:?}");
         let pidfds = left.iter().map(|member| rustix::process::pidfd_open(member.pid, PidfdFlags::empty()));
         let pidfds: Vec<OwnedFd> = pidfds.collect::<Result<_, _>>().unwrap();
         drop(process);

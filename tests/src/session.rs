@@ -372,7 +372,8 @@ impl Session {
         self.ipc.request(&json!({"request": "input", "events": events}));
     }
 
-    /// Clicks in the middle of a window's content that nothing covers, so that it has the keyboard.
+    /// Clicks where nothing covers a window's content, so that it has the keyboard, and moves the pointer into a
+    /// corner of the output.
     ///
     /// # Panics
     ///
@@ -386,6 +387,8 @@ impl Session {
         let free = places(window.content()).find(|&(x, y)| !above.iter().any(|rect| contains(*rect, x, y)));
         let (x, y) = free.unwrap_or_else(|| panic!("{title} is covered wholly"));
         self.click(x + 1, y + 1);
+        // Out of the way: the pointer is part of the picture.
+        self.input(&[json!({"event": "move", "x": self.options.size.0 - 1, "y": self.options.size.1 - 1})]);
         let what = format!("{title} to have the keyboard");
         self.wait_windows(&what, |windows| windows.iter().any(|w| w.focused && w.title == title));
     }
