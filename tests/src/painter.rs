@@ -105,16 +105,12 @@ impl Painter {
         let (width, height) = (window.canvas.width(), window.canvas.height());
         let x = self.random.between(-8, width - 1);
         let y = self.random.between(-8, height - 1);
-        let rect = Rect { x, y, w: self.random.between(1, width / 2), h: self.random.between(1, height / 2) };
+        let rect = Rect { x, y, w: self.random.between(1, width / 3), h: self.random.between(1, height / 3) };
         let base = u32::try_from(self.random.between(0, 0x00ff_ffff)).expect("a colour");
-        for row in rect.y..rect.y + rect.h {
-            for column in rect.x..rect.x + rect.w {
-                let step =
-                    row.unsigned_abs().wrapping_mul(0x0001_0703) ^ column.unsigned_abs().wrapping_mul(0x0b05);
-                let color = base.wrapping_add(step) & 0x00ff_ffff;
-                window.canvas.fill(Rect { x: column, y: row, w: 1, h: 1 }, color);
-            }
-        }
+        window.canvas.paint(rect, |x, y| {
+            let step = y.unsigned_abs().wrapping_mul(0x0001_0703) ^ x.unsigned_abs().wrapping_mul(0x0b05);
+            base.wrapping_add(step) & 0x00ff_ffff
+        });
         rect
     }
 

@@ -36,7 +36,7 @@ struct Painted {
 impl Painted {
     fn start(session: &mut Session, vm: &'static str, case: &Case) -> Self {
         let mut client = session.client(vm);
-        let options = WindowOptions::new(vm, 0x0020_4060).size(240, 180).scale(case.scale);
+        let options = WindowOptions::new(vm, 0x0020_4060).size(200, 150).scale(case.scale);
         let mut window = client.unmapped_window(&options);
         if case.scale != 1 {
             window.surface.set_buffer_scale(case.scale);
@@ -118,13 +118,13 @@ fn scaled_buffers_are_exact() {
 
 #[test]
 fn viewports_are_exact() {
-    let crop = Some((180, 130));
+    let crop = Some((170, 120));
     same_content_through_the_chain_and_locally(&Case { crop, buffers: 4, ..Case::new(Damage::Both, 15) });
 }
 
 #[test]
 fn viewports_of_scaled_buffers_are_exact() {
     let options = Options::new(&["work"]).output(1600, 1200, 2);
-    let case = Case { options, scale: 2, crop: Some((180, 130)), ..Case::new(Damage::Both, 16) };
+    let case = Case { options, scale: 2, crop: Some((170, 120)), ..Case::new(Damage::Both, 16) };
     same_content_through_the_chain_and_locally(&case);
 }

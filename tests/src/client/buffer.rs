@@ -121,9 +121,18 @@ impl Canvas {
 
     /// Fills the part of `rect` that is inside the picture.
     pub fn fill(&mut self, rect: Rect, color: u32) {
+        self.paint(rect, |_, _| color);
+    }
+
+    /// Gives each pixel of the part of `rect` that is inside the picture the colour of its place.
+    pub fn paint(&mut self, rect: Rect, color: impl Fn(i32, i32) -> u32) {
+        let left = rect.x.clamp(0, self.width);
+        let right = rect.x.saturating_add(rect.w).clamp(left, self.width);
         for y in rect.y.max(0)..rect.y.saturating_add(rect.h).min(self.height) {
-            for x in rect.x.max(0)..rect.x.saturating_add(rect.w).min(self.width) {
-                self.pixels[index(y) * index(self.width) + index(x)] = color;
+            let row = index(y) * index(self.width);
+            let pixels = &mut self.pixels[row + index(left)..row + index(right)];
+            for (x, pixel) in (left..).zip(pixels) {
+                *pixel = color(x, y);
             }
         }
     }
