@@ -93,9 +93,12 @@ impl PipeEnd {
 
 fn read_shared(fd: &OwnedFd, into: &mut [u8]) -> Result<usize, Errno> {
     match rustix::io::preadv2(fd, &mut [IoSliceMut::new(into)], NO_OFFSET, ReadWriteFlags::NOWAIT) {
-        Err(Errno::OPNOTSUPP) => {}
-        result => return result,
+        Err(Errno::OPNOTSUPP) => read_when_ready(fd, into),
+        result => result,
     }
+}
+
+fn read_when_ready(fd: &OwnedFd, into: &mut [u8]) -> Result<usize, Errno> {
     wait_for(fd, PollFlags::IN)?;
     let len = into.len().min(PAGE);
     rustix::io::read(fd, into.get_mut(..len).unwrap_or_default())
@@ -103,9 +106,12 @@ fn read_shared(fd: &OwnedFd, into: &mut [u8]) -> Result<usize, Errno> {
 
 fn write_shared(fd: &OwnedFd, bytes: &[u8]) -> Result<usize, Errno> {
     match rustix::io::pwritev2(fd, &[IoSlice::new(bytes)], NO_OFFSET, ReadWriteFlags::NOWAIT) {
-        Err(Errno::OPNOTSUPP) => {}
-        result => return result,
+        Err(Errno::OPNOTSUPP) => write_when_ready(fd, bytes),
+        result => result,
     }
+}
+
+fn write_when_ready(fd: &OwnedFd, bytes: &[u8]) -> Result<usize, Errno> {
     wait_for(fd, PollFlags::OUT)?;
     rustix::io::write(fd, bytes.get(..PAGE).unwrap_or(bytes))
 }
@@ -159,6 +165,22 @@ mod tests {
             drop(writer);
             assert_eq!(ours.read(&mut bytes), Ok(0));
         }
+    }
+
+    #[test]
+    fn kernels_without_the_flag_are_served_by_asking_first() {
+        let (reader, writer) = rustix::pipe::pipe().expect("pipe");
+        assert_eq!(read_when_ready(&reader, &mut [0; 8]), Err(Errno::WOULDBLOCK));
+        let full = std::iter::repeat_with(|| write_when_ready(&writer, &[7; 10_000])).find_map(Result::err);
+        assert_eq!(full, Some(Errno::WOULDBLOCK));
+        assert_eq!(read_when_ready(&reader, &mut [0; 10_000]), Ok(PAGE));
+        assert_eq!(write_when_ready(&writer, &[7; 10_000]), Ok(PAGE));
+        drop(writer);
+        let rest = std::iter::repeat_with(|| read_when_ready(&reader, &mut [0; 10_000]).expect("content"));
+        assert_eq!(rest.take_while(|len| *len > 0).sum::<usize>() % PAGE, 0);
+        let (reader, writer) = rustix::pipe::pipe().expect("pipe");
+        drop(reader);
+        assert_eq!(write_when_ready(&writer, b"x"), Err(Errno::PIPE));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! [`Interest::once`].
 
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
@@ -36,11 +36,27 @@ impl Interest {
     }
 }
 
+/// An event of a descriptor in the set.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ready {
+    pub(crate) token: u64,
+    /// The other end is gone, or something is wrong.
+    pub(crate) hang_up: bool,
+}
+
+impl From<&Event> for Ready {
+    fn from(event: &Event) -> Self {
+        // The structure is packed, so its fields are copied out.
+        let (flags, data) = (event.flags, event.data);
+        Self { token: data.u64(), hang_up: flags.intersects(EventFlags::ERR | EventFlags::HUP) }
+    }
+}
+
 /// The set. Each descriptor has a token that is unique among those registered.
 #[derive(Debug)]
 pub(crate) struct Poll {
     epoll: OwnedFd,
-    registered: BTreeMap<u64, (RawFd, Interest)>,
+    registered: BTreeMap<u64, Interest>,
 }
 
 impl AsFd for Poll {
@@ -57,7 +73,7 @@ impl Poll {
     /// Registers, changes or removes the interest in `fd`. Costs a system call only where something changes;
     /// an interest of `once` is set anew each time.
     pub(crate) fn set(&mut self, token: u64, fd: BorrowedFd<'_>, interest: Interest) -> Result<(), Errno> {
-        let old = self.registered.get(&token).map(|(_, interest)| *interest);
+        let old = self.registered.get(&token).copied();
         if interest == Interest::NONE {
             if old.is_some() {
                 self.registered.remove(&token);
@@ -73,19 +89,19 @@ impl Poll {
             }
             Some(_) => return Ok(()),
         }
-        self.registered.insert(token, (fd.as_raw_fd(), interest));
+        self.registered.insert(token, interest);
         Ok(())
     }
 
-    /// The tokens that have events now, at most `max` of them. Never waits.
-    pub(crate) fn ready(&self, max: usize) -> Result<Vec<u64>, Errno> {
+    /// The events that there are now, at most `max` of them. Never waits.
+    pub(crate) fn ready(&self, max: usize) -> Result<Vec<Ready>, Errno> {
         let mut events: Vec<Event> = Vec::with_capacity(max);
         let now = rustix::event::Timespec::try_from(Duration::ZERO).map_err(|_| Errno::INVAL)?;
         loop {
             match epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&now)) {
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error),
-                Ok(_) => return Ok(events.iter().map(|event| event.data.u64()).collect()),
+                Ok(_) => return Ok(events.iter().map(Ready::from).collect()),
             }
         }
     }

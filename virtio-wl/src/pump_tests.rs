@@ -198,6 +198,22 @@ fn an_application_that_closes_ends_the_connection_of_the_other() {
 }
 
 #[test]
+fn what_is_not_taken_can_be_dropped_without_disturbing_the_sender() {
+    let (mut one, one_local) = stream_pair();
+    let (two, two_local) = stream_pair();
+    let options = PumpOptions { drop_untaken: true, ..PumpOptions::default() };
+    let mut pumps = [Pump::new(one_local, Endpoint::Unix(two_local), &options).expect("pump")];
+    drop(two);
+    settle(&mut pumps);
+    for _ in 0..100 {
+        one.write_all(&[7; 10_000]).expect("nobody tells the sender");
+        settle(&mut pumps);
+    }
+    drop(one);
+    run(&mut pumps, |pumps| pumps.iter().all(Pump::finished));
+}
+
+#[test]
 fn an_application_that_never_reads_stops_the_other_and_nobody_grows() {
     for joint in JOINTS {
         let (one, two, mut pumps) = joint();
@@ -232,7 +248,7 @@ fn an_application_that_never_reads_stops_the_other_and_nobody_grows() {
 fn one_turn_moves_no_more_than_its_budget_and_one_chunk() {
     let (one, one_local) = stream_pair();
     let (_two, two_local) = stream_pair();
-    let options = PumpOptions { budget_bytes: 10_000, chunk_bytes: 4096 };
+    let options = PumpOptions { budget_bytes: 10_000, chunk_bytes: 4096, ..PumpOptions::default() };
     let mut pump = Pump::new(one_local, Endpoint::Unix(two_local), &options).expect("pump");
     for _ in 0..12 {
         unix::send(&one, &[7; 4096], &[]).expect("sent");

@@ -217,8 +217,6 @@ mod tests {
         let fd = sealed(SealFlags::SHRINK);
         let id = FileId::of(fd.as_fd()).expect("examined");
         assert_eq!(classify(fd.as_fd(), None), Ok(LocalKind::Mirror { id, len: 100 }));
-        let read_only = tempfile::NamedTempFile::new().expect("temporary file").reopen();
-        drop(read_only);
         let file = tempfile::NamedTempFile::new().expect("temporary file");
         let read_only = File::open(file.path()).expect("opened");
         assert_eq!(classify(read_only.as_fd(), None), Ok(LocalKind::Blob { len: 0 }));

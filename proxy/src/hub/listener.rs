@@ -72,17 +72,17 @@ impl Listener {
             fs::symlink_metadata(path).map(|metadata| (metadata.dev(), metadata.ino()))
         };
         let identity = prepare().map_err(|source| ListenerError::Mode { path: path.to_owned(), source })?;
-        rustix::net::listen(&socket, BACKLOG).map_err(listen_error)?;
         Ok(Self { socket, path: path.to_owned(), identity })
     }
 }
 
-/// A bound socket whose file never had more than `mode`: Linux takes the mode of the socket, less the umask, for it.
+/// A listening socket whose file never had more than `mode`: Linux takes the mode of the socket, less the umask, for it.
 fn bind_new(path: &Path, mode: u32) -> Result<OwnedFd, Errno> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     rustix::fs::fchmod(&socket, Mode::from_raw_mode(mode))?;
     rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
+    rustix::net::listen(&socket, BACKLOG)?;
     Ok(socket)
 }
 

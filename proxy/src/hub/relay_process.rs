@@ -48,8 +48,6 @@ impl RelayProcess {
             .args(["--relay", vm.as_str()])
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())
-            // Ctrl-C in a terminal is for the supervisor; relays end with their connections.
-            .process_group(0)
             .spawn()?;
         let prepare = || {
             let pid = Pid::from_raw(child.id().cast_signed()).ok_or(Errno::SRCH)?;

@@ -9,7 +9,8 @@ mod vm;
 
 use std::collections::HashMap;
 use std::io;
-use std::path::PathBuf;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::event::epoll::EventFlags;
@@ -335,7 +336,7 @@ impl Supervisor {
     }
 
     fn try_hand_over(&mut self, serial: u64, purpose: Purpose, now: Instant) -> Attempt {
-        let Some(stream) = self.streams.get(&serial) else {
+        let Some(stream) = self.streams.get_mut(&serial) else {
             return Attempt::Never(Refusal::ClosedEarly);
         };
         let index = stream.vm;
@@ -358,15 +359,14 @@ impl Supervisor {
                 return Attempt::Never(Refusal::Internal(error.into()));
             }
         }
-        let gate = match purpose {
-            Purpose::Trim => None,
-            Purpose::Wayland => match introduce(vm, serial, stream.hello(), &self.gate) {
-                Ok(gate) => Some(gate),
+        if purpose == Purpose::Wayland && stream.gate.is_none() {
+            match introduce(vm, serial, stream.hello(), &self.gate) {
+                // Kept for the next attempt, should the relay be gone: a stream is introduced once.
+                Ok(gate) => stream.gate = Some(gate),
                 Err(attempt) => return attempt,
-            },
-        };
-        let mut fds = vec![rustix::fd::AsFd::as_fd(&stream.socket)];
-        fds.extend(gate.as_ref().map(rustix::fd::AsFd::as_fd));
+            }
+        }
+        let fds: Vec<_> = std::iter::once(&stream.socket).chain(&stream.gate).map(AsFd::as_fd).collect();
         match vm.relay.as_mut().map(|relay| relay.hand_over(serial, purpose, &fds)) {
             Some(Ok(())) => Attempt::Done,
             Some(Err(error)) => Attempt::Again(Refusal::RelayUnavailable(error.into())),
@@ -398,12 +398,7 @@ fn watch_relay(poller: &Poller, index: usize, vm: &Vm) -> Result<(), Errno> {
 }
 
 /// Connects to the gate and tells it who is calling. The hello of the VM follows, as it came.
-fn introduce(
-    vm: &Vm,
-    serial: u64,
-    hello: [u8; HELLO_LEN],
-    gate: &std::path::Path,
-) -> Result<rustix::fd::OwnedFd, Attempt> {
+fn introduce(vm: &Vm, serial: u64, hello: [u8; HELLO_LEN], gate: &Path) -> Result<OwnedFd, Attempt> {
     let region = vm.region.as_ref().map(|region| region.prove().cloned()).transpose();
     let region = region.map_err(|error| Attempt::Never(error.into()))?;
     let introduction = Introduction { vm: vm.name.clone(), region, connection: serial }

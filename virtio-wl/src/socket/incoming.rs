@@ -71,6 +71,10 @@ impl FrameBuffer {
     }
 }
 
+/// Messages without descriptors are joined up to this size; the part of one that was taken is not freed before
+/// the rest.
+const MAX_JOINED: usize = 64 * 1024;
+
 /// A VFD that no message has named yet.
 #[derive(Debug)]
 enum Unnamed {
@@ -126,6 +130,12 @@ impl Incoming {
 
     pub(super) fn is_ended(&self) -> bool {
         self.ended
+    }
+
+    /// Memory that the messages occupy, taken or not.
+    #[cfg(test)]
+    pub(super) fn occupied(&self) -> usize {
+        self.messages.iter().map(|message| message.bytes.capacity()).sum()
     }
 
     pub(super) fn has_messages(&self) -> bool {
@@ -263,7 +273,9 @@ impl Incoming {
             return;
         }
         match self.messages.back_mut() {
-            Some(last) if fds.is_empty() => last.bytes.extend_from_slice(bytes),
+            Some(last) if fds.is_empty() && last.bytes.len().saturating_add(bytes.len()) <= MAX_JOINED => {
+                last.bytes.extend_from_slice(bytes);
+            }
             _ => self.messages.push_back(Message { bytes: bytes.to_vec(), taken: 0, fds }),
         }
     }

@@ -224,12 +224,12 @@ impl Socket {
     }
 
     fn dispatch_ready(&mut self) -> Result<(), SocketError> {
-        for token in self.poll.ready(MAX_EVENTS).map_err(SocketError::Poll)? {
-            match u32::try_from(token) {
+        for event in self.poll.ready(MAX_EVENTS).map_err(SocketError::Poll)? {
+            match u32::try_from(event.token) {
                 Ok(0) => {
                     self.read_stream()?;
                 }
-                Ok(id) => self.pipes.local_event(id, &mut self.poll)?,
+                Ok(id) => self.pipes.local_event(id, event.hang_up, &mut self.poll)?,
                 Err(_) => {}
             }
         }

@@ -24,6 +24,13 @@ const WHOLE_FRAME_LEN: usize = 32;
 /// Content pieces smaller than this wait for the next write rather than fill the rest of the last one.
 const MIN_PIECE: usize = 512;
 
+/// Data is joined to the data queued before it up to this size; the part of a piece that has left is not freed
+/// before the rest.
+const MAX_JOINED: usize = 64 * 1024;
+
+/// What an item counts for in the bound of the queue, besides its content.
+const ITEM_COST: usize = 64;
+
 /// Something in the queue.
 #[derive(Debug)]
 pub(super) enum Item {
@@ -37,6 +44,22 @@ pub(super) enum Item {
     Mirror(MirrorJob),
     /// Bytes from `sent` on; the VFDs leave with the first of them.
     Data { bytes: Vec<u8>, sent: usize, vfds: Vec<u32> },
+}
+
+impl Item {
+    /// What the item counts for in the bound of the queue. It stays the same until the whole item has left.
+    fn cost(&self) -> usize {
+        match self {
+            Self::Vfd { .. } | Self::MirrorClose { .. } => ITEM_COST,
+            Self::Blob { content: bytes, .. } | Self::Data { bytes, .. } => {
+                bytes.len().saturating_add(ITEM_COST)
+            }
+            Self::Mirror(job) => match &job.source {
+                MirrorSource::Region(_) => 0,
+                MirrorSource::Content(content) => content.len(),
+            },
+        }
+    }
 }
 
 /// A rectangle on its way. The content is read when it leaves, so that waiting costs no memory.
@@ -128,7 +151,8 @@ impl MirrorJob {
 #[derive(Debug)]
 pub(super) struct Outgoing {
     queue: VecDeque<Item>,
-    /// Data and content in the queue that occupies memory of this process.
+    /// Memory that the queue occupies: data, content and something for each item but mirror jobs, which have a
+    /// bound of their own.
     queued: usize,
     /// Mirror jobs in the queue.
     jobs: usize,
@@ -172,6 +196,13 @@ impl Outgoing {
         self.queued
     }
 
+    /// Memory that the data in the queue occupies, sent or not.
+    #[cfg(test)]
+    pub(super) fn occupied(&self) -> usize {
+        let data = |item: &Item| if let Item::Data { bytes, .. } = item { bytes.capacity() } else { 0 };
+        self.queue.iter().map(data).sum()
+    }
+
     pub(super) fn jobs(&self) -> usize {
         self.jobs
     }
@@ -203,27 +234,32 @@ impl Outgoing {
     }
 
     pub(super) fn push(&mut self, item: Item) {
-        match &item {
-            Item::Blob { content, .. } => self.queued = self.queued.saturating_add(content.len()),
-            Item::Mirror(MirrorJob { source, .. }) => {
-                self.jobs += 1;
-                if let MirrorSource::Content(content) = source {
-                    self.queued = self.queued.saturating_add(content.len());
-                }
-            }
-            Item::Data { bytes, .. } => self.queued = self.queued.saturating_add(bytes.len()),
-            Item::Vfd { .. } | Item::MirrorClose { .. } => {}
+        if matches!(item, Item::Mirror(_)) {
+            self.jobs += 1;
         }
+        self.queued = self.queued.saturating_add(item.cost());
         self.queue.push_back(item);
     }
 
     pub(super) fn push_data(&mut self, bytes: &[u8], vfds: Vec<u32>) {
-        if let (Some(Item::Data { bytes: last, .. }), true) = (self.queue.back_mut(), vfds.is_empty()) {
+        if let Some(Item::Data { bytes: last, .. }) = self.queue.back_mut()
+            && vfds.is_empty()
+            && last.len().saturating_add(bytes.len()) <= MAX_JOINED
+        {
             last.extend_from_slice(bytes);
             self.queued = self.queued.saturating_add(bytes.len());
             return;
         }
         self.push(Item::Data { bytes: bytes.to_vec(), sent: 0, vfds });
+    }
+
+    /// Removes the item at the front, all of which has left.
+    fn pop(&mut self) {
+        let Some(item) = self.queue.pop_front() else { return };
+        if matches!(item, Item::Mirror(_)) {
+            self.jobs = self.jobs.saturating_sub(1);
+        }
+        self.queued = self.queued.saturating_sub(item.cost());
     }
 
     /// What is left of the write under way.
@@ -280,11 +316,11 @@ impl Outgoing {
                     Frame::VfdNew { id, vfd }.encode(&mut self.write);
                     // A no-op for everything but pipes.
                     pipes.activate(id, poll)?;
-                    self.queue.pop_front();
+                    self.pop();
                 }
                 Some(&mut Item::MirrorClose { id }) => {
                     Frame::MirrorClose { id }.encode(&mut self.write);
-                    self.queue.pop_front();
+                    self.pop();
                 }
                 Some(Item::Mirror(_)) => {
                     if !self.fill_mirror()? {
@@ -319,11 +355,7 @@ impl Outgoing {
             return Ok(false);
         }
         if job.is_done() {
-            if let MirrorSource::Content(content) = &job.source {
-                self.queued = self.queued.saturating_sub(content.len());
-            }
-            self.jobs = self.jobs.saturating_sub(1);
-            self.queue.pop_front();
+            self.pop();
         }
         Ok(true)
     }
@@ -344,8 +376,7 @@ impl Outgoing {
         *sent += len;
         self.credit = self.credit.saturating_sub(data_cost(0, len));
         if done {
-            self.queued = self.queued.saturating_sub(content.len());
-            self.queue.pop_front();
+            self.pop();
         }
         true
     }
@@ -365,9 +396,8 @@ impl Outgoing {
         self.credit = self.credit.saturating_sub(data_cost(vfds.len(), len));
         vfds.clear();
         *sent += len;
-        self.queued = self.queued.saturating_sub(len);
         if *sent == bytes.len() {
-            self.queue.pop_front();
+            self.pop();
         }
         true
     }

@@ -159,19 +159,18 @@ impl Pipes {
     }
 
     /// Acts on an event of the local end of a pipe.
-    pub(super) fn local_event(&mut self, id: u32, poll: &mut Poll) -> Result<(), SocketError> {
+    pub(super) fn local_event(&mut self, id: u32, hang_up: bool, poll: &mut Poll) -> Result<(), SocketError> {
         match self.table.get_mut(&id).map(|pipe| &mut pipe.way) {
             Some(Way::Source(source)) if source.end.is_some() && !source.listed => {
                 source.listed = true;
                 self.readable.push_back(id);
                 Ok(())
             }
-            // Without content the only event that is waited for is that the reader is gone.
-            Some(Way::Sink(sink)) if sink.buffer.is_empty() => {
-                stop(sink);
-                self.settle_sink(id, poll)
-            }
             Some(Way::Sink(sink)) => {
+                // Writing finds out too that the reader is gone, but there may be nothing to write.
+                if hang_up && sink.buffer.is_empty() {
+                    stop(sink);
+                }
                 drain(sink);
                 self.settle_sink(id, poll)
             }

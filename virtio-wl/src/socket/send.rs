@@ -205,42 +205,45 @@ impl Socket {
         Ok(Prepared::Mirror { file, len, descriptor, content })
     }
 
-    /// Queues what makes the peer know the descriptor. Cannot fail.
+    /// Queues what makes the peer know the descriptor, and gives its identifier. Cannot fail.
     fn announce(&mut self, prepared: Prepared) -> u32 {
-        if let Prepared::KnownMirror { id } = prepared {
-            return id;
-        }
-        if let Prepared::Mirror { file, .. } = prepared
-            && let Some(old) = self.vfds.local_mirrors.get(&file)
-        {
-            // The same file twice in one message, or a file whose size has changed.
-            let (id, len) = (old.id, old.len);
-            if matches!(prepared, Prepared::Mirror { len: new, .. } if new == len) {
-                return id;
-            }
-            self.outgoing.push(Item::MirrorClose { id });
-        }
-        let id = self.vfds.next_id;
-        self.vfds.next_id = id.saturating_add(2);
-        let vfd = match &prepared {
-            Prepared::Region { len } => NewVfd::Region { offset: 0, len: *len },
-            Prepared::Mirror { len, .. } => NewVfd::Mirror { len: *len },
-            Prepared::Blob(content) => NewVfd::Blob { len: u64::try_from(content.len()).unwrap_or(u64::MAX) },
-            Prepared::Pipe { source: true, .. } => NewVfd::PipeRead,
-            Prepared::Pipe { source: false, .. } | Prepared::KnownMirror { .. } => NewVfd::PipeWrite,
-        };
-        self.outgoing.push(Item::Vfd { id, vfd });
         match prepared {
+            Prepared::KnownMirror { id } => id,
             Prepared::Mirror { file, len, descriptor, content } => {
+                if let Some(old) = self.vfds.local_mirrors.get(&file) {
+                    // The same file twice in one message, or a file whose size has changed.
+                    if old.len == len {
+                        return old.id;
+                    }
+                    self.outgoing.push(Item::MirrorClose { id: old.id });
+                }
+                let id = self.push_new(NewVfd::Mirror { len });
                 self.vfds.local_mirrors.insert(file, LocalMirror { id, len, _file: descriptor });
                 self.push_first_content(id, &content);
+                id
             }
-            Prepared::Blob(content) if !content.is_empty() => {
-                self.outgoing.push(Item::Blob { id, content, sent: 0 });
+            Prepared::Region { len } => self.push_new(NewVfd::Region { offset: 0, len }),
+            Prepared::Blob(content) => {
+                let len = u64::try_from(content.len()).unwrap_or(u64::MAX);
+                let id = self.push_new(NewVfd::Blob { len });
+                if !content.is_empty() {
+                    self.outgoing.push(Item::Blob { id, content, sent: 0 });
+                }
+                id
             }
-            Prepared::Pipe { end, source } => self.pipes.add(id, end, source, true),
-            _ => {}
+            Prepared::Pipe { end, source } => {
+                let id = self.push_new(if source { NewVfd::PipeRead } else { NewVfd::PipeWrite });
+                self.pipes.add(id, end, source, true);
+                id
+            }
         }
+    }
+
+    fn push_new(&mut self, vfd: NewVfd) -> u32 {
+        let id = self.vfds.next_id;
+        // `prepare` has made sure that enough are left.
+        self.vfds.next_id = id.saturating_add(2);
+        self.outgoing.push(Item::Vfd { id, vfd });
         id
     }
 

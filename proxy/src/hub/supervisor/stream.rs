@@ -19,6 +19,8 @@ pub(super) struct Stream {
     /// Index of the VM.
     pub(super) vm: usize,
     pub(super) socket: OwnedFd,
+    /// The other end, once the gate has been told who is calling.
+    pub(super) gate: Option<OwnedFd>,
     hello: [u8; HELLO_LEN],
     pub(super) stage: Stage,
     deadline: Instant,
@@ -52,7 +54,7 @@ pub(super) enum HelloProgress {
 
 impl Stream {
     pub(super) fn new(vm: usize, socket: OwnedFd, deadline: Instant) -> Self {
-        Self { vm, socket, hello: [0; HELLO_LEN], stage: Stage::Hello { filled: 0 }, deadline }
+        Self { vm, socket, gate: None, hello: [0; HELLO_LEN], stage: Stage::Hello { filled: 0 }, deadline }
     }
 
     /// When the stream needs attention even if nothing happens.

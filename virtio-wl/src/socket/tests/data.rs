@@ -283,6 +283,31 @@ fn a_receiver_that_never_reads_costs_the_sender_no_more_than_its_queue() {
 }
 
 #[test]
+fn a_flow_that_never_pauses_keeps_nothing_of_what_has_passed() {
+    let (mut one, mut two) = pair();
+    let chunk = pattern(10_000);
+    for _ in 0..2000 {
+        // Neither queue is ever empty: less is taken than could be.
+        while one.queued_bytes() < 300_000 && one.sendmsg(&chunk, &[]).is_ok() {}
+        one.dispatch().expect("alive");
+        two.dispatch().expect("alive");
+        assert_eq!(two.recvmsg(&mut [0; 5000], &mut Vec::new()), Ok(5000));
+        assert!(two.incoming.occupied() < 600_000, "{}", two.incoming.occupied());
+        assert!(one.outgoing.occupied() < 600_000, "{}", one.outgoing.occupied());
+    }
+}
+
+#[test]
+fn messages_with_descriptors_for_a_peer_that_never_reads_are_bounded() {
+    let region = Arc::new(Region::create_memfd(8192).expect("created"));
+    let with = || SocketOptions { region: Some(Arc::clone(&region)), ..options() };
+    let (mut one, _two) = pair_with(with(), with());
+    let message = [region.as_fd(); MAX_FDS];
+    let sent = std::iter::repeat_with(|| one.sendmsg(b"x", &message)).take_while(Result::is_ok).count();
+    assert!((100..2000).contains(&sent), "{sent}");
+}
+
+#[test]
 fn descriptors_that_nobody_takes_are_bounded() {
     let (mut one, mut two) = pair();
     let blob = sealed_memory(b"x");

@@ -3,6 +3,7 @@
 mod data;
 mod mirrors;
 mod pipes;
+mod together;
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;

@@ -1,0 +1,165 @@
+//! Regions: how the gate can tell whose they are, and how their pages go back to the host.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+
+use virtio_wl::Region;
+use virtio_wl::trim::TrimRecord;
+use virtio_wl::wire::Purpose;
+
+use crate::TWO_VMS;
+use crate::fixture::{Gate, Hub, call, connect, expect, expect_end, hello};
+
+const PAGE: u64 = 4096;
+const SIZE: u64 = 1 << 20;
+
+fn start() -> (Hub, Gate) {
+    let region = "[vm.work.region]\npath = \"DIR/work.region\"\nsize_mib = 1\n";
+    let hub = Hub::start(&format!("{TWO_VMS}{region}"));
+    let gate = Gate::listen(&hub);
+    (hub, gate)
+}
+
+#[test]
+fn the_introduction_carries_the_challenge_that_is_in_the_region() {
+    let (hub, gate) = start();
+    let region = Region::open(&hub.path("work.region")).unwrap();
+    let _stream = call(&hub, "work", &hello(Purpose::Wayland));
+    let proof = gate.accept().0.region.unwrap();
+    assert_eq!(proof.length, SIZE);
+    assert_eq!(proof.challenge, region.challenge().unwrap());
+    let _other = call(&hub, "web", &hello(Purpose::Wayland));
+    assert_eq!(gate.accept().0.region, None);
+}
+
+#[test]
+fn a_vm_that_writes_over_its_header_is_written_over_in_turn() {
+    let (hub, gate) = start();
+    let file = File::options().read(true).write(true).open(hub.path("work.region")).unwrap();
+    file.write_all_at(&[0xff; 64], 0).unwrap();
+    let _stream = call(&hub, "work", &hello(Purpose::Wayland));
+    let proof = gate.accept().0.region.unwrap();
+    let region = Region::open(&hub.path("work.region")).unwrap();
+    assert_eq!(proof.challenge, region.challenge().unwrap());
+    assert_ne!(proof.challenge, [0xff; 32]);
+}
+
+#[test]
+fn a_vm_that_cuts_its_region_short_is_refused_and_the_others_are_not() {
+    let (mut hub, gate) = start();
+    let file = File::options().write(true).open(hub.path("work.region")).unwrap();
+    file.set_len(PAGE).unwrap();
+    expect_end(&mut call(&hub, "work", &hello(Purpose::Wayland)));
+    hub.wait_line(&["decision=refuse", "vm=work", "reason=region"]);
+    connect(&hub, &gate, "web").round_trip();
+}
+
+#[test]
+fn trimmed_pages_go_back_to_the_host_and_no_others() {
+    let (hub, _gate) = start();
+    let path = hub.path("work.region");
+    let file = File::options().write(true).open(&path).unwrap();
+    file.write_all_at(&vec![7; 64 * PAGE as usize], PAGE).unwrap();
+    let blocks = || fs::metadata(&path).unwrap().blocks();
+    let before = blocks();
+    let mut stream = call(&hub, "work", &hello(Purpose::Trim));
+    // Two records in three pieces.
+    let records = [
+        TrimRecord { offset: PAGE, len: 16 * PAGE }.encode(),
+        TrimRecord { offset: 32 * PAGE, len: 32 * PAGE }.encode(),
+    ]
+    .concat();
+    for piece in [&records[..5], &records[5..20], &records[20..]] {
+        stream.write_all(piece).unwrap();
+    }
+    expect(&mut stream, &records);
+    assert!(blocks() <= before - 48 * PAGE / 512, "{before} blocks before, {} after", blocks());
+    let content = fs::read(&path).unwrap();
+    assert_eq!(content.len() as u64, SIZE);
+    let page = |number: usize| &content[number * PAGE as usize..][..PAGE as usize];
+    assert_eq!(page(0)[..8], virtio_wl::region::MAGIC);
+    for number in 1..64 {
+        let wanted = if (17..32).contains(&number) { 7 } else { 0 };
+        assert!(page(number).iter().all(|&byte| byte == wanted), "page {number}");
+    }
+}
+
+#[test]
+fn a_trim_beyond_the_rules_ends_its_stream_and_nothing_else() {
+    let (mut hub, gate) = start();
+    let mut live = connect(&hub, &gate, "work");
+    for (offset, len) in [
+        (0, PAGE),
+        (PAGE + 1, PAGE),
+        (PAGE, 0),
+        (PAGE, 1),
+        (PAGE, SIZE),
+        (SIZE, PAGE),
+        (u64::MAX - PAGE + 1, PAGE),
+        (PAGE, u64::MAX - PAGE + 1),
+    ] {
+        let mut stream = call(&hub, "work", &hello(Purpose::Trim));
+        stream.write_all(&TrimRecord { offset, len }.encode()).unwrap();
+        expect_end(&mut stream);
+    }
+    hub.wait_line(&["trim stream refused", "vm=work"]);
+    live.round_trip();
+    let header = fs::read(hub.path("work.region")).unwrap();
+    assert_eq!(header[..8], virtio_wl::region::MAGIC);
+    assert!(!gate.has_caller(), "a trim stream is not for the gate");
+}
+
+#[test]
+fn a_vm_without_a_region_has_nothing_to_trim() {
+    let (mut hub, _gate) = start();
+    expect_end(&mut call(&hub, "web", &hello(Purpose::Trim)));
+    hub.wait_line(&["decision=refuse", "vm=web", "reason=no-region"]);
+}
+
+#[test]
+fn a_trim_stream_whose_answers_are_not_read_holds_little() {
+    let (hub, gate) = start();
+    let mut stream = call(&hub, "work", &hello(Purpose::Trim));
+    let record = TrimRecord { offset: PAGE, len: PAGE }.encode();
+    stream.set_nonblocking(true).unwrap();
+    let mut sent = 0;
+    let patience = std::time::Duration::from_millis(500);
+    while crate::fixture::wait_for(&stream, rustix::event::PollFlags::OUT, patience) {
+        while let Ok(count) = stream.write(&record) {
+            sent += count;
+        }
+        assert!(sent < 4 << 20, "{sent} bytes are held somewhere");
+    }
+    connect(&hub, &gate, "work").round_trip();
+    stream.set_nonblocking(false).unwrap();
+    // Nothing is lost: every whole record is answered.
+    for _ in 0..sent / record.len() {
+        expect(&mut stream, &record);
+    }
+}
+
+#[test]
+fn two_vms_cannot_have_one_region_under_two_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().display();
+    File::create(dir.path().join("region")).unwrap().set_len(SIZE).unwrap();
+    fs::hard_link(dir.path().join("region"), dir.path().join("other")).unwrap();
+    let vm = |name: &str, region: &str| {
+        format!(
+            "[vm.{name}]\nlisten = \"unix:{place}/{name}.sock\"\n\
+             region = {{ path = \"{place}/{region}\", size_mib = 1 }}\n"
+        )
+    };
+    let text = format!("gate = \"unix:{place}/gate.sock\"\n{}{}", vm("work", "region"), vm("web", "other"));
+    fs::write(dir.path().join("hub.toml"), text).unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_vitrail-hub"))
+        .arg("--config")
+        .arg(dir.path().join("hub.toml"))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("have the same file as their region"), "{stderr}");
+    assert!(!dir.path().join("work.sock").exists() && !dir.path().join("web.sock").exists());
+}
