@@ -1,0 +1,59 @@
+//! Makes a Unix socket of one machine appear in another, over any byte stream that one of them can open.
+//!
+//! ```text
+//! tunnel near LISTEN STREAM     where the programs are: accepts on LISTEN, opens a stream to STREAM for each
+//! tunnel far STREAM CONNECT     where the service is: accepts streams on STREAM, connects each to CONNECT
+//! ```
+//!
+//! All addresses are `unix:PATH` or `fd:N`. Pipes and read-only memory that the programs attach to their messages cross
+//! too; writable memory crosses with the content that it has at that moment, up to 4 MiB.
+
+use std::env;
+use std::error::Error;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixListener;
+use std::thread;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use virtio_wl::{Address, Pump, PumpOptions, Role, Socket, SocketOptions};
+
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let [mode, listen, connect] = arguments.as_slice() else {
+        return Err("usage: tunnel near LISTEN STREAM | tunnel far STREAM CONNECT".into());
+    };
+    let is_near = match mode.as_str() {
+        "near" => true,
+        "far" => false,
+        other => return Err(format!("`{other}` is neither `near` nor `far`").into()),
+    };
+    let listener = UnixListener::from(listen.parse::<Address>()?.listen()?);
+    let target: Address = connect.parse()?;
+    for accepted in listener.incoming() {
+        let accepted = OwnedFd::from(accepted?);
+        let target = target.clone();
+        thread::spawn(move || {
+            if let Err(error) = serve(accepted, &target, is_near) {
+                eprintln!("a connection ended: {error}");
+            }
+        });
+    }
+    Ok(())
+}
+
+/// Joins one connection until both sides have ended it.
+fn serve(accepted: OwnedFd, target: &Address, is_near: bool) -> Result<()> {
+    let opened = target.connect()?;
+    let (local, stream, role) =
+        if is_near { (accepted, opened, Role::Initiator) } else { (opened, accepted, Role::Acceptor) };
+    let socket = Socket::new(stream, role, SocketOptions::default())?;
+    let mut pump = Pump::new(local, socket, &PumpOptions::default())?;
+    while !pump.finished() {
+        if !pump.turn()?.more && !pump.finished() {
+            poll(&mut [PollFd::from_borrowed_fd(pump.as_fd(), PollFlags::IN)], None)?;
+        }
+    }
+    Ok(())
+}
