@@ -9,7 +9,10 @@
 //! |---|---|
 //! | [`ledger`], [`meter`], [`tree`], [`memory`], [`geometry`] | the rules, without any Wayland in them |
 //! | `registry`, `surfaces`, `shm`, `xdg`, `transfer` | where the rules meet requests |
-//! | [`guard`] | what the handlers of one connection share |
+//! | [`guard`], `served` | one connection: what its handlers share, what is measured around it |
+//! | [`worker`] | all connections of one VM |
+//! | [`supervisor`], [`introductions`], [`regions`], [`context`], [`fleet`] | who is calling, with which memory and identity, and the worker for it |
+//! | [`control`], [`report`], [`signals`], [`config`], [`cli`] | how the parts and people talk to each other |
 
 pub mod cli;
 pub mod config;

@@ -15,6 +15,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use virtio_wl::Region;
+use virtio_wl::unix::UnixError;
 use vitrail_protocols::report::JailReport;
 use vitrail_protocols::{Limits, VmName, WorkerReport};
 
@@ -234,14 +235,18 @@ impl Worker {
                 Ok(Some((Order::Serve { connection }, fds))) => (connection, fds),
                 Ok(Some((Order::Start { .. }, _))) => continue,
                 Ok(None) => return,
-                Err(ControlError::Closed) => {
-                    tracing::info!(vm = %self.vm, "no supervisor any more");
-                    self.control = None;
-                    return;
-                }
-                Err(error) => {
+                Err(error @ (ControlError::Message(_) | ControlError::Descriptors(_))) => {
                     tracing::error!(vm = %self.vm, %error, "an order of the supervisor is lost");
                     continue;
+                }
+                Err(ControlError::Socket(UnixError::TooManyFds)) => {
+                    tracing::error!(vm = %self.vm, "no descriptors left for another connection");
+                    continue;
+                }
+                Err(error) => {
+                    tracing::info!(vm = %self.vm, reason = %error, "serving on without a supervisor");
+                    self.control = None;
+                    return;
                 }
             };
             let Ok([stream, compositor]) = <[OwnedFd; 2]>::try_from(fds) else { continue };

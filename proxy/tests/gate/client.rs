@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::MemfdFlags;
-use virtio_wl::{Role, Socket, SocketError, SocketOptions};
+use virtio_wl::{Region, Role, Socket, SocketError, SocketOptions};
 
 use crate::compositor::global_name;
 use crate::wire::{Message, Received};
@@ -39,7 +40,21 @@ impl Client {
     /// A client, and the stream that a worker serves.
     pub fn new() -> (Self, OwnedFd) {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        let socket = Socket::new(ours.into(), Role::Initiator, SocketOptions::default()).unwrap();
+        (Self::on(ours.into()), theirs.into())
+    }
+
+    /// A client on a stream that is connected already.
+    pub fn on(stream: OwnedFd) -> Self {
+        Self::open(stream, SocketOptions::default())
+    }
+
+    /// A client that shares a region with the worker.
+    pub fn with_region(stream: OwnedFd, region: Region) -> Self {
+        Self::open(stream, SocketOptions { region: Some(Arc::new(region)), ..SocketOptions::default() })
+    }
+
+    fn open(stream: OwnedFd, options: SocketOptions) -> Self {
+        let socket = Socket::new(stream, Role::Initiator, options).unwrap();
         let mut client = Self {
             socket,
             incoming: Vec::new(),
@@ -50,7 +65,7 @@ impl Client {
             ended: false,
         };
         client.registry = client.id();
-        (client, theirs.into())
+        client
     }
 
     /// Asks for the globals. The stream has to be in a worker's hands.

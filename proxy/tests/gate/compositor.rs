@@ -18,10 +18,14 @@ pub const GLOBALS: &[(&str, u32)] = &[
     ("xdg_wm_base", 9),
     ("wl_data_device_manager", 3),
     ("wp_viewporter", 1),
+    ("wl_seat", 9),
     ("zwlr_layer_shell_v1", 4),
     ("wl_drm", 2),
     ("brand_new_manager_v9", 1),
 ];
+
+/// The first id that a server gives out itself. From the Wayland protocol.
+pub const FIRST_SERVER_ID: u32 = 0xff00_0000;
 
 /// The name of a global in [`GLOBALS`].
 pub fn global_name(interface: &str) -> u32 {
@@ -43,6 +47,7 @@ const MAKERS: &[(&str, u16, usize, &str)] = &[
     ("xdg_surface", 2, 0, "xdg_popup"),
     ("wp_viewporter", 1, 0, "wp_viewport"),
     ("wl_data_device_manager", 0, 0, "wl_data_source"),
+    ("wl_data_device_manager", 1, 0, "wl_data_device"),
 ];
 
 /// What was asked, as `interface.opcode`, in order.
@@ -68,6 +73,11 @@ impl Requests {
 /// Starts a compositor for one connection and returns the client's end.
 pub fn start() -> (OwnedFd, Requests) {
     let (ours, theirs) = UnixStream::pair().unwrap();
+    (theirs.into(), start_on(ours))
+}
+
+/// The same on a connection that exists.
+pub fn start_on(ours: UnixStream) -> Requests {
     let (running, end) = mpsc::channel();
     let requests = Requests { log: Arc::default(), end };
     let log = Arc::clone(&requests.log);
@@ -75,7 +85,7 @@ pub fn start() -> (OwnedFd, Requests) {
         serve(ours, &log);
         drop(running);
     });
-    (theirs.into(), requests)
+    requests
 }
 
 fn serve(mut stream: UnixStream, log: &Mutex<Vec<String>>) {
@@ -99,6 +109,10 @@ fn serve(mut stream: UnixStream, log: &Mutex<Vec<String>>) {
                     let (name, after) = request.string(1);
                     interfaces.insert(request.uint(after + 1), name);
                     Vec::new()
+                }
+                ("wl_data_device_manager", 1) => {
+                    interfaces.insert(FIRST_SERVER_ID, "wl_data_offer".to_owned());
+                    Message::new(request.uint(0), 0).uint(FIRST_SERVER_ID).bytes()
                 }
                 ("wl_surface" | "wl_buffer" | "wl_region", 0) => delete(request.object),
                 _ => Vec::new(),

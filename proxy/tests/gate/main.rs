@@ -11,6 +11,7 @@ mod client;
 mod compositor;
 mod limits;
 mod requests;
+mod supervisor;
 mod wire;
 
 use std::os::fd::{AsFd as _, OwnedFd};

@@ -1,7 +1,9 @@
 //! Requests that no compositor should have to look at.
 
+use std::os::fd::OwnedFd;
+
 use crate::client::{Client, memory};
-use crate::compositor::global_name;
+use crate::compositor::{FIRST_SERVER_ID, global_name};
 use crate::wire::Message;
 use crate::{Vm, breach, expect};
 
@@ -21,6 +23,7 @@ fn a_vm_sees_allowed_globals_in_known_versions_only() {
         ("xdg_wm_base", 6),
         ("wl_data_device_manager", 3),
         ("wp_viewporter", 1),
+        ("wl_seat", 9),
     ];
     assert_eq!(globals, expected.map(|(name, version)| (name.to_owned(), version)));
 }
@@ -46,7 +49,7 @@ fn a_bind_of_another_interface_or_version_is_refused() {
             client.bind_raw(global_name("xdg_wm_base"), interface, version, 77);
         });
     };
-    bind("wl_seat", 1);
+    bind("wl_output", 1);
     bind("xdg_wm_base", 7);
     bind("xdg_wm_base", 0);
 }
@@ -247,8 +250,7 @@ fn a_request_on_nothing_is_refused() {
 }
 
 #[test]
-fn a_paste_into_memory_is_refused_before_it_reaches_another_client() {
-    // An offer exists only if the compositor makes one; the source side is reached without.
+fn a_source_offers_only_so_many_types() {
     let text = "vitrail-gate: a source may offer 256 types";
     expect(("wl_data_source.0", 256), 2, text, |client, _| {
         let manager = client.bind("wl_data_device_manager", 3);
@@ -257,4 +259,37 @@ fn a_paste_into_memory_is_refused_before_it_reaches_another_client() {
             client.send(Message::new(source, 0).string(&format!("x/{number}")));
         }
     });
+}
+
+#[test]
+fn a_paste_into_anything_but_a_pipe_is_refused() {
+    let receive = |fd: fn() -> OwnedFd| {
+        let text = "vitrail-gate: content is received through the writing end of a pipe, nothing else";
+        expect(("wl_data_offer.1", 0), 1, text, move |client, _| {
+            let offer = offer(client);
+            client.send(Message::new(offer, 1).string("text/plain").fd(fd()));
+        });
+    };
+    receive(|| memory(4096));
+    receive(|| rustix::pipe::pipe().unwrap().0);
+}
+
+#[test]
+fn a_paste_into_a_pipe_arrives() {
+    let vm = Vm::new(Limits::default());
+    let (mut client, requests) = vm.connect();
+    let offer = offer(&mut client);
+    let (_read, write) = rustix::pipe::pipe().unwrap();
+    client.send(Message::new(offer, 1).string("text/plain").fd(write));
+    assert!(client.round_trip());
+    assert_eq!(requests.count("wl_data_offer.1"), 1);
+}
+
+/// Has the compositor offer a clipboard.
+fn offer(client: &mut Client) -> u32 {
+    let manager = client.bind("wl_data_device_manager", 3);
+    let seat = client.bind("wl_seat", 5);
+    client.make(manager, 1, &[seat.cast_signed()]);
+    assert!(client.round_trip());
+    FIRST_SERVER_ID
 }
