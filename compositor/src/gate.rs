@@ -214,12 +214,12 @@ impl State {
         let Some(gate) = &mut self.comp.gate else { return PostAction::Remove };
         let mut chunk = [0; 4096];
         let count = match stream.read(&mut chunk) {
-            Ok(0) => return PostAction::Disable,
+            Ok(0) => return PostAction::Remove,
             Ok(count) => count,
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
                 return PostAction::Continue;
             }
-            Err(_) => return PostAction::Disable,
+            Err(_) => return PostAction::Remove,
         };
         let config = self.comp.config.current();
         for byte in chunk.iter().take(count) {
@@ -227,7 +227,7 @@ impl State {
                 gate.partial.push(*byte);
                 if gate.partial.len() > MAX_REPORT_LINE {
                     tracing::error!("the gate's report is too long; no more are read");
-                    return PostAction::Disable;
+                    return PostAction::Remove;
                 }
                 continue;
             }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use smithay::backend::allocator::Fourcc;
 use smithay::backend::renderer::damage::OutputDamageTracker;
-use smithay::backend::renderer::pixman::PixmanRenderer;
+use smithay::backend::renderer::pixman::{PixmanRenderer, PixmanTarget};
 use smithay::backend::renderer::{Bind, ExportMem, Offscreen};
 use smithay::reexports::pixman::Image;
 use smithay::utils::{Physical, Rectangle, Size, Transform};
@@ -78,10 +78,12 @@ impl Headless {
         let mut tracker = OutputDamageTracker::new(self.size, self.scale, Transform::Normal);
         let mut framebuffer = self.renderer.bind(&mut target)?;
         tracker.render_output(&mut self.renderer, &mut framebuffer, 0, &elements, scene::BACKGROUND)?;
-        let whole = Rectangle::from_size((self.size.w, self.size.h).into());
-        let mapping = self.renderer.copy_framebuffer(&framebuffer, whole, Fourcc::Abgr8888)?;
-        let bytes = self.renderer.map_texture(&mapping)?;
-        Ok(pack(bytes, self.size))
+        read(&mut self.renderer, &framebuffer, self.size)
+    }
+
+    pub(super) fn last_frame(&mut self) -> Result<Picture, BackendError> {
+        let framebuffer = self.renderer.bind(&mut self.target)?;
+        read(&mut self.renderer, &framebuffer, self.size)
     }
 }
 
@@ -90,6 +92,16 @@ fn create_target(
     size: Size<i32, Physical>,
 ) -> Result<Image<'static, 'static>, BackendError> {
     Ok(renderer.create_buffer(Fourcc::Argb8888, (size.w, size.h).into())?)
+}
+
+fn read(
+    renderer: &mut PixmanRenderer,
+    framebuffer: &PixmanTarget<'_>,
+    size: Size<i32, Physical>,
+) -> Result<Picture, BackendError> {
+    let whole = Rectangle::from_size((size.w, size.h).into());
+    let mapping = renderer.copy_framebuffer(framebuffer, whole, Fourcc::Abgr8888)?;
+    Ok(pack(renderer.map_texture(&mapping)?, size))
 }
 
 /// Copies rows without the gaps that the renderer may leave between them.

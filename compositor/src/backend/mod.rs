@@ -60,6 +60,17 @@ impl Backend {
         }
     }
 
+    /// The picture that the frames drawn so far have left.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Backend::draw`].
+    pub fn last_frame(&mut self) -> Result<Picture, BackendError> {
+        match self {
+            Self::Headless(headless) => headless.last_frame(),
+        }
+    }
+
     /// The next frame is drawn whole.
     pub fn forget_damage(&mut self) {
         match self {

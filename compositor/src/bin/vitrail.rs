@@ -77,7 +77,8 @@ fn parse_size(text: &str) -> Result<Size<i32, Physical>, String> {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let filter = EnvFilter::try_from_env("VITRAIL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter =
+        EnvFilter::try_from_env("VITRAIL_LOG").unwrap_or_else(|_| EnvFilter::new("info,smithay=error"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
@@ -126,7 +127,8 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             tracing::warn!("local connection refused: {error}");
         }
     });
-    inserted.map_err(|error| error.error).context("error serving the socket for local programs")?;
+    let socket =
+        inserted.map_err(|error| error.error).context("error serving the socket for local programs")?;
     let ipc = arguments.ipc.or_else(|| vitrail::ipc::client::default_path(&name));
     let ipc = ipc.context("where shall the control socket be? Say it with --ipc, or set XDG_RUNTIME_DIR")?;
     state.start_ipc(&ipc).context("error making the control socket")?;
@@ -138,7 +140,10 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         ready.write_all(b"ready\n").context("error saying that programs can connect")?;
     }
     state.after_dispatch();
-    event_loop.run(None, &mut state, State::after_dispatch).context("error in the event loop")
+    let ended = event_loop.run(None, &mut state, State::after_dispatch).context("error in the event loop");
+    // Its file goes with the source.
+    event_loop.handle().remove(socket);
+    ended
 }
 
 /// Connections, pools and pipes are descriptors: takes as many as the system lets us have.

@@ -43,10 +43,10 @@ impl CompositorHandler for State {
     fn commit(&mut self, surface: &WlSurface) {
         on_commit_buffer_handler::<Self>(surface);
         self.comp.popups.commit(surface);
+        self.tell_scale(surface);
         if is_sync_subsurface(surface) {
             return;
         }
-        self.tell_scale(surface);
         let mut root = surface.clone();
         while let Some(parent) = get_parent(&root) {
             root = parent;

@@ -21,7 +21,7 @@ use smithay::reexports::wayland_server::protocol::wl_data_device_manager::WlData
 use smithay::reexports::wayland_server::protocol::wl_data_source::{self, WlDataSource};
 use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
 use smithay::reexports::wayland_server::{
-    Client, DataInit, Dispatch, DisplayHandle, Resource, delegate_dispatch, delegate_global_dispatch,
+    Client, DataInit, Dispatch, DisplayHandle, Resource, WEnum, delegate_dispatch, delegate_global_dispatch,
 };
 use smithay::wayland::selection::data_device::{
     ClientDndGrabHandler, DataDeviceHandler, DataDeviceState, DataDeviceUserData, DataSourceUserData,
@@ -37,6 +37,8 @@ use crate::state::State;
 use crate::trust::client::{end_for_misuse, origin_of};
 use crate::trust::origin::Origin;
 
+/// Sources that one client may have at a time.
+const MAX_SOURCES: usize = 64;
 /// Types that one source may offer.
 const MAX_TYPES: usize = 128;
 /// The longest name of a type, in bytes.
@@ -125,6 +127,13 @@ impl State {
     fn may_copy(&self, device: &impl Resource) -> bool {
         let focus = self.comp.seat.get_keyboard().and_then(|keyboard| keyboard.current_focus());
         focus.is_some_and(|surface| surface.id().same_client_as(&device.id()))
+    }
+
+    /// Whether the press that goes on is on a surface of the client.
+    fn holds_pointer(&self, device: &impl Resource) -> bool {
+        let start = self.comp.seat.get_pointer().and_then(|pointer| pointer.grab_start_data());
+        let focus = start.and_then(|start| start.focus);
+        focus.is_some_and(|(surface, _)| surface.id().same_client_as(&device.id()))
     }
 }
 
@@ -219,6 +228,8 @@ impl Dispatch<WlDataDevice, DataDeviceUserData> for State {
                 }
                 state.show_clipboard();
             }
+            // Smithay compares the serial alone, which another client could guess.
+            wl_data_device::Request::StartDrag { .. } if !state.holds_pointer(device) => {}
             other => <DataDeviceState as Dispatch<WlDataDevice, DataDeviceUserData, Self>>::request(
                 state, client, device, other, data, display, data_init,
             ),
@@ -242,6 +253,10 @@ impl Dispatch<WlDataSource, DataSourceUserData> for State {
         display: &DisplayHandle,
         data_init: &mut DataInit<'_, Self>,
     ) {
+        if let wl_data_source::Request::SetActions { dnd_actions: WEnum::Unknown(_) } = request {
+            source.post_error(wl_data_source::Error::InvalidActionMask, "there is no such action");
+            return;
+        }
         if let wl_data_source::Request::Offer { mime_type } = &request
             && !state.comp.selections.note_type(source, mime_type)
         {
@@ -349,7 +364,12 @@ impl Dispatch<ZwpPrimarySelectionSourceV1, PrimarySourceUserData> for State {
 impl Selections {
     /// Keeps a type that a source offers; false if the source offers too much.
     fn note_type(&mut self, source: &impl Resource, mime_type: &str) -> bool {
-        let types = self.offered.entry(source.id()).or_default();
+        let id = source.id();
+        let siblings = || self.offered.keys().filter(|other| other.same_client_as(&id)).count();
+        if !self.offered.contains_key(&id) && siblings() >= MAX_SOURCES {
+            return false;
+        }
+        let types = self.offered.entry(id).or_default();
         if types.len() >= MAX_TYPES || mime_type.len() > MAX_TYPE_LENGTH {
             return false;
         }

@@ -24,13 +24,16 @@ impl State {
         let serial = if pressed { self.comp.input.press_serial() } else { SERIAL_COUNTER.next_serial() };
         let time = self.input_time();
         let keycode = Keycode::new(code.saturating_add(XKB_OFFSET));
-        let chord = keyboard.input(self, keycode, key_state, serial, time, |_, modifiers, key| {
-            if modifiers.logo && key.modified_sym() == Keysym::Tab {
-                // The release is kept from the client as well, because the press was.
-                FilterResult::Intercept(pressed.then_some(Chord::NextWindow))
-            } else {
-                FilterResult::Forward
+        let chord = keyboard.input(self, keycode, key_state, serial, time, |state, modifiers, key| {
+            let kept = &mut state.comp.input.kept_keys;
+            if pressed && modifiers.logo && key.modified_sym() == Keysym::Tab {
+                kept.push(code);
+                return FilterResult::Intercept(Some(Chord::NextWindow));
             }
+            // A release goes where the press went, whatever is held now.
+            let before = kept.len();
+            kept.retain(|other| pressed || *other != code);
+            if kept.len() == before { FilterResult::Forward } else { FilterResult::Intercept(None) }
         });
         if let Some(Some(Chord::NextWindow)) = chord
             && let Some(next) = self.comp.shell.next_to_activate()

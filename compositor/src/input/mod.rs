@@ -34,6 +34,8 @@ pub struct Input {
     pub(crate) interaction: Option<Interaction>,
     /// Buttons whose press was kept from the clients, so that their release is, too.
     pub(crate) kept_buttons: Vec<u32>,
+    /// Keys whose press was kept from the clients, likewise.
+    pub(crate) kept_keys: Vec<u32>,
     /// The window that was last told it has the keyboard.
     pub(crate) told_focus: Option<(WindowId, WlSurface)>,
     /// Serials of the latest presses.
@@ -58,6 +60,7 @@ impl Input {
             cursor: CursorImageStatus::default_named(),
             interaction: None,
             kept_buttons: Vec::new(),
+            kept_keys: Vec::new(),
             told_focus: None,
             recent: VecDeque::new(),
         };

@@ -87,19 +87,33 @@ impl State {
 
     /// A button was pressed or released. `button` is an evdev code such as [`BUTTON_LEFT`].
     pub fn input_pointer_button(&mut self, button: u32, pressed: bool) {
-        if self.keep_button(button, pressed) {
+        if pressed {
+            if !self.keep_press(button) {
+                self.send_button(button, ButtonState::Pressed);
+            }
             return;
         }
+        let kept = &mut self.comp.input.kept_buttons;
+        let before = kept.len();
+        kept.retain(|other| *other != button);
+        if kept.len() == before {
+            // While a window is held no client is under the pointer, so the release reaches none.
+            self.send_button(button, ButtonState::Released);
+        }
+        if let Some(held) = self.comp.input.interaction.take() {
+            self.end_resize(held.window());
+        }
+        // A grab that held the pointer to one surface may have ended.
+        self.send_motion();
+    }
+
+    fn send_button(&mut self, button: u32, state: ButtonState) {
         let Some(pointer) = self.comp.seat.get_pointer() else { return };
+        let pressed = state == ButtonState::Pressed;
         let serial = if pressed { self.comp.input.press_serial() } else { SERIAL_COUNTER.next_serial() };
         let time = self.input_time();
-        let state = if pressed { ButtonState::Pressed } else { ButtonState::Released };
         pointer.button(self, &ButtonEvent { serial, time, button, state });
         pointer.frame(self);
-        if !pressed {
-            // A grab that held the pointer to one surface may have ended.
-            self.send_motion();
-        }
     }
 
     /// The wheel turned: `dx` and `dy` in steps, positive to the right and down.
@@ -143,18 +157,8 @@ impl State {
         pointer.frame(self);
     }
 
-    /// Decides whether a button is the compositor's. Gives the focus to what is pressed.
-    fn keep_button(&mut self, button: u32, pressed: bool) -> bool {
-        if !pressed {
-            let kept = &mut self.comp.input.kept_buttons;
-            let before = kept.len();
-            kept.retain(|other| *other != button);
-            let was_kept = kept.len() != before;
-            if self.comp.input.interaction.take().is_some() {
-                self.end_interaction();
-            }
-            return was_kept;
-        }
+    /// Decides whether a press is the compositor's. Gives the focus to what is pressed.
+    fn keep_press(&mut self, button: u32) -> bool {
         let Some(location) = self.comp.input.visible_pointer() else { return false };
         if self.comp.selections.is_dragging() || self.comp.input.interaction.is_some() {
             return false;
@@ -337,16 +341,12 @@ impl State {
         }
     }
 
-    fn end_interaction(&mut self) {
-        if let Some(id) = self.comp.shell.focused().map(|window| window.id) {
-            let size = self.comp.shell.get(id).map(|window| window.size);
-            if let Some(size) = size
-                && self.comp.shell.get(id).is_some_and(|window| window.mode == Mode::Floating)
-            {
-                self.ask_size(id, size, false);
-            }
+    /// Tells a window that it is no longer being resized.
+    fn end_resize(&self, id: WindowId) {
+        let window = self.comp.shell.get(id).filter(|window| window.mode == Mode::Floating);
+        if let Some(size) = window.map(|window| window.size) {
+            self.ask_size(id, size, false);
         }
-        self.send_motion();
     }
 
     /// A window can no longer be held.

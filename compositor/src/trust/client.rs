@@ -73,7 +73,9 @@ impl ClientData for ClientState {
 
     fn disconnected(&self, _client: ClientId, reason: DisconnectReason) {
         self.uncount();
-        if let DisconnectReason::ProtocolError(error) = reason {
+        if let DisconnectReason::ProtocolError(error) = reason
+            && self.account.may_log()
+        {
             // The message may quote what the client sent.
             tracing::info!(
                 origin = %self.origin,

@@ -11,6 +11,7 @@ use vitrail_protocols::Limits;
 
 use super::memory::{FileId, MemoryBook};
 use super::origin::Origin;
+use super::rate::RateLimit;
 
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -83,6 +84,7 @@ struct Usage {
 /// What one origin uses and may use.
 #[derive(Debug)]
 pub struct Account {
+    log: Mutex<RateLimit>,
     limits: Mutex<Limits>,
     usage: Mutex<Usage>,
 }
@@ -94,7 +96,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Account {
     fn new(limits: Limits) -> Self {
-        Self { limits: Mutex::new(limits), usage: Mutex::default() }
+        Self { log: Mutex::default(), limits: Mutex::new(limits), usage: Mutex::default() }
+    }
+
+    /// Whether the origin may cause one more line in the log now.
+    #[must_use]
+    pub fn may_log(&self) -> bool {
+        lock(&self.log).allow()
     }
 
     /// The limits in force.

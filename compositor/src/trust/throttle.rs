@@ -226,3 +226,98 @@ impl EventSource for Throttle {
         self.library.unregister(poll)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::time::Duration;
+
+    use calloop::EventLoop;
+
+    use super::*;
+
+    /// A client's end, the library's end, and the loop that joins them.
+    fn join() -> (UnixStream, UnixStream, EventLoop<'static, ()>) {
+        let (client, theirs) = UnixStream::pair().unwrap();
+        let (throttle, library) = Throttle::new(theirs).unwrap();
+        let events = EventLoop::try_new().unwrap();
+        events.handle().insert_source(throttle, |(), (), ()| {}).unwrap();
+        (client, library, events)
+    }
+
+    fn turn(events: &mut EventLoop<'static, ()>) {
+        events.dispatch(Duration::from_millis(20), &mut ()).unwrap();
+    }
+
+    fn send(stream: &UnixStream, bytes: &[u8], fds: &[BorrowedFd<'_>]) {
+        let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(64))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        assert!(control.push(SendAncillaryMessage::ScmRights(fds)));
+        sendmsg(stream, &[IoSlice::new(bytes)], &mut control, SendFlags::empty()).unwrap();
+    }
+
+    #[test]
+    fn bytes_and_descriptors_arrive_in_order_both_ways() {
+        let (client, library, mut events) = join();
+        for (from, to) in [(&client, &library), (&library, &client)] {
+            send(from, b"first", &[from.as_fd(), from.as_fd()]);
+            send(from, b"second", &[from.as_fd()]);
+            turn(&mut events);
+            for (text, count) in [("first", 2), ("second", 1)] {
+                let mut lane = Lane::new();
+                assert_eq!(lane.receive(to.as_fd(), CHUNK).unwrap(), text.len());
+                assert_eq!(lane.bytes.get(..lane.end).unwrap(), text.as_bytes());
+                assert_eq!(lane.fds.len(), count);
+            }
+        }
+    }
+
+    #[test]
+    fn one_turn_moves_no_more_than_the_budget() {
+        let (mut client, mut library, mut events) = join();
+        client.set_nonblocking(true).unwrap();
+        library.set_nonblocking(true).unwrap();
+        let sent = client.write(&[7; 8 * BUDGET]).unwrap();
+        assert!(sent > BUDGET);
+        turn(&mut events);
+        let mut received = vec![0; 8 * BUDGET];
+        assert_eq!(library.read(&mut received).unwrap(), BUDGET);
+    }
+
+    #[test]
+    fn what_was_sent_before_the_end_still_arrives() {
+        let (mut client, mut library, mut events) = join();
+        client.write_all(b"last words").unwrap();
+        drop(client);
+        turn(&mut events);
+        turn(&mut events);
+        let mut text = String::new();
+        library.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "last words");
+    }
+
+    #[test]
+    fn too_many_descriptors_in_one_message_end_the_connection() {
+        let (client, mut library, mut events) = join();
+        let fd = client.as_fd();
+        send(&client, b"x", &[fd; MAX_FDS + 1]);
+        turn(&mut events);
+        assert_eq!(library.read(&mut [0; 16]).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_client_that_does_not_read_is_let_go_when_the_library_ends_it() {
+        let (client, mut library, mut events) = join();
+        library.set_nonblocking(true).unwrap();
+        while library.write(&[0; 4096]).is_ok() {
+            turn(&mut events);
+        }
+        drop(library);
+        let mut peer = [0; 4096];
+        turn(&mut events);
+        turn(&mut events);
+        let mut client = client;
+        // What fitted is there, and after it the end.
+        while client.read(&mut peer).unwrap() > 0 {}
+    }
+}

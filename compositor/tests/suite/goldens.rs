@@ -70,3 +70,36 @@ fn two_vms_and_a_popup() {
 fn the_same_at_a_fractional_scale() {
     compare("two_vms_and_a_popup_scaled", &compose(1.5));
 }
+
+#[test]
+fn what_changes_is_drawn_and_nothing_else_is_left() {
+    let mut fixture = Fixture::new();
+    let web = fixture.connect(vm("web"));
+    let first = fixture.window(web, 220, 100, [0xf0, 0xe0, 0xc0, 0xff]);
+    let work = fixture.connect(vm("work"));
+    let second = fixture.window(work, 200, 120, [0x60, 0x70, 0x80, 0x80]);
+    let steps: [&dyn Fn(&mut Fixture); 6] = [
+        &|fixture| fixture.state().input_pointer_motion(200.0, 150.0),
+        &|fixture| {
+            let frame = fixture.report().iter().find(|window| window.vm == "work").unwrap().frame;
+            fixture.click(frame.loc.x + 10, frame.loc.y + 40);
+        },
+        &|fixture| fixture.client(work).draw(second, 90, 60, [0, 0xff, 0, 0xff]),
+        &|fixture| {
+            let toplevel = fixture.client(web).told.shown[first].toplevel.clone().unwrap();
+            toplevel.set_title("Another title".to_owned());
+        },
+        &|fixture| fixture.client(web).told.shown[first].surface.attach(None, 0, 0),
+        &|fixture| fixture.client(web).told.shown[first].surface.commit(),
+    ];
+    for (index, step) in steps.iter().enumerate() {
+        step(&mut fixture);
+        for who in [web, work] {
+            fixture.roundtrip(who);
+        }
+        fixture.wait("the frame", |fixture| !fixture.state().comp.schedule.is_pending());
+        let whole = fixture.screenshot().0;
+        let drawn = fixture.state().backend.last_frame().unwrap();
+        assert!(drawn == whole, "after step {index} the screen is not what it should be");
+    }
+}

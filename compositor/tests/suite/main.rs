@@ -5,6 +5,7 @@
 mod client;
 mod fixture;
 mod focus;
+mod gate;
 mod goldens;
 mod hostile;
 mod identity;

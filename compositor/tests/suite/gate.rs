@@ -1,0 +1,62 @@
+//! The gate's process: what it is handed, what it reports, and that it is started again.
+
+use std::path::PathBuf;
+
+use rustix::process::{Pid, Signal, kill_process};
+use vitrail::gate::{Gate, GateOptions};
+
+use crate::fixture::{Fixture, vm};
+
+/// A gate that reports once, with its open descriptors in place of a refusal, and then waits.
+const SCRIPT: &str = r#"
+for fd in /proc/$$/fd/*; do [ -L "$fd" ] && fds="$fds ${fd##*/}"; done
+for argument; do last=$argument; done
+printf '{"vm":"work","pid":%d,"alive":true,"connections":1,"refused":2,"last_refusal":"%s","jail":{
+    "no_new_privs":true,"seccomp":true,"landlock":true,"rlimits":true,"no_capabilities":true}}' \
+    $$ "$* descriptors$fds" | tr -d '\n' >&"${last#fd:}"
+echo >&"${last#fd:}"
+exec sleep 1000
+"#;
+
+fn gate(fixture: &mut Fixture) -> &Gate {
+    fixture.state().comp.gate.as_ref().unwrap()
+}
+
+#[test]
+fn the_gate_gets_two_descriptors_reports_and_is_started_again_when_it_dies() {
+    let mut fixture = Fixture::new();
+    let command = ["bash", "-c", SCRIPT, "gate"].map(str::to_owned).to_vec();
+    fixture.state().start_gate(GateOptions { command, config: PathBuf::from("/the/file") }).unwrap();
+    let mut before = None;
+    for _ in 0..2 {
+        fixture.wait("a report of a new gate", |fixture| {
+            let gate = gate(fixture);
+            !gate.reports().is_empty() && gate.pid() != before
+        });
+        let pid = gate(&mut fixture).pid();
+        let report = gate(&mut fixture).reports().values().next().unwrap().clone();
+        assert_eq!(vm(report.vm.as_str()), vm("work"));
+        let words: Vec<&str> = report.last_refusal.split(' ').collect();
+        let [
+            "--config",
+            "/the/file",
+            "--compositor",
+            compositor,
+            "--status",
+            status,
+            "descriptors",
+            fds @ ..,
+        ] = words.as_slice()
+        else {
+            panic!("the gate was started with {words:?}");
+        };
+        let mut expected = vec!["0", "1", "2"];
+        expected.extend([compositor, status].map(|fd| fd.strip_prefix("fd:").unwrap()));
+        let foreign: Vec<_> = fds.iter().filter(|fd| !expected.contains(fd)).collect();
+        assert!(foreign.is_empty(), "leaked: {foreign:?} of {fds:?}");
+        kill_process(Pid::from_raw(pid.unwrap().cast_signed()).unwrap(), Signal::KILL).unwrap();
+        before = pid;
+    }
+    fixture.state().stop();
+    assert!(fixture.state().comp.gate.is_none());
+}
