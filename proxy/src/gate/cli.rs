@@ -103,7 +103,7 @@ fn work_for_supervisor(control: &Address) -> anyhow::Result<()> {
     let control = inherited(Some(control), "control")?.context("--control is missing")?;
     let (mut options, region) = worker::await_start(control).map_err(plain)?;
     options.region = region.map(Region::from_fd).transpose()?.map(Arc::new);
-    let jail = worker::enter_jail(&options.limits)?;
+    let jail = worker::enter_jail(&options.limits, options.region.as_deref())?;
     Worker::new(options, jail).and_then(Worker::run).map_err(plain)?;
     Ok(())
 }
@@ -124,7 +124,7 @@ fn work_alone(arguments: Arguments) -> anyhow::Result<()> {
         }
         None => Limits::default(),
     };
-    let jail = worker::enter_jail(&limits)?;
+    let jail = worker::enter_jail(&limits, region.as_deref())?;
     tracing::debug!(?jail, "jailed");
     let mut worker = Worker::new(WorkerOptions { vm, limits, region, control: None }, jail).map_err(plain)?;
     worker.serve(stream, compositor).map_err(plain)?;

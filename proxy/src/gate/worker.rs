@@ -34,6 +34,9 @@ const MAX_EVENTS: usize = 64;
 /// a failing system call.
 const DESCRIPTOR_HEADROOM: u64 = 512;
 
+/// Address space beyond what shared memory may take: the program itself, its queues and buffers, in bytes.
+const ADDRESS_SPACE_HEADROOM: u64 = 1 << 30;
+
 /// Log lines about refusals that a VM can cause, per second.
 const LOG_LINES_PER_SECOND: u32 = 2;
 
@@ -92,11 +95,16 @@ pub struct WorkerOptions {
 
 /// Raises the walls around this process, which must have one thread and all the descriptors it cannot be sent.
 ///
+/// The address space is among them: each stream may have mirrors up to a bound of its own, and this bounds what all
+/// streams of a VM have together. A VM that goes to this limit loses its worker and nothing more.
+///
 /// # Errors
 /// See [`Jail::enter`].
-pub fn enter_jail(limits: &Limits) -> Result<JailReport, JailError> {
+pub fn enter_jail(limits: &Limits, region: Option<&Region>) -> Result<JailReport, JailError> {
     let descriptors = u64::from(limits.fds).saturating_add(DESCRIPTOR_HEADROOM);
-    Jail::new(Role::GateWorker).open_files(descriptors).enter()
+    let shared = (u64::from(limits.shm_mib) << 20).saturating_add(region.map_or(0, Region::len));
+    let address_space = shared.saturating_add(ADDRESS_SPACE_HEADROOM);
+    Jail::new(Role::GateWorker).open_files(descriptors).address_space(address_space).enter()
 }
 
 impl Worker {
