@@ -553,6 +553,8 @@ impl Connection {
             let _ = unix::send(&self.client_side.local, &farewell, &[]);
         }
         self.state.destroy();
+        // A destroyed state's descriptor stays readable for ever.
+        let _ = epoll::delete(&self.epoll, self.state.poll_fd());
         let failed = match &end {
             End::ClientFailed(_) => Some(&mut self.client_side),
             End::ServerFailed(_) => Some(&mut self.server_side),

@@ -3,10 +3,12 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::ExitStatusExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Command, ExitStatus};
 
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+
+use super::signals;
 
 /// Variables that would lead the command, or what it starts, past the socket that is served here.
 const UNSET: [&str; 5] = ["WAYLAND_SOCKET", "DISPLAY", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"];
@@ -51,6 +53,9 @@ impl RunningCommand {
         for name in UNSET {
             command.env_remove(name);
         }
+        // SAFETY: the closure runs between fork and exec, where only async-signal-safe functions may be called; it calls
+        // nothing else.
+        unsafe { command.pre_exec(signals::unblock) };
         let child =
             command.spawn().map_err(|source| CommandError::Spawn { program: program.clone(), source })?;
         let pid = Pid::from_child(&child);
@@ -112,6 +117,12 @@ mod tests {
     #[test]
     fn the_command_finds_this_display_and_no_other() {
         assert_eq!(run(r#"test "$WAYLAND_DISPLAY" = wayland-7 && test -z "$DISPLAY$WAYLAND_SOCKET""#), 0);
+    }
+
+    #[test]
+    fn signals_that_are_taken_here_reach_the_command() {
+        let _signals = signals::Signals::take().unwrap();
+        assert_eq!(run("kill -TERM $$; exit 0"), 128 + 15);
     }
 
     #[test]

@@ -27,7 +27,7 @@ impl Signals {
                 libc::sigaddset(set.as_mut_ptr(), signal);
             }
             if libc::pthread_sigmask(libc::SIG_BLOCK, set.as_ptr(), ptr::null_mut()) != 0 {
-                return Err(io::Error::last_os_error());
+                return Err(io::ErrorKind::InvalidInput.into());
             }
             libc::signalfd(-1, set.as_ptr(), libc::SFD_CLOEXEC | libc::SFD_NONBLOCK)
         };
@@ -46,6 +46,21 @@ impl Signals {
         let number = info.get(..len)?.first_chunk::<4>()?;
         Signal::from_named_raw(i32::try_from(u32::from_ne_bytes(*number)).ok()?)
     }
+}
+
+/// Lets this thread be reached by all signals again. Async-signal-safe.
+///
+/// # Errors
+///
+/// None that the kernel documents.
+pub fn unblock() -> io::Result<()> {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: sigemptyset initialises the set, and both functions get pointers that are valid for the time of the call.
+    let result = unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, set.as_ptr(), ptr::null_mut())
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(result)) }
 }
 
 impl AsFd for Signals {

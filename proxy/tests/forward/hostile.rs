@@ -172,3 +172,17 @@ fn a_buffer_destroyed_between_attach_and_commit_harms_nobody() {
     }
     scene.end().unwrap();
 }
+
+#[test]
+fn a_peer_that_does_not_answer_the_end_is_waited_for_a_while_and_without_turning() {
+    use std::time::{Duration, Instant};
+
+    let Scene { app, compositor, forward, .. } = Scene::new();
+    let begin = Instant::now();
+    drop(app);
+    // The compositor neither reads nor closes.
+    forward.unwrap().join().unwrap().unwrap();
+    drop(compositor);
+    let took = begin.elapsed();
+    assert!(took >= Duration::from_secs(9) && took < Duration::from_secs(25), "{took:?}");
+}

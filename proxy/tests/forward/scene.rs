@@ -238,7 +238,7 @@ impl Scene {
 }
 
 /// The gate's part: the other end of the stream, without any checks.
-fn run_gate(stream: OwnedFd, compositor: OwnedFd, region: Option<Arc<Region>>) {
+pub fn run_gate(stream: OwnedFd, compositor: OwnedFd, region: Option<Arc<Region>>) {
     let options = SocketOptions { purpose: Purpose::Wayland, region, limits: StreamLimits::default() };
     let socket = Socket::new(stream, Role::Acceptor, options).unwrap();
     let mut pump = Pump::new(compositor, socket, &PumpOptions::default()).unwrap();
