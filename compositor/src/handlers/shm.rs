@@ -18,7 +18,6 @@ use smithay::wayland::shm::{ShmBufferUserData, ShmHandler, ShmPoolUserData, ShmS
 
 use crate::state::State;
 use crate::trust::client::{account_of, end_for_limit};
-use crate::trust::memory::FileId;
 
 impl BufferHandler for State {
     fn buffer_destroyed(&mut self, _buffer: &WlBuffer) {}
@@ -32,12 +31,16 @@ impl ShmHandler for State {
 
 delegate_global_dispatch!(State: [WlShm: ()] => ShmState);
 
-/// A regular file's identity and size; `None` for everything else.
-fn regular_file(fd: impl AsFd) -> Option<(FileId, u64)> {
+/// The size of a regular file in bytes; `None` for everything else.
+fn file_size(fd: impl AsFd) -> Option<u64> {
     let stat = rustix::fs::fstat(fd).ok()?;
     let regular = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file();
-    let size = u64::try_from(stat.st_size).ok()?;
-    regular.then_some((FileId { device: stat.st_dev, inode: stat.st_ino }, size))
+    regular.then(|| u64::try_from(stat.st_size).ok()).flatten()
+}
+
+/// What a buffer of these values uses, in bytes; Smithay refuses negative values afterwards.
+fn buffer_size(height: i32, stride: i32) -> u64 {
+    u64::try_from(i64::from(height) * i64::from(stride)).unwrap_or(0)
 }
 
 /// Marks an object whose name was read before Smithay made it its own. Never dispatched to: Smithay's data
@@ -94,13 +97,12 @@ impl Dispatch<WlShm, ()> for State {
         let request = match request {
             wl_shm::Request::CreatePool { id, fd, size } => {
                 let bytes = u64::try_from(size).unwrap_or(0);
-                let fits = |(_, length): &(FileId, u64)| bytes > 0 && bytes <= *length;
-                let Some((file, _)) = regular_file(&fd).filter(fits) else {
+                if bytes == 0 || file_size(&fd).is_none_or(|length| bytes > length) {
                     shm.post_error(wl_shm::Error::InvalidFd, "the pool is larger than its memory");
                     return;
-                };
+                }
                 let (name, id) = name_of(id, data_init);
-                let opened = account_of(shm).map(|account| account.open_pool(name, file, bytes));
+                let opened = account_of(shm).map(|account| account.open_pool(name, bytes));
                 if let Some(Err(error)) = opened {
                     end_for_limit(client, display, &error);
                     return;
@@ -129,20 +131,17 @@ impl Dispatch<WlShmPool, ShmPoolUserData> for State {
         let request = match request {
             wl_shm_pool::Request::Resize { size } => {
                 let bytes = u64::try_from(size).unwrap_or(0);
-                let Some((_, old)) = account.pool(&pool.id()) else { return };
+                let Some(old) = account.pool(&pool.id()) else { return };
                 if bytes == 0 || bytes < old {
                     pool.post_error(wl_shm::Error::InvalidFd, "a pool cannot shrink");
                     return;
                 }
-                if let Err(error) = account.grow_pool(&pool.id(), bytes) {
-                    end_for_limit(client, display, &error);
-                    return;
-                }
+                account.grow_pool(pool.id(), bytes);
                 wl_shm_pool::Request::Resize { size }
             }
             wl_shm_pool::Request::CreateBuffer { id, offset, width, height, stride, format } => {
                 let (name, id) = name_of(id, data_init);
-                if let Err(error) = account.add_buffer(name, &pool.id()) {
+                if let Err(error) = account.add_buffer(name, buffer_size(height, stride)) {
                     end_for_limit(client, display, &error);
                     return;
                 }

@@ -1,7 +1,7 @@
 //! What each origin uses, counted against its limits.
 //!
 //! There is one [`Account`] per origin, shared by all its connections. It counts live objects, and the shared
-//! memory that they keep mapped ([`super::memory`]).
+//! memory that its buffers use ([`super::memory`]).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use smithay::reexports::wayland_server::backend::ObjectId;
 use vitrail_protocols::Limits;
 
-use super::memory::{FileId, MemoryBook};
+use super::memory::MemoryBook;
 use super::origin::Origin;
 use super::rate::RateLimit;
 
@@ -148,71 +148,59 @@ impl Account {
         }
     }
 
-    /// Shared memory that the origin has mapped, in bytes.
+    /// Shared memory that the origin's buffers use, in bytes.
     #[must_use]
     pub fn memory(&self) -> u64 {
         lock(&self.usage).memory.total()
     }
 
-    /// Counts a new pool.
+    /// Counts a new pool of this size in bytes.
     ///
     /// # Errors
     ///
-    /// If there are too many pools, or they would map too much; then nothing is counted.
-    pub fn open_pool(&self, pool: ObjectId, file: FileId, bytes: u64) -> Result<(), LimitError> {
-        self.check_memory(file, bytes)?;
+    /// If there are too many pools; then nothing is counted.
+    pub fn open_pool(&self, pool: ObjectId, bytes: u64) -> Result<(), LimitError> {
         self.take(Resource::Pools)?;
-        lock(&self.usage).memory.open(pool, file, bytes);
+        lock(&self.usage).memory.set_pool(pool, bytes);
         Ok(())
     }
 
-    /// Counts a pool's new size.
-    ///
-    /// # Errors
-    ///
-    /// If the pools would map too much; then nothing changes.
-    pub fn grow_pool(&self, pool: &ObjectId, bytes: u64) -> Result<(), LimitError> {
-        let Some((file, _)) = self.pool(pool) else { return Ok(()) };
-        self.check_memory(file, bytes)?;
-        lock(&self.usage).memory.grow(pool, bytes);
-        Ok(())
+    /// Notes a pool's new size in bytes.
+    pub fn grow_pool(&self, pool: ObjectId, bytes: u64) {
+        lock(&self.usage).memory.set_pool(pool, bytes);
     }
 
-    /// The file and size of a live pool.
+    /// The size of a live pool, in bytes.
     #[must_use]
-    pub fn pool(&self, pool: &ObjectId) -> Option<(FileId, u64)> {
-        lock(&self.usage).memory.get(pool)
+    pub fn pool(&self, pool: &ObjectId) -> Option<u64> {
+        lock(&self.usage).memory.pool(pool)
     }
 
-    /// A pool was destroyed; its memory is counted as long as a buffer holds it.
+    /// A pool was destroyed; its buffers count as long as they live.
     pub fn close_pool(&self, pool: &ObjectId) {
         self.give_back(Resource::Pools);
-        lock(&self.usage).memory.close(pool);
+        lock(&self.usage).memory.close_pool(pool);
     }
 
-    /// Counts a new buffer of a pool.
+    /// Counts a new buffer of this size in bytes.
     ///
     /// # Errors
     ///
-    /// If there are too many buffers; then nothing is counted.
-    pub fn add_buffer(&self, buffer: ObjectId, pool: &ObjectId) -> Result<(), LimitError> {
+    /// If there are too many buffers, or they would use too much memory; then nothing is counted.
+    pub fn add_buffer(&self, buffer: ObjectId, bytes: u64) -> Result<(), LimitError> {
+        let limit_mib = lock(&self.limits).shm_mib;
+        if self.memory().saturating_add(bytes) > u64::from(limit_mib) << 20 {
+            return Err(LimitError::Memory { limit_mib });
+        }
         self.take(Resource::Buffers)?;
-        lock(&self.usage).memory.add_buffer(buffer, pool);
+        lock(&self.usage).memory.add_buffer(buffer, bytes);
         Ok(())
     }
 
-    /// A buffer of a pool was destroyed.
+    /// A buffer was destroyed.
     pub fn drop_buffer(&self, buffer: &ObjectId) {
         self.give_back(Resource::Buffers);
         lock(&self.usage).memory.drop_buffer(buffer);
-    }
-
-    fn check_memory(&self, file: FileId, bytes: u64) -> Result<(), LimitError> {
-        let limit_mib = lock(&self.limits).shm_mib;
-        if lock(&self.usage).memory.total_with(file, bytes) > u64::from(limit_mib) << 20 {
-            return Err(LimitError::Memory { limit_mib });
-        }
-        Ok(())
     }
 }
 

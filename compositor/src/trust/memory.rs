@@ -1,105 +1,62 @@
-//! Whose shared memory is mapped.
+//! How much shared memory the buffers of an origin use.
 //!
-//! A pool's memory stays mapped until the pool and every buffer made in it are destroyed, so both hold it in
-//! the book. Memory that several pools share (all connections of a VM map the same region) counts once, with
-//! its largest mapping.
+//! Buffers are what counts, not pools: all connections of a VM have a pool over the VM's whole region, and
+//! toolkits make pools far larger than what they draw into. A pool costs address space alone, of which there is
+//! plenty for as many pools as an origin may have.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 
-/// A file that is mapped by pools, by device and inode.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct FileId {
-    /// Device of the file.
-    pub device: u64,
-    /// Inode of the file.
-    pub inode: u64,
-}
-
-#[derive(Debug)]
-struct Pool {
-    file: FileId,
-    bytes: u64,
-    /// The pool object itself, while it lives, and its live buffers.
-    holders: u32,
-}
-
-/// The pools of one origin. `K` names objects; it is generic so that the book can be tested by itself.
+/// The pools and buffers of one origin. `K` names objects; it is generic so that the book can be tested by
+/// itself.
 #[derive(Debug)]
 pub struct MemoryBook<K> {
-    pools: HashMap<K, Pool>,
-    /// Each live buffer's pool.
-    buffers: HashMap<K, K>,
+    /// Size of each live pool, in bytes.
+    pools: HashMap<K, u64>,
+    /// Size of each live buffer, in bytes.
+    buffers: HashMap<K, u64>,
+    /// Sum of all buffers, in bytes.
+    total: u64,
 }
 
 impl<K> Default for MemoryBook<K> {
     fn default() -> Self {
-        Self { pools: HashMap::new(), buffers: HashMap::new() }
+        Self { pools: HashMap::new(), buffers: HashMap::new(), total: 0 }
     }
 }
 
-impl<K: Hash + Eq + Clone> MemoryBook<K> {
-    /// What would be mapped if a pool had this size: the pool may be new or in the book.
-    pub fn total_with(&self, file: FileId, bytes: u64) -> u64 {
-        let mut files = HashMap::from([(file, bytes)]);
-        for pool in self.pools.values() {
-            let largest = files.entry(pool.file).or_default();
-            *largest = (*largest).max(pool.bytes);
-        }
-        files.values().fold(0, |sum, bytes| sum.saturating_add(*bytes))
-    }
-
-    /// What is mapped, in bytes.
+impl<K: Hash + Eq> MemoryBook<K> {
+    /// What all live buffers use, in bytes.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.pools.values().next().map_or(0, |any| self.total_with(any.file, any.bytes))
+        self.total
     }
 
-    /// Enters a new pool.
-    pub fn open(&mut self, pool: K, file: FileId, bytes: u64) {
-        self.pools.insert(pool, Pool { file, bytes, holders: 1 });
+    /// Enters a new pool, or the new size of one.
+    pub fn set_pool(&mut self, pool: K, bytes: u64) {
+        self.pools.insert(pool, bytes);
     }
 
-    /// The file and size of a pool.
+    /// The size of a live pool, in bytes.
     #[must_use]
-    pub fn get(&self, pool: &K) -> Option<(FileId, u64)> {
-        self.pools.get(pool).map(|pool| (pool.file, pool.bytes))
+    pub fn pool(&self, pool: &K) -> Option<u64> {
+        self.pools.get(pool).copied()
     }
 
-    /// A pool has grown.
-    pub fn grow(&mut self, pool: &K, bytes: u64) {
-        if let Some(pool) = self.pools.get_mut(pool) {
-            pool.bytes = bytes;
-        }
+    /// A pool object was destroyed; its buffers may live on.
+    pub fn close_pool(&mut self, pool: &K) {
+        self.pools.remove(pool);
     }
 
-    /// Enters a new buffer of a pool.
-    pub fn add_buffer(&mut self, buffer: K, pool: &K) {
-        if let Some(entry) = self.pools.get_mut(pool) {
-            entry.holders = entry.holders.saturating_add(1);
-            self.buffers.insert(buffer, pool.clone());
-        }
+    /// Enters a new buffer.
+    pub fn add_buffer(&mut self, buffer: K, bytes: u64) {
+        let replaced = self.buffers.insert(buffer, bytes).unwrap_or(0);
+        self.total = self.total.saturating_add(bytes).saturating_sub(replaced);
     }
 
     /// A buffer was destroyed.
     pub fn drop_buffer(&mut self, buffer: &K) {
-        if let Some(pool) = self.buffers.remove(buffer) {
-            self.release(&pool);
-        }
-    }
-
-    /// A pool object was destroyed; its buffers may live on.
-    pub fn close(&mut self, pool: &K) {
-        self.release(pool);
-    }
-
-    fn release(&mut self, pool: &K) {
-        if let Some(entry) = self.pools.get_mut(pool) {
-            entry.holders = entry.holders.saturating_sub(1);
-            if entry.holders == 0 {
-                self.pools.remove(pool);
-            }
-        }
+        self.total = self.total.saturating_sub(self.buffers.remove(buffer).unwrap_or(0));
     }
 }
 
@@ -107,40 +64,27 @@ impl<K: Hash + Eq + Clone> MemoryBook<K> {
 mod tests {
     use super::*;
 
-    fn file(inode: u64) -> FileId {
-        FileId { device: 1, inode }
-    }
-
     #[test]
-    fn memory_shared_by_several_pools_counts_once() {
+    fn a_buffer_counts_as_long_as_it_lives_even_without_its_pool() {
         let mut book = MemoryBook::default();
-        for pool in 0..5_u64 {
-            book.open(pool, file(1), 800 + pool);
-        }
-        assert_eq!(book.total(), 804);
-        assert_eq!(book.total_with(file(1), 100), 804);
-        assert_eq!(book.total_with(file(2), 100), 904);
-    }
-
-    #[test]
-    fn a_destroyed_pool_counts_while_a_buffer_holds_it() {
-        let mut book = MemoryBook::default();
-        book.open(1, file(1), 800);
-        book.add_buffer(2, &1);
-        book.add_buffer(3, &1);
-        book.close(&1);
+        book.set_pool(1, 4 << 30);
+        assert_eq!(book.total(), 0);
+        book.add_buffer(2, 800);
+        book.add_buffer(3, 200);
+        book.close_pool(&1);
+        assert_eq!((book.pool(&1), book.total()), (None, 1000));
         book.drop_buffer(&2);
-        assert_eq!(book.total(), 800);
+        book.drop_buffer(&2);
+        assert_eq!(book.total(), 200);
         book.drop_buffer(&3);
         assert_eq!(book.total(), 0);
     }
 
     #[test]
-    fn a_grown_pool_counts_with_its_new_size() {
+    fn a_grown_pool_has_its_new_size() {
         let mut book = MemoryBook::default();
-        book.open(1, file(1), 800);
-        book.grow(&1, 1600);
-        assert_eq!(book.total(), 1600);
-        assert_eq!(book.get(&1), Some((file(1), 1600)));
+        book.set_pool(1, 800);
+        book.set_pool(1, 1600);
+        assert_eq!(book.pool(&1), Some(1600));
     }
 }
