@@ -78,7 +78,8 @@ pub fn run(options: &Options) -> Result<()> {
 
 fn build(release: bool) -> Result<PathBuf> {
     let mut command = steps::cargo();
-    command.args(["build", "--quiet", "--package", "vitrail", "--package", "vitrail-proxy"]);
+    // The same build as the tests', so that neither has to build again what the other has built.
+    command.args(["build", "--workspace", "--bins", "--quiet"]);
     if release {
         command.arg("--release");
     }
@@ -106,8 +107,9 @@ fn show(
     for vm in vm::VMS {
         processes.start(&format!("vm-{}", vm.name), vm.command(walls, programs, layout), layout)?;
     }
-    processes.start("local", vm::local_client(programs, layout), layout)?;
-    wait_for_windows(programs, layout, processes)?;
+    wait_for_windows(programs, layout, processes, vm::missing)?;
+    processes.start("local", vm::local_client(programs), layout)?;
+    wait_for_windows(programs, layout, processes, missing_local)?;
     write_results(programs, layout, out)?;
     if options.keep {
         keep(programs, layout)?;
@@ -153,32 +155,34 @@ fn vitrailctl(programs: &Path, layout: &Layout, arguments: &[&str]) -> Result<St
     String::from_utf8(output.stdout).context("error reading what vitrailctl wrote")
 }
 
-/// Waits until every expected window is listed, saying which came; a window is listed once it has content.
-fn wait_for_windows(programs: &Path, layout: &Layout, processes: &mut Processes) -> Result<()> {
+/// The local client, as long as its list is not on the screen.
+fn missing_local(windows: &[table::Window]) -> Vec<String> {
+    let shown = windows.iter().any(|window| window.vm == "local" && window.title == vm::LOCAL_TITLE);
+    if shown { Vec::new() } else { vec!["local".to_owned()] }
+}
+
+/// Waits until nothing is missing among the windows; a window is listed once it has content.
+fn wait_for_windows(
+    programs: &Path,
+    layout: &Layout,
+    processes: &mut Processes,
+    missing: fn(&[table::Window]) -> Vec<String>,
+) -> Result<()> {
     let start = Instant::now();
-    let mut seen = 0;
     loop {
         let windows = table::parse(&vitrailctl(programs, layout, &["windows", "--json"])?)?;
-        for window in windows.iter().skip(seen) {
-            eprintln!("    window of {}: {}", window.vm, window.title);
-        }
-        seen = seen.max(windows.len());
-        let missing = vm::missing(&windows);
-        if missing.is_empty() {
+        let late = missing(&windows);
+        if late.is_empty() {
+            eprintln!("    {} windows have content", windows.len());
             return Ok(());
         }
         processes.check_alive()?;
-        let Some(left) = WINDOWS_DEADLINE.checked_sub(start.elapsed()) else {
-            bail!(
-                "after {} s there is still no window of: {}",
-                WINDOWS_DEADLINE.as_secs(),
-                missing.join(", ")
-            );
-        };
+        if start.elapsed() > WINDOWS_DEADLINE {
+            bail!("after {} s there is still no window of: {}", WINDOWS_DEADLINE.as_secs(), late.join(", "));
+        }
+        // Returns as soon as there is a window more; otherwise the loop looks again who is late or dead.
         let wanted = (windows.len() + 1).to_string();
-        let seconds = left.as_secs().clamp(1, 5).to_string();
-        // Returns as soon as a window more is there; when none came, the loop looks who is missing or dead.
-        let _ = vitrailctl(programs, layout, &["wait", "--windows", &wanted, "--timeout", &seconds]);
+        let _ = vitrailctl(programs, layout, &["wait", "--windows", &wanted, "--timeout", "1"]);
     }
 }
 

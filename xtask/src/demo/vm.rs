@@ -5,7 +5,6 @@ use std::process::{Command, Stdio};
 
 use super::layout::Layout;
 use super::table::Window;
-use crate::setup;
 
 /// Where a VM finds its own folder, inside its walls.
 const INSIDE: &str = "/run/vm";
@@ -25,7 +24,7 @@ pub struct Vm {
 pub const VMS: &[Vm] = &[
     Vm {
         name: "work",
-        script: "weston-terminal & foot --title 'quarterly report' sh -c \
+        script: "weston-terminal & foot --title 'quarterly report' --window-size-chars 76x16 sh -c \
                  'printf \"\\033[1mThis is the VM work.\\033[0m\\n\\n\"; ip -brief address 2>/dev/null; \
                  ls /run/vm; exec cat' & wait",
         windows: 2,
@@ -34,16 +33,11 @@ pub const VMS: &[Vm] = &[
     Vm { name: "untrusted", script: "weston-flower & weston-simple-shm & wait", windows: 2 },
 ];
 
-/// The windows that are not there yet, in words.
+/// The VMs whose windows are not all there yet, in words.
 pub fn missing(windows: &[Window]) -> Vec<String> {
-    let mut missing = Vec::new();
-    for (name, wanted) in VMS.iter().map(|vm| (vm.name, vm.windows)).chain([("local", 1)]) {
-        let found = windows.iter().filter(|window| window.vm == name).count();
-        if found < wanted {
-            missing.push(format!("{name} ({found} of {wanted})"));
-        }
-    }
-    missing
+    let found = |vm: &Vm| windows.iter().filter(|window| window.vm == vm.name).count();
+    let late = VMS.iter().filter(|vm| found(vm) < vm.windows);
+    late.map(|vm| format!("{} ({} of {})", vm.name, found(vm), vm.windows)).collect()
 }
 
 /// Whether namespaces are to be had on this machine.
@@ -119,14 +113,14 @@ impl Vm {
     }
 }
 
-/// A client of the GUI VM itself: a terminal that lists the VMs.
-pub fn local_client(programs: &Path, _layout: &Layout) -> Command {
-    let program = if setup::has_program("foot") { "foot" } else { "weston-terminal" };
-    let mut command = Command::new(program);
-    if program == "foot" {
-        let ctl = programs.join("vitrailctl");
-        command.args(["--title", "vitrailctl vms", "--window-size-chars", "72x16", "sh", "-c"]);
-        command.arg(format!("'{}' vms; exec cat", ctl.display()));
-    }
+/// The title that the local client takes when its list is on the screen.
+pub const LOCAL_TITLE: &str = "vitrailctl vms";
+
+/// A client of the GUI VM itself: a terminal that lists the VMs, then takes [`LOCAL_TITLE`].
+pub fn local_client(programs: &Path) -> Command {
+    let mut command = Command::new("foot");
+    command.args(["--window-size-chars", "94x16", "sh", "-c"]);
+    let ctl = programs.join("vitrailctl");
+    command.arg(format!("'{}' vms; printf '\\033]2;{LOCAL_TITLE}\\007'; exec cat", ctl.display()));
     command
 }
