@@ -116,11 +116,12 @@ impl Vm {
 /// The title that the local client takes when its list is on the screen.
 pub const LOCAL_TITLE: &str = "vitrailctl vms";
 
-/// A client of the GUI VM itself: a terminal that lists the VMs, then takes [`LOCAL_TITLE`].
+/// A client of the GUI VM itself: a terminal that lists the VMs, then takes [`LOCAL_TITLE`]. The terminal puts
+/// a title through at once and text with its next frame, so the title is held back by several frames.
 pub fn local_client(programs: &Path) -> Command {
     let mut command = Command::new("foot");
     command.args(["--window-size-chars", "94x16", "sh", "-c"]);
     let ctl = programs.join("vitrailctl");
-    command.arg(format!("'{}' vms; printf '\\033]2;{LOCAL_TITLE}\\007'; exec cat", ctl.display()));
+    command.arg(format!("'{}' vms; sleep 0.3; printf '\\033]2;{LOCAL_TITLE}\\007'; exec cat", ctl.display()));
     command
 }
