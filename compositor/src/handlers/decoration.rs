@@ -44,13 +44,11 @@ impl KdeDecorationHandler for State {
     fn request_mode(
         &mut self,
         _surface: &WlSurface,
-        decoration: &OrgKdeKwinServerDecoration,
-        mode: WEnum<KdeMode>,
+        _decoration: &OrgKdeKwinServerDecoration,
+        _mode: WEnum<KdeMode>,
     ) {
-        // A client that insists on its own would otherwise be answered for ever.
-        if mode != WEnum::Value(KdeMode::Server) {
-            decoration.mode(KdeMode::Server);
-        }
+        // The mode was told when the object was made. An answer here would be answered in turn: GTK insists
+        // on its own mode as often as it is told another.
     }
 }
 
