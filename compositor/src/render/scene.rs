@@ -187,7 +187,10 @@ fn popups<R>(
             scene.extend(ring.into_iter().map(SceneElement::Label));
         }
         guest(renderer, surface, popup.rects.content, scale, scene);
-        scene.push(solid(backing, popup.rects.content, BACKING));
+        // Inside its parent a popup may show the parent through; outside, it stands on a backing like a window.
+        if popup.rects.ring.is_some() {
+            scene.push(solid(backing, popup.rects.content, BACKING));
+        }
     }
 }
 
