@@ -1,18 +1,19 @@
-//! One application's connection: a wl-proxy `State` between two pumps, all in the thread that calls [`Connection::turn`].
+//! One application's connection: a wl-proxy `State` between two pumps, all in the thread that calls
+//! [`Connection::turn`].
 //!
 //! ```text
 //!  client ══ Pump ══ socket pair ══ State ══ socket pair ══ Pump ══ server
 //! ```
 //!
-//! `State` works on Unix sockets only, reads whatever it is given and bounds nothing that it sends. The pumps give it
-//! what it lacks: they speak to either kind of [`Endpoint`], hand it no more than a budget per turn and never more
-//! descriptors in a message than it can take. What one side sends is fed to the state only while the *other* side takes
-//! what comes out, so the state's own queues stay within one turn's budget.
+//! `State` works on Unix sockets only, reads whatever it is given and bounds nothing that it sends. The pumps
+//! give it what it lacks: they speak to either kind of [`Endpoint`], hand it no more than a budget per turn
+//! and never more descriptors in a message than it can take. What one side sends is fed to the state only
+//! while the *other* side takes what comes out, so the state's own queues stay within one turn's budget.
 //!
-//! A connection is *open* until one side closes it, breaks it, or is refused by a handler through [`Control`]. Then the
-//! state is destroyed and the connection *drains*: what was sent before, the error that explains the end,
-//! and the content of pipes that have crossed still reach their destinations, as they do with Unix
-//! sockets. A peer that takes nothing for [`DRAIN_PATIENCE`] loses the rest.
+//! A connection is *open* until one side closes it, breaks it, or is refused by a handler through
+//! [`Control`]. Then the state is destroyed and the connection *drains*: what was sent before, the error that
+//! explains the end, and the content of pipes that have crossed still reach their destinations, as they do
+//! with Unix sockets. A peer that takes nothing for [`DRAIN_PATIENCE`] loses the rest.
 
 use std::cell::RefCell;
 use std::error::Error;
@@ -183,8 +184,8 @@ impl Control {
     }
 }
 
-/// Notices that the state has given up the client, which it does for malformed requests alone: it never sees the
-/// client hang up.
+/// Notices that the state has given up the client, which it does for malformed requests alone: it never sees
+/// the client hang up.
 struct ClientWatch(Control);
 
 impl ClientHandler for ClientWatch {
@@ -220,7 +221,8 @@ impl StateHandler for ServerWatch {
     }
 }
 
-/// An error of wl-proxy with all its causes. The errors themselves refer to objects and cannot leave the thread.
+/// An error of wl-proxy with all its causes. The errors themselves refer to objects and cannot leave the
+/// thread.
 fn report(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -373,8 +375,8 @@ impl AsFd for Connection {
 }
 
 impl Connection {
-    /// Joins `client` to `server`. Install handlers on [`client`](Self::client) before the first turn; without any,
-    /// everything that wl-proxy knows is forwarded.
+    /// Joins `client` to `server`. Install handlers on [`client`](Self::client) before the first turn;
+    /// without any, everything that wl-proxy knows is forwarded.
     ///
     /// # Errors
     ///
@@ -441,8 +443,8 @@ impl Connection {
         self.server_side.pump.as_mut()
     }
 
-    /// Ends the connection when more than `bytes` of the server wait for a client that does not read them. Without
-    /// this, the server itself is made to wait.
+    /// Ends the connection when more than `bytes` of the server wait for a client that does not read them.
+    /// Without this, the server itself is made to wait.
     pub fn set_pending_limit(&mut self, bytes: usize) {
         self.pending.limit = Some(bytes);
     }
@@ -492,7 +494,8 @@ impl Connection {
         let to_server = self.server_side.turn().map_err(End::ServerFailed)?;
         let to_client = self.client_side.turn().map_err(End::ClientFailed)?;
         self.check_ends()?;
-        // What the turn has delivered may have been all that the other side was waiting for, and no event will tell.
+        // What the turn has delivered may have been all that the other side was waiting for, and no event
+        // will tell.
         let resumed = self.apply_back_pressure();
         let from_server_bytes = from_server.to_local.saturating_add(to_server.to_local);
         let to_client_bytes = from_client.from_local.saturating_add(to_client.from_local);
@@ -511,8 +514,8 @@ impl Connection {
         Err(ended)
     }
 
-    /// A side is fed to the state only while the other side takes what comes out. True: one may go on that had to
-    /// stop.
+    /// A side is fed to the state only while the other side takes what comes out. True: one may go on that
+    /// had to stop.
     fn apply_back_pressure(&mut self) -> bool {
         let server_blocked = self.outbox_waits || self.server_side.is_blocked();
         let server_waits = self.client_side.is_blocked() && self.pending.limit.is_none();
@@ -548,8 +551,8 @@ impl Connection {
         if let Some(farewell) = farewell
             && !self.client_side.is_blocked()
         {
-            // The state has sent whole messages only, so the event stands on its own. If there is no room for it, the client
-            // learns of the end alone.
+            // The state has sent whole messages only, so the event stands on its own. If there is no room for
+            // it, the client learns of the end alone.
             let _ = unix::send(&self.client_side.local, &farewell, &[]);
         }
         self.state.destroy();

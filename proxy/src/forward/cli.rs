@@ -8,10 +8,10 @@ use virtio_wl::Address;
 
 /// Connects the Wayland applications of this VM to the compositor in another one.
 ///
-/// Applications connect to a socket in XDG_RUNTIME_DIR, just as they would to a compositor. Each connection is
-/// forwarded to the hub, which knows which VM this is. Pixels are copied once, and only where they changed, to
-/// the memory that this VM shares with the compositor; without such memory they are sent through the
-/// connection.
+/// Applications connect to a socket in XDG_RUNTIME_DIR, just as they would to a compositor. Each connection
+/// is forwarded to the hub, which knows which VM this is. Pixels are copied once, and only where they
+/// changed, to the memory that this VM shares with the compositor; without such memory they are sent through
+/// the connection.
 ///
 /// With a command, wl-forward sets WAYLAND_DISPLAY for it, goes on serving applications until the command and
 /// the last of them have ended, and exits with the command's status. Without one it serves until it is
@@ -25,7 +25,7 @@ use virtio_wl::Address;
 Environment:
   VITRAIL_HUB      The hub's address where --hub is not given
   VITRAIL_REGION   The shared memory where --region is not given
-  VITRAIL_LOG      What to log, for example `debug` or `wl_forward=trace`; `info` if unset
+  VITRAIL_LOG      What to log, for example `debug` or `vitrail_proxy=trace`; `info` if unset
   XDG_RUNTIME_DIR  Where the applications' socket is made
 
 Examples:

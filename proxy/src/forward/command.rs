@@ -53,8 +53,8 @@ impl RunningCommand {
         for name in UNSET {
             command.env_remove(name);
         }
-        // SAFETY: the closure runs between fork and exec, where only async-signal-safe functions may be called; it calls
-        // nothing else.
+        // SAFETY: the closure runs between fork and exec, where only async-signal-safe functions may be
+        // called; it calls nothing else.
         unsafe { command.pre_exec(signals::unblock) };
         let child =
             command.spawn().map_err(|source| CommandError::Spawn { program: program.clone(), source })?;

@@ -4,8 +4,9 @@
 //! less than what was added to it and never reaches beyond the bounding box of what was added; as long as
 //! no more than [`MAX_RECTS`] separate rectangles are added, it covers exactly their union. [`Mapping`] takes
 //! a rectangle of `wl_surface.damage`, which is in surface coordinates, to pixels of the buffer through
-//! viewport, scale and transform, rounding outwards. [`History`] remembers the damage of a surface's last commits, so
-//! that a buffer which was last copied some commits ago knows which rectangles of its copy are stale.
+//! viewport, scale and transform, rounding outwards. [`History`] remembers the damage of a surface's last
+//! commits, so that a buffer which was last copied some commits ago knows which rectangles of its copy are
+//! stale.
 
 use std::collections::VecDeque;
 
@@ -215,8 +216,8 @@ impl Transform {
     }
 }
 
-/// How the coordinates of a surface lie on its buffer. Two commits with equal mappings and buffers of equal size
-/// show every pixel at the same place.
+/// How the coordinates of a surface lie on its buffer. Two commits with equal mappings and buffers of equal
+/// size show every pixel at the same place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mapping {
     /// `wl_surface.set_buffer_scale`, at least 1.
@@ -255,8 +256,8 @@ impl Mapping {
         };
         let rect = Rect { x0, y0, x1, y1 };
         let mut set = DamageSet::of(self.transform.invert(rect, transformed).intersection(&whole));
-        // Toolkits and compositors have understood the direction of a quarter turn both ways, and a wrong guess
-        // would leave stale pixels.
+        // Toolkits and compositors have understood the direction of a quarter turn both ways, and a wrong
+        // guess would leave stale pixels.
         let opposite = match self.transform {
             Transform::Rotated90 => Some(Transform::Rotated270),
             Transform::Rotated270 => Some(Transform::Rotated90),
@@ -268,8 +269,8 @@ impl Mapping {
         set
     }
 
-    /// Maps the interval `span` of surface coordinates along one axis to pixels of the transformed buffer, which is
-    /// `length` long, clipped to it. None where scale or viewport make no sense.
+    /// Maps the interval `span` of surface coordinates along one axis to pixels of the transformed buffer,
+    /// which is `length` long, clipped to it. None where scale or viewport make no sense.
     fn axis(
         &self,
         span: (i32, i32),

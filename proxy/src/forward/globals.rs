@@ -1,7 +1,7 @@
 //! Which globals an application sees.
 //!
-//! Hidden is what cannot cross between machines: memory of a graphics device, its synchronisation objects, and
-//! whatever hands out such things. Capture of the screen is hidden too, because its pixels would have to
+//! Hidden is what cannot cross between machines: memory of a graphics device, its synchronisation objects,
+//! and whatever hands out such things. Capture of the screen is hidden too, because its pixels would have to
 //! flow against the direction of the copy. What wl-proxy does not know is hidden by wl-proxy itself, and
 //! versions are capped to the ones that it knows: a message that could not be parsed could not be
 //! forwarded either. None of this is a matter of trust; that is decided again, and for good, by the gate.
@@ -32,7 +32,8 @@ pub fn is_hidden(interface: ObjectInterface) -> bool {
     )
 }
 
-/// Why a bind was refused. `wl_registry` has no error codes; libwayland posts these on the registry with code 0.
+/// Why a bind was refused. `wl_registry` has no error codes; libwayland posts these on the registry with code
+/// 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BindError {
     /// A name that was never announced.
@@ -69,8 +70,8 @@ impl Announced {
         self.globals.contains_key(&name)
     }
 
-    /// Whether a bind of this name may be forwarded. A compositor checks this too, but its answer would end the
-    /// connection without the application learning which request was wrong.
+    /// Whether a bind of this name may be forwarded. A compositor checks this too, but its answer would end
+    /// the connection without the application learning which request was wrong.
     ///
     /// # Errors
     ///

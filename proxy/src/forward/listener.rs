@@ -1,7 +1,7 @@
 //! The socket that applications connect to.
 //!
-//! Named sockets follow libwayland: `NAME` in `XDG_RUNTIME_DIR`, beside it `NAME.lock`, which is locked for as
-//! long as the socket is served. Whoever holds the lock may replace a socket file that a dead process left
+//! Named sockets follow libwayland: `NAME` in `XDG_RUNTIME_DIR`, beside it `NAME.lock`, which is locked for
+//! as long as the socket is served. Whoever holds the lock may replace a socket file that a dead process left
 //! behind. Sockets can also be inherited from systemd, which then owns their files.
 
 use std::ffi::{OsStr, OsString};
@@ -167,8 +167,8 @@ impl Listener {
         Ok(Self { socket, display, files: None })
     }
 
-    /// What WAYLAND_DISPLAY has to be for an application to connect here: a name in XDG_RUNTIME_DIR, or a path.
-    /// Empty where the inherited socket has no path.
+    /// What WAYLAND_DISPLAY has to be for an application to connect here: a name in XDG_RUNTIME_DIR, or a
+    /// path. Empty where the inherited socket has no path.
     #[must_use]
     pub fn display(&self) -> &OsStr {
         &self.display

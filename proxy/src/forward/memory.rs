@@ -1,8 +1,8 @@
 //! The memory of an application's `wl_shm_pool`.
 //!
 //! It is only ever read with pread(2), straight into the store: the application can shorten its file
-//! whenever it likes, and a mapping would then kill the process that looks at it. A read that finds no bytes is
-//! the application's error and ends that application's connection.
+//! whenever it likes, and a mapping would then kill the process that looks at it. A read that finds no bytes
+//! is the application's error and ends that application's connection.
 
 use std::cell::Cell;
 use std::os::fd::{AsFd, OwnedFd};

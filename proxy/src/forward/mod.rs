@@ -6,8 +6,8 @@
 //!                  pixels ──────────┴───────▶ Store (the shared region, or staging memory)
 //! ```
 //!
-//! Each application has a thread of its own, in which everything for it happens ([`serve`]): an application that
-//! stalls, floods or makes its thread panic is alone with that. The threads share the [`store::Store`],
+//! Each application has a thread of its own, in which everything for it happens ([`serve`]): an application
+//! that stalls, floods or makes its thread panic is alone with that. The threads share the [`store::Store`],
 //! that is the region and its allocator, and nothing else. The main thread accepts connections, waits for
 //! the command and ends the program ([`run`]). An idle program wakes up for nothing.
 //!

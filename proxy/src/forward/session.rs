@@ -37,7 +37,8 @@ pub struct Session {
     announced: RefCell<Announced>,
     pool: UpstreamPool,
     region_fd: Rc<OwnedFd>,
-    /// By offset. What is left when the session ends is freed then: the compositor's side is gone by that time.
+    /// By offset. What is left when the session ends is freed then: the compositor's side is gone by that
+    /// time.
     slots: RefCell<HashMap<u64, Slot>>,
     /// What the other side has to be told of before the state's next bytes.
     written: RefCell<VecDeque<MirrorRect>>,
@@ -79,8 +80,8 @@ impl Session {
         client.display().set_handler(DisplayHandler { session: self.clone() });
     }
 
-    /// Breaks the circle of references between the session and the objects of its state. To be called when the
-    /// connection has ended.
+    /// Breaks the circle of references between the session and the objects of its state. To be called when
+    /// the connection has ended.
     pub fn release(&self) {
         self.pool.clear();
     }
@@ -120,7 +121,8 @@ impl Session {
         self.pool.get(|| shm.new_try_send_create_pool(&self.region_fd, len).ok())
     }
 
-    /// Bytes of the store were written. Unless the other side is known to have a mapping of them, they are sent.
+    /// Bytes of the store were written. Unless the other side is known to have a mapping of them, they are
+    /// sent.
     pub fn written(&self, rect: MirrorRect) {
         if !self.is_shared.get() {
             self.written.borrow_mut().push_back(rect);

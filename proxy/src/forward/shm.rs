@@ -1,8 +1,8 @@
 //! Shadows of `wl_shm`: the application's pools are answered here, and its buffers live upstream as slots of
 //! one pool that covers the whole store.
 //!
-//! The application's `wl_shm_pool` objects never get a server id. A `wl_buffer` has one, from the moment it is
-//! created until the compositor has acknowledged that it is gone (`wl_display.delete_id`); only then is
+//! The application's `wl_shm_pool` objects never get a server id. A `wl_buffer` has one, from the moment it
+//! is created until the compositor has acknowledged that it is gone (`wl_display.delete_id`); only then is
 //! its slot free for other content. An application may destroy a buffer that the compositor still shows. The
 //! upstream buffer is kept for that time (an *orphan*) and destroyed when the compositor releases it, so that
 //! what is on the screen never changes under the compositor's hands.
@@ -137,7 +137,8 @@ impl WlShmPoolHandler for PoolHandler {
     }
 }
 
-/// Where a buffer's pixels are in the application's pool. Everything here was checked against the pool's size.
+/// Where a buffer's pixels are in the application's pool. Everything here was checked against the pool's
+/// size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Shape {
     offset: u32,
@@ -232,8 +233,8 @@ impl Buffer {
         self.shape.size
     }
 
-    /// Copies rectangles of pixels to the slot and tells the session about each, in case the other side has to be
-    /// told too.
+    /// Copies rectangles of pixels to the slot and tells the session about each, in case the other side has
+    /// to be told too.
     ///
     /// # Errors
     ///
@@ -252,8 +253,8 @@ impl Buffer {
         Ok(())
     }
 
-    /// Ends the connection because [`copy`](Self::copy) failed, as libwayland does when a pool's file turns out
-    /// to be shorter than the pool.
+    /// Ends the connection because [`copy`](Self::copy) failed, as libwayland does when a pool's file turns
+    /// out to be shorter than the pool.
     pub fn refuse(&self, session: &Session, error: &MemoryError) {
         let message = format!("error accessing SHM buffer: {error}");
         match self.object.upgrade() {
@@ -301,7 +302,8 @@ impl WlBufferHandler for BufferHandler {
     }
 }
 
-/// The upstream pool of a connection. It lies over the whole store and is made when the first buffer needs it.
+/// The upstream pool of a connection. It lies over the whole store and is made when the first buffer needs
+/// it.
 #[derive(Debug, Default)]
 pub struct UpstreamPool(RefCell<Option<Rc<WlShmPool>>>);
 

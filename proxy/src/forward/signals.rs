@@ -12,15 +12,16 @@ use rustix::process::Signal;
 pub struct Signals(OwnedFd);
 
 impl Signals {
-    /// Blocks the signals in this thread, and in all threads that it starts from now on, and takes them instead.
+    /// Blocks the signals in this thread, and in all threads that it starts from now on, and takes them
+    /// instead.
     ///
     /// # Errors
     ///
     /// The kernel gives no descriptor.
     pub fn take() -> io::Result<Self> {
         let mut set = MaybeUninit::uninit();
-        // SAFETY: sigemptyset initialises the set that the calls after it use, and all of them get pointers that are
-        // valid for the time of the call. signalfd gives a new descriptor or -1.
+        // SAFETY: sigemptyset initialises the set that the calls after it use, and all of them get pointers
+        // that are valid for the time of the call. signalfd gives a new descriptor or -1.
         let fd = unsafe {
             libc::sigemptyset(set.as_mut_ptr());
             for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGTERM] {
@@ -55,7 +56,8 @@ impl Signals {
 /// None that the kernel documents.
 pub fn unblock() -> io::Result<()> {
     let mut set = MaybeUninit::uninit();
-    // SAFETY: sigemptyset initialises the set, and both functions get pointers that are valid for the time of the call.
+    // SAFETY: sigemptyset initialises the set, and both functions get pointers that are valid for the time of
+    // the call.
     let result = unsafe {
         libc::sigemptyset(set.as_mut_ptr());
         libc::pthread_sigmask(libc::SIG_SETMASK, set.as_ptr(), ptr::null_mut())

@@ -1,8 +1,8 @@
 //! Where copies of buffers live, and which part of it belongs to whom.
 //!
-//! A store is the region that the VM shares with the compositor, used by all connections, or, where the VM has
-//! none, private memory of one connection whose content is sent through the stream. Upstream both look the
-//! same: one `wl_shm_pool` that covers all of it.
+//! A store is the region that the VM shares with the compositor, used by all connections, or, where the VM
+//! has none, private memory of one connection whose content is sent through the stream. Upstream both look
+//! the same: one `wl_shm_pool` that covers all of it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -38,7 +38,8 @@ pub struct Store {
 }
 
 impl Store {
-    /// The store in a region that the VM shares with the compositor. `trimmer` is told when memory becomes free.
+    /// The store in a region that the VM shares with the compositor. `trimmer` is told when memory becomes
+    /// free.
     ///
     /// # Errors
     ///

@@ -1,10 +1,10 @@
 //! Copies what an application commits.
 //!
-//! A surface collects the damage of the coming commit and keeps the damage of the last ones. At a commit the buffer
-//! that becomes current is brought up to date: it is copied whole if it was never copied for this surface, and
-//! otherwise in the rectangles that were damaged since it was. The copy is made before the commit is
-//! forwarded, also where the surface is a synchronised subsurface: the application may not write to the buffer
-//! from that moment on either.
+//! A surface collects the damage of the coming commit and keeps the damage of the last ones. At a commit the
+//! buffer that becomes current is brought up to date: it is copied whole if it was never copied for this
+//! surface, and otherwise in the rectangles that were damaged since it was. The copy is made before the
+//! commit is forwarded, also where the surface is a synchronised subsurface: the application may not write to
+//! the buffer from that moment on either.
 
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
@@ -131,8 +131,8 @@ impl Surface {
         for rect in damage.rects() {
             buffer_damage.add_all(&self.mapping.to_buffer(*rect, buffer.size()));
         }
-        // Copies that were made while the pixels lay elsewhere, or before the surface was moved against its content,
-        // are not compared with later ones.
+        // Copies that were made while the pixels lay elsewhere, or before the surface was moved against its
+        // content, are not compared with later ones.
         let shown = Some((self.mapping, buffer.size()));
         let commit = if self.shown == shown && !moved {
             self.history.push(buffer_damage)

@@ -69,8 +69,8 @@ fn trim_for_ever(hub: &Address, allocator: &Mutex<Allocator>, woken: &Receiver<(
 
 /// Offers what is free now.
 ///
-/// What was not acknowledged may be used again only when the hub has closed its end, for until then it may still act on
-/// a record. Where it neither answers nor closes, those ranges stay out of use.
+/// What was not acknowledged may be used again only when the hub has closed its end, for until then it may
+/// still act on a record. Where it neither answers nor closes, those ranges stay out of use.
 fn trim_once(hub: &Address, allocator: &Mutex<Allocator>) -> io::Result<()> {
     let lock = || allocator.lock().unwrap_or_else(PoisonError::into_inner);
     let stream = UnixStream::from(hub.connect().map_err(io::Error::other)?);

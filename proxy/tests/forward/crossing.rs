@@ -91,7 +91,8 @@ fn data_source(scene: &mut Scene) -> Object {
     scene.create(manager, 0, Args::new())
 }
 
-/// The application is asked for its clipboard, answers with `len` bytes and goes away at once if `leave` is set. What arrives.
+/// The application is asked for its clipboard, answers with `len` bytes and goes away at once if `leave` is
+/// set. What arrives.
 fn paste(len: usize, leave: bool) -> Vec<u8> {
     let mut scene = Scene::new();
     let source = data_source(&mut scene);

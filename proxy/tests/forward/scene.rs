@@ -194,8 +194,8 @@ impl Scene {
         Buffer { object, offset: message.word(1).into(), height, stride }
     }
 
-    /// Attaches, damages and commits, and waits until the compositor has got the commit. `damage` is given as opcode and
-    /// rectangle: 2 for damage in surface coordinates, 9 for pixels of the buffer.
+    /// Attaches, damages and commits, and waits until the compositor has got the commit. `damage` is given as
+    /// opcode and rectangle: 2 for damage in surface coordinates, 9 for pixels of the buffer.
     pub fn commit(&mut self, surface: Object, buffer: Option<Buffer>, damage: &[(u16, [i32; 4])]) {
         if let Some(buffer) = buffer {
             self.app.send(surface.app, 1, Args::new().u32(buffer.object.app).i32s(&[0, 0]));

@@ -1,5 +1,5 @@
-//! One end of a Wayland connection, by hand: messages are built and taken apart byte by byte, so that tests depend on no
-//! library that the program uses too.
+//! One end of a Wayland connection, by hand: messages are built and taken apart byte by byte, so that tests
+//! depend on no library that the program uses too.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
