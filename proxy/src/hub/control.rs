@@ -57,6 +57,12 @@ pub(super) enum FromRelay {
         /// Which of them.
         jail: JailReport,
     },
+    /// A connection or trim stream has reached the relay. Said before its first byte is moved, so that a stream of which
+    /// this was not said can be given to another relay.
+    Started {
+        /// Serial number.
+        serial: u64,
+    },
     /// A connection or trim stream ended.
     Ended {
         /// Serial number.
@@ -73,6 +79,7 @@ const CONNECTION: u64 = 2;
 const TRIM: u64 = 3;
 const READY: u64 = 4;
 const ENDED: u64 = 5;
+const STARTED: u64 = 6;
 
 const HAS_IDENTITY: u64 = 1 << 32;
 const IDENTITY_REQUIRED: u64 = 1 << 33;
@@ -117,6 +124,7 @@ impl FromRelay {
                     [jail.no_new_privs, jail.seccomp, jail.landlock, jail.rlimits, jail.no_capabilities];
                 [READY, walls.iter().rev().fold(0, |bits, &wall| bits << 1 | u64::from(wall)), 0, 0]
             }
+            Self::Started { serial } => [STARTED, *serial, 0, 0],
             Self::Ended { serial, to_gate, to_vm } => [ENDED, *serial, *to_gate, *to_vm],
         }
     }
@@ -133,6 +141,7 @@ impl FromRelay {
                     no_capabilities: bits & 16 != 0,
                 },
             }),
+            [STARTED, serial, 0, 0] => Some(Self::Started { serial }),
             [ENDED, serial, to_gate, to_vm] => Some(Self::Ended { serial, to_gate, to_vm }),
             _ => None,
         }
@@ -216,9 +225,11 @@ mod tests {
             assert_eq!(ToRelay::decode(message.encode()), Some(message));
         }
         let jail = JailReport { no_new_privs: true, landlock: true, ..JailReport::default() };
-        for message in
-            [FromRelay::Ready { jail }, FromRelay::Ended { serial: 1, to_gate: u64::MAX, to_vm: 3 }]
-        {
+        for message in [
+            FromRelay::Ready { jail },
+            FromRelay::Started { serial: 9 },
+            FromRelay::Ended { serial: 1, to_gate: u64::MAX, to_vm: 3 },
+        ] {
             assert_eq!(FromRelay::decode(message.encode()), Some(message));
         }
     }

@@ -24,7 +24,6 @@ use rustix::io::Errno;
 use rustix::net::SocketType;
 use virtio_wl::address::{AddressError, take_inherited};
 use vitrail_protocols::VmName;
-use vitrail_protocols::report::JailReport;
 
 use self::link::Link;
 use self::trim::TrimStream;
@@ -108,7 +107,7 @@ struct Relay {
     services: HashMap<u64, Served>,
     /// Services with something to do, each at most once.
     queue: VecDeque<u64>,
-    /// Messages that the control socket had no room for; at most one for each service that there was.
+    /// Messages that the control socket had no room for; at most two for each service that there was.
     outbox: VecDeque<[u64; 4]>,
 }
 
@@ -161,16 +160,11 @@ pub fn run(vm: &VmName) -> Result<(), RelayError> {
         queue: VecDeque::new(),
         outbox: VecDeque::new(),
     };
-    relay.say_ready(&report);
+    relay.say(&FromRelay::Ready { jail: report });
     relay.serve()
 }
 
 impl Relay {
-    fn say_ready(&mut self, jail: &JailReport) {
-        self.outbox.push_back(FromRelay::Ready { jail: jail.clone() }.encode());
-        self.flush_outbox();
-    }
-
     fn serve(&mut self) -> Result<(), RelayError> {
         while self.control.is_some() || !self.services.is_empty() {
             let timeout = if self.queue.is_empty() { None } else { Some(Duration::ZERO) };
@@ -227,6 +221,7 @@ impl Relay {
             Service::Trim(trim) => trim.watch(&self.poller, serial),
         };
         self.services.insert(serial, Served { service, queued: true });
+        self.say(&FromRelay::Started { serial });
         match watched {
             Ok(()) => self.queue.push_back(serial),
             Err(error) => {
@@ -281,8 +276,13 @@ impl Relay {
             Some(Served { service: Service::Trim(trim), .. }) => (trim.discarded(), 0),
             None => return,
         };
+        self.say(&FromRelay::Ended { serial, to_gate, to_vm });
+    }
+
+    /// Tells the supervisor, if there still is one.
+    fn say(&mut self, message: &FromRelay) {
         if self.control.is_some() {
-            self.outbox.push_back(FromRelay::Ended { serial, to_gate, to_vm }.encode());
+            self.outbox.push_back(message.encode());
             self.flush_outbox();
         }
     }

@@ -107,23 +107,24 @@ impl RelayProcess {
         Ok(())
     }
 
-    /// Reads one message, and forgets the stream that it says has ended.
+    /// Reads one message, and forgets the stream that it says has ended. A relay that speaks of a stream that it was not
+    /// given is broken.
     pub(super) fn news(&mut self) -> News {
         match control::receive(&self.control) {
             Ok(Some((words, _))) => match FromRelay::decode(words) {
-                Some(message) => {
-                    if let FromRelay::Ended { serial, .. } = message
-                        && !self.connections.remove(&serial)
-                        && !self.trims.remove(&serial)
-                    {
-                        return News::Broken;
-                    }
-                    News::Message(message)
-                }
-                None => News::Broken,
+                Some(message) if self.accounts_for(&message) => News::Message(message),
+                _ => News::Broken,
             },
             Err(Errno::WOULDBLOCK | Errno::INTR) => News::None,
             Ok(None) | Err(_) => News::Broken,
+        }
+    }
+
+    fn accounts_for(&mut self, message: &FromRelay) -> bool {
+        match message {
+            FromRelay::Ready { .. } => true,
+            FromRelay::Started { serial } => self.connections.contains(serial) || self.trims.contains(serial),
+            FromRelay::Ended { serial, .. } => self.connections.remove(serial) || self.trims.remove(serial),
         }
     }
 

@@ -1,6 +1,6 @@
 //! The supervisor: listens, decides, introduces, hands over.
 //!
-//! One thread, one epoll. A stream goes through two stages here, *hello* and *hand-over*, in each for a bounded time;
+//! One thread, one epoll. A stream goes through three stages here, *hello*, *hand-over* and *taking*, for a bounded time;
 //! the time is the timeout of the wait for events, so that nothing ticks while there is no such stream. After that the
 //! supervisor holds no descriptor of it.
 
@@ -21,7 +21,7 @@ use virtio_wl::wire::{HELLO_LEN, Purpose};
 use vitrail_protocols::VmName;
 
 use self::stream::{HelloProgress, Stage, Stream};
-use self::vm::Vm;
+use self::vm::{Reading, Vm};
 use super::config::HubConfig;
 use super::decision::{Refusal, log_allow, log_refuse, nonzero};
 use super::listener::ListenerError;
@@ -190,7 +190,7 @@ impl Supervisor {
                         }
                     }
                     Some(Source::Listener(vm)) => self.accept(vm),
-                    Some(Source::RelayControl(vm)) => self.relay_news(vm),
+                    Some(Source::RelayControl(vm)) => drop(self.relay_news(vm)),
                     Some(Source::RelayEnd(vm)) => self.relay_end(vm),
                     Some(Source::Stream(serial)) => self.hello_event(serial),
                     None => {}
@@ -219,6 +219,8 @@ impl Supervisor {
             match self.streams.get(&serial).map(|stream| &stream.stage) {
                 Some(Stage::Hello { .. }) => self.refuse(serial, &Refusal::SlowHello),
                 Some(Stage::HandOver { .. }) => self.attempt(serial),
+                // The relay is very busy. It has the stream in its queue, and is not dead.
+                Some(Stage::Taking { .. }) => self.settle(serial),
                 None => {}
             }
         }
@@ -305,6 +307,16 @@ impl Supervisor {
         }
     }
 
+    /// Leaves a stream to its relay.
+    fn settle(&mut self, serial: u64) {
+        if let Some(purpose) = self.streams.get(&serial).and_then(Stream::purpose)
+            && let Some(index) = self.forget(serial)
+            && let Some(vm) = self.vms.get_mut(index)
+        {
+            log_allow(&mut vm.quota, &vm.name, serial, purpose);
+        }
+    }
+
     /// Drops what the supervisor holds of a stream; gives the index of its VM.
     fn forget(&mut self, serial: u64) -> Option<usize> {
         let index = self.streams.remove(&serial)?.vm;
@@ -320,10 +332,8 @@ impl Supervisor {
         let Some(purpose) = self.streams.get(&serial).and_then(Stream::purpose) else { return };
         match self.try_hand_over(serial, purpose, now) {
             Attempt::Done => {
-                if let Some(index) = self.forget(serial)
-                    && let Some(vm) = self.vms.get_mut(index)
-                {
-                    log_allow(&mut vm.quota, &vm.name, serial, purpose);
+                if let Some(stream) = self.streams.get_mut(&serial) {
+                    stream.begin_taking();
                 }
             }
             Attempt::Again(refusal) => {
@@ -374,19 +384,35 @@ impl Supervisor {
         }
     }
 
-    fn relay_news(&mut self, index: usize) {
-        let Some(vm) = self.vms.get_mut(index) else { return };
-        if !vm.read_relay()
+    fn relay_news(&mut self, index: usize) -> Reading {
+        let Some(vm) = self.vms.get_mut(index) else { return Reading::Dry };
+        let mut started = Vec::new();
+        let reading = vm.read_relay(&mut started);
+        if reading == Reading::Broken
             && let Some(relay) = &vm.relay
         {
             // Its end is reported by the pidfd; until then its socket would go on being readable.
             let _ = self.poller.delete(relay.control());
         }
+        for serial in started {
+            self.settle(serial);
+        }
+        reading
     }
 
     fn relay_end(&mut self, index: usize) {
-        if let Some(vm) = self.vms.get_mut(index) {
-            vm.reap_relay();
+        // What it said before it ended counts. A process that has ended says nothing more, so this comes to an end.
+        while self.relay_news(index) == Reading::More {}
+        let is_waiting = |stream: &&Stream| {
+            stream.vm == index && matches!(stream.stage, Stage::Taking { purpose: Purpose::Wayland })
+        };
+        let not_taken = self.streams.values().filter(is_waiting).count();
+        if self.vms.get_mut(index).is_some_and(|vm| vm.reap_relay(not_taken)) {
+            let now = Instant::now();
+            self.streams
+                .values_mut()
+                .filter(|stream| stream.vm == index)
+                .for_each(|stream| stream.hand_over_again(now));
         }
     }
 }

@@ -34,7 +34,7 @@ pub(super) enum Stage {
         /// Bytes that have come.
         filled: usize,
     },
-    /// The gate or the relay.
+    /// The gate, or a relay to be started.
     HandOver {
         /// What the VM wants.
         purpose: Purpose,
@@ -42,6 +42,12 @@ pub(super) enum Stage {
         at: Instant,
         /// How long to wait after that.
         pause: Duration,
+    },
+    /// The relay's word that the stream has reached it. Until then the descriptors are kept: should the relay be dying, the
+    /// next one gets them, and no byte is lost.
+    Taking {
+        /// What the VM wants.
+        purpose: Purpose,
     },
 }
 
@@ -60,7 +66,7 @@ impl Stream {
     /// When the stream needs attention even if nothing happens.
     pub(super) fn due(&self) -> Instant {
         match self.stage {
-            Stage::Hello { .. } => self.deadline,
+            Stage::Hello { .. } | Stage::Taking { .. } => self.deadline,
             Stage::HandOver { at, .. } => at.min(self.deadline),
         }
     }
@@ -73,7 +79,7 @@ impl Stream {
     pub(super) fn purpose(&self) -> Option<Purpose> {
         match self.stage {
             Stage::Hello { .. } => None,
-            Stage::HandOver { purpose, .. } => Some(purpose),
+            Stage::HandOver { purpose, .. } | Stage::Taking { purpose } => Some(purpose),
         }
     }
 
@@ -102,6 +108,20 @@ impl Stream {
         self.stage = Stage::HandOver { purpose, at: deadline, pause: FIRST_PAUSE };
         self.deadline = deadline;
         Ok(())
+    }
+
+    /// The stream was sent to the relay.
+    pub(super) fn begin_taking(&mut self) {
+        if let Stage::HandOver { purpose, .. } = self.stage {
+            self.stage = Stage::Taking { purpose };
+        }
+    }
+
+    /// The relay is gone. If it has not taken the stream, another one shall, within the time there was.
+    pub(super) fn hand_over_again(&mut self, now: Instant) {
+        if let Stage::Taking { purpose } = self.stage {
+            self.stage = Stage::HandOver { purpose, at: now, pause: FIRST_PAUSE };
+        }
     }
 
     /// Plans the next attempt; false if there is no time left for one.

@@ -21,6 +21,17 @@ const RELAY_PAUSE: Duration = Duration::from_millis(200);
 /// Messages of a relay read at a time.
 const NEWS_BURST: usize = 64;
 
+/// How the reading of a relay's messages ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// There is nothing more for now.
+    Dry,
+    /// There may be more.
+    More,
+    /// The relay is of no use any more, and was killed.
+    Broken,
+}
+
 /// One VM.
 #[derive(Debug)]
 pub(super) struct Vm {
@@ -119,12 +130,13 @@ impl Vm {
         }
     }
 
-    /// Reads what the relay says; false if it has to be given up.
-    pub(super) fn read_relay(&mut self) -> bool {
-        let Some(relay) = &mut self.relay else { return true };
+    /// Reads what the relay says, and adds to `started` the streams that have reached it.
+    pub(super) fn read_relay(&mut self, started: &mut Vec<u64>) -> Reading {
+        let Some(relay) = &mut self.relay else { return Reading::Dry };
         for _ in 0..NEWS_BURST {
             match relay.news() {
-                News::None => break,
+                News::None => return Reading::Dry,
+                News::Message(FromRelay::Started { serial }) => started.push(serial),
                 News::Message(FromRelay::Ready { jail }) => {
                     tracing::info!(
                         vm = %self.name, pid = relay.pid(), no_new_privs = jail.no_new_privs,
@@ -137,23 +149,25 @@ impl Vm {
                 }
                 News::Broken => {
                     relay.kill();
-                    return false;
+                    return Reading::Broken;
                 }
             }
         }
-        true
+        Reading::More
     }
 
-    /// Takes note of the relay's end. Its connections ended with it; the next one gets a new relay.
-    pub(super) fn reap_relay(&mut self) {
-        let Some(relay) = &mut self.relay else { return };
+    /// Takes note of the relay's end, if it has ended. Its connections ended with it, but for
+    /// those that it had not taken yet; they and the following ones get a new relay.
+    pub(super) fn reap_relay(&mut self, not_taken: usize) -> bool {
+        let Some(relay) = &mut self.relay else { return false };
         let status = match relay.ended() {
-            Ok(None) => return,
+            Ok(None) => return false,
             Ok(Some(status)) => status.to_string(),
             Err(error) => error.to_string(),
         };
-        let connections = relay.count(Purpose::Wayland);
+        let connections = relay.count(Purpose::Wayland).saturating_sub(not_taken);
         tracing::warn!(vm = %self.name, pid = relay.pid(), %status, connections, "the relay has ended");
         self.relay = None;
+        true
     }
 }
