@@ -2,7 +2,7 @@
 //!
 //! The library reads a readable client until nothing is left to read, so a client that writes faster than it
 //! is served would never let another one have its turn. Each connection is therefore joined to the library
-//! by a socket pair: a [`Throttle`] moves at most [`BUDGET`] bytes of it per turn of the event loop.
+//! by a socket pair: a [`Throttle`] takes at most [`BUDGET`] bytes from it per turn of the event loop.
 //!
 //! One chunk is buffered in each direction, no more; who does not take its chunk is not read from. A client
 //! that does not read is ended by the library, whose own output buffer is bounded. File descriptors travel
@@ -23,6 +23,9 @@ use rustix::net::{
 
 /// Bytes taken from one client in one turn of the event loop.
 pub const BUDGET: usize = 16 << 10;
+/// Bytes given to one client in one turn: all that the library can have written in one. Answers can be longer
+/// than their requests, and must not pile up in the library for a client that reads them.
+const OUTWARD: usize = 1 << 20;
 /// Bytes moved by one system call.
 const CHUNK: usize = 8 << 10;
 /// File descriptors in one message, as in the reference implementation.
@@ -155,7 +158,7 @@ impl Throttle {
     fn turn(&mut self) -> bool {
         let (client, library) = (self.client.get_ref().as_fd(), self.library.get_ref().as_fd());
         // Towards the client first: the library's last words must not be lost when the client is gone half.
-        let outward = self.to_client.pump(library, client, BUDGET);
+        let outward = self.to_client.pump(library, client, OUTWARD);
         let inward = self.to_library.pump(client, library, BUDGET);
         match (outward, inward) {
             (Ok(Moved::Ended), _) | (Err(_), _) | (_, Ok(Moved::Ended) | Err(_)) => false,
