@@ -548,9 +548,8 @@ fn malformed_messages_end_their_connection() {
         Request::new(4711, 0).uint(9).encode(),
         Request::new(0, 0).encode(),
         Request::new(DISPLAY, 77).uint(9).encode(),
-        // New objects with numbers that are taken, none, or the server's.
+        // New objects with numbers that are taken, or the server's.
         Request::new(DISPLAY, 0).uint(1).encode(),
-        Request::new(DISPLAY, 0).uint(0).encode(),
         Request::new(DISPLAY, 0).uint(0xff00_0001).encode(),
         // A string without its end, and nothing that resembles a message.
         Request::new(2, 0).uint(1).uint(4).uint(0x4141_4141).uint(1).uint(9).encode(),
