@@ -1,5 +1,7 @@
 //! `vitrailctl` and a headless compositor, as programs.
 
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
