@@ -74,17 +74,31 @@ fn attack(
     outcome: Outcome,
     act: impl Fn(&mut Attacker, &Session) -> Result<(), ClientError>,
 ) {
+    attack_each(options, places, outcome, &[()], |attacker, session, ()| act(attacker, session));
+}
+
+/// Runs the variants of an attack one after the other in the same session.
+#[track_caller]
+fn attack_each<V: std::fmt::Debug>(
+    options: Options,
+    places: &[Place],
+    outcome: Outcome,
+    variants: &[V],
+    act: impl Fn(&mut Attacker, &Session, &V) -> Result<(), ClientError>,
+) {
     let (mut session, mut others) = bystanders(options);
-    for &place in places {
-        let mut attacker = connect(&session, place);
-        let end =
-            act(&mut attacker, &session).and_then(|()| attacker.roundtrip(Deadline::patient()).map(drop));
-        match (end, outcome) {
-            (Err(ClientError::Protocol { .. } | ClientError::Closed(_)), _) | (Ok(()), Outcome::Survived) => {
+    for variant in variants {
+        for &place in places {
+            let mut attacker = connect(&session, place);
+            let end = act(&mut attacker, &session, variant);
+            let end = end.and_then(|()| attacker.roundtrip(Deadline::patient()).map(drop));
+            match (end, outcome) {
+                (Err(ClientError::Protocol { .. } | ClientError::Closed(_)), _)
+                | (Ok(()), Outcome::Survived) => {}
+                (end, _) => panic!("an attack from {place:?} with {variant:?} came to {end:?}"),
             }
-            (end, _) => panic!("an attack from {place:?} came to {end:?}"),
+            others.iter_mut().for_each(|other| other.assert_unharmed(&mut session));
         }
-        others.iter_mut().for_each(|other| other.assert_unharmed(&mut session));
     }
 }
 
@@ -138,12 +152,10 @@ fn a_pool_resized_beyond_its_memory_ends_its_connection_at_the_gate() {
 
 #[test]
 fn a_pool_of_no_size_ends_its_connection() {
-    for size in [0, -4096] {
-        attack(two_vms(), &EVERYWHERE, Outcome::Ended, |attacker, _| {
-            let globals = attacker.bind_globals()?;
-            pool(attacker, globals, &Memory::new(4096), size).map(drop)
-        });
-    }
+    attack_each(two_vms(), &EVERYWHERE, Outcome::Ended, &[0, -4096], |attacker, _, &size| {
+        let globals = attacker.bind_globals()?;
+        pool(attacker, globals, &Memory::new(4096), size).map(drop)
+    });
 }
 
 #[test]
@@ -184,13 +196,11 @@ fn buffers_outside_of_their_pool_end_their_connection() {
         (0, (1 << 20, 1 << 20), 1 << 22),
         (0, (i32::MAX, i32::MAX), i32::MAX),
     ];
-    for (offset, size, stride) in cases {
-        attack(two_vms(), &EVERYWHERE, Outcome::Ended, |attacker, _| {
-            let globals = attacker.bind_globals()?;
-            let pool = pool(attacker, globals, &Memory::new(16384), 16384)?;
-            attacker.create_buffer(pool, offset, size, stride).map(drop)
-        });
-    }
+    attack_each(two_vms(), &EVERYWHERE, Outcome::Ended, &cases, |attacker, _, &(offset, size, stride)| {
+        let globals = attacker.bind_globals()?;
+        let pool = pool(attacker, globals, &Memory::new(16384), 16384)?;
+        attacker.create_buffer(pool, offset, size, stride).map(drop)
+    });
 }
 
 /// With a limit of `limit`, making a few more things than that ends the connection.
@@ -341,23 +351,18 @@ fn too_many_clients_are_refused_and_no_others() {
 fn a_flood_of_descriptors_hurts_nobody_else() {
     let null = std::fs::File::open("/dev/null").unwrap();
     let (reader, _writer) = std::io::pipe().unwrap();
-    for fd in [null.as_fd(), reader.as_fd()] {
-        for count in [28, 253] {
-            attack(
-                two_vms().limit("fds", 100),
-                &[Place::Application, Place::Local],
-                Outcome::Survived,
-                |attacker, _| {
-                    let fds: Vec<BorrowedFd<'_>> = std::iter::repeat_n(fd, count).collect();
-                    for _ in 0..200 {
-                        let callback = attacker.new_id();
-                        attacker.send_with(&Request::new(DISPLAY, 0).uint(callback), &fds)?;
-                    }
-                    Ok(())
-                },
-            );
+    let floods: Vec<(BorrowedFd<'_>, usize)> =
+        vec![(null.as_fd(), 28), (null.as_fd(), 253), (reader.as_fd(), 28), (reader.as_fd(), 253)];
+    let places = [Place::Application, Place::Local];
+    let options = two_vms().limit("fds", 100);
+    attack_each(options, &places, Outcome::Survived, &floods, |attacker, _, &(fd, count)| {
+        let fds: Vec<BorrowedFd<'_>> = std::iter::repeat_n(fd, count).collect();
+        for _ in 0..200 {
+            let callback = attacker.new_id();
+            attacker.send_with(&Request::new(DISPLAY, 0).uint(callback), &fds)?;
         }
-    }
+        Ok(())
+    });
 }
 
 #[test]
@@ -446,14 +451,12 @@ fn a_client_that_never_reads_is_ended_or_waits_and_costs_little_memory() {
 #[test]
 fn withheld_globals_are_neither_shown_nor_bound_by_number() {
     let withheld = ["wp_security_context_manager_v1", "zwp_linux_dmabuf_v1", "wp_drm_lease_device_v1"];
-    for interface in withheld {
-        attack(two_vms(), &IN_THE_VM, Outcome::Ended, |attacker, _| {
-            assert!(attacker.globals().all(|(_, shown, _)| shown != interface), "{interface} is shown");
-            let shown: Vec<u32> = attacker.globals().map(|(name, _, _)| name).collect();
-            let hidden = (0..200).filter(|name| !shown.contains(name));
-            hidden.clone().try_for_each(|name| attacker.bind_number(name, interface, 1).map(drop))
-        });
-    }
+    attack_each(two_vms(), &IN_THE_VM, Outcome::Ended, &withheld, |attacker, _, interface| {
+        assert!(attacker.globals().all(|(_, shown, _)| shown != *interface), "{interface} is shown");
+        let shown: Vec<u32> = attacker.globals().map(|(name, _, _)| name).collect();
+        let mut hidden = (0..200).filter(|name| !shown.contains(name));
+        hidden.try_for_each(|name| attacker.bind_number(name, interface, 1).map(drop))
+    });
 }
 
 #[test]
@@ -475,21 +478,19 @@ fn globals_bound_as_another_interface_or_too_new_end_their_connection() {
 #[test]
 fn monstrous_titles_hurt_nobody_and_are_shown_short() {
     let titles = ["x".repeat(3900), "\u{202e}".repeat(1000), "\n".repeat(3000), "é".repeat(30_000)];
-    for title in &titles {
-        attack(two_vms(), &EVERYWHERE, Outcome::Survived, |attacker, session| {
-            let globals = attacker.bind_globals()?;
-            let memory = Memory::new(16384);
-            let pool = pool(attacker, globals, &memory, 16384)?;
-            let window = mapped(attacker, globals, pool)?;
-            attacker.send(&Request::new(window.toplevel, 2).string(title))?;
-            attacker.send(&Request::new(window.toplevel, 3).string(title))?;
-            attacker.roundtrip(Deadline::patient())?;
-            let listed = session.control(&["windows", "--json"]);
-            assert!(listed.len() < 16 * 1024, "the list of windows has {} bytes", listed.len());
-            assert!(!listed.contains('\u{202e}'));
-            Ok(())
-        });
-    }
+    attack_each(two_vms(), &EVERYWHERE, Outcome::Survived, &titles, |attacker, session, title| {
+        let globals = attacker.bind_globals()?;
+        let memory = Memory::new(16384);
+        let pool = pool(attacker, globals, &memory, 16384)?;
+        let window = mapped(attacker, globals, pool)?;
+        attacker.send(&Request::new(window.toplevel, 2).string(title))?;
+        attacker.send(&Request::new(window.toplevel, 3).string(title))?;
+        attacker.roundtrip(Deadline::patient())?;
+        let listed = session.control(&["windows", "--json"]);
+        assert!(listed.len() < 16 * 1024, "the list of windows has {} bytes", listed.len());
+        assert!(!listed.contains('\u{202e}'));
+        Ok(())
+    });
 }
 
 #[test]
@@ -509,30 +510,24 @@ fn impossible_geometry_hurts_nobody_else() {
         }
         attacker.roundtrip(Deadline::patient()).map(drop)
     });
-    for extreme in extremes {
-        attack(two_vms(), &EVERYWHERE, Outcome::Survived, |attacker, _| {
-            let globals = attacker.bind_globals()?;
-            let memory = Memory::new(16384);
-            let pool = pool(attacker, globals, &memory, 16384)?;
-            let window = mapped(attacker, globals, pool)?;
-            let popup = attacker.create_popup(
-                globals,
-                window.xdg_surface,
-                (extreme, 10),
-                (extreme, 0, 1, extreme),
-            )?;
-            attacker.acknowledge(popup)?;
-            let child = attacker.create_surface(globals)?;
-            let subsurface = attacker.get_subsurface(globals, child, window.surface)?;
-            attacker.send(&Request::new(subsurface, 1).int(extreme).int(extreme))?;
-            let region = attacker.create_region(globals)?;
-            attacker.send(&Request::new(region, 1).int(extreme).int(extreme).int(extreme).int(extreme))?;
-            attacker.send(&Request::new(child, 5).uint(region))?;
-            attacker.send(&Request::new(child, 8).int(extreme))?;
-            attacker.commit(child)?;
-            attacker.commit(window.surface)
-        });
-    }
+    attack_each(two_vms(), &EVERYWHERE, Outcome::Survived, &extremes, |attacker, _, &extreme| {
+        let globals = attacker.bind_globals()?;
+        let memory = Memory::new(16384);
+        let pool = pool(attacker, globals, &memory, 16384)?;
+        let window = mapped(attacker, globals, pool)?;
+        let anchor = (extreme, 0, 1, extreme);
+        let popup = attacker.create_popup(globals, window.xdg_surface, (extreme, 10), anchor)?;
+        attacker.acknowledge(popup)?;
+        let child = attacker.create_surface(globals)?;
+        let subsurface = attacker.get_subsurface(globals, child, window.surface)?;
+        attacker.send(&Request::new(subsurface, 1).int(extreme).int(extreme))?;
+        let region = attacker.create_region(globals)?;
+        attacker.send(&Request::new(region, 1).int(extreme).int(extreme).int(extreme).int(extreme))?;
+        attacker.send(&Request::new(child, 5).uint(region))?;
+        attacker.send(&Request::new(child, 8).int(extreme))?;
+        attacker.commit(child)?;
+        attacker.commit(window.surface)
+    });
 }
 
 #[test]
