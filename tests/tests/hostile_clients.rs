@@ -62,8 +62,9 @@ fn bystanders(options: Options) -> (Session, [Bystander; 3]) {
     (session, bystanders)
 }
 
+/// Two VMs on a small output, of which pictures are quickly taken.
 fn two_vms() -> Options {
-    Options::new(&[OFFENDER, "work"])
+    Options::new(&[OFFENDER, "work"]).output(640, 480, 1)
 }
 
 /// Runs an attack from each place and checks everybody after each.

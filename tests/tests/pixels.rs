@@ -21,7 +21,14 @@ struct Case {
 
 impl Case {
     fn new(damage: Damage, seed: u64) -> Self {
-        Self { options: Options::new(&["work"]), damage, buffers: 3, scale: 1, crop: None, seed }
+        Self {
+            options: Options::new(&["work"]).output(800, 600, 1),
+            damage,
+            buffers: 3,
+            scale: 1,
+            crop: None,
+            seed,
+        }
     }
 }
 
@@ -106,13 +113,13 @@ fn surface_damage_is_exact() {
 
 #[test]
 fn mixed_damage_without_a_region_is_exact() {
-    let options = Options::new(&["work"]).sharing(Sharing::Stream);
+    let options = Options::new(&["work"]).output(800, 600, 1).sharing(Sharing::Stream);
     same_content_through_the_chain_and_locally(&Case { options, ..Case::new(Damage::Both, 13) });
 }
 
 #[test]
 fn scaled_buffers_are_exact() {
-    let options = Options::new(&["work"]).output(1600, 1200, 2);
+    let options = Options::new(&["work"]).output(1200, 900, 2);
     same_content_through_the_chain_and_locally(&Case { options, scale: 2, ..Case::new(Damage::Both, 14) });
 }
 
@@ -124,7 +131,7 @@ fn viewports_are_exact() {
 
 #[test]
 fn viewports_of_scaled_buffers_are_exact() {
-    let options = Options::new(&["work"]).output(1600, 1200, 2);
+    let options = Options::new(&["work"]).output(1200, 900, 2);
     let case = Case { options, scale: 2, crop: Some((170, 120)), ..Case::new(Damage::Both, 16) };
     same_content_through_the_chain_and_locally(&case);
 }
