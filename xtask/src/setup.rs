@@ -29,7 +29,8 @@ const PACKAGES: &[Package] = &[
     package("bubblewrap", "the demo's VMs: namespaces for each"),
     package("foot", "demo and tests: a terminal"),
     package("weston", "demo and tests: weston-terminal, weston-flower, weston-simple-shm"),
-    package("gtk-4-examples", "demo and tests: a GTK application"),
+    package("gtk-3-examples", "tests: a GTK 3 application"),
+    package("gtk-4-examples", "demo and tests: a GTK 4 application"),
 ];
 
 /// Reports what is missing.
@@ -118,6 +119,7 @@ fn brought(name: &str) -> bool {
         "fonts-dejavu-core" => Path::new("/usr/share/fonts").exists(),
         "bubblewrap" => has_program("bwrap"),
         "weston" => has_program("weston-flower"),
+        "gtk-3-examples" => has_program("gtk3-demo"),
         "gtk-4-examples" => has_program("gtk4-demo"),
         program => has_program(program),
     }

@@ -30,14 +30,25 @@ pub fn parse(json: &str) -> Result<Vec<Window>> {
     serde_json::from_str(json).context("error reading the list of windows")
 }
 
-/// The windows as an aligned table.
+/// The windows as a table, each column as wide as its longest entry.
 pub fn format(windows: &[Window]) -> String {
-    let mut text = format!("{:12} {:9} {:22} {:>22}  {}\n", "VM", "colour", "application", "frame", "title");
-    for window in windows {
-        let Area { x, y, w, h } = window.frame;
+    let mut rows = vec![["VM", "colour", "application", "frame", "title"].map(str::to_owned)];
+    for Window { vm, color, app_id, title, frame: Area { x, y, w, h } } in windows {
         let frame = format!("{w}x{h} at {x},{y}");
-        let Window { vm, color, app_id, title, .. } = window;
-        text.push_str(&format!("{vm:12} {color:9} {app_id:22} {frame:>22}  {title}\n"));
+        rows.push([vm.clone(), color.clone(), app_id.clone(), frame, title.clone()]);
+    }
+    let mut widths = [0; 5];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let mut text = String::new();
+    for row in &rows {
+        let cells: Vec<String> =
+            row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
     }
     text
 }
