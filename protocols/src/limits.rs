@@ -23,7 +23,7 @@ pub struct Limits {
     pub pools: u32,
     /// Live `wl_buffer` objects.
     pub buffers: u32,
-    /// Shared memory of all live pools together, in MiB.
+    /// Shared memory of all live buffers together, in MiB.
     pub shm_mib: u32,
     /// File descriptors that a worker may hold.
     pub fds: u32,

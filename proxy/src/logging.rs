@@ -29,3 +29,31 @@ pub fn init() {
         tracing::warn!(%error, "{LOG_VARIABLE} is not a valid filter, logging at level info");
     }
 }
+
+/// An error with its causes, for a person. Many of our errors name their cause already, since they are logged
+/// one by one elsewhere; such a cause is not said again.
+#[must_use]
+pub fn explain(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::explain;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let error = anyhow!("no such file").context("cannot read x: no such file").context("error starting");
+        assert_eq!(explain(&error), "error starting: cannot read x: no such file");
+    }
+}

@@ -1,12 +1,13 @@
 //! The compositor's program.
 
 use std::fs::File;
+use std::io::IsTerminal;
 use std::io::Write;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use calloop::EventLoop;
 use calloop::signals::{Signal, Signals};
 use clap::{Parser, ValueEnum};
@@ -79,7 +80,8 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let filter =
         EnvFilter::try_from_env("VITRAIL_LOG").unwrap_or_else(|_| EnvFilter::new("info,smithay=error"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -96,7 +98,10 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     raise_fd_limit();
     let ready = arguments.ready_fd.map(take_ready_fd).transpose()?;
     let config = match &arguments.config {
-        Some(path) => Live::load(path).context("error reading the configuration")?,
+        Some(path) => {
+            // Its text has the file, the place and the cause.
+            Live::load(path).map_err(|error| anyhow!("{error}"))?
+        }
         None => Live::fixed(Config::load_default().context("error in the built-in configuration")?),
     };
     let mut event_loop: EventLoop<'static, State> =

@@ -13,7 +13,7 @@ use super::{Config, GateConfig, VmConfig};
 use crate::trust::style::{LabelStyle, Pattern, Rgb};
 
 /// How addresses that the gate can listen on begin.
-const ADDRESS_SCHEMES: [&str; 5] = ["unix:", "fd:", "vsock:", "vsock-uds:", "wl0"];
+const ADDRESS_SCHEMES: [&str; 1] = ["unix:"];
 /// The directory that an address or region may begin with instead of `/`.
 const RUNTIME_DIR: &str = "$XDG_RUNTIME_DIR/";
 
@@ -218,8 +218,8 @@ impl Gate {
 fn check_address(address: &Spanned<String>) -> Result<(), Mistake> {
     let text = address.get_ref();
     if !ADDRESS_SCHEMES.iter().any(|scheme| text.starts_with(scheme)) {
-        let known = ADDRESS_SCHEMES.join(", ");
-        return Err(Mistake::at(address, format!("An address begins with one of {known}")));
+        let known = ADDRESS_SCHEMES.join(" or ");
+        return Err(Mistake::at(address, format!("An address begins with {known}")));
     }
     check_variables(address, text.strip_prefix("unix:").unwrap_or(text))
 }

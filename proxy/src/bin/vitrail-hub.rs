@@ -1,6 +1,7 @@
 //! `vitrail-hub`: says which VM is calling, and joins its streams to the gate.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser;
@@ -11,7 +12,14 @@ use vitrail_proxy::{hub, logging};
 
 /// Accepts streams of VMs, names the VM by the socket it called, and joins it to the gate.
 #[derive(Debug, Parser)]
-#[command(version, about)]
+#[command(
+    name = "vitrail-hub",
+    version,
+    max_term_width = 100,
+    after_help = "\
+SIGTERM and SIGINT end the hub in order; live connections stay with their relays.\n\
+Logging goes to standard error; VITRAIL_LOG filters it, for example VITRAIL_LOG=debug."
+)]
 struct Arguments {
     /// The configuration file.
     #[arg(long, value_name = "FILE", required_unless_present = "relay")]
@@ -24,9 +32,20 @@ struct Arguments {
     relay: Option<VmName>,
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
     let arguments = Arguments::parse();
     logging::init();
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // As it is, since a mistake in the configuration shows its line below the message.
+            eprintln!("vitrail-hub: {}", logging::explain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<()> {
     if let Some(vm) = arguments.relay {
         return hub::relay::run(&vm).with_context(|| format!("relay of VM {vm}"));
     }

@@ -12,7 +12,7 @@ fn main() -> ExitCode {
     match run(&options) {
         Ok(status) => status.into(),
         Err(error) => {
-            tracing::error!("{:#}", anyhow::Error::from(error));
+            tracing::error!("{}", logging::explain(&error.into()));
             ExitCode::FAILURE
         }
     }

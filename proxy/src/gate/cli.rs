@@ -14,6 +14,7 @@ use super::config::Config;
 use super::report::escape;
 use super::supervisor::{self, SupervisorOptions};
 use super::worker::{self, Worker, WorkerOptions};
+use crate::logging;
 
 /// Checks every message of a VM before the compositor sees it.
 ///
@@ -58,7 +59,7 @@ struct Arguments {
 /// Runs the program with the process's own arguments.
 #[must_use]
 pub fn main() -> ExitCode {
-    crate::logging::init();
+    logging::init();
     let result = match Arguments::parse() {
         arguments if !arguments.worker => supervise(arguments),
         Arguments { control: Some(control), .. } => work_for_supervisor(&control),
@@ -67,7 +68,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{}", escape(&format!("{error:#}")));
+            tracing::error!("{}", escape(&logging::explain(&error)));
             ExitCode::FAILURE
         }
     }
