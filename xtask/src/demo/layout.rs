@@ -13,7 +13,7 @@ use super::{default_config, vm};
 pub const SOCKET: &str = "wayland-vitrail";
 
 /// Paths of one run. The folder is short, since a Unix socket's path has at most 107 bytes.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Layout {
     root: PathBuf,
 }

@@ -67,6 +67,7 @@ pub fn run(options: &Options) -> Result<()> {
     std::fs::create_dir_all(&out).with_context(|| format!("error creating {}", out.display()))?;
     let layout = Layout::create()?;
     let mut processes = Processes::default();
+    processes.end_on_interrupt(&layout)?;
     let outcome = show(options, &programs, &layout, &mut processes, &out);
     if outcome.is_err() {
         processes.print_logs();

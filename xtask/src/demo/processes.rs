@@ -4,6 +4,7 @@ use std::fs::File;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -13,6 +14,8 @@ use super::layout::Layout;
 
 /// How long the programs may take to end when asked to, before they are killed.
 const END_DEADLINE: Duration = Duration::from_secs(5);
+/// How long they have after Ctrl+C.
+const INTERRUPT_PATIENCE: Duration = Duration::from_millis(500);
 /// How often a condition that has no event of its own is looked at.
 const GLANCE: Duration = Duration::from_millis(20);
 
@@ -20,6 +23,7 @@ const GLANCE: Duration = Duration::from_millis(20);
 #[derive(Debug, Default)]
 pub struct Processes {
     running: Vec<Process>,
+    groups: Arc<Mutex<Vec<Pid>>>,
 }
 
 #[derive(Debug)]
@@ -45,8 +49,31 @@ impl Processes {
             command.env(key, value);
         }
         let child = command.spawn().with_context(|| format!("error starting {name}"))?;
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner).extend(group(&child));
         self.running.push(Process { name: name.to_owned(), child, log });
         Ok(())
+    }
+
+    /// Makes Ctrl+C and SIGTERM end everything: the programs are in process groups of their own, which the
+    /// terminal does not signal.
+    ///
+    /// # Errors
+    /// When the handler cannot be installed.
+    pub fn end_on_interrupt(&self, layout: &Layout) -> Result<()> {
+        let groups = Arc::clone(&self.groups);
+        let layout = layout.clone();
+        let end = move || {
+            let groups = groups.lock().unwrap_or_else(PoisonError::into_inner);
+            for which in [Signal::TERM, Signal::KILL] {
+                for &group in groups.iter().rev() {
+                    let _ = kill_process_group(group, which);
+                }
+                std::thread::sleep(INTERRUPT_PATIENCE);
+            }
+            layout.remove();
+            std::process::exit(130);
+        };
+        ctrlc::set_handler(end).context("error installing the handler of Ctrl+C")
     }
 
     /// Waits until a socket exists, or a program ended.
@@ -123,9 +150,14 @@ fn command_environment(name: &str, layout: &Layout) -> Vec<(&'static str, PathBu
     }
 }
 
+/// The process group that a child leads.
+fn group(child: &Child) -> Option<Pid> {
+    i32::try_from(child.id()).ok().and_then(Pid::from_raw)
+}
+
 /// Signals the whole group; that it is already gone is no error.
 fn signal(child: &Child, signal: Signal) {
-    if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+    if let Some(group) = group(child) {
         let _ = kill_process_group(group, signal);
     }
 }
