@@ -36,10 +36,16 @@ use crate::trust::limits::Resource as Counted;
 /// The largest coordinate or length that is computed with, in pixels: far beyond any screen, and small
 /// enough that sums and products of a few cannot overflow.
 pub const MAX_COORDINATE: i32 = 1 << 20;
+/// The longest side of a surface or buffer, in pixels: what the renderer can address. It is multiplied with
+/// itself where a viewport shows a large part of a buffer in a small place, which must not overflow.
+pub const MAX_SIDE: i32 = (1 << 15) - 1;
 /// The largest scale of a buffer.
 const MAX_BUFFER_SCALE: i32 = 16;
 /// Rectangles in one region.
-const MAX_REGION_RECTS: usize = 1024;
+const MAX_REGION_RECTS: usize = 256;
+/// Rectangles in an opaque region, a mere hint, that are computed with: the parts that they cut each other into
+/// are as many as their square.
+const MAX_OPAQUE_RECTS: usize = 16;
 /// Damaged rectangles between two commits; more are taken as one that covers everything.
 const MAX_DAMAGE_RECTS: usize = 256;
 
@@ -89,6 +95,11 @@ impl Dispatch<WlSurface, SurfaceUserData> for State {
                 surface.post_error(wl_surface::Error::InvalidScale, "the scale is too large");
                 return;
             }
+            Request::SetOpaqueRegion { region: Some(region) }
+                if get_region_attributes(&region).rects.len() > MAX_OPAQUE_RECTS =>
+            {
+                Request::SetOpaqueRegion { region: None }
+            }
             Request::Attach { x, y, .. } | Request::Offset { x, y } if !sane(&[x, y]) => {
                 end_for_misuse(client, display, "an offset is too large");
                 return;
@@ -112,6 +123,7 @@ impl Dispatch<WlSurface, SurfaceUserData> for State {
 fn damage(surface: &WlSurface, [x, y, width, height]: [i32; 4]) -> Option<[i32; 4]> {
     let pending =
         with_states(surface, |states| states.cached_state.get::<SurfaceAttributes>().pending().damage.len());
+    let cut = |value: i32| value.clamp(0, MAX_SIDE);
     match pending.cmp(&MAX_DAMAGE_RECTS) {
         std::cmp::Ordering::Less => {
             // The far edges are cut, not the lengths: a rectangle that begins far outside still ends there.
@@ -119,7 +131,7 @@ fn damage(surface: &WlSurface, [x, y, width, height]: [i32; 4]) -> Option<[i32; 
             let (right, bottom) = (cut(x.saturating_add(width)), cut(y.saturating_add(height)));
             Some([left, top, (right - left).max(0), (bottom - top).max(0)])
         }
-        std::cmp::Ordering::Equal => Some([0, 0, MAX_COORDINATE, MAX_COORDINATE]),
+        std::cmp::Ordering::Equal => Some([0, 0, MAX_SIDE, MAX_SIDE]),
         std::cmp::Ordering::Greater => None,
     }
 }
@@ -174,6 +186,14 @@ impl Dispatch<WlSubsurface, SubsurfaceUserData> for State {
             end_for_misuse(client, display, "a subsurface is too far away");
             return;
         }
+        // Smithay 0.7 panics when it puts the last of several siblings above itself.
+        if let wl_subsurface::Request::PlaceAbove { sibling } | wl_subsurface::Request::PlaceBelow { sibling } =
+            &request
+            && sibling == data.surface()
+        {
+            subsurface.post_error(wl_subsurface::Error::BadSurface, "a surface is no sibling of its own");
+            return;
+        }
         <CompositorState as Dispatch<WlSubsurface, SubsurfaceUserData, Self>>::request(
             state, client, subsurface, request, data, display, data_init,
         );
@@ -197,7 +217,7 @@ impl Dispatch<WpViewport, ViewportState> for State {
         data_init: &mut DataInit<'_, Self>,
     ) {
         if let wp_viewport::Request::SetDestination { width, height } = request
-            && !sane(&[width, height])
+            && (width > MAX_SIDE || height > MAX_SIDE)
         {
             viewport.post_error(wp_viewport::Error::BadValue, "the destination is too large");
             return;

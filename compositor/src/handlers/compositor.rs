@@ -1,14 +1,17 @@
 //! `wl_compositor` and `wl_subcompositor`: surfaces and what happens when they are committed.
 
-use smithay::backend::renderer::utils::on_commit_buffer_handler;
-use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
+use smithay::backend::renderer::buffer_dimensions;
+use smithay::backend::renderer::utils::{RendererSurfaceStateUserData, on_commit_buffer_handler};
+use smithay::reexports::wayland_server::protocol::wl_surface::{self, WlSurface};
 use smithay::reexports::wayland_server::{Client, Resource};
 use smithay::utils::Transform;
 use smithay::wayland::compositor::{
-    CompositorClientState, CompositorHandler, CompositorState, get_children, get_parent, is_sync_subsurface,
-    send_surface_state, with_states,
+    BufferAssignment, CompositorClientState, CompositorHandler, CompositorState, SurfaceAttributes,
+    SurfaceData, TraversalAction, get_children, get_parent, is_sync_subsurface, send_surface_state,
+    with_states, with_surface_tree_upward,
 };
 use smithay::wayland::fractional_scale::with_fractional_scale;
+use smithay::wayland::viewporter::{ViewportCachedState, ensure_viewport_valid};
 
 use crate::state::State;
 use crate::trust::client::{account_of, end_for_misuse, state as client_state};
@@ -41,6 +44,15 @@ impl CompositorHandler for State {
     }
 
     fn commit(&mut self, surface: &WlSurface) {
+        if !is_sync_subsurface(surface) {
+            with_surface_tree_upward(
+                surface,
+                (),
+                |_, _, ()| TraversalAction::DoChildren(()),
+                |surface, states, ()| require_size(surface, states),
+                |_, _, ()| true,
+            );
+        }
         on_commit_buffer_handler::<Self>(surface);
         self.comp.popups.commit(surface);
         self.tell_scale(surface);
@@ -72,6 +84,36 @@ impl State {
             send_surface_state(surface, states, whole, Transform::Normal);
             with_fractional_scale(states, |fractional| fractional.set_preferred_scale(scale));
         });
+    }
+}
+
+/// Ends the client of a surface that would be shown in no size, or with a part of its buffer that there is not,
+/// and makes that state harmless: Smithay divides by the size in the same turn. Asked when the state is applied,
+/// because the parts of it come together from several commits.
+fn require_size(surface: &WlSurface, states: &SurfaceData) {
+    let mut attributes = states.cached_state.get::<SurfaceAttributes>();
+    let attributes = attributes.current();
+    let size = match &attributes.buffer {
+        Some(BufferAssignment::NewBuffer(buffer)) => buffer_dimensions(buffer)
+            .map(|size| size.to_logical(attributes.buffer_scale, attributes.buffer_transform.into())),
+        Some(BufferAssignment::Removed) => None,
+        None => {
+            let drawn = states.data_map.get::<RendererSurfaceStateUserData>();
+            drawn.and_then(|drawn| drawn.lock().ok()).and_then(|drawn| drawn.buffer_size())
+        }
+    };
+    let Some(size) = size else { return };
+    if size.is_empty() {
+        surface.post_error(wl_surface::Error::InvalidSize, "the buffer is smaller than its scale");
+        attributes.buffer = Some(BufferAssignment::Removed);
+        return;
+    }
+    let valid = ensure_viewport_valid(states, size);
+    let mut viewport = states.cached_state.get::<ViewportCachedState>();
+    let viewport = viewport.current();
+    // A source of less than a pixel without a destination was answered with an error when it was committed.
+    if !valid || viewport.size().is_some_and(|size| size.is_empty()) {
+        viewport.src = None;
     }
 }
 

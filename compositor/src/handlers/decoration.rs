@@ -13,26 +13,28 @@ use smithay::{delegate_kde_decoration, delegate_xdg_decoration};
 
 use crate::state::State;
 
-fn force(toplevel: &ToplevelSurface) {
-    toplevel.with_pending_state(|pending| pending.decoration_mode = Some(Mode::ServerSide));
-    // The first configure waits for the first commit. Later every request is answered with a configure, as
-    // the protocol wants it.
-    if toplevel.is_initial_configure_sent() {
-        toplevel.send_configure();
+impl State {
+    fn force_decoration(&self, toplevel: &ToplevelSurface) {
+        toplevel.with_pending_state(|pending| pending.decoration_mode = Some(Mode::ServerSide));
+        // The first configure waits for the first commit. Later every request is answered with a configure, as
+        // the protocol wants it.
+        if toplevel.is_initial_configure_sent() {
+            self.answer(toplevel);
+        }
     }
 }
 
 impl XdgDecorationHandler for State {
     fn new_decoration(&mut self, toplevel: ToplevelSurface) {
-        force(&toplevel);
+        self.force_decoration(&toplevel);
     }
 
     fn request_mode(&mut self, toplevel: ToplevelSurface, _mode: Mode) {
-        force(&toplevel);
+        self.force_decoration(&toplevel);
     }
 
     fn unset_mode(&mut self, toplevel: ToplevelSurface) {
-        force(&toplevel);
+        self.force_decoration(&toplevel);
     }
 }
 

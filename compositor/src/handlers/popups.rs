@@ -5,16 +5,20 @@ use smithay::desktop::{
     find_popup_root_surface,
 };
 use smithay::input::pointer::Focus;
+use smithay::reexports::wayland_server::Resource;
 use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
 use smithay::utils::{Logical, Physical, Point, Rectangle, Serial, Size};
 use smithay::wayland::compositor::with_states;
-use smithay::wayland::shell::xdg::{PopupSurface, PositionerState, XdgPopupSurfaceData};
+use smithay::wayland::shell::xdg::{
+    PopupSurface, PositionerState, XdgPopupSurfaceData, XdgPopupSurfaceRoleAttributes,
+};
 
 use super::geometry::window_geometry;
+use super::xdg_shell::MAX_UNACKNOWLEDGED;
 use crate::render::schedule::has_buffer;
 use crate::shell::popup::{AreaBudget, PopupRects, constrain};
 use crate::state::{Comp, State};
-use crate::trust::client::origin_of;
+use crate::trust::client::{end_for_misuse, origin_of};
 use crate::trust::limits::Resource as Counted;
 use crate::trust::origin::Origin;
 
@@ -30,6 +34,14 @@ pub struct PlacedPopup {
 impl State {
     pub(crate) fn popup_created(&mut self, popup: PopupSurface, positioner: PositionerState) {
         self.comp.count(popup.xdg_popup(), Counted::Popups);
+        if descends_from_itself(&popup) {
+            // Smithay follows parents to their end, which must therefore exist.
+            with_popup(popup.wl_surface(), |data| data.parent = None);
+            if let Some(client) = popup.wl_surface().client() {
+                end_for_misuse(&client, &self.comp.display, "a popup is its own ancestor");
+            }
+            return;
+        }
         self.comp.position(&popup, positioner);
         let kind = PopupKind::Xdg(popup);
         if self.comp.popups.track_popup(kind).is_err() {
@@ -44,6 +56,11 @@ impl State {
         positioner: PositionerState,
         token: u32,
     ) {
+        let waiting = with_popup(popup.wl_surface(), |data| data.pending_configures().len());
+        if waiting.is_some_and(|waiting| waiting >= MAX_UNACKNOWLEDGED) {
+            self.end_unacknowledging(popup.wl_surface());
+            return;
+        }
         self.comp.position(popup, positioner);
         popup.send_repositioned(token);
         self.comp.schedule.request();
@@ -57,7 +74,12 @@ impl State {
                 // Fails only for a popup that may be configured once, and this is the first time.
                 let _ = popup.send_configure();
             } else {
-                popup.send_popup_done();
+                // Not only told: it has no place among the popups any more, whatever its client does next.
+                let kind = PopupKind::Xdg(popup);
+                if let Ok(root) = find_popup_root_surface(&kind) {
+                    // Fails only if the window is dead, and its popups with it.
+                    let _ = PopupManager::dismiss_popup(&root, &kind);
+                }
             }
         } else if has_buffer(surface) && popup.ensure_configured() {
             self.comp.output.enter(surface);
@@ -187,6 +209,8 @@ impl Comp {
                 PopupKind::Xdg(popup) => Some(popup),
                 PopupKind::InputMethod(_) => None,
             })
+            // A surface keeps its content when it becomes another popup, which must be configured first.
+            .filter(|popup| with_popup(popup.wl_surface(), |data| data.configured) == Some(true))
             .filter(|popup| has_buffer(popup.wl_surface()))
             .collect();
         // Each round places the popups whose parents are placed, until none is left that has one.
@@ -222,13 +246,34 @@ impl Comp {
     }
 }
 
+/// Looks at what Smithay keeps of a popup.
+fn with_popup<T>(
+    surface: &WlSurface,
+    look: impl FnOnce(&mut XdgPopupSurfaceRoleAttributes) -> T,
+) -> Option<T> {
+    with_states(surface, |states| {
+        let data = states.data_map.get::<XdgPopupSurfaceData>()?;
+        data.lock().ok().map(|mut data| look(&mut data))
+    })
+}
+
+/// Whether following the parents of a new popup leads back to it. As each is asked when it gets its parent, all
+/// others lead to an end.
+fn descends_from_itself(popup: &PopupSurface) -> bool {
+    let mut next = popup.get_parent_surface();
+    while let Some(surface) = next {
+        if surface == *popup.wl_surface() {
+            return true;
+        }
+        next = with_popup(&surface, |data| data.parent.clone()).flatten();
+    }
+    false
+}
+
 /// Where a popup's client wants it, in the output's pixels.
 fn wanted(popup: &PopupSurface, parent: Rectangle<i32, Physical>, scale: f64) -> Rectangle<i32, Physical> {
     let surface = popup.wl_surface();
-    let place = with_states(surface, |states| {
-        let data = states.data_map.get::<XdgPopupSurfaceData>();
-        data.and_then(|data| data.lock().ok()).map(|data| data.current.geometry.loc).unwrap_or_default()
-    });
+    let place = with_popup(surface, |data| data.current.geometry.loc).unwrap_or_default();
     let offset: Point<i32, Physical> = place.to_f64().to_physical(scale).to_i32_round();
     let size: Size<i32, Logical> = window_geometry(surface).size;
     let size: Size<i32, Physical> = size.to_f64().to_physical(scale).to_i32_round();

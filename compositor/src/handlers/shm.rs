@@ -16,6 +16,7 @@ use smithay::reexports::wayland_server::{
 use smithay::wayland::buffer::BufferHandler;
 use smithay::wayland::shm::{ShmBufferUserData, ShmHandler, ShmPoolUserData, ShmState};
 
+use super::bounds::MAX_SIDE;
 use crate::state::State;
 use crate::trust::client::{account_of, end_for_limit};
 
@@ -43,8 +44,8 @@ fn buffer_size(height: i32, stride: i32) -> u64 {
     u64::try_from(i64::from(height) * i64::from(stride)).unwrap_or(0)
 }
 
-/// Marks an object whose name was read before Smithay made it its own. Never dispatched to: Smithay's data
-/// takes the mark's place within the same request.
+/// Marks an object whose name was read before Smithay made it its own. Never dispatched to: within the same
+/// request Smithay's data takes the mark's place, or the client is ended.
 #[derive(Debug)]
 struct Unclaimed;
 
@@ -69,6 +70,13 @@ impl Dispatch<WlShmPool, Unclaimed> for State {
         _data_init: &mut DataInit<'_, Self>,
     ) {
     }
+
+    /// Smithay refused it: its client is ended, and what was counted for it is given back.
+    fn destroyed(state: &mut Self, client: ClientId, pool: &WlShmPool, _data: &Unclaimed) {
+        if let Some(data) = state.comp.members.get(&client) {
+            data.account.close_pool(&pool.id());
+        }
+    }
 }
 
 impl Dispatch<WlBuffer, Unclaimed> for State {
@@ -81,6 +89,13 @@ impl Dispatch<WlBuffer, Unclaimed> for State {
         _display: &DisplayHandle,
         _data_init: &mut DataInit<'_, Self>,
     ) {
+    }
+
+    /// Smithay refused it: its client is ended, and what was counted for it is given back.
+    fn destroyed(state: &mut Self, client: ClientId, buffer: &WlBuffer, _data: &Unclaimed) {
+        if let Some(data) = state.comp.members.get(&client) {
+            data.account.drop_buffer(&buffer.id());
+        }
     }
 }
 
@@ -138,6 +153,10 @@ impl Dispatch<WlShmPool, ShmPoolUserData> for State {
                 }
                 account.grow_pool(pool.id(), bytes);
                 wl_shm_pool::Request::Resize { size }
+            }
+            wl_shm_pool::Request::CreateBuffer { width, height, .. } if width.max(height) > MAX_SIDE => {
+                pool.post_error(wl_shm::Error::InvalidStride, "a side of the buffer is too long");
+                return;
             }
             wl_shm_pool::Request::CreateBuffer { id, offset, width, height, stride, format } => {
                 let (name, id) = name_of(id, data_init);

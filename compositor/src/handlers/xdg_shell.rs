@@ -4,6 +4,7 @@ use smithay::reexports::wayland_protocols::xdg::decoration::zv1::server::zxdg_to
 use smithay::reexports::wayland_protocols::xdg::shell::server::xdg_toplevel::{
     ResizeEdge, State as ToplevelFlag, WmCapabilities,
 };
+use smithay::reexports::wayland_server::Resource;
 use smithay::reexports::wayland_server::protocol::wl_output::WlOutput;
 use smithay::reexports::wayland_server::protocol::wl_seat::WlSeat;
 use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
@@ -18,7 +19,7 @@ use crate::input::pointer::Edges;
 use crate::render::schedule::has_buffer;
 use crate::shell::window::{Mode, WindowId};
 use crate::state::State;
-use crate::trust::client::origin_of;
+use crate::trust::client::{end_for_misuse, origin_of};
 use crate::trust::limits::Resource as Counted;
 
 /// What the compositor offers to do for toplevels.
@@ -27,6 +28,9 @@ pub const CAPABILITIES: [WmCapabilities; 3] =
 
 /// The longest title and application id that are kept, in bytes; the label shows far less.
 const MAX_TEXT: usize = 1024;
+
+/// Configures that a client may leave without an answer; they are kept until it acknowledges a later one.
+pub(crate) const MAX_UNACKNOWLEDGED: usize = 512;
 
 impl XdgShellHandler for State {
     fn xdg_shell_state(&mut self) -> &mut XdgShellState {
@@ -188,10 +192,26 @@ impl State {
         self.configure(id);
         // Every request is answered, but not before the initial configure.
         if toplevel.is_initial_configure_sent() {
-            toplevel.send_configure();
+            self.answer(toplevel);
         }
         self.refresh_pointer();
         self.comp.schedule.request();
+    }
+
+    /// Answers a request with a configure, as long as the client acknowledges them.
+    pub(crate) fn answer(&self, toplevel: &ToplevelSurface) {
+        if unacknowledged(toplevel) < MAX_UNACKNOWLEDGED {
+            toplevel.send_configure();
+        } else {
+            self.end_unacknowledging(toplevel.wl_surface());
+        }
+    }
+
+    /// Ends a client that asks for ever new configures.
+    pub(crate) fn end_unacknowledging(&self, surface: &WlSurface) {
+        if let Some(client) = surface.client() {
+            end_for_misuse(&client, &self.comp.display, "too many configures are not acknowledged");
+        }
     }
 
     /// Puts what the model says of a window into its next configure.
@@ -233,6 +253,14 @@ impl State {
         }
         self.comp.schedule.request();
     }
+}
+
+/// How many configures a client has not acknowledged.
+pub(crate) fn unacknowledged(toplevel: &ToplevelSurface) -> usize {
+    with_states(toplevel.wl_surface(), |states| {
+        let data = states.data_map.get::<XdgToplevelSurfaceData>();
+        data.and_then(|data| data.lock().ok()).map_or(0, |data| data.pending_configures().len())
+    })
 }
 
 /// The beginning of a client's text.

@@ -14,6 +14,7 @@ use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
 use smithay::utils::{Logical, Physical, Point, Rectangle, SERIAL_COUNTER, Serial, Size};
 
 use crate::handlers::geometry::window_geometry;
+use crate::handlers::xdg_shell::{MAX_UNACKNOWLEDGED, unacknowledged};
 use crate::shell::Target;
 use crate::shell::window::{Mode, WindowId};
 use crate::state::{Comp, State};
@@ -307,6 +308,10 @@ impl State {
 
     fn ask_size(&self, window: WindowId, size: Size<i32, Logical>, resizing: bool) {
         let Some(window) = self.comp.shell.get(window) else { return };
+        // A client that hangs is not asked for ever.
+        if unacknowledged(&window.handle) >= MAX_UNACKNOWLEDGED {
+            return;
+        }
         window.handle.with_pending_state(|pending| {
             pending.size = Some(size);
             if resizing {

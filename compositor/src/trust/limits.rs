@@ -176,10 +176,12 @@ impl Account {
         lock(&self.usage).memory.pool(pool)
     }
 
-    /// A pool was destroyed; its buffers count as long as they live.
+    /// A pool was destroyed; its buffers count as long as they live. One that was refused was not counted.
     pub fn close_pool(&self, pool: &ObjectId) {
-        self.give_back(Resource::Pools);
-        lock(&self.usage).memory.close_pool(pool);
+        let counted = lock(&self.usage).memory.close_pool(pool);
+        if counted {
+            self.give_back(Resource::Pools);
+        }
     }
 
     /// Counts a new buffer of this size in bytes.
@@ -197,10 +199,12 @@ impl Account {
         Ok(())
     }
 
-    /// A buffer was destroyed.
+    /// A buffer was destroyed. One that was refused was not counted.
     pub fn drop_buffer(&self, buffer: &ObjectId) {
-        self.give_back(Resource::Buffers);
-        lock(&self.usage).memory.drop_buffer(buffer);
+        let counted = lock(&self.usage).memory.drop_buffer(buffer);
+        if counted {
+            self.give_back(Resource::Buffers);
+        }
     }
 }
 

@@ -43,9 +43,9 @@ impl<K: Hash + Eq> MemoryBook<K> {
         self.pools.get(pool).copied()
     }
 
-    /// A pool object was destroyed; its buffers may live on.
-    pub fn close_pool(&mut self, pool: &K) {
-        self.pools.remove(pool);
+    /// A pool object was destroyed; its buffers may live on. False if it was never entered.
+    pub fn close_pool(&mut self, pool: &K) -> bool {
+        self.pools.remove(pool).is_some()
     }
 
     /// Enters a new buffer.
@@ -54,9 +54,11 @@ impl<K: Hash + Eq> MemoryBook<K> {
         self.total = self.total.saturating_add(bytes).saturating_sub(replaced);
     }
 
-    /// A buffer was destroyed.
-    pub fn drop_buffer(&mut self, buffer: &K) {
-        self.total = self.total.saturating_sub(self.buffers.remove(buffer).unwrap_or(0));
+    /// A buffer was destroyed. False if it was never entered.
+    pub fn drop_buffer(&mut self, buffer: &K) -> bool {
+        let bytes = self.buffers.remove(buffer);
+        self.total = self.total.saturating_sub(bytes.unwrap_or(0));
+        bytes.is_some()
     }
 }
 
@@ -73,8 +75,8 @@ mod tests {
         book.add_buffer(3, 200);
         book.close_pool(&1);
         assert_eq!((book.pool(&1), book.total()), (None, 1000));
-        book.drop_buffer(&2);
-        book.drop_buffer(&2);
+        assert!(book.drop_buffer(&2));
+        assert!(!book.drop_buffer(&2));
         assert_eq!(book.total(), 200);
         book.drop_buffer(&3);
         assert_eq!(book.total(), 0);

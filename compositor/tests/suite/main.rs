@@ -12,3 +12,4 @@ mod identity;
 mod labels;
 mod popups;
 mod selections;
+mod traps;
