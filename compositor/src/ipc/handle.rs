@@ -13,7 +13,7 @@ use super::protocol::{
     Area, InputEvent, MAX_EVENTS, Request, Status, Usage, VmReport, WindowInfo, WindowList,
 };
 use super::server::{Handler, Reply, Server, ServerError};
-use crate::state::{Comp, State};
+use crate::state::{Comp, State, limits_of};
 use crate::trust::limits::Resource;
 use crate::trust::origin::Origin;
 use crate::trust::style::LabelStyle;
@@ -155,7 +155,7 @@ impl Comp {
             label: style.label.to_string(),
             color: style.color.to_string(),
             pattern: style.pattern.as_str().to_owned(),
-            limits: self.config.current().limits(origin),
+            limits: limits_of(self.config.current(), origin),
             usage: self.usage(origin),
             worker,
         }

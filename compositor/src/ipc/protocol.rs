@@ -155,7 +155,7 @@ pub struct VmReport {
     pub color: String,
     /// Its pattern.
     pub pattern: String,
-    /// What it may use.
+    /// What it may use. The largest number there is says that there is no limit.
     pub limits: Limits,
     /// What it uses.
     pub usage: Usage,

@@ -106,7 +106,10 @@ pub fn vms(reports: &[VmReport]) -> String {
         ("SHM MIB", Align::Right),
     ]);
     for VmReport { vm, label, color, pattern, limits, usage, .. } in reports {
-        let of = |used: u64, limit: u32| format!("{used}/{limit}");
+        let of = |used: u64, limit: u32| match limit {
+            u32::MAX => format!("{used}/-"),
+            limit => format!("{used}/{limit}"),
+        };
         used.row([
             vm.clone(),
             label.clone(),
@@ -257,6 +260,9 @@ mod tests {
         assert!(text.contains("2/64     3/64"), "{text}");
         assert!(text.contains("1/512"), "{text}");
         assert!(text.contains("seccomp (missing no-new-privs,landlock,rlimits,no-caps)"), "{text}");
+        let unlimited = Limits { shm_mib: u32::MAX, ..Limits::default() };
+        let text = vms(&[VmReport { limits: unlimited, ..report(JailReport::default()) }]);
+        assert!(text.contains(" 1/-\n"), "{text}");
     }
 
     #[test]
