@@ -5,6 +5,7 @@ use smithay::input::keyboard::{FilterResult, Keycode, Keysym};
 use smithay::utils::SERIAL_COUNTER;
 
 use crate::state::State;
+use crate::trust::client::origin_of;
 
 /// Between the codes of evdev and those of XKB.
 const XKB_OFFSET: u32 = 8;
@@ -63,6 +64,10 @@ impl State {
                 }
             }
         }
+        let left = old.as_ref().and_then(|(_, surface)| origin_of(surface));
+        if left.as_ref() != self.comp.shell.focused_origin() {
+            self.release_keys();
+        }
         let serial = SERIAL_COUNTER.next_serial();
         let time = self.input_time();
         if let Some(pointer) = self.comp.seat.get_pointer()
@@ -87,5 +92,25 @@ impl State {
             }
         }
         self.comp.schedule.request();
+    }
+
+    /// Ends, for the client that has the keyboard, the keys that are held down; what is left of them reaches
+    /// nobody. So the next client neither takes a key for its own nor repeats it. Modifiers stay as they are.
+    fn release_keys(&mut self) {
+        let Some(keyboard) = self.comp.seat.get_keyboard() else { return };
+        let held: Vec<Keycode> = keyboard.with_pressed_keysyms(|keys| {
+            let plain = keys.iter().filter(|key| !key.modified_sym().is_modifier_key());
+            plain.map(|key| key.raw_code()).collect()
+        });
+        for key in held {
+            let code = key.raw().saturating_sub(XKB_OFFSET);
+            if self.comp.input.kept_keys.contains(&code) {
+                continue;
+            }
+            self.comp.input.kept_keys.push(code);
+            let (serial, time) = (SERIAL_COUNTER.next_serial(), self.input_time());
+            keyboard
+                .input::<(), _>(self, key, KeyState::Released, serial, time, |_, _, _| FilterResult::Forward);
+        }
     }
 }

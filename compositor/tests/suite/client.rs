@@ -27,7 +27,7 @@ use wayland_client::protocol::wl_shm_pool::WlShmPool;
 use wayland_client::protocol::wl_subcompositor::WlSubcompositor;
 use wayland_client::protocol::wl_subsurface::WlSubsurface;
 use wayland_client::protocol::wl_surface::WlSurface;
-use wayland_client::{Connection, Dispatch, Proxy, QueueHandle, delegate_noop};
+use wayland_client::{Connection, Dispatch, Proxy, QueueHandle, WEnum, delegate_noop};
 use wayland_protocols::wp::security_context::v1::client::wp_security_context_manager_v1::WpSecurityContextManagerV1;
 use wayland_protocols::wp::security_context::v1::client::wp_security_context_v1::WpSecurityContextV1;
 use wayland_protocols::wp::viewporter::client::wp_viewport::WpViewport;
@@ -63,6 +63,10 @@ pub struct Told {
     pub shown: Vec<Shown>,
     /// Surface that has the keyboard.
     pub keyboard: Option<WlSurface>,
+    /// Keys that were said to be held when the keyboard came.
+    pub held: usize,
+    /// Keys, and whether they were pressed.
+    pub keys: Vec<(u32, bool)>,
     /// Serial of the last press.
     pub press: u32,
     /// Surface under the pointer, and where on it.
@@ -374,7 +378,13 @@ impl Dispatch<WlKeyboard, ()> for Told {
         _: &QueueHandle<Self>,
     ) {
         match event {
-            wl_keyboard::Event::Enter { surface, .. } => told.keyboard = Some(surface),
+            wl_keyboard::Event::Enter { surface, keys, .. } => {
+                told.keyboard = Some(surface);
+                told.held = keys.len() / 4;
+            }
+            wl_keyboard::Event::Key { key, state, .. } => {
+                told.keys.push((key, matches!(state, WEnum::Value(wl_keyboard::KeyState::Pressed))));
+            }
             wl_keyboard::Event::Leave { .. } => told.keyboard = None,
             _ => {}
         }

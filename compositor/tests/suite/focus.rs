@@ -166,3 +166,20 @@ fn frame_callbacks_come_and_an_idle_compositor_draws_nothing() {
     assert!(!fixture.state().comp.schedule.is_pending(), "nothing is planned");
     assert_eq!(fixture.state().comp.schedule.frames(), frames);
 }
+
+#[test]
+fn a_key_that_is_held_does_not_come_along_to_another_vm() {
+    const KEY_A: u32 = 30;
+    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let (work, _, web, _) = two(&mut fixture);
+    fixture.state().input_key(KEY_A, true);
+    let (x, y) = content(&mut fixture, "web");
+    fixture.click(x + 3, y + 3);
+    fixture.state().input_key(KEY_A, false);
+    fixture.state().input_key(KEY_A, true);
+    fixture.wait("the new key", |fixture| !fixture.client(web).told.keys.is_empty());
+    fixture.roundtrip(work);
+    assert_eq!(fixture.client(work).told.keys, [(KEY_A, true), (KEY_A, false)]);
+    assert_eq!(fixture.client(web).told.held, 0);
+    assert_eq!(fixture.client(web).told.keys, [(KEY_A, true)]);
+}
