@@ -10,7 +10,7 @@ use calloop::{Interest, LoopHandle, LoopSignal, Mode as TriggerMode, PostAction}
 use smithay::desktop::PopupManager;
 use smithay::input::Seat;
 use smithay::output::Output;
-use smithay::reexports::wayland_server::backend::ClientId;
+use smithay::reexports::wayland_server::backend::{ClientId, DisconnectReason};
 use smithay::reexports::wayland_server::{Client, Display, DisplayHandle, Resource};
 use smithay::utils::{Clock, Monotonic, Physical, Rectangle, Size};
 use smithay::wayland::shell::xdg::ToplevelSurface;
@@ -207,9 +207,10 @@ impl State {
         let (throttle, library) = Throttle::new(stream)?;
         let client = self.comp.display.insert_client(library, Arc::clone(&data) as _)?;
         self.comp.members.enter(client.id(), &data);
+        let counted = client.clone();
         self.comp
             .events
-            .insert_source(throttle, |(), (), _| {})
+            .insert_source(throttle, move |(), (), state| state.comp.count_objects(&counted))
             .map_err(|error| AcceptError::Events(error.error))?;
         Ok(client)
     }
@@ -223,8 +224,8 @@ impl State {
         let _ = self.comp.display.flush_clients();
     }
 
-    /// Reads the configuration again: labels follow with the next frame, limits at once. If it is bad, the last
-    /// good one stays and the error is shown on the output. Returns whether it was good.
+    /// Reads the configuration again: labels follow with the next frame, limits at once, and the connections of
+    /// VMs that are no longer in it are ended. If it is bad, the last good one stays and the error is shown on the output. Returns whether it was good.
     pub fn reload(&mut self) -> bool {
         let good = match self.comp.config.reload() {
             Ok(()) => true,
@@ -235,6 +236,10 @@ impl State {
         };
         let config = self.comp.config.current();
         self.comp.accounts.set_limits(|origin| limits_of(config, origin));
+        // A VM that is not configured any more has no label, and what has no label is not let in.
+        for client in self.comp.members.without(|origin| config.style(origin).is_some()) {
+            self.comp.display.backend_handle().kill_client(client, DisconnectReason::ConnectionClosed);
+        }
         self.comp.schedule.request();
         good
     }
@@ -249,8 +254,8 @@ impl State {
 }
 
 /// The limits of an origin. Local clients bring memory of their own, sparse files of any size among it, so theirs
-/// is not counted; a VM's is what the gate maps for it.
-fn limits_of(config: &Config, origin: &Origin) -> Limits {
+/// is not limited; a VM's is what the gate maps for it.
+pub(crate) fn limits_of(config: &Config, origin: &Origin) -> Limits {
     let limits = config.limits(origin).clone();
     if origin.is_vm() { limits } else { Limits { shm_mib: u32::MAX, ..limits } }
 }
@@ -264,6 +269,18 @@ impl Comp {
             client::end_for_limit(&client, &self.display, &error);
             // The object exists, and will be given back when it is destroyed with its client.
             data.account.take_anyway(what);
+        }
+    }
+
+    /// Counts all live objects of a client, and ends it if its origin has too many.
+    fn count_objects(&self, client: &Client) {
+        let Some(data) = self.members.get(&client.id()) else { return };
+        let handle = self.display.backend_handle();
+        let mut count = 0_u32;
+        // Fails only if the client has gone, and then it has no objects.
+        let _ = handle.with_all_objects_for(client.id(), |_| count = count.saturating_add(1));
+        if let Err(error) = data.set_objects(count) {
+            client::end_for_limit(client, &self.display, &error);
         }
     }
 

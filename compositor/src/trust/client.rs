@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::CString;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 
 use smithay::reexports::wayland_server::backend::protocol::{Interface, ProtocolError};
@@ -35,6 +35,8 @@ pub struct ClientState {
     pub account: Arc<Account>,
     /// Counted among the connections of its origin.
     counted: AtomicBool,
+    /// Its live objects of all kinds when they were last counted.
+    objects: AtomicU32,
 }
 
 impl ClientState {
@@ -51,13 +53,26 @@ impl ClientState {
             privilege,
             account,
             counted: AtomicBool::new(true),
+            objects: AtomicU32::new(0),
         })
+    }
+
+    /// Enters how many objects of all kinds the client has now.
+    ///
+    /// # Errors
+    ///
+    /// If its origin has more than it may have.
+    pub fn set_objects(&self, count: u32) -> Result<(), LimitError> {
+        let before = self.objects.swap(count, Ordering::Relaxed);
+        self.account.change_objects(before, count)
     }
 
     /// The connection is over. Its data may live on in a handle somewhere, so this does not wait for that.
     fn uncount(&self) {
         if self.counted.swap(false, Ordering::Relaxed) {
             self.account.give_back(Counted::Clients);
+            // None are never too many.
+            let _ = self.set_objects(0);
         }
     }
 }
@@ -155,6 +170,13 @@ impl Members {
     pub fn enter(&mut self, client: ClientId, data: &Arc<ClientState>) {
         self.by_id.retain(|_, data| data.strong_count() > 0);
         self.by_id.insert(client, Arc::downgrade(data));
+    }
+
+    /// The connections of all origins but those that `keep` accepts.
+    #[must_use]
+    pub fn without(&self, keep: impl Fn(&Origin) -> bool) -> Vec<ClientId> {
+        let gone = |data: &Weak<ClientState>| data.upgrade().is_some_and(|data| !keep(&data.origin));
+        self.by_id.iter().filter(|(_, data)| gone(data)).map(|(id, _)| id.clone()).collect()
     }
 
     /// The data of a connection, until the last of its objects is destroyed.

@@ -1,7 +1,8 @@
 //! What each origin uses, counted against its limits.
 //!
 //! There is one [`Account`] per origin, shared by all its connections. It counts live objects, and the shared
-//! memory that its buffers use ([`super::memory`]).
+//! memory that its buffers use ([`super::memory`]). The kinds of objects that windows are made of are counted one
+//! by one as they come; all kinds together ([`MAX_OBJECTS`]) now and then, as requests come in.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -73,12 +74,21 @@ pub enum LimitError {
         /// How much there may be.
         limit_mib: u32,
     },
+    /// Too many live objects of all kinds together.
+    #[error("The limit of {MAX_OBJECTS} live objects is reached")]
+    Objects,
 }
+
+/// Live objects of all kinds that all clients of one origin may have together. What has no limit of its own
+/// (regions, positioners, callbacks, viewports, feedback, offers) ends here; honest applications have hundreds.
+pub const MAX_OBJECTS: u32 = 1 << 16;
 
 #[derive(Debug, Default)]
 struct Usage {
     counts: [u32; Resource::COUNT],
     memory: MemoryBook<ObjectId>,
+    /// Live objects of all kinds, as they were last counted.
+    objects: u32,
 }
 
 /// What one origin uses and may use.
@@ -146,6 +156,17 @@ impl Account {
         if let Some(count) = lock(&self.usage).counts.get_mut(resource.index()) {
             *count = count.saturating_sub(1);
         }
+    }
+
+    /// Enters that a client has `now` objects instead of `before`.
+    ///
+    /// # Errors
+    ///
+    /// If the origin has more than [`MAX_OBJECTS`]; they are entered all the same.
+    pub fn change_objects(&self, before: u32, now: u32) -> Result<(), LimitError> {
+        let mut usage = lock(&self.usage);
+        usage.objects = usage.objects.saturating_sub(before).saturating_add(now);
+        if usage.objects > MAX_OBJECTS { Err(LimitError::Objects) } else { Ok(()) }
     }
 
     /// Shared memory that the origin's buffers use, in bytes.

@@ -26,6 +26,8 @@ pub const BUDGET: usize = 16 << 10;
 /// Bytes given to one client in one turn: all that the library can have written in one. Answers can be longer
 /// than their requests, and must not pile up in the library for a client that reads them.
 const OUTWARD: usize = 1 << 20;
+/// Whoever joined the client is told after this many bytes of it, to look at what they made the library keep.
+pub const CHECK_INTERVAL: usize = 64 << 10;
 /// Bytes moved by one system call.
 const CHUNK: usize = 8 << 10;
 /// File descriptors in one message, as in the reference implementation.
@@ -38,6 +40,8 @@ struct Lane {
     start: usize,
     end: usize,
     fds: Vec<OwnedFd>,
+    /// Bytes received since this was last reset.
+    received: usize,
 }
 
 /// How moving bytes ended.
@@ -53,7 +57,7 @@ enum Moved {
 
 impl Lane {
     fn new() -> Self {
-        Self { bytes: Box::new([0; CHUNK]), start: 0, end: 0, fds: Vec::new() }
+        Self { bytes: Box::new([0; CHUNK]), start: 0, end: 0, fds: Vec::new(), received: 0 }
     }
 
     fn is_empty(&self) -> bool {
@@ -100,6 +104,7 @@ impl Lane {
         }
         self.start = 0;
         self.end = message.bytes;
+        self.received = self.received.saturating_add(message.bytes);
         Ok(message.bytes)
     }
 
@@ -125,8 +130,8 @@ fn bits(interest: Interest) -> (bool, bool) {
     (interest.readable, interest.writable)
 }
 
-/// The join between a client's socket and the protocol library. An event source that calls nothing back: it
-/// does its work by itself, and removes itself when either side is done.
+/// The join between a client's socket and the protocol library. An event source that does its work by itself,
+/// and removes itself when either side is done. It calls back once in [`CHECK_INTERVAL`] bytes of the client.
 #[derive(Debug)]
 pub struct Throttle {
     client: Generic<UnixStream>,
@@ -184,7 +189,7 @@ impl EventSource for Throttle {
         &mut self,
         readiness: Readiness,
         token: Token,
-        _callback: F,
+        mut callback: F,
     ) -> Result<PostAction, Self::Error>
     where
         F: FnMut((), &mut ()),
@@ -198,6 +203,10 @@ impl EventSource for Throttle {
         })?;
         if !self.turn() {
             return Ok(PostAction::Remove);
+        }
+        if self.to_library.received >= CHECK_INTERVAL {
+            self.to_library.received = 0;
+            callback((), &mut ());
         }
         let after = self.interests();
         // An event of a side nothing was awaited from is its end. If what waits for the other side still

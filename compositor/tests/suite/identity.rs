@@ -71,3 +71,21 @@ fn a_context_that_names_no_vm_is_refused() {
         assert!(connected.is_err(), "{engine}/{app_id}: nobody listens");
     }
 }
+
+#[test]
+fn a_vm_that_a_reload_leaves_out_loses_its_connections() {
+    let mut fixture = Fixture::new();
+    let work = fixture.connect(vm("work"));
+    fixture.window(work, 100, 50, [0, 0, 255, 255]);
+    let web = fixture.connect(vm("web"));
+    fixture.window(web, 100, 50, [0, 0, 255, 255]);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "[vm.work]\ncolor = \"#2e7d32\"\n[vm.web]\ncolor = \"#c62828\"\n").unwrap();
+    fixture.state().comp.config = vitrail::config::Live::load(file.path()).unwrap();
+    std::fs::write(file.path(), "[vm.web]\ncolor = \"#c62828\"\n").unwrap();
+    assert!(fixture.state().reload());
+    fixture.wait("the end of the connection", |fixture| fixture.client(work).ended());
+    fixture.wait("the end of the window", |fixture| fixture.state().comp.shell.bottom_up().count() == 1);
+    assert_eq!(fixture.report()[0].vm, "web");
+    assert!(!fixture.client(web).ended());
+}

@@ -94,3 +94,20 @@ fn a_vm_without_the_focus_cannot_show_popups() {
     let popup = fixture.client(web).create_popup(window, 10, 10, 50, 50);
     fixture.wait("the popup's end", |fixture| fixture.client(web).told.shown[popup].done);
 }
+
+#[test]
+fn a_vm_without_the_keyboard_shows_no_popup_whatever_it_does() {
+    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let web = fixture.connect(vm("web"));
+    fixture.window(web, 200, 100, BLUE);
+    let work = fixture.connect(vm("work"));
+    let window = fixture.window(work, 200, 100, BLUE);
+    let popup = fixture.client(work).create_popup(window, 10, 10, 50, 50);
+    fixture.wait("the refusal", |fixture| fixture.client(work).told.shown[popup].done);
+    assert!(fixture.client(work).configures(popup).is_empty());
+    fixture.client(work).draw(popup, 50, 50, YELLOW);
+    fixture.roundtrip(work);
+    fixture.state().repaint();
+    let screen = fixture.screenshot();
+    assert!((0..800).all(|x| (0..600).all(|y| screen.pixel(x, y) != YELLOW)));
+}

@@ -101,6 +101,28 @@ fn a_client_that_asks_for_ever_new_configures_ends() {
 }
 
 #[test]
+fn objects_that_have_no_limit_of_their_own_have_one_together() {
+    let mut fixture = Fixture::new();
+    let clients = [fixture.connect(vm("work")), fixture.connect(vm("work"))];
+    let other = fixture.connect(vm("web"));
+    let mut turn = 0;
+    fixture.wait("the end of a connection", |fixture| {
+        turn += 1;
+        let client = fixture.client(clients[turn % 2]);
+        let compositor = client.bind::<WlCompositor>();
+        for _ in 0..1000 {
+            compositor.create_region(&client.queue, ());
+        }
+        let ended = |who: &Who| fixture.client(*who).ended();
+        clients.iter().any(ended)
+    });
+    // Two of them share what one VM may have.
+    assert!((60..140).contains(&turn), "{turn}");
+    fixture.roundtrip(other);
+    assert!(!fixture.client(other).ended());
+}
+
+#[test]
 fn a_buffer_that_was_refused_is_not_counted() {
     let mut fixture = Fixture::new();
     for _ in 0..3 {
