@@ -270,7 +270,10 @@ fn more_memory_than_the_limit_ends_its_connection() {
     attack(two_vms().limit("shm_mib", 100), &[Place::Vm], Outcome::Ended, |attacker, _| {
         let globals = attacker.bind_globals()?;
         let memories = [(); 3].map(|()| Memory::new(40 << 20));
-        memories.iter().try_for_each(|memory| pool(attacker, globals, memory, 40 << 20).map(drop))
+        memories.iter().try_for_each(|memory| {
+            let pool = pool(attacker, globals, memory, 40 << 20)?;
+            attacker.create_buffer(pool, 0, (2048, 5120), 8192).map(drop)
+        })
     });
 }
 

@@ -15,6 +15,7 @@
 
 pub mod address;
 pub mod allocator;
+pub mod mirror;
 mod pipe;
 mod poll;
 pub mod pump;
@@ -27,6 +28,7 @@ pub mod wire;
 
 pub use address::Address;
 pub use allocator::{Allocator, Slot};
+pub use mirror::MirrorBudget;
 pub use pump::{Endpoint, Pump, PumpOptions};
 pub use region::Region;
 pub use socket::{Socket, SocketError, SocketOptions, StreamLimits};

@@ -203,17 +203,12 @@ impl Region {
     /// The length is no multiple of 4096 from 8192 on or too large, or there is no memory.
     pub fn create_memfd(len: u64) -> Result<Self, RegionError> {
         check_size(len)?;
-        Self::anonymous(len)?.format()
-    }
-
-    /// Zeroed memory of any length without a header, sealed against changes of its size.
-    pub(crate) fn anonymous(len: u64) -> Result<Self, RegionError> {
         let create = |source: Errno| RegionError::Create { len, source: source.into() };
         let fd = memfd(c"virtio-wl-memory").map_err(create)?;
         rustix::fs::ftruncate(&fd, len).map_err(create)?;
         rustix::fs::fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)
             .map_err(create)?;
-        Self::map(fd.into())
+        Self::map(fd.into())?.format()
     }
 
     fn map(file: File) -> Result<Self, RegionError> {
@@ -472,7 +467,7 @@ impl Region {
 }
 
 /// Offsets of the rows of a rectangle that was checked.
-fn row_offsets(rect: MirrorRect) -> impl Iterator<Item = u64> {
+pub(crate) fn row_offsets(rect: MirrorRect) -> impl Iterator<Item = u64> {
     (0..u64::from(rect.rows)).map(move |row| rect.offset + row * u64::from(rect.stride))
 }
 

@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::time::Timespec;
 use virtio_wl::address::AddressError;
-use virtio_wl::{Endpoint, Purpose, Role, Socket, SocketError, SocketOptions, StreamLimits};
+use virtio_wl::{Endpoint, Role, Socket, SocketError, SocketOptions};
 
 use super::session::Session;
 use super::store::{Store, StoreError};
@@ -53,7 +53,7 @@ pub fn serve(client: OwnedFd, upstream: OwnedFd, store: Option<&Arc<Store>>) -> 
         Some(store) => store.clone(),
         None => Arc::new(Store::staging()?),
     };
-    let options = SocketOptions { purpose: Purpose::Wayland, region, limits: StreamLimits::default() };
+    let options = SocketOptions { region, ..SocketOptions::default() };
     let socket = Socket::new(upstream, Role::Initiator, options).map_err(ServeError::Stream)?;
     let mut connection = Connection::new(Endpoint::Unix(client), socket.into())?;
     let session = Session::new(store, connection.control().clone()).map_err(ServeError::Duplicate)?;

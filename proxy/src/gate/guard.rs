@@ -4,6 +4,7 @@
 //! request is parsed, let alone forwarded.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::rc::Rc;
 
@@ -11,6 +12,7 @@ use virtio_wl::vfd::FileId;
 use wl_proxy::object::Object;
 use wl_proxy::protocols::wayland::wl_display::WlDisplayError;
 
+use super::coverage::Coverage;
 use super::ledger::{Exceeded, Kind, Ledger, Share};
 use super::tree::SubsurfaceTree;
 use crate::connection::Control;
@@ -28,13 +30,22 @@ pub struct Guard {
     region: Option<FileId>,
     control: Control,
     tree: RefCell<SubsurfaceTree>,
+    mirrors: RefCell<Mirrors>,
+}
+
+/// What buffers have covered of the mirrors of a connection. Every mirror in it has a page at least, so that the
+/// limit of the VM's shared memory bounds the number too.
+#[derive(Debug, Default)]
+struct Mirrors {
+    covered: BTreeMap<FileId, Coverage>,
+    share: Option<Share>,
 }
 
 impl Guard {
     /// The guard of a connection that is ended by `control`.
     #[must_use]
     pub fn new(ledger: Rc<Ledger>, region: Option<FileId>, control: Control) -> Rc<Self> {
-        Rc::new(Self { ledger, region, control, tree: RefCell::default() })
+        Rc::new(Self { ledger, region, control, tree: RefCell::default(), mirrors: RefCell::default() })
     }
 
     /// The VM's counts.
@@ -73,6 +84,28 @@ impl Guard {
                 None
             }
         }
+    }
+
+    /// Counts the part of a mirror that a new buffer is made of, until the connection ends; or refuses the request.
+    pub(super) fn cover(&self, mirror: FileId, offset: u64, len: u64) -> bool {
+        let Mirrors { covered, share } = &mut *self.mirrors.borrow_mut();
+        let missing = covered.get(&mirror).map_or_else(
+            || Coverage::default().missing(offset, len),
+            |coverage| coverage.missing(offset, len),
+        );
+        let taken = match self.ledger.take(Kind::ShmBytes, missing) {
+            Ok(taken) => taken,
+            Err(exceeded) => {
+                self.refuse_exceeded(exceeded);
+                return false;
+            }
+        };
+        match share {
+            Some(share) => share.absorb(taken),
+            None => *share = Some(taken),
+        }
+        covered.entry(mirror).or_default().add(offset, len);
+        true
     }
 
     /// Refuses a request because of a limit. Clients know `no_memory` from compositors at their own limits.

@@ -26,7 +26,7 @@ pub enum Kind {
     Pools,
     /// `wl_buffer` objects.
     Buffers,
-    /// Bytes of shared memory that pools or their buffers keep alive.
+    /// Bytes of shared memory that buffers are made of, or have been.
     ShmBytes,
 }
 
@@ -135,17 +135,11 @@ impl Ledger {
 }
 
 impl Share {
-    /// Enlarges the share to `amount`; a smaller amount changes nothing.
-    ///
-    /// # Errors
-    /// The VM would hold more than its limit; the share stays as it was.
-    pub fn grow(&mut self, amount: u64) -> Result<(), Exceeded> {
-        let more = amount.saturating_sub(self.amount);
-        let mut extra = self.ledger.take(self.kind, more)?;
-        // The extra share's amount moves here, so that dropping it gives nothing back.
-        self.amount = self.amount.saturating_add(more);
-        extra.amount = 0;
-        Ok(())
+    /// Joins another share of the same kind and ledger to this one.
+    pub fn absorb(&mut self, mut other: Self) {
+        debug_assert!(self.kind == other.kind && Rc::ptr_eq(&self.ledger, &other.ledger));
+        // The amount moves here, so that dropping the other share gives nothing back.
+        self.amount = self.amount.saturating_add(std::mem::take(&mut other.amount));
     }
 }
 
@@ -180,13 +174,11 @@ mod tests {
     }
 
     #[test]
-    fn growth_is_checked_and_returned_whole() {
+    fn joined_shares_are_returned_together() {
         let ledger = Ledger::new(Limits { shm_mib: 1, ..Limits::default() });
         let mut share = ledger.take(Kind::ShmBytes, 1000).unwrap();
-        share.grow(1 << 20).unwrap();
-        assert!(share.grow((1 << 20) + 1).is_err());
-        share.grow(5).unwrap();
-        assert_eq!(ledger.held(Kind::ShmBytes), 1 << 20);
+        share.absorb(ledger.take(Kind::ShmBytes, 500).unwrap());
+        assert_eq!(ledger.held(Kind::ShmBytes), 1500);
         drop(share);
         assert_eq!(ledger.held(Kind::ShmBytes), 0);
     }

@@ -17,8 +17,10 @@ pub const MAX_BUFFER_SIDE: i32 = 16384;
 pub struct Memory {
     /// Its length in bytes.
     pub len: u64,
-    /// Whether it is the VM's region, which all connections share and which is counted by buffers.
+    /// Whether it is the VM's region, which all connections share.
     pub is_region: bool,
+    /// Which file it is.
+    pub id: FileId,
 }
 
 /// Why memory, a pool or a buffer is refused.
@@ -143,7 +145,7 @@ pub fn examine(fd: BorrowedFd<'_>, region: Option<FileId>) -> Result<Memory, Mem
     if flags & OFlags::ACCMODE != OFlags::RDWR {
         return Err(MemoryError::ReadOnly);
     }
-    Ok(Memory { len: u64::try_from(stat.st_size).unwrap_or(0), is_region })
+    Ok(Memory { len: u64::try_from(stat.st_size).unwrap_or(0), is_region, id })
 }
 
 /// Checks the size of a new pool against its memory.
@@ -236,7 +238,8 @@ mod tests {
     #[test]
     fn a_sealed_memfd_may_back_a_pool() {
         let fd = memfd(8192, SealFlags::SHRINK | SealFlags::GROW);
-        assert_eq!(examine(fd.as_fd(), None).unwrap(), Memory { len: 8192, is_region: false });
+        let id = FileId::of(fd.as_fd()).unwrap();
+        assert_eq!(examine(fd.as_fd(), None).unwrap(), Memory { len: 8192, is_region: false, id });
     }
 
     #[test]

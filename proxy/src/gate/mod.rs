@@ -7,7 +7,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`ledger`], [`meter`], [`tree`], [`memory`], [`geometry`] | the rules, without any Wayland in them |
+//! | [`ledger`], [`meter`], [`tree`], [`memory`], [`coverage`], [`geometry`] | the rules, without any Wayland in them |
 //! | `registry`, `surfaces`, `shm`, `xdg`, `transfer` | where the rules meet requests |
 //! | [`guard`], `served` | one connection: what its handlers share, what is measured around it |
 //! | [`worker`] | all connections of one VM |
@@ -18,6 +18,7 @@ pub mod cli;
 pub mod config;
 pub mod context;
 pub mod control;
+pub mod coverage;
 pub mod fleet;
 pub mod geometry;
 pub mod guard;

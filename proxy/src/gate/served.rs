@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use virtio_wl::vfd::FileId;
-use virtio_wl::{Endpoint, Region, Role, Socket, SocketError, SocketOptions, StreamLimits};
+use virtio_wl::{Endpoint, MirrorBudget, Region, Role, Socket, SocketError, SocketOptions, StreamLimits};
 use vitrail_protocols::Limits;
 use wl_proxy::object::ObjectCoreApi as _;
 use wl_proxy::protocols::wayland::wl_display::WlDisplayError;
@@ -92,11 +92,13 @@ impl Served {
         compositor: OwnedFd,
         ledger: &Rc<Ledger>,
         region: Option<&Arc<Region>>,
+        mirrors: &Arc<MirrorBudget>,
     ) -> Result<Self, ServeError> {
         let limits = ledger.limits();
         let options = SocketOptions {
             region: region.map(Arc::clone),
             limits: stream_limits(limits),
+            mirror_budget: Some(Arc::clone(mirrors)),
             ..SocketOptions::default()
         };
         let socket = Socket::new(stream, Role::Acceptor, options)?;
@@ -188,16 +190,12 @@ impl AsFd for Served {
     }
 }
 
-/// What the VM's stream may hold, within the VM's limits.
+/// What the VM's stream may hold, within the VM's limits. The length of mirrors is not among them: a mirror is
+/// mostly empty, and what is in it has a budget.
 fn stream_limits(limits: &Limits) -> StreamLimits {
     let defaults = StreamLimits::default();
-    let shm_bytes = u64::from(limits.shm_mib) << 20;
     let max_pipes = u16::try_from(limits.fds / 4).unwrap_or(u16::MAX);
-    StreamLimits {
-        max_mirror_bytes: defaults.max_mirror_bytes.min(shm_bytes),
-        max_pipes: defaults.max_pipes.min(max_pipes),
-        ..defaults
-    }
+    StreamLimits { max_pipes: defaults.max_pipes.min(max_pipes), ..defaults }
 }
 
 /// Whether a connection ended because a rule was broken: the gate's, the transport's or the compositor's.

@@ -1,6 +1,5 @@
 //! Pools and buffers of shared memory: examined, counted, and kept inside the memory behind them.
 
-use std::cell::RefCell;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::rc::Rc;
 
@@ -14,11 +13,6 @@ use wl_proxy::protocols::wayland::wl_shm_pool::{WlShmPool, WlShmPoolHandler};
 use super::guard::Guard;
 use super::ledger::{Kind, Share};
 use super::memory::{self, BufferLayout, Memory};
-
-/// The bytes that a pool keeps alive. Its buffers hold it too, since they keep the mapping when the pool's
-/// object is gone. The region is one memory for the whole VM, so its pools hold nothing and each buffer
-/// counts for itself.
-type Bytes = Rc<RefCell<Share>>;
 
 pub(super) struct Shm(pub Rc<Guard>);
 
@@ -38,16 +32,7 @@ impl WlShmHandler for Shm {
             Err(error) => return self.0.refuse(slf, error.code(), &error),
         };
         let Some(share) = self.0.take(Kind::Pools, 1) else { return };
-        let counted = if memory.is_region { 0 } else { u64::try_from(size).unwrap_or(0) };
-        let Some(bytes) = self.0.take(Kind::ShmBytes, counted) else { return };
-        let bytes = Rc::new(RefCell::new(bytes));
-        id.set_handler(Pool {
-            guard: Rc::clone(&self.0),
-            share: Some(share),
-            bytes: Some(bytes),
-            memory,
-            size,
-        });
+        id.set_handler(Pool { guard: Rc::clone(&self.0), share: Some(share), memory, size });
         slf.send_create_pool(id, fd, size);
     }
 }
@@ -55,7 +40,6 @@ impl WlShmHandler for Shm {
 struct Pool {
     guard: Rc<Guard>,
     share: Option<Share>,
-    bytes: Option<Bytes>,
     memory: Memory,
     size: i32,
 }
@@ -76,9 +60,15 @@ impl WlShmPoolHandler for Pool {
             Ok(len) => len,
             Err(error) => return self.guard.refuse(slf, error.code(), &error),
         };
+        // The region is one memory for the whole VM and has its pages anyway, so a buffer counts while it lives. A
+        // mirror has those that were ever used.
         let counted = if self.memory.is_region { len } else { 0 };
         let Some(bytes) = self.guard.take(Kind::ShmBytes, counted) else { return };
-        if watch_buffer(&self.guard, id, Some(bytes), self.bytes.clone()) {
+        let begin = u64::try_from(offset).unwrap_or(0);
+        if !self.memory.is_region && !self.guard.cover(self.memory.id, begin, len) {
+            return;
+        }
+        if watch_buffer(&self.guard, id, Some(bytes)) {
             slf.send_create_buffer(id, offset, width, height, stride, format);
         }
     }
@@ -87,19 +77,12 @@ impl WlShmPoolHandler for Pool {
         if let Err(error) = memory::check_resize(self.size, size, self.memory.len) {
             return self.guard.refuse(slf, error.code(), &error);
         }
-        if let Some(bytes) = self.bytes.as_ref().filter(|_| !self.memory.is_region) {
-            let grown = bytes.borrow_mut().grow(u64::try_from(size).unwrap_or(0));
-            if let Err(exceeded) = grown {
-                return self.guard.refuse_exceeded(exceeded);
-            }
-        }
         self.size = size;
         slf.send_resize(size);
     }
 
     fn handle_destroy(&mut self, slf: &Rc<WlShmPool>) {
         self.share = None;
-        self.bytes = None;
         slf.send_destroy();
     }
 }
@@ -116,28 +99,26 @@ impl WpSinglePixelBufferManagerV1Handler for SinglePixels {
         b: u32,
         a: u32,
     ) {
-        if watch_buffer(&self.0, id, None, None) {
+        if watch_buffer(&self.0, id, None) {
             slf.send_create_u32_rgba_buffer(id, r, g, b, a);
         }
     }
 }
 
 /// Counts a new buffer; false if that was refused.
-fn watch_buffer(guard: &Rc<Guard>, id: &Rc<WlBuffer>, own: Option<Share>, pool: Option<Bytes>) -> bool {
+fn watch_buffer(guard: &Rc<Guard>, id: &Rc<WlBuffer>, bytes: Option<Share>) -> bool {
     let Some(share) = guard.take(Kind::Buffers, 1) else { return false };
-    id.set_handler(Buffer { shares: Some((share, own)), pool });
+    id.set_handler(Buffer { shares: Some((share, bytes)) });
     true
 }
 
 struct Buffer {
     shares: Option<(Share, Option<Share>)>,
-    pool: Option<Bytes>,
 }
 
 impl WlBufferHandler for Buffer {
     fn handle_destroy(&mut self, slf: &Rc<WlBuffer>) {
         self.shares = None;
-        self.pool = None;
         slf.send_destroy();
     }
 }

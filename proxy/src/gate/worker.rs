@@ -14,8 +14,8 @@ use std::time::Instant;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
-use virtio_wl::Region;
 use virtio_wl::unix::UnixError;
+use virtio_wl::{MirrorBudget, Region};
 use vitrail_protocols::report::JailReport;
 use vitrail_protocols::{Limits, VmName, WorkerReport};
 
@@ -34,7 +34,7 @@ const MAX_EVENTS: usize = 64;
 /// a failing system call.
 const DESCRIPTOR_HEADROOM: u64 = 512;
 
-/// Address space beyond what shared memory may take: the program itself, its queues and buffers, in bytes.
+/// Address space beyond the region: the program itself, its queues and buffers, in bytes.
 const ADDRESS_SPACE_HEADROOM: u64 = 1 << 30;
 
 /// Log lines about refusals that a VM can cause, per second.
@@ -65,6 +65,8 @@ pub struct Worker {
     vm: VmName,
     ledger: Rc<Ledger>,
     region: Option<Arc<Region>>,
+    /// What all mirrors of the VM may take up.
+    mirrors: Arc<MirrorBudget>,
     epoll: OwnedFd,
     /// The supervisor's socket; `None` when it is gone, or there never was one.
     control: Option<OwnedFd>,
@@ -95,15 +97,14 @@ pub struct WorkerOptions {
 
 /// Raises the walls around this process, which must have one thread and all the descriptors it cannot be sent.
 ///
-/// The address space is among them: each stream may have mirrors up to a bound of its own, and this bounds what all
-/// streams of a VM have together. A VM that goes to this limit loses its worker and nothing more.
+/// The address space is among them. Mirrors take none of it, so that ordinary use stays far below; a VM that goes to
+/// this limit loses its worker and nothing more.
 ///
 /// # Errors
 /// See [`Jail::enter`].
 pub fn enter_jail(limits: &Limits, region: Option<&Region>) -> Result<JailReport, JailError> {
     let descriptors = u64::from(limits.fds).saturating_add(DESCRIPTOR_HEADROOM);
-    let shared = (u64::from(limits.shm_mib) << 20).saturating_add(region.map_or(0, Region::len));
-    let address_space = shared.saturating_add(ADDRESS_SPACE_HEADROOM);
+    let address_space = region.map_or(0, Region::len).saturating_add(ADDRESS_SPACE_HEADROOM);
     Jail::new(Role::GateWorker).open_files(descriptors).address_space(address_space).enter()
 }
 
@@ -128,6 +129,7 @@ impl Worker {
         };
         Ok(Self {
             vm: options.vm,
+            mirrors: MirrorBudget::new(u64::from(options.limits.shm_mib) << 20),
             ledger: Ledger::new(options.limits),
             region: options.region,
             epoll,
@@ -149,7 +151,7 @@ impl Worker {
     /// # Errors
     /// It cannot be set up, and is closed.
     pub fn serve(&mut self, stream: OwnedFd, compositor: OwnedFd) -> Result<(), WorkerError> {
-        let served = Served::new(stream, compositor, &self.ledger, self.region.as_ref())?;
+        let served = Served::new(stream, compositor, &self.ledger, self.region.as_ref(), &self.mirrors)?;
         let token = self.next_token;
         watch(&self.epoll, &served, token)?;
         self.next_token = self.next_token.saturating_add(1);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use rustix::event::PollFlags;
-use virtio_wl::{Pump, PumpOptions, Purpose, Region, Role, Socket, SocketOptions, StreamLimits};
+use virtio_wl::{Pump, PumpOptions, Region, Role, Socket, SocketOptions};
 use vitrail_proxy::forward::serve::{ServeError, serve};
 use vitrail_proxy::forward::store::Store;
 
@@ -239,7 +239,7 @@ impl Scene {
 
 /// The gate's part: the other end of the stream, without any checks.
 pub fn run_gate(stream: OwnedFd, compositor: OwnedFd, region: Option<Arc<Region>>) {
-    let options = SocketOptions { purpose: Purpose::Wayland, region, limits: StreamLimits::default() };
+    let options = SocketOptions { region, ..SocketOptions::default() };
     let socket = Socket::new(stream, Role::Acceptor, options).unwrap();
     let mut pump = Pump::new(compositor, socket, &PumpOptions::default()).unwrap();
     while !pump.finished() {

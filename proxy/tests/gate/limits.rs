@@ -104,19 +104,67 @@ fn pools_and_buffers_are_limited() {
     assert_limit(&error, "vitrail-gate: the VM may have 2 buffers");
 }
 
+/// A buffer of so many rows of 4 KiB.
+fn rows(client: &mut Client, pool: u32, offset: i32, rows: i32) -> u32 {
+    client.make(pool, 0, &[offset, 1024, rows, 4096, 0])
+}
+
 #[test]
-fn shared_memory_is_limited_and_buffers_keep_it() {
+fn memory_that_was_used_once_counts_until_the_connection_ends() {
     let limits = Limits { shm_mib: 1, ..Limits::default() };
-    let error = breach(limits, ("wl_shm.0", 1), |client, _| {
-        let memory = memory(600 << 10);
+    let error = breach(limits, ("wl_shm_pool.0", 2), |client, _| {
+        let memory = memory(2 << 20);
         let again = memory.try_clone().unwrap();
-        let pool = client.pool(memory, 600 << 10);
-        client.make(pool, 0, &[0, 1, 1, 4, 0]);
-        // The pool is destroyed, but its buffer keeps the mapping.
+        let pool = client.pool(memory, 2 << 20);
+        let buffer = rows(client, pool, 0, 150);
+        // Both are destroyed, but the pages that the compositor may have read are there.
+        client.send(Message::new(buffer, 0));
         client.send(Message::new(pool, 1));
-        client.pool(again, 600 << 10);
+        let pool = client.pool(again, 2 << 20);
+        rows(client, pool, 4096, 149);
+        assert!(client.round_trip());
+        rows(client, pool, 150 << 12, 107);
     });
     assert_limit(&error, "vitrail-gate: the VM may have 1048576 bytes of shared memory");
+}
+
+#[test]
+fn large_memory_that_is_hardly_used_counts_for_little() {
+    let vm = Vm::new(Limits { shm_mib: 1, ..Limits::default() });
+    let connect = || {
+        let (mut client, requests) = vm.connect();
+        // As large as the staging memory of wl-forward, and too large for its content to be sent at once.
+        let pool = client.pool(memory(256 << 20), 256 << 20);
+        rows(&mut client, pool, 0, 128);
+        (client, requests)
+    };
+    let ((mut first, _), (mut second, _)) = (connect(), connect());
+    assert!(first.round_trip() && second.round_trip());
+    assert_limit(&connect().0.error(), "vitrail-gate: the VM may have 1048576 bytes of shared memory");
+    drop(first);
+    vm.report(|report| report.connections == 1);
+    assert!(connect().0.round_trip(), "what the ended connection held is free again");
+}
+
+#[test]
+fn what_is_written_to_mirrors_is_limited_over_all_connections() {
+    let vm = Vm::new(Limits { shm_mib: 1, ..Limits::default() });
+    let write = |client: &mut Client, rows| {
+        let region = std::sync::Arc::new(virtio_wl::Region::create_memfd(64 << 20).unwrap());
+        let rect = virtio_wl::wire::MirrorRect { offset: 4096, row_len: 1, stride: 4096, rows };
+        client.socket.mirror_write(&region, rect).unwrap();
+    };
+    let (mut first, _) = vm.connect();
+    assert!(first.round_trip());
+    write(&mut first, 200);
+    assert!(first.round_trip());
+    let (mut second, _) = vm.connect();
+    assert!(second.round_trip());
+    write(&mut second, 57);
+    second.wait_for_end();
+    let report = vm.report(|report| report.refused == 1);
+    assert!(report.last_refusal.contains("memory in mirrors"), "{report:?}");
+    assert!(first.round_trip(), "the other connection goes on");
 }
 
 #[test]

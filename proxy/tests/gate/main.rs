@@ -10,6 +10,7 @@
 mod client;
 mod compositor;
 mod limits;
+mod mirrors;
 mod requests;
 mod supervisor;
 mod wire;

@@ -19,7 +19,7 @@ use crate::client::Client;
 use crate::compositor;
 use crate::wire::{Message, Received};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A context that the gate has made.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ struct Context {
 
 /// The gate with everything around it.
 #[derive(Debug)]
-struct Gate {
+pub struct Gate {
     dir: tempfile::TempDir,
     process: Child,
     status: BufReader<UnixStream>,
@@ -48,10 +48,11 @@ impl Drop for Gate {
 }
 
 impl Gate {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let config = "[gate]\nlisten = 'unix:$XDG_RUNTIME_DIR/gate.sock'\nregions = ['$XDG_RUNTIME_DIR/*.region']\n\
-                      [vm.work]\n[vm.web.limits]\nsurfaces = 1\n";
+                      [vm.work]\n[vm.web.limits]\nsurfaces = 1\n\
+                      [vm.small.limits]\nshm_mib = 16\n";
         std::fs::write(dir.path().join("vitrail.toml"), config).unwrap();
         let (compositor, contexts) = privileged_compositor();
         let (status, status_theirs) = UnixStream::pair().unwrap();
@@ -90,17 +91,22 @@ impl Gate {
         }
     }
 
-    /// A client whose stream the hub introduces.
-    fn connect(&self, vm: &str, region: Option<RegionProof>) -> Client {
+    /// A stream that the hub introduces.
+    pub fn introduced(&self, vm: &str, region: Option<RegionProof>) -> UnixStream {
         let mut hub = self.dial();
         let introduction = Introduction { vm: vm.parse().unwrap(), region, connection: 1 };
         hub.write_all(&introduction.encode().unwrap()).unwrap();
-        let mut client = Client::on(hub.into());
+        hub
+    }
+
+    /// A client whose stream the hub introduces.
+    fn connect(&self, vm: &str, region: Option<RegionProof>) -> Client {
+        let mut client = Client::on(self.introduced(vm, region).into());
         client.start();
         client
     }
 
-    fn report(&mut self, fits: impl Fn(&WorkerReport) -> bool) -> WorkerReport {
+    pub fn report(&mut self, fits: impl Fn(&WorkerReport) -> bool) -> WorkerReport {
         loop {
             let mut line = String::new();
             self.status.read_line(&mut line).unwrap();

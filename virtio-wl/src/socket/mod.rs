@@ -12,7 +12,7 @@
 //!
 //! Bounds: see [`StreamLimits`]. What waits for a peer that does not read is at most `max_queue_bytes` and the blobs of one
 //! message; what is held of a peer is one data window, one message's blobs twice over, one window for each
-//! pipe, and the mirrors.
+//! pipe, and the mirrors, which a [`MirrorBudget`] bounds for several sockets together.
 
 mod error;
 mod incoming;
@@ -33,9 +33,10 @@ use self::outgoing::Outgoing;
 use self::pipes::Pipes;
 use self::send::LocalMirror;
 use self::stream::Stream;
+use crate::mirror::{Charge, Mirror, MirrorBudget, MirrorError};
 use crate::pipe::PipeEnd;
 use crate::poll::{Interest, Poll};
-use crate::region::{Region, RegionError};
+use crate::region::Region;
 use crate::vfd::{FileId, ReceivedFd, ReceivedKind};
 use crate::wire::{Frame, Hello, MirrorRect, NewVfd, Purpose, Role, VfdIds};
 
@@ -94,11 +95,14 @@ pub struct SocketOptions {
     pub region: Option<Arc<Region>>,
     /// What the stream may hold.
     pub limits: StreamLimits,
+    /// What the peer's mirrors may take up, together with those of other streams. `None`: no more than the limits
+    /// of the stream say.
+    pub mirror_budget: Option<Arc<MirrorBudget>>,
 }
 
 impl Default for SocketOptions {
     fn default() -> Self {
-        Self { purpose: Purpose::Wayland, region: None, limits: StreamLimits::default() }
+        Self { purpose: Purpose::Wayland, region: None, limits: StreamLimits::default(), mirror_budget: None }
     }
 }
 
@@ -108,7 +112,9 @@ struct Vfds {
     next_id: u32,
     last_peer_id: u32,
     local_mirrors: BTreeMap<FileId, LocalMirror>,
-    peer_mirrors: BTreeMap<u32, Region>,
+    peer_mirrors: BTreeMap<u32, Mirror>,
+    /// What mirrors take up that are closed, and whose descriptors others may have still.
+    outlived: Charge,
 }
 
 /// A socket that carries file descriptors. See the module.
@@ -175,6 +181,7 @@ impl Socket {
                 last_peer_id: 0,
                 local_mirrors: BTreeMap::new(),
                 peer_mirrors: BTreeMap::new(),
+                outlived: Charge::new(options.mirror_budget.clone()),
             },
             stop_due: false,
             write_blocked: false,
@@ -395,10 +402,13 @@ impl Socket {
             Frame::MirrorWrite { id, rect, bytes } => self.handle_mirror(id, rect, bytes),
             Frame::MirrorClose { id } => {
                 self.before_end("MIRROR_CLOSE")?;
-                match self.vfds.peer_mirrors.remove(&id) {
-                    Some(_) => Ok(()),
-                    None => Err(Violation::Unknown { frame: "MIRROR_CLOSE", id }.into()),
+                let mirror = self.vfds.peer_mirrors.remove(&id);
+                let mirror = mirror.ok_or(Violation::Unknown { frame: "MIRROR_CLOSE", id })?;
+                if mirror.is_shared {
+                    // Whoever has the descriptor keeps the memory, at the longest until the connection ends.
+                    self.vfds.outlived.absorb(mirror.into_charge());
                 }
+                Ok(())
             }
             Frame::DataEnd => {
                 self.before_end("DATA_END")?;
@@ -428,8 +438,11 @@ impl Socket {
         self.incoming.spend_data(vfds.len(), bytes.len())?;
         let mut fds = Vec::with_capacity(vfds.len());
         for id in vfds.iter() {
-            let fd = match self.vfds.peer_mirrors.get(&id) {
-                Some(mirror) => duplicate(mirror, "mirror", ReceivedKind::Mirror { len: mirror.len() })?,
+            let fd = match self.vfds.peer_mirrors.get_mut(&id) {
+                Some(mirror) => {
+                    mirror.is_shared = true;
+                    duplicate(mirror.file(), "mirror", ReceivedKind::Mirror { len: mirror.len() })?
+                }
                 None => self.incoming.take_named(id).ok_or(Violation::Unknown { frame: "DATA", id })?,
             };
             fds.push(fd);
@@ -465,13 +478,13 @@ impl Socket {
         if mirrors.len() >= usize::from(limits.max_mirrors) {
             return Err(Violation::Limit { what: "mirrors", limit: limits.max_mirrors.into() }.into());
         }
-        let total = mirrors.values().map(Region::len).fold(len, u64::saturating_add);
+        let total = mirrors.values().map(Mirror::len).fold(len, u64::saturating_add);
         if total > limits.max_mirror_bytes {
             let limit = limits.max_mirror_bytes;
             return Err(Violation::Limit { what: "bytes of mirrors", limit }.into());
         }
-        let mirror = Region::anonymous(len)
-            .map_err(|error| SocketError::Make { what: "mirror", source: region_errno(&error) })?;
+        let mirror = Mirror::new(len, self.options.mirror_budget.clone())
+            .map_err(|source| SocketError::Make { what: "mirror", source })?;
         mirrors.insert(id, mirror);
         Ok(())
     }
@@ -490,9 +503,13 @@ impl Socket {
 
     fn handle_mirror(&mut self, id: u32, rect: MirrorRect, bytes: &[u8]) -> Result<(), SocketError> {
         self.before_end("MIRROR_WRITE")?;
-        let mirror = self.vfds.peer_mirrors.get(&id);
+        let mirror = self.vfds.peer_mirrors.get_mut(&id);
         let mirror = mirror.ok_or(Violation::Unknown { frame: "MIRROR_WRITE", id })?;
-        mirror.write_rows(rect, bytes).map_err(|_| Violation::MirrorBounds(id).into())
+        mirror.write(rect, bytes).map_err(|error| match error {
+            MirrorError::Bounds => Violation::MirrorBounds(id).into(),
+            MirrorError::Budget(limit) => Violation::Limit { what: "memory in mirrors", limit }.into(),
+            MirrorError::Write(source) => SocketError::Make { what: "mirror's content", source },
+        })
     }
 
     fn write_stream(&mut self) -> Result<(), SocketError> {
@@ -559,20 +576,12 @@ impl Socket {
     }
 }
 
-fn duplicate(region: &Region, what: &'static str, kind: ReceivedKind) -> Result<ReceivedFd, SocketError> {
-    let fd = region.try_clone_fd().map_err(|error| SocketError::Make {
+fn duplicate(file: impl AsFd, what: &'static str, kind: ReceivedKind) -> Result<ReceivedFd, SocketError> {
+    let fd = file.as_fd().try_clone_to_owned().map_err(|error| SocketError::Make {
         what,
         source: Errno::from_io_error(&error).unwrap_or(Errno::MFILE),
     })?;
     Ok(ReceivedFd { fd, kind })
-}
-
-fn region_errno(error: &RegionError) -> Errno {
-    match error {
-        RegionError::Create { source, .. } => Errno::from_io_error(source).unwrap_or(Errno::NOMEM),
-        RegionError::Map(errno) | RegionError::Examine(errno) => *errno,
-        _ => Errno::INVAL,
-    }
 }
 
 #[cfg(test)]

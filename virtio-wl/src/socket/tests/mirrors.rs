@@ -135,3 +135,43 @@ fn rectangles_outside_the_memory_are_refused_here() {
         assert!(matches!(one.mirror_write(&staging, bad), Err(SocketError::Invalid(_))), "{bad:?}");
     }
 }
+
+#[test]
+fn what_a_delivered_mirror_takes_up_counts_until_the_end_of_the_connection() {
+    let budget = MirrorBudget::new(1 << 20);
+    let with = SocketOptions { mirror_budget: Some(Arc::clone(&budget)), ..options() };
+    let (mut one, mut two) = pair_with(options(), with);
+    let (delivered, unnamed) = (staging(32 << 20), staging(64 << 20));
+    cross(&mut one, &mut two, &[delivered.as_fd()]);
+    assert_eq!(budget.used(), 0, "the length alone takes up nothing");
+    for memory in [&delivered, &unnamed] {
+        one.mirror_write(memory, rect(4096, 4096, 4096, 2)).expect("queued");
+    }
+    cross(&mut one, &mut two, &[]);
+    assert_eq!(budget.used(), 4 * 4096);
+    one.mirror_close(&delivered);
+    one.mirror_close(&unnamed);
+    cross(&mut one, &mut two, &[]);
+    assert_eq!(budget.used(), 2 * 4096, "nobody can have the other's memory");
+    drop(two);
+    assert_eq!(budget.used(), 0);
+}
+
+#[test]
+fn a_peer_that_goes_beyond_the_budget_is_disconnected() {
+    let with = SocketOptions { mirror_budget: Some(MirrorBudget::new(64 << 10)), ..options() };
+    let (mut one, mut two) = pair_with(options(), with);
+    // One byte in each page: few bytes on the stream, much memory.
+    let memory = staging(32 << 20);
+    one.mirror_write(&memory, rect(4096, 1, 4096, 17)).expect("queued");
+    let start = Instant::now();
+    let error = loop {
+        assert!(start.elapsed() < DEADLINE, "timed out");
+        let _ = one.dispatch();
+        if let Err(error) = two.dispatch() {
+            break error;
+        }
+    };
+    let expected = Violation::Limit { what: "memory in mirrors", limit: 64 << 10 };
+    assert_eq!(error, SocketError::Violation(expected));
+}
