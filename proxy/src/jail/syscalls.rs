@@ -143,6 +143,9 @@ const REFUSED_OLD: &[c_long] = &[];
 /// which a process could type into the shell that started it.
 const IOCTLS: [libc::Ioctl; 2] = [libc::FIONBIO, libc::FIONREAD];
 
+/// The bits of a socket's type that are no flags. From linux/net.h.
+const SOCKET_TYPE_MASK: u64 = 0xf;
+
 /// The command of `prctl` that passes, because installing the second filter repeats it: it can only take rights
 /// away. Names of threads and of mappings, which the C library sets, are refused.
 const PRCTL: libc::c_int = libc::PR_SET_NO_NEW_PRIVS;
@@ -220,10 +223,15 @@ fn conditional(role: Role) -> Vec<Conditional> {
             let punch = (libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE).unsigned_abs().into();
             list.push((libc::SYS_fallocate, only(1, punch)));
         }
-        // Pairs of local sockets, between which messages are parsed. Buffer sizes of sockets.
+        // Pairs of local stream sockets, between which messages are parsed. Not of datagram sockets: one of those
+        // can send to any socket that has a path, connected or not, and landlock does not look at that.
         Role::GateWorker => {
-            list.push((libc::SYS_socketpair, only(0, libc::AF_UNIX.unsigned_abs().into())));
-            list.push((libc::SYS_setsockopt, only(1, libc::SOL_SOCKET.unsigned_abs().into())));
+            let (local, stream) = (libc::AF_UNIX.unsigned_abs(), libc::SOCK_STREAM.unsigned_abs());
+            let pair = vec![
+                (0, SeccompCmpOp::Eq, local.into()),
+                (1, SeccompCmpOp::MaskedEq(SOCKET_TYPE_MASK), stream.into()),
+            ];
+            list.push((libc::SYS_socketpair, vec![pair]));
         }
     }
     list

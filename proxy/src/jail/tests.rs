@@ -99,6 +99,14 @@ fn making_a_socket_ends_it() {
 }
 
 #[test]
+fn making_sockets_that_can_send_to_a_path_ends_it() {
+    killed_by("making_sockets_that_can_send_to_a_path_ends_it", || {
+        let pair = std::os::unix::net::UnixDatagram::pair();
+        let _ = pair.map(|(one, _other)| one.send_to(b"READY=1", "/run/systemd/notify"));
+    });
+}
+
+#[test]
 fn executable_memory_ends_it() {
     killed_by("executable_memory_ends_it", || {
         use rustix::mm::{MapFlags, ProtFlags};
