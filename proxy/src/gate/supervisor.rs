@@ -4,6 +4,7 @@
 //! go on; and whatever happens to a worker, the others and the supervisor go on. Only the loss of its connection to
 //! the compositor ends it, since nothing can be named any more.
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -22,6 +23,7 @@ use super::regions::{self, RegionSearchError};
 use super::report::StatusLines;
 use super::signals::{Signal, Signals};
 use crate::introduction::Introduction;
+use crate::logging::{Quota, nonzero};
 
 /// How long no connection is accepted when the process has run out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
@@ -92,6 +94,8 @@ struct Supervisor {
     introductions: Introductions,
     fleet: Fleet,
     status: StatusLines,
+    /// Log lines that each VM may still cause. The hub names no VM that is not in its configuration.
+    quotas: BTreeMap<VmName, Quota>,
     /// Until when nothing is accepted.
     paused_until: Option<Instant>,
 }
@@ -115,6 +119,7 @@ pub fn run(options: SupervisorOptions) -> Result<(), SupervisorError> {
         introductions: Introductions::new(listener, hub_uid),
         fleet: Fleet::new(options.program),
         status: StatusLines::new(options.status),
+        quotas: BTreeMap::new(),
         paused_until: None,
     };
     supervisor.run()
@@ -214,12 +219,16 @@ impl Supervisor {
         }
     }
 
-    /// Decides about an introduced stream, and says so in one line.
+    /// Decides about an introduced stream, and says so in one line, unless the VM calls very often.
     fn admit(&mut self, introduction: &Introduction, stream: OwnedFd) {
         let Introduction { vm, connection, .. } = introduction;
-        match self.deliver(introduction, stream) {
-            Ok(()) => tracing::info!(%vm, connection, "accepted"),
-            Err(error) => tracing::warn!(%vm, connection, %error, "refused"),
+        let result = self.deliver(introduction, stream);
+        let now = Instant::now();
+        let quota = self.quotas.entry(vm.clone()).or_insert_with(|| Quota::new(now));
+        let Some(suppressed) = quota.take(now).map(nonzero) else { return };
+        match result {
+            Ok(()) => tracing::info!(%vm, connection, suppressed, "accepted"),
+            Err(error) => tracing::warn!(%vm, connection, %error, suppressed, "refused"),
         }
     }
 

@@ -1,17 +1,13 @@
 //! Decisions and their log lines: one line for each, but no more than a quota for each VM.
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use virtio_wl::wire::{Purpose, WireError};
 use vitrail_protocols::VmName;
 
 use super::region::RegionFileError;
-
-/// Lines of one VM that may come in a burst.
-const BURST: u32 = 20;
-/// The time in which a line is earned again.
-const REFILL: Duration = Duration::from_millis(500);
+pub(super) use crate::logging::{Quota, nonzero};
 
 /// Why a stream is refused. The VM is not told; it sees its stream end.
 #[derive(Debug, thiserror::Error)]
@@ -56,37 +52,6 @@ impl Refusal {
     }
 }
 
-/// How many lines a VM may still cause, and how many it was denied.
-#[derive(Debug)]
-pub(super) struct Quota {
-    left: u32,
-    refilled: Instant,
-    suppressed: u64,
-}
-
-impl Quota {
-    pub(super) fn new(now: Instant) -> Self {
-        Self { left: BURST, refilled: now, suppressed: 0 }
-    }
-
-    /// Whether a line may be written now; if so, how many were left out since the last one.
-    pub(super) fn take(&mut self, now: Instant) -> Option<u64> {
-        while self.left < BURST && now.saturating_duration_since(self.refilled) >= REFILL {
-            self.left += 1;
-            self.refilled += REFILL;
-        }
-        if self.left == BURST {
-            self.refilled = now;
-        }
-        if self.left == 0 {
-            self.suppressed = self.suppressed.saturating_add(1);
-            return None;
-        }
-        self.left -= 1;
-        Some(std::mem::take(&mut self.suppressed))
-    }
-}
-
 /// Logs that a stream is let through.
 pub(super) fn log_allow(quota: &mut Quota, vm: &VmName, connection: u64, purpose: Purpose) {
     if let Some(suppressed) = quota.take(Instant::now()) {
@@ -111,34 +76,11 @@ pub(super) fn log_refuse(quota: &mut Quota, vm: &VmName, connection: u64, refusa
     }
 }
 
-/// A count that is only worth writing when it is not 0.
-pub(super) fn nonzero(count: u64) -> Option<u64> {
-    (count != 0).then_some(count)
-}
-
 /// Text in quotes, with everything that could disturb a terminal or forge a line escaped.
 struct Escaped<'a>(&'a Refusal);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.0.to_string())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_are_bounded_in_a_burst_and_earned_again() {
-        let start = Instant::now();
-        let mut quota = Quota::new(start);
-        let written = (0..1000).filter(|_| quota.take(start).is_some()).count();
-        assert_eq!(written, BURST as usize);
-        let later = start + REFILL;
-        assert_eq!(quota.take(later), Some(1000 - u64::from(BURST)));
-        assert_eq!(quota.take(later), None);
-        let much_later = later + REFILL * 1000;
-        assert_eq!((0..1000).filter(|_| quota.take(much_later).is_some()).count(), BURST as usize);
     }
 }

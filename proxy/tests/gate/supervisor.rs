@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
-use std::process::{Child, Command};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -37,6 +37,7 @@ pub struct Gate {
     process: Child,
     status: BufReader<UnixStream>,
     contexts: mpsc::Receiver<Context>,
+    log: Option<thread::JoinHandle<Vec<String>>>,
 }
 
 impl Drop for Gate {
@@ -61,18 +62,20 @@ impl Gate {
         for fd in inherited {
             rustix::io::fcntl_setfd(fd, FdFlags::empty()).unwrap();
         }
-        let process = Command::new(env!("CARGO_BIN_EXE_vitrail-gate"))
+        let mut process = Command::new(env!("CARGO_BIN_EXE_vitrail-gate"))
             .args(["--config", "vitrail.toml"])
             .args(["--compositor", &format!("fd:{}", compositor.as_raw_fd())])
             .args(["--status", &format!("fd:{}", status_theirs.as_raw_fd())])
             .current_dir(dir.path())
             .env("XDG_RUNTIME_DIR", dir.path())
+            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
+        let log = collect(process.stderr.take().unwrap());
         for fd in inherited {
             rustix::io::fcntl_setfd(fd, FdFlags::CLOEXEC).unwrap();
         }
-        Self { dir, process, status: BufReader::new(status), contexts }
+        Self { dir, process, status: BufReader::new(status), contexts, log: Some(log) }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -116,6 +119,14 @@ impl Gate {
             }
         }
     }
+}
+
+/// Passes a log on to the test's output, and keeps it.
+fn collect(log: ChildStderr) -> thread::JoinHandle<Vec<String>> {
+    thread::spawn(move || {
+        let lines = BufReader::new(log).lines().map_while(Result::ok);
+        lines.inspect(|line| eprintln!("{line}")).collect()
+    })
 }
 
 /// A compositor for the gate's own connection, which serves the contexts made through it.
@@ -307,5 +318,28 @@ fn a_worker_alone_serves_one_connection_and_says_how_it_ended() {
         }
         drop(client);
         assert_eq!(worker.wait().unwrap().success(), expected);
+    }
+}
+
+#[test]
+fn a_vm_that_calls_very_often_does_not_fill_the_log() {
+    let mut gate = Gate::start();
+    for vm in ["unknown", "work"] {
+        for _ in 0..300 {
+            let mut stream = gate.introduced(vm, None);
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            stream.shutdown(std::net::Shutdown::Write).unwrap();
+            // Answered by nothing but the end, at the latest when the other side has closed.
+            let mut rest = Vec::new();
+            let _ = stream.read_to_end(&mut rest);
+        }
+    }
+    gate.process.kill().unwrap();
+    gate.process.wait().unwrap();
+    // Workers write to the same log, and end when the supervisor has.
+    let log = gate.log.take().unwrap().join().unwrap();
+    for decision in ["refused vm=unknown", "accepted vm=work"] {
+        let lines = log.iter().filter(|line| line.contains(decision)).count();
+        assert!((1..100).contains(&lines), "{lines} lines with `{decision}`");
     }
 }
