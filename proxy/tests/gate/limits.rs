@@ -225,8 +225,9 @@ fn bytes_beyond_the_rate_wait_too() {
 
 #[test]
 fn a_client_that_never_reads_is_ended() {
-    let vm =
-        Vm::new(Limits { pending_bytes: 64 << 10, requests_per_second: 10_000_000, ..Limits::default() });
+    // At this rate the answers fill every buffer seconds before the questions reach the limit of objects, however
+    // slow the compositor is.
+    let vm = Vm::new(Limits { pending_bytes: 64 << 10, requests_per_second: 5_000, ..Limits::default() });
     let (mut neighbour, _) = vm.connect();
     assert!(neighbour.round_trip());
     let (client, _) = vm.connect();
@@ -238,13 +239,14 @@ fn a_client_that_never_reads_is_ended() {
     flood.join().unwrap();
 }
 
-/// Asks for answers as long as the other side takes questions, and reads none.
+/// Asks for answers as long as the other side takes questions, and reads none. It asks for the list of globals,
+/// whose answer is many times the question.
 fn never_read(mut client: Client) {
     use rustix::event::{PollFd, PollFlags, Timespec};
     let deadline = Instant::now() + Duration::from_secs(20);
     while Instant::now() < deadline {
-        let callback = client.id();
-        let bytes = Message::new(1, 0).uint(callback).bytes();
+        let registry = client.id();
+        let bytes = Message::new(1, 1).uint(registry).bytes();
         match client.socket.sendmsg(&bytes, &[]) {
             Ok(_) => {}
             Err(virtio_wl::SocketError::WouldBlock) => {
