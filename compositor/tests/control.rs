@@ -102,7 +102,7 @@ impl Compositor {
         let mut bytes = vec![0; reader.output_buffer_size().unwrap()];
         let info = reader.next_frame(&mut bytes).unwrap();
         assert_eq!((info.width, info.height), (320, 240));
-        bytes[(y * 320 + x) * 4..][..3].try_into().unwrap()
+        bytes[(y * 320 + x) * 3..][..3].try_into().unwrap()
     }
 }
 

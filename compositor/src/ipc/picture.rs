@@ -56,9 +56,10 @@ fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
+/// Without alpha: a screen is opaque, whatever a client left in the alpha of pixels that it called opaque.
 fn encode(picture: &Picture, file: File) -> io::Result<()> {
     let mut encoder = png::Encoder::new(BufWriter::new(file), picture.width, picture.height);
-    encoder.set_color(png::ColorType::Rgba);
+    encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
     // The compositor waits for this, so it is done quickly rather than well.
     encoder.set_compression(png::Compression::Fast);
@@ -67,7 +68,9 @@ fn encode(picture: &Picture, file: File) -> io::Result<()> {
         other => io::Error::other(other),
     };
     let mut writer = encoder.write_header().map_err(failed)?;
-    writer.write_image_data(&picture.rgba).map_err(failed)?;
+    let opaque: Vec<u8> =
+        picture.rgba.chunks_exact(4).flat_map(|pixel| pixel.iter().take(3)).copied().collect();
+    writer.write_image_data(&opaque).map_err(failed)?;
     writer.finish().map_err(failed)
 }
 
@@ -76,11 +79,11 @@ mod tests {
     use super::*;
 
     fn picture() -> Picture {
-        Picture { width: 2, height: 1, rgba: vec![1, 2, 3, 255, 4, 5, 6, 255] }
+        Picture { width: 2, height: 1, rgba: vec![1, 2, 3, 255, 4, 5, 6, 0] }
     }
 
     #[test]
-    fn a_saved_picture_has_the_same_pixels() {
+    fn a_saved_picture_has_the_same_colours_and_is_opaque() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.png");
         fs::write(&path, "something older").unwrap();
@@ -89,7 +92,7 @@ mod tests {
             png::Decoder::new(io::BufReader::new(File::open(&path).unwrap())).read_info().unwrap();
         let mut bytes = vec![0; reader.output_buffer_size().unwrap()];
         reader.next_frame(&mut bytes).unwrap();
-        assert_eq!(bytes, picture().rgba);
+        assert_eq!(bytes, [1, 2, 3, 4, 5, 6]);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 
