@@ -15,6 +15,7 @@
 
 pub mod address;
 pub mod allocator;
+mod framed;
 pub mod mirror;
 mod pipe;
 mod poll;

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::*;
+use crate::mirror::MirrorBudget;
+use crate::socket::StreamLimits;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -24,20 +26,20 @@ fn limits(limits: StreamLimits) -> SocketOptions {
 }
 
 /// An initiator and an acceptor that are open.
-fn pair_with(one: SocketOptions, two: SocketOptions) -> (Socket, Socket) {
+fn pair_with(one: SocketOptions, two: SocketOptions) -> (FramedSocket, FramedSocket) {
     let (left, right) = UnixStream::pair().expect("socket pair");
-    let mut one = Socket::new(left.into(), Role::Initiator, one).expect("valid options");
-    let mut two = Socket::new(right.into(), Role::Acceptor, two).expect("valid options");
+    let mut one = FramedSocket::new(left.into(), Role::Initiator, one).expect("valid options");
+    let mut two = FramedSocket::new(right.into(), Role::Acceptor, two).expect("valid options");
     run(&mut [&mut one, &mut two], |sockets| sockets.iter().all(|socket| socket.is_open()));
     (one, two)
 }
 
-fn pair() -> (Socket, Socket) {
+fn pair() -> (FramedSocket, FramedSocket) {
     pair_with(options(), options())
 }
 
 /// Dispatches all sockets until `done`.
-fn run(sockets: &mut [&mut Socket], mut done: impl FnMut(&mut [&mut Socket]) -> bool) {
+fn run(sockets: &mut [&mut FramedSocket], mut done: impl FnMut(&mut [&mut FramedSocket]) -> bool) {
     let start = Instant::now();
     while !done(sockets) {
         assert!(start.elapsed() < DEADLINE, "timed out");
@@ -56,7 +58,7 @@ fn is_readable(fd: impl AsFd) -> bool {
 
 /// Dispatches the sockets while their descriptors say that there is something to do, which must come to an
 /// end.
-fn settle(sockets: &mut [&mut Socket]) {
+fn settle(sockets: &mut [&mut FramedSocket]) {
     let start = Instant::now();
     while sockets.iter().any(|socket| is_readable(&**socket)) {
         assert!(start.elapsed() < DEADLINE, "the sockets do not come to rest");
@@ -67,7 +69,7 @@ fn settle(sockets: &mut [&mut Socket]) {
 }
 
 /// Receives exactly `len` bytes and everything that belongs to them.
-fn receive(from: &mut Socket, to: &mut Socket, len: usize) -> (Vec<u8>, Vec<ReceivedFd>) {
+fn receive(from: &mut FramedSocket, to: &mut FramedSocket, len: usize) -> (Vec<u8>, Vec<ReceivedFd>) {
     let (mut bytes, mut fds) = (Vec::new(), Vec::new());
     run(&mut [from, to], |sockets| {
         let mut buffer = vec![0; len - bytes.len()];
@@ -81,7 +83,7 @@ fn receive(from: &mut Socket, to: &mut Socket, len: usize) -> (Vec<u8>, Vec<Rece
 }
 
 /// Sends one message with descriptors, and gives what arrives.
-fn cross(from: &mut Socket, to: &mut Socket, fds: &[BorrowedFd<'_>]) -> Vec<ReceivedFd> {
+fn cross(from: &mut FramedSocket, to: &mut FramedSocket, fds: &[BorrowedFd<'_>]) -> Vec<ReceivedFd> {
     assert_eq!(from.sendmsg(b"message", fds), Ok(7));
     let (bytes, received) = receive(from, to, 7);
     assert_eq!(bytes, b"message");

@@ -27,7 +27,7 @@ fn set_nonblocking(fd: impl AsFd) {
 }
 
 impl Direction {
-    fn send(&mut self, socket: &mut Socket, random: &mut impl FnMut(usize) -> usize) {
+    fn send(&mut self, socket: &mut FramedSocket, random: &mut impl FnMut(usize) -> usize) {
         let mut fds: Vec<OwnedFd> = Vec::new();
         let mut contents = Vec::new();
         let mut writing = Vec::new();
@@ -71,7 +71,7 @@ impl Direction {
         });
     }
 
-    fn receive(&mut self, socket: &mut Socket, max: usize) {
+    fn receive(&mut self, socket: &mut FramedSocket, max: usize) {
         let mut buffer = vec![0; max];
         if let Ok(len) = socket.recvmsg(&mut buffer, &mut self.arrived) {
             self.received.extend_from_slice(&buffer[..len]);

@@ -39,10 +39,10 @@ fn bytes_cross_in_both_directions() {
 #[test]
 fn sending_would_block_until_the_peer_has_said_hello() {
     let (left, right) = UnixStream::pair().expect("socket pair");
-    let mut one = Socket::new(left.into(), Role::Initiator, options()).expect("valid options");
+    let mut one = FramedSocket::new(left.into(), Role::Initiator, options()).expect("valid options");
     one.dispatch().expect("alive");
     assert_eq!(one.sendmsg(b"x", &[]), Err(SocketError::WouldBlock));
-    let mut two = Socket::new(right.into(), Role::Acceptor, options()).expect("valid options");
+    let mut two = FramedSocket::new(right.into(), Role::Acceptor, options()).expect("valid options");
     assert!(is_readable(&one));
     one.dispatch().expect("alive");
     assert_eq!(one.sendmsg(b"x", &[]), Ok(1));
@@ -92,8 +92,8 @@ fn a_stream_that_comes_byte_by_byte_is_the_same_stream() {
         wire_right.try_clone().expect("duplicated"),
     );
     split_into_single_bytes(wire_right, wire_left);
-    let mut one = Socket::new(left.into(), Role::Initiator, options()).expect("valid options");
-    let mut two = Socket::new(right.into(), Role::Acceptor, options()).expect("valid options");
+    let mut one = FramedSocket::new(left.into(), Role::Initiator, options()).expect("valid options");
+    let mut two = FramedSocket::new(right.into(), Role::Acceptor, options()).expect("valid options");
     run(&mut [&mut one, &mut two], |sockets| sockets.iter().all(|socket| socket.is_open()));
 
     let keymap = pattern(5000);
@@ -433,7 +433,7 @@ fn limits_that_a_hello_cannot_announce_are_refused() {
         StreamLimits { pipe_window: 0, ..StreamLimits::default() },
     ] {
         let (left, _right) = UnixStream::pair().expect("socket pair");
-        let error = Socket::new(left.into(), Role::Initiator, limits(bad)).expect_err("out of bounds");
+        let error = FramedSocket::new(left.into(), Role::Initiator, limits(bad)).expect_err("out of bounds");
         assert!(matches!(error, SocketError::Limits(_)));
     }
 }

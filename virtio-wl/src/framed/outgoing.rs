@@ -10,10 +10,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::error::{SocketError, Violation};
 use super::pipes::Pipes;
 use crate::poll::Poll;
 use crate::region::Region;
+use crate::socket::{SocketError, Violation};
 use crate::wire::{
     CONTENT_OVERHEAD, Frame, MAX_WRITE, MIRROR_OVERHEAD, MirrorRect, NewVfd, data_cost, data_overhead,
 };

@@ -2,7 +2,7 @@ use super::*;
 use crate::vfd::VfdError;
 
 /// A pipe whose read end has crossed: the writer is beside `one`, the reader beside `two`.
-fn reader_crossed(one: &mut Socket, two: &mut Socket) -> (OwnedFd, OwnedFd) {
+fn reader_crossed(one: &mut FramedSocket, two: &mut FramedSocket) -> (OwnedFd, OwnedFd) {
     let (reader, writer) = rustix::pipe::pipe().expect("pipe");
     let mut received = cross(one, two, &[reader.as_fd()]);
     assert_eq!(received[0].kind, ReceivedKind::PipeRead);
@@ -10,14 +10,14 @@ fn reader_crossed(one: &mut Socket, two: &mut Socket) -> (OwnedFd, OwnedFd) {
 }
 
 /// A pipe whose write end has crossed: the writer is beside `two`, the reader beside `one`.
-fn writer_crossed(one: &mut Socket, two: &mut Socket) -> (OwnedFd, OwnedFd) {
+fn writer_crossed(one: &mut FramedSocket, two: &mut FramedSocket) -> (OwnedFd, OwnedFd) {
     let (reader, writer) = rustix::pipe::pipe().expect("pipe");
     let mut received = cross(one, two, &[writer.as_fd()]);
     assert_eq!(received[0].kind, ReceivedKind::PipeWrite);
     (received.remove(0).fd, reader)
 }
 
-type Crossing = fn(&mut Socket, &mut Socket) -> (OwnedFd, OwnedFd);
+type Crossing = fn(&mut FramedSocket, &mut FramedSocket) -> (OwnedFd, OwnedFd);
 
 /// The ways in which a pipe can cross; each gives the ends of writer and reader.
 const CROSSINGS: [Crossing; 2] = [reader_crossed, writer_crossed];
@@ -28,7 +28,7 @@ fn set_nonblocking(fd: &OwnedFd) {
 }
 
 /// Writes until nothing more is taken; gives the bytes taken.
-fn fill(one: &mut Socket, two: &mut Socket, writer: &OwnedFd) -> usize {
+fn fill(one: &mut FramedSocket, two: &mut FramedSocket, writer: &OwnedFd) -> usize {
     set_nonblocking(writer);
     let mut total = 0;
     loop {

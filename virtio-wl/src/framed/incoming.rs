@@ -11,8 +11,8 @@ use std::os::unix::fs::FileExt;
 use rustix::fs::SealFlags;
 use rustix::io::Errno;
 
-use super::error::{SocketError, Violation};
 use crate::region::memfd;
+use crate::socket::{SocketError, Violation};
 use crate::vfd::{ReceivedFd, ReceivedKind};
 use crate::wire::{FD_COST, Frame, FrameHeader, HEADER_LEN, MAX_FDS, MAX_PAYLOAD, WireError, data_cost};
 

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
+use super::FramedSocket;
 use super::outgoing::{Item, MirrorJob, MirrorSource};
-use super::{Socket, SocketError};
 use crate::pipe::PipeEnd;
 use crate::region::Region;
+use crate::socket::SocketError;
 use crate::vfd::{FileId, LocalKind, VfdError, classify};
 use crate::wire::{Hello, MAX_FDS, MAX_MEMORY, MirrorRect, NewVfd};
 
@@ -46,7 +47,7 @@ struct Taken {
     blob_bytes: u64,
 }
 
-impl Socket {
+impl FramedSocket {
     /// Sends a part of `bytes`, at least one, and all of `fds` with the first of them. The descriptors stay
     /// the caller's and can be closed at once.
     ///

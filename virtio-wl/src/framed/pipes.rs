@@ -18,9 +18,9 @@ use std::os::fd::AsFd;
 
 use rustix::io::Errno;
 
-use super::error::{SocketError, Violation};
 use crate::pipe::PipeEnd;
 use crate::poll::{Interest, Poll};
+use crate::socket::{SocketError, Violation};
 use crate::wire::{CONTENT_OVERHEAD, Frame};
 
 /// Largest frame without content, in bytes: what must be left of a write to put one into it.

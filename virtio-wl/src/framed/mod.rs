@@ -1,0 +1,522 @@
+//! A socket with file descriptors over a plain byte stream: the backend of [`Socket`](crate::Socket) for everything that
+//! carries bytes alone.
+//!
+//! The stream format is that of `docs/wire.md`. The rules of the format are kept here; the states, the semantics and the
+//! bounds are those that [`crate::socket`] describes.
+
+mod incoming;
+mod outgoing;
+mod pipes;
+mod send;
+mod stream;
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+
+use self::incoming::{FrameBuffer, Incoming};
+use self::outgoing::Outgoing;
+use self::pipes::Pipes;
+use self::send::LocalMirror;
+use self::stream::Stream;
+use crate::mirror::{Charge, Mirror, MirrorError};
+use crate::pipe::PipeEnd;
+use crate::poll::{Interest, Poll};
+use crate::socket::{SocketError, SocketOptions, Violation};
+use crate::vfd::{FileId, ReceivedFd, ReceivedKind};
+use crate::wire::{Frame, Hello, MirrorRect, NewVfd, Role, VfdIds};
+
+/// Token of the stream in the poll set. Pipes use their identifiers, which are never 0.
+const STREAM: u64 = 0;
+
+/// Events handled in one dispatch.
+const MAX_EVENTS: usize = 64;
+
+/// Bytes read from or written to the stream in one dispatch; the rest waits for the next one, so that one busy socket
+/// does not starve the others of a thread.
+const DISPATCH_BYTES: usize = 256 * 1024;
+
+/// Dispatches' worth of bytes that are read from a stream that cannot be written any more.
+const LAST_READS: usize = 16;
+
+/// VFDs of this side and the peer, apart from pipes.
+#[derive(Debug)]
+struct Vfds {
+    next_id: u32,
+    last_peer_id: u32,
+    local_mirrors: BTreeMap<FileId, LocalMirror>,
+    peer_mirrors: BTreeMap<u32, Mirror>,
+    /// What mirrors take up that are closed, and whose descriptors others may have still.
+    outlived: Charge,
+}
+
+/// A socket that carries file descriptors. See the module.
+#[derive(Debug)]
+pub(crate) struct FramedSocket {
+    stream: Stream,
+    poll: Poll,
+    role: Role,
+    options: SocketOptions,
+    peer: Option<Hello>,
+    buffer: FrameBuffer,
+    incoming: Incoming,
+    outgoing: Outgoing,
+    pipes: Pipes,
+    vfds: Vfds,
+    stop_due: bool,
+    write_blocked: bool,
+    closed: bool,
+    failed: Option<SocketError>,
+}
+
+impl AsFd for FramedSocket {
+    /// A descriptor that is readable whenever [`dispatch`](FramedSocket::dispatch) has something to do. Wait for it
+    /// level-triggered; never read it.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.poll.as_fd()
+    }
+}
+
+impl FramedSocket {
+    /// Opens a socket on a connected byte stream on which nothing was sent or received yet, and sends the
+    /// hello.
+    ///
+    /// # Errors
+    ///
+    /// The limits are out of bounds, or the stream cannot be used.
+    pub fn new(stream: OwnedFd, role: Role, options: SocketOptions) -> Result<Self, SocketError> {
+        let limits = &options.limits;
+        let hello = Hello {
+            purpose: options.purpose,
+            role,
+            has_region: options.region.is_some(),
+            data_window: limits.data_window,
+            pipe_window: limits.pipe_window,
+            max_pipes: limits.max_pipes,
+            max_mirrors: limits.max_mirrors,
+            max_blob: limits.max_blob_bytes,
+            max_mirror_bytes: limits.max_mirror_bytes / 4096 * 4096,
+        };
+        let bytes = hello.encode();
+        // What the peer would refuse is refused here.
+        Hello::decode(&bytes).map_err(SocketError::Limits)?;
+        let mut socket = Self {
+            stream: Stream::new(stream).map_err(SocketError::Read)?,
+            poll: Poll::new().map_err(SocketError::Poll)?,
+            role,
+            peer: None,
+            buffer: FrameBuffer::new(),
+            incoming: Incoming::new(limits.data_window, limits.max_blob_bytes),
+            outgoing: Outgoing::new(&bytes),
+            pipes: Pipes::new(limits.pipe_window),
+            vfds: Vfds {
+                next_id: role.first_id(),
+                last_peer_id: 0,
+                local_mirrors: BTreeMap::new(),
+                peer_mirrors: BTreeMap::new(),
+                outlived: Charge::new(options.mirror_budget.clone()),
+            },
+            stop_due: false,
+            write_blocked: false,
+            closed: false,
+            failed: None,
+            options,
+        };
+        socket.flush()?;
+        Ok(socket)
+    }
+
+    /// Receives into `into` and appends at most [`MAX_FDS`](crate::wire::MAX_FDS) descriptors to `fds`: those
+    /// that belong to the first byte returned. Returns 0 at the end of the data (or if `into` is empty).
+    ///
+    /// # Errors
+    ///
+    /// [`SocketError::WouldBlock`] if nothing is there yet, or why the connection failed. Data that came before it
+    /// failed is returned first.
+    pub fn recvmsg(&mut self, into: &mut [u8], fds: &mut Vec<ReceivedFd>) -> Result<usize, SocketError> {
+        if into.is_empty() {
+            return Ok(0);
+        }
+        if self.incoming.has_messages() {
+            let len = self.incoming.take(into, fds);
+            if self.failed.is_none() && self.incoming.has_grant() {
+                // The credit must leave even if nobody sends or dispatches; an error of the stream is reported by
+                // the next call, as the data is here already.
+                let _ = self.flush();
+            }
+            return Ok(len);
+        }
+        if self.incoming.is_ended() {
+            return Ok(0);
+        }
+        Err(self.failed.clone().unwrap_or(SocketError::WouldBlock))
+    }
+
+    /// Moves whatever can be moved: the stream, pipes, credit. Never blocks.
+    ///
+    /// # Errors
+    ///
+    /// The connection has failed.
+    pub fn dispatch(&mut self) -> Result<(), SocketError> {
+        self.check()?;
+        let result = self.dispatch_ready();
+        self.record(result)
+    }
+
+    fn dispatch_ready(&mut self) -> Result<(), SocketError> {
+        for event in self.poll.ready(MAX_EVENTS).map_err(SocketError::Poll)? {
+            match u32::try_from(event.token) {
+                Ok(0) => {
+                    self.read_stream()?;
+                }
+                Ok(id) => self.pipes.local_event(id, event.hang_up, &mut self.poll)?,
+                Err(_) => {}
+            }
+        }
+        self.write_stream()
+    }
+
+    /// Sends what is queued as far as the stream takes it. [`sendmsg`](Self::sendmsg) and
+    /// [`dispatch`](Self::dispatch) do so too.
+    ///
+    /// # Errors
+    ///
+    /// The connection has failed.
+    pub fn flush(&mut self) -> Result<(), SocketError> {
+        self.check()?;
+        let result = self.write_stream();
+        self.record(result)
+    }
+
+    /// No more data will be sent. What is queued is sent still, then the peer receives the end of the data.
+    /// Pipes are not affected.
+    pub fn shutdown_write(&mut self) {
+        self.outgoing.want_end();
+        if self.failed.is_none() {
+            // A failure is reported by the next call.
+            let _ = self.flush();
+        }
+    }
+
+    /// No more data will be received: what was not taken yet is dropped, and the peer's sends fail with a broken
+    /// pipe. Pipes are not affected.
+    pub fn shutdown_read(&mut self) {
+        self.incoming.discard();
+        if self.failed.is_none() && !self.incoming.is_ended() {
+            self.stop_due = true;
+            // A failure is reported by the next call.
+            let _ = self.flush();
+        }
+    }
+
+    /// Bytes of data and blobs that wait to be sent.
+    #[must_use]
+    pub fn queued_bytes(&self) -> usize {
+        self.outgoing.queued().saturating_add(self.outgoing.unwritten().len())
+    }
+
+    /// Pipes that have not ended, of both sides.
+    #[must_use]
+    pub fn pipes_open(&self) -> usize {
+        self.pipes.len()
+    }
+
+    /// Whether the peer's hello has come: before that, sending would block.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.peer.is_some()
+    }
+
+    /// Whether both directions and all pipes have ended and everything was sent. The socket can be dropped
+    /// without anybody losing anything.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        let sent = self.outgoing.is_ended() && self.outgoing.unwritten().is_empty();
+        sent && self.incoming.is_ended() && self.pipes.len() == 0
+    }
+
+    fn check(&self) -> Result<(), SocketError> {
+        self.failed.clone().map_or(Ok(()), Err)
+    }
+
+    /// Releases everything but the received data after an error.
+    fn record(&mut self, result: Result<(), SocketError>) -> Result<(), SocketError> {
+        let Err(error) = result else { return Ok(()) };
+        self.failed = Some(error.clone());
+        self.outgoing.clear_queue();
+        self.outgoing.want_end();
+        self.incoming.drop_unnamed();
+        self.pipes.clear(&mut self.poll);
+        self.vfds.local_mirrors.clear();
+        self.vfds.peer_mirrors.clear();
+        // Nothing is waited for any more; the error at hand is the one to report.
+        let _ = self.poll.set(STREAM, self.stream.as_fd(), Interest::NONE);
+        Err(error)
+    }
+
+    /// Reads what is there, within the budget. False if nothing was.
+    fn read_stream(&mut self) -> Result<bool, SocketError> {
+        let mut budget = DISPATCH_BYTES;
+        while budget > 0 && !self.closed {
+            let space = self.buffer.space();
+            let wanted = space.len();
+            match self.stream.read(space) {
+                Ok(0) => self.end_of_stream()?,
+                Ok(len) => {
+                    self.buffer.filled(len);
+                    self.handle_frames()?;
+                    budget = budget.saturating_sub(len);
+                    if len < wanted {
+                        break;
+                    }
+                }
+                Err(Errno::WOULDBLOCK) => break,
+                Err(Errno::CONNRESET | Errno::PIPE) => self.end_of_stream()?,
+                Err(error) => return Err(SocketError::Read(error)),
+            }
+        }
+        Ok(budget < DISPATCH_BYTES)
+    }
+
+    fn end_of_stream(&mut self) -> Result<(), SocketError> {
+        self.closed = true;
+        if !self.buffer.is_empty() {
+            return Err(SocketError::Truncated);
+        }
+        // Credit that has not left is not missed by a peer that has closed the stream.
+        let orderly = self.outgoing.is_ended() && self.incoming.is_ended() && self.pipes.len() == 0;
+        if orderly { Ok(()) } else { Err(SocketError::Disconnected) }
+    }
+
+    fn handle_frames(&mut self) -> Result<(), SocketError> {
+        if self.peer.is_none() {
+            let Some(bytes) = self.buffer.take() else { return Ok(()) };
+            self.handle_hello(Hello::decode(&bytes)?)?;
+        }
+        // The buffer is lent out, so that frames can borrow from it while the rest of the socket changes.
+        let mut buffer = std::mem::replace(&mut self.buffer, FrameBuffer::lent());
+        let result = loop {
+            match buffer.next_frame() {
+                Ok(Some(frame)) => {
+                    if let Err(error) = self.handle_frame(frame) {
+                        break Err(error);
+                    }
+                }
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error.into()),
+            }
+        };
+        self.buffer = buffer;
+        result
+    }
+
+    fn handle_hello(&mut self, hello: Hello) -> Result<(), SocketError> {
+        if hello.role == self.role {
+            return Err(Violation::Role(hello.role).into());
+        }
+        if hello.purpose != self.options.purpose {
+            return Err(Violation::Purpose(hello.purpose).into());
+        }
+        self.outgoing.open(hello.data_window);
+        self.pipes.set_peer_window(hello.pipe_window);
+        self.peer = Some(hello);
+        Ok(())
+    }
+
+    fn handle_frame(&mut self, frame: Frame<'_>) -> Result<(), SocketError> {
+        let poll = &mut self.poll;
+        match frame {
+            Frame::Data { vfds, bytes } => self.handle_data(vfds, bytes),
+            Frame::VfdNew { id, vfd } => self.handle_vfd(id, vfd),
+            Frame::BlobData { id, bytes } => {
+                self.before_end("BLOB_DATA")?;
+                self.incoming.blob_data(id, bytes)
+            }
+            Frame::MirrorWrite { id, rect, bytes } => self.handle_mirror(id, rect, bytes),
+            Frame::MirrorClose { id } => {
+                self.before_end("MIRROR_CLOSE")?;
+                let mirror = self.vfds.peer_mirrors.remove(&id);
+                let mirror = mirror.ok_or(Violation::Unknown { frame: "MIRROR_CLOSE", id })?;
+                if mirror.is_shared {
+                    // Whoever has the descriptor keeps the memory, at the longest until the connection ends.
+                    self.vfds.outlived.absorb(mirror.into_charge());
+                }
+                Ok(())
+            }
+            Frame::DataEnd => {
+                self.before_end("DATA_END")?;
+                self.incoming.end();
+                Ok(())
+            }
+            Frame::DataCredit { bytes } => Ok(self.outgoing.grant(bytes)?),
+            Frame::DataStop => {
+                self.outgoing.clear_queue();
+                self.outgoing.want_end();
+                self.pipes.drop_unannounced();
+                Ok(())
+            }
+            Frame::PipeData { id, bytes } => self.pipes.data(id, bytes, poll),
+            Frame::PipeCredit { id, bytes } => self.pipes.credit(id, bytes),
+            Frame::PipeEnd { id } => self.pipes.end(id, poll),
+            Frame::PipeStop { id } => self.pipes.stop(id, poll),
+        }
+    }
+
+    fn before_end(&self, frame: &'static str) -> Result<(), Violation> {
+        if self.incoming.is_ended() { Err(Violation::AfterEnd(frame)) } else { Ok(()) }
+    }
+
+    fn handle_data(&mut self, vfds: VfdIds<'_>, bytes: &[u8]) -> Result<(), SocketError> {
+        self.before_end("DATA")?;
+        self.incoming.spend_data(vfds.len(), bytes.len())?;
+        let mut fds = Vec::with_capacity(vfds.len());
+        for id in vfds.iter() {
+            let fd = match self.vfds.peer_mirrors.get_mut(&id) {
+                Some(mirror) => {
+                    mirror.is_shared = true;
+                    duplicate(mirror.file(), "mirror", ReceivedKind::Mirror { len: mirror.len() })?
+                }
+                None => self.incoming.take_named(id).ok_or(Violation::Unknown { frame: "DATA", id })?,
+            };
+            fds.push(fd);
+        }
+        self.incoming.add_message(bytes, fds);
+        Ok(())
+    }
+
+    fn handle_vfd(&mut self, id: u32, vfd: NewVfd) -> Result<(), SocketError> {
+        self.before_end("VFD_NEW")?;
+        let parity = self.role.peer().first_id() % 2;
+        if id % 2 != parity || id <= self.vfds.last_peer_id {
+            return Err(Violation::Id(id).into());
+        }
+        self.vfds.last_peer_id = id;
+        match vfd {
+            NewVfd::Region { offset, len } => {
+                let region = self.options.region.as_deref().ok_or(Violation::Region)?;
+                offset.checked_add(len).filter(|end| *end <= region.len()).ok_or(Violation::Region)?;
+                let fd = duplicate(region, "region descriptor", ReceivedKind::Region { offset, len })?;
+                self.incoming.add_ready(id, fd)
+            }
+            NewVfd::Mirror { len } => self.add_mirror(id, len),
+            NewVfd::Blob { len } => self.incoming.add_blob(id, len),
+            NewVfd::PipeRead => self.add_pipe(id, false, ReceivedKind::PipeRead),
+            NewVfd::PipeWrite => self.add_pipe(id, true, ReceivedKind::PipeWrite),
+        }
+    }
+
+    fn add_mirror(&mut self, id: u32, len: u64) -> Result<(), SocketError> {
+        let limits = &self.options.limits;
+        let mirrors = &mut self.vfds.peer_mirrors;
+        if mirrors.len() >= usize::from(limits.max_mirrors) {
+            return Err(Violation::Limit { what: "mirrors", limit: limits.max_mirrors.into() }.into());
+        }
+        let total = mirrors.values().map(Mirror::len).fold(len, u64::saturating_add);
+        if total > limits.max_mirror_bytes {
+            let limit = limits.max_mirror_bytes;
+            return Err(Violation::Limit { what: "bytes of mirrors", limit }.into());
+        }
+        let mirror = Mirror::new(len, self.options.mirror_budget.clone())
+            .map_err(|source| SocketError::Make { what: "mirror", source })?;
+        mirrors.insert(id, mirror);
+        Ok(())
+    }
+
+    fn add_pipe(&mut self, id: u32, source: bool, kind: ReceivedKind) -> Result<(), SocketError> {
+        let limit = self.options.limits.max_pipes;
+        if self.pipes.announced(false) >= usize::from(limit) {
+            return Err(Violation::Limit { what: "pipes", limit: limit.into() }.into());
+        }
+        let (ours, fd) =
+            PipeEnd::create(!source).map_err(|source| SocketError::Make { what: "pipe", source })?;
+        self.incoming.add_ready(id, ReceivedFd { fd, kind })?;
+        self.pipes.add(id, ours, source, false);
+        self.pipes.activate(id, &mut self.poll)
+    }
+
+    fn handle_mirror(&mut self, id: u32, rect: MirrorRect, bytes: &[u8]) -> Result<(), SocketError> {
+        self.before_end("MIRROR_WRITE")?;
+        let mirror = self.vfds.peer_mirrors.get_mut(&id);
+        let mirror = mirror.ok_or(Violation::Unknown { frame: "MIRROR_WRITE", id })?;
+        mirror.write(rect, bytes).map_err(|error| match error {
+            MirrorError::Bounds => Violation::MirrorBounds(id).into(),
+            MirrorError::Budget(limit) => Violation::Limit { what: "memory in mirrors", limit }.into(),
+            MirrorError::Write(source) => SocketError::Make { what: "mirror's content", source },
+        })
+    }
+
+    fn write_stream(&mut self) -> Result<(), SocketError> {
+        let mut budget = DISPATCH_BYTES;
+        self.write_blocked = false;
+        while !self.closed {
+            if self.outgoing.unwritten().is_empty() {
+                self.compose()?;
+            }
+            let bytes = self.outgoing.unwritten();
+            if bytes.is_empty() {
+                break;
+            }
+            if budget == 0 {
+                self.write_blocked = true;
+                break;
+            }
+            match self.stream.write(bytes) {
+                Ok(len) => {
+                    self.outgoing.advance(len);
+                    budget = budget.saturating_sub(len);
+                }
+                Err(Errno::WOULDBLOCK) => {
+                    self.write_blocked = true;
+                    break;
+                }
+                // What the peer sent before it went away can still be read, and says why it did.
+                Err(Errno::PIPE | Errno::CONNRESET) => return self.peer_gone(),
+                Err(error) => return Err(SocketError::Write(error)),
+            }
+        }
+        self.update_interest()
+    }
+
+    fn compose(&mut self) -> Result<(), SocketError> {
+        if self.peer.is_none() {
+            return Ok(());
+        }
+        let mut grant = self.incoming.take_grant();
+        let Self { outgoing, stop_due, pipes, poll, .. } = self;
+        outgoing.compose(&mut grant, stop_due, pipes, poll)
+    }
+
+    /// The stream does not take anything any more: reads what is left of it, as far as that has an end.
+    fn peer_gone(&mut self) -> Result<(), SocketError> {
+        for _ in 0..LAST_READS {
+            if self.closed || !self.read_stream()? {
+                break;
+            }
+        }
+        if !self.closed {
+            self.end_of_stream()?;
+        }
+        self.update_interest()
+    }
+
+    fn update_interest(&mut self) -> Result<(), SocketError> {
+        let interest = if self.closed {
+            Interest::NONE
+        } else {
+            Interest { read: true, write: self.write_blocked, ..Interest::NONE }
+        };
+        self.poll.set(STREAM, self.stream.as_fd(), interest).map_err(SocketError::Poll)
+    }
+}
+
+fn duplicate(file: impl AsFd, what: &'static str, kind: ReceivedKind) -> Result<ReceivedFd, SocketError> {
+    let fd = file.as_fd().try_clone_to_owned().map_err(|error| SocketError::Make {
+        what,
+        source: Errno::from_io_error(&error).unwrap_or(Errno::MFILE),
+    })?;
+    Ok(ReceivedFd { fd, kind })
+}
+
+#[cfg(test)]
+mod tests;
