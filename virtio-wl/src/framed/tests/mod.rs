@@ -13,6 +13,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use super::*;
 use crate::mirror::MirrorBudget;
+use crate::region::Region;
 use crate::socket::StreamLimits;
 
 const DEADLINE: Duration = Duration::from_secs(60);
