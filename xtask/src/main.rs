@@ -1,4 +1,4 @@
-//! The commands of the workspace: `cargo xtask setup`, `demo`, `test` and `deny`.
+//! The commands of the workspace: `cargo xtask setup`, `demo`, `vm`, `test` and `deny`.
 //!
 //! Every command does its own set-up: what it needs from the system is installed by apt, or listed where
 //! there is no apt. Nothing else on the machine is changed.
@@ -11,9 +11,11 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod demo;
+mod processes;
 mod setup;
 mod steps;
 mod test;
+mod vm;
 
 /// Builds, shows and tests Vitrail.
 #[derive(Debug, Parser)]
@@ -36,6 +38,9 @@ enum Command {
     /// Writes DIR/screen.png and DIR/windows.json and prints a table of the windows. Each "VM" is a process
     /// tree in namespaces of its own that has only its wl-forward socket.
     Demo(demo::Options),
+    /// Boot virtual machines: QEMU, a stock Debian kernel, and programs of this workspace in it.
+    #[command(subcommand)]
+    Vm(vm::Action),
     /// Check formatting, lints, dependencies and documentation, build everything and run all tests.
     Test {
         /// Run only the tests whose name contains this; formatting, lints and documentation are left out.
@@ -50,6 +55,7 @@ fn main() -> ExitCode {
         Command::Setup { check: true } => setup::check(),
         Command::Setup { check: false } => setup::install(),
         Command::Demo(options) => demo::run(&options),
+        Command::Vm(action) => vm::run(&action),
         Command::Test { filter } => test::run(filter.as_deref()),
         Command::Deny => test::deny(),
     };

@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 
@@ -55,6 +56,16 @@ impl Layout {
     /// The socket that vitrailctl speaks to.
     pub fn ipc(&self) -> PathBuf {
         self.runtime().join(format!("vitrail-{SOCKET}.sock"))
+    }
+
+    /// Gives the program called `name` its environment: the GUI VM's runtime folder, and no display of the machine.
+    /// The local client is the only one that speaks to the compositor itself.
+    pub fn environment(&self, name: &str, command: &mut Command) {
+        command.env("XDG_RUNTIME_DIR", self.runtime());
+        command.env_remove("WAYLAND_DISPLAY").env_remove("WAYLAND_SOCKET").env_remove("DISPLAY");
+        if name == "local" {
+            command.env("WAYLAND_DISPLAY", SOCKET).env("VITRAIL_IPC", self.ipc());
+        }
     }
 
     /// Where the logs of all programs are.

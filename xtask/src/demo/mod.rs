@@ -12,15 +12,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
+use crate::processes::Processes;
 use crate::{setup, steps, target_dir, workspace};
 
 mod layout;
-mod processes;
 mod table;
 mod vm;
 
 use layout::Layout;
-use processes::Processes;
 
 /// How long the applications may take to show their windows.
 const WINDOWS_DEADLINE: Duration = Duration::from_secs(90);
@@ -67,7 +66,8 @@ pub fn run(options: &Options) -> Result<()> {
     std::fs::create_dir_all(&out).with_context(|| format!("error creating {}", out.display()))?;
     let layout = Layout::create()?;
     let mut processes = Processes::default();
-    processes.end_on_interrupt(&layout)?;
+    let remove = layout.clone();
+    processes.end_on_interrupt(move || remove.remove())?;
     let outcome = show(options, &programs, &layout, &mut processes, &out);
     if outcome.is_err() {
         processes.print_logs();
@@ -99,17 +99,17 @@ fn show(
     start_compositor(options, programs, layout, processes)?;
     let mut hub = Command::new(programs.join("vitrail-hub"));
     hub.arg("--config").arg(layout.hub_config());
-    processes.start("vitrail-hub", hub, layout)?;
+    start(processes, "vitrail-hub", hub, layout)?;
     for vm in vm::VMS {
         processes.wait_for_path(&layout.hub_socket(vm.name), READY_DEADLINE)?;
     }
     let walls = vm::Walls::probe();
     eprintln!("==> starting the applications of {} VMs ({})", vm::VMS.len(), walls.describe());
     for vm in vm::VMS {
-        processes.start(&format!("vm-{}", vm.name), vm.command(walls, programs, layout), layout)?;
+        start(processes, &format!("vm-{}", vm.name), vm.command(walls, programs, layout), layout)?;
     }
     wait_for_windows(programs, layout, processes, vm::missing)?;
-    processes.start("local", vm::local_client(programs), layout)?;
+    start(processes, "local", vm::local_client(programs), layout)?;
     wait_for_windows(programs, layout, processes, missing_local)?;
     write_results(programs, layout, out)?;
     if options.keep {
@@ -129,8 +129,13 @@ fn start_compositor(
     vitrail.args(["--socket", layout::SOCKET, "--size", &options.size, "--scale", &options.scale]);
     // The gate is found beside the compositor, as an installation has it.
     vitrail.env("PATH", path_with(programs)?);
-    processes.start("vitrail", vitrail, layout)?;
+    start(processes, "vitrail", vitrail, layout)?;
     processes.wait_for_path(&layout.ipc(), READY_DEADLINE)
+}
+
+fn start(processes: &mut Processes, name: &str, mut command: Command, layout: &Layout) -> Result<()> {
+    layout.environment(name, &mut command);
+    processes.start(name, command, &layout.logs())
 }
 
 fn path_with(programs: &Path) -> Result<std::ffi::OsString> {

@@ -1,4 +1,4 @@
-//! The programs of the demo: each in a process group of its own, with a log file, ended together.
+//! The programs that a command runs: each in a process group of its own, with a log file, ended together.
 
 use std::fs::File;
 use std::os::unix::process::CommandExt;
@@ -9,8 +9,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process_group};
-
-use super::layout::Layout;
 
 /// How long the programs may take to end when asked to, before they are killed.
 const END_DEADLINE: Duration = Duration::from_secs(5);
@@ -34,34 +32,28 @@ struct Process {
 }
 
 impl Processes {
-    /// Starts a program with its output in a log file and the GUI VM's runtime folder.
+    /// Starts a program with its output in the file `NAME.log` of the folder `logs`.
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn start(&mut self, name: &str, mut command: Command, layout: &Layout) -> Result<()> {
-        let log = layout.logs().join(format!("{name}.log"));
+    pub fn start(&mut self, name: &str, mut command: Command, logs: &Path) -> Result<()> {
+        let log = logs.join(format!("{name}.log"));
         let output = File::create(&log).with_context(|| format!("error creating {}", log.display()))?;
         let errors = output.try_clone().context("error duplicating the log's descriptor")?;
         command.stdin(Stdio::null()).stdout(output).stderr(errors).process_group(0);
-        command.env("XDG_RUNTIME_DIR", layout.runtime());
-        command.env_remove("WAYLAND_DISPLAY").env_remove("WAYLAND_SOCKET").env_remove("DISPLAY");
-        for (key, value) in command_environment(name, layout) {
-            command.env(key, value);
-        }
         let child = command.spawn().with_context(|| format!("error starting {name}"))?;
         self.groups.lock().unwrap_or_else(PoisonError::into_inner).extend(group(&child));
         self.running.push(Process { name: name.to_owned(), child, log });
         Ok(())
     }
 
-    /// Makes Ctrl+C and SIGTERM end everything: the programs are in process groups of their own, which the
-    /// terminal does not signal.
+    /// Makes Ctrl+C and SIGTERM end everything and then call `clean`: the programs are in process groups of their
+    /// own, which the terminal does not signal.
     ///
     /// # Errors
     /// When the handler cannot be installed.
-    pub fn end_on_interrupt(&self, layout: &Layout) -> Result<()> {
+    pub fn end_on_interrupt(&self, clean: impl Fn() + Send + 'static) -> Result<()> {
         let groups = Arc::clone(&self.groups);
-        let layout = layout.clone();
         let end = move || {
             let groups = groups.lock().unwrap_or_else(PoisonError::into_inner);
             for which in [Signal::TERM, Signal::KILL] {
@@ -70,7 +62,7 @@ impl Processes {
                 }
                 std::thread::sleep(INTERRUPT_PATIENCE);
             }
-            layout.remove();
+            clean();
             std::process::exit(130);
         };
         ctrlc::set_handler(end).context("error installing the handler of Ctrl+C")
@@ -138,15 +130,6 @@ impl Processes {
 impl Drop for Processes {
     fn drop(&mut self) {
         self.end();
-    }
-}
-
-/// The local client is the only one that speaks to the compositor itself.
-fn command_environment(name: &str, layout: &Layout) -> Vec<(&'static str, PathBuf)> {
-    if name == "local" {
-        vec![("WAYLAND_DISPLAY", PathBuf::from(super::layout::SOCKET)), ("VITRAIL_IPC", layout.ipc())]
-    } else {
-        Vec::new()
     }
 }
 
