@@ -59,9 +59,16 @@ pub enum VfdError {
 
 /// Which file a descriptor refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FileId {
-    device: u64,
-    inode: u64,
+pub struct FileId(Identity);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Identity {
+    File {
+        device: u64,
+        inode: u64,
+    },
+    /// Any number of files can name one character device.
+    Device(u64),
 }
 
 impl FileId {
@@ -75,7 +82,10 @@ impl FileId {
     }
 
     pub(crate) fn of_stat(stat: &Stat) -> Self {
-        Self { device: stat.st_dev, inode: stat.st_ino }
+        Self(match FileType::from_raw_mode(stat.st_mode) {
+            FileType::CharacterDevice => Identity::Device(stat.st_rdev),
+            _ => Identity::File { device: stat.st_dev, inode: stat.st_ino },
+        })
     }
 }
 
@@ -166,7 +176,7 @@ pub struct ReceivedFd {
 pub enum ReceivedKind {
     /// The shared region: the descriptor is that of the whole file.
     Region {
-        /// First byte that the sender means.
+        /// First byte that the sender means, counted from the beginning of the file.
         offset: u64,
         /// Bytes that the sender means.
         len: u64,

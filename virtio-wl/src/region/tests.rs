@@ -2,6 +2,7 @@ use std::io::Write as _;
 use std::os::fd::AsFd as _;
 
 use super::*;
+use crate::wire::MirrorRect;
 
 const LEN: u64 = 64 * 1024;
 
@@ -148,4 +149,66 @@ fn a_region_file_that_was_cut_short_is_an_error_and_no_signal() {
     let region = Region::create(&path, LEN).expect("created");
     OpenOptions::new().write(true).open(&path).expect("opened").set_len(0).expect("truncated");
     assert!(matches!(region.challenge(), Err(RegionError::Header(_))));
+}
+
+/// A file of `len` bytes laid out as a VMM presents it to a guest as persistent memory: what the guest's kernel keeps,
+/// then the region.
+fn devdax_layout(len: u64) -> (tempfile::TempDir, std::path::PathBuf) {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let path = dir.path().join("pmem");
+    let file = File::options().read(true).write(true).create_new(true).open(&path).expect("created");
+    file.set_len(len).expect("sized");
+    file.write_all_at(b"NVDIMM_DAX_INFO\0", 4096).expect("written");
+    file.write_all_at(&MAGIC, DEVDAX_OFFSET).expect("written");
+    (dir, path)
+}
+
+#[test]
+fn a_region_behind_the_first_2_mib_of_a_file_is_found() {
+    let (_dir, path) = devdax_layout(DEVDAX_OFFSET + LEN);
+    let region = Region::open(&path).expect("found");
+    assert_eq!((region.start(), region.len()), (DEVDAX_OFFSET, LEN));
+    region.set_challenge(&[7; 32]).expect("written");
+    region.write(LEN - 6, b"pixels").expect("within the region");
+    assert!(region.write(LEN - 5, b"pixels").is_err());
+    assert_eq!(region.challenge().expect("read"), [7; 32]);
+    let mut bytes = [0; 6];
+    let file = File::open(&path).expect("opened");
+    file.read_exact_at(&mut bytes, DEVDAX_OFFSET + LEN - 6).expect("read");
+    assert_eq!(&bytes, b"pixels");
+    file.read_exact_at(&mut bytes, DEVDAX_OFFSET + 8).expect("read");
+    assert_eq!(bytes, [7; 6]);
+}
+
+#[test]
+fn a_region_is_looked_for_where_it_is_said_to_begin_and_nowhere_else() {
+    let (_dir, path) = devdax_layout(DEVDAX_OFFSET + LEN);
+    let open = || OwnedFd::from(File::options().read(true).write(true).open(&path).expect("opened"));
+    assert!(matches!(Region::from_fd_at(open(), 0), Err(RegionError::Magic)));
+    assert_eq!(Region::from_fd_at(open(), DEVDAX_OFFSET).expect("there").start(), DEVDAX_OFFSET);
+    for start in [DEVDAX_OFFSET + LEN, DEVDAX_OFFSET + LEN + 4096, u64::MAX, DEVDAX_OFFSET + 1] {
+        assert!(matches!(Region::from_fd_at(open(), start), Err(RegionError::Size(_))), "{start}");
+    }
+}
+
+#[test]
+fn a_file_with_two_beginnings_is_the_region_at_its_first_byte() {
+    let (_dir, path) = devdax_layout(DEVDAX_OFFSET + LEN);
+    File::options().write(true).open(&path).expect("opened").write_all_at(&MAGIC, 0).expect("written");
+    assert_eq!(Region::open(&path).expect("found").start(), 0);
+}
+
+#[test]
+fn a_device_that_is_no_memory_is_an_error_that_says_so() {
+    let error = Region::open(Path::new("/dev/null")).expect_err("no region");
+    assert!(error.to_string().starts_with("this character device cannot be a region"), "{error}");
+}
+
+#[test]
+fn a_device_node_that_may_not_be_opened_comes_with_advice() {
+    let denied = || io::Error::from_raw_os_error(libc::EACCES);
+    let message = |path: &str| RegionError::Open { path: path.into(), source: denied() }.to_string();
+    assert!(message("/dev/dax0.0").contains("udev"));
+    assert!(message("/sys/bus/pci/devices/0000:00:04.0/resource2").contains("owner"));
+    assert!(message("/home/me/region").ends_with("(os error 13)"));
 }

@@ -1,9 +1,14 @@
 //! Shared memory between a VM and the side that draws it.
 //!
-//! A region is a file that both sides have mapped. **The other side writes it at any time**, so this module
-//! never hands out a reference into the mapping: content is copied in and out through raw pointers, once, and
-//! nothing read from it is a length, an offset or a pointer. The first [`HEADER_LEN`] bytes hold a magic number and
-//! the challenge by which the hub proves which region belongs to which VM; pixels begin after them.
+//! A region is a file or device that both sides have mapped; [`backing`] says which. **The other side writes it at any
+//! time**, so this module never hands out a reference into the mapping: content is copied in and out through raw
+//! pointers, once, and nothing read from it is a length, an offset or a pointer. The first [`HEADER_LEN`] bytes hold a
+//! magic number and the challenge by which the hub proves which region belongs to which VM; pixels begin after them.
+//!
+//! A region usually fills what it is in. Where a VMM presents a file as persistent memory, the guest's devdax device begins
+//! [`DEVDAX_OFFSET`] bytes into the file, and so does the region: at offset 0 for the guest, and at that offset for
+//! whoever has the file itself, or an ivshmem device of the same file. Both places are looked at ([`Region::start`]).
+//! All offsets of this crate's interfaces count from the beginning of the region.
 //!
 //! Invariant: `base` points to a shared mapping of exactly `len` bytes that lives as long as the region, and
 //! every access is checked against `len` first. The mapping stays valid when the descriptor is closed.
@@ -12,22 +17,28 @@
 //! either memory sealed against shrinking ([`Region::create_memfd`]) or files and devices that belong to the
 //! hub; files of applications are never mapped but read with pread(2) ([`Region::copy_from_fd_rows`]).
 
-use std::ffi::c_void;
+pub mod backing;
+mod error;
+mod rows;
+
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::ptr::{self, NonNull};
 
 use rustix::fs::{FlockOperation, MemfdFlags, SealFlags};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags};
-use thiserror::Error;
 
-use crate::address::{AddressError, take_inherited};
+use crate::address::take_inherited;
 use crate::vfd::FileId;
-use crate::wire::{MAX_MEMORY, MirrorRect};
+use crate::wire::MAX_MEMORY;
+
+pub use backing::{Backing, Extent};
+pub use error::RegionError;
+pub(crate) use rows::row_offsets;
 
 /// Bytes at the beginning of a region that hold no pixels.
 pub const HEADER_LEN: u64 = 4096;
@@ -35,74 +46,23 @@ pub const HEADER_LEN: u64 = 4096;
 pub const MAGIC: [u8; 8] = *b"VTRLRGN1";
 /// Length of the challenge in bytes.
 pub const CHALLENGE_LEN: usize = 32;
+/// The longest region in bytes, with what lies before it: offsets and sizes in `wl_shm` are signed 32-bit numbers.
+pub const MAX_LEN: u64 = MAX_MEMORY;
+/// Where in a file the devdax device begins that a guest makes of it, in bytes: one unit of its alignment, at the
+/// beginning of which the guest's kernel keeps what the device is.
+pub const DEVDAX_OFFSET: u64 = 2 << 20;
 
 const CHALLENGE_OFFSET: u64 = 8;
 const PAGE: u64 = 4096;
-
-/// Why a region cannot be used.
-#[derive(Debug, Error)]
-pub enum RegionError {
-    /// The file cannot be opened.
-    #[error("cannot open the region `{path}`: {source}")]
-    Open {
-        /// Which file.
-        path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// The inherited descriptor cannot be used.
-    #[error("cannot use the inherited region: {0}")]
-    Inherit(#[from] AddressError),
-    /// The file or memory cannot be created.
-    #[error("cannot create a region of {len} bytes: {source}")]
-    Create {
-        /// Bytes asked for.
-        len: u64,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// The size is no size of a region.
-    #[error("{0} bytes are no size for a region: it must be a multiple of 4096 from 8192 to {MAX_MEMORY}")]
-    Size(u64),
-    /// The file does not begin with [`MAGIC`].
-    #[error("the file is not a region: it does not begin with VTRLRGN1")]
-    Magic,
-    /// The size cannot be found out.
-    #[error("cannot examine the region: {0}")]
-    Examine(Errno),
-    /// Mapping failed.
-    #[error("cannot map the region: {0}")]
-    Map(Errno),
-    /// Another process holds the lock.
-    #[error("the region is in use by another process")]
-    InUse,
-    /// Locking failed for another reason.
-    #[error("cannot lock the region: {0}")]
-    Lock(Errno),
-    /// An access outside the region.
-    #[error("access to {len} bytes at {offset} is outside the region")]
-    OutOfBounds {
-        /// First byte.
-        offset: u64,
-        /// Bytes.
-        len: u64,
-    },
-    /// A file that was to be copied is shorter than it should be, or cannot be read or written.
-    #[error("cannot copy between a file and the region: {0}")]
-    Copy(Errno),
-    /// A file ended before all its bytes were copied.
-    #[error("a file ended at byte {0} while it was copied into the region")]
-    SourceEnded(u64),
-    /// The header cannot be read or written.
-    #[error("cannot access the header of the region: {0}")]
-    Header(io::Error),
-}
 
 /// Memory that another process or VM has mapped too. See the module for the rules.
 #[derive(Debug)]
 pub struct Region {
     file: File,
     id: FileId,
+    extent: Extent,
+    /// Where in the file the region begins.
+    start: u64,
     base: NonNull<u8>,
     len: u64,
 }
@@ -156,19 +116,31 @@ impl Region {
         }
     }
 
-    /// Maps a region that is open already.
+    /// Maps a region that is open already. It begins where the descriptor's first byte is, or at [`DEVDAX_OFFSET`].
     ///
     /// # Errors
     ///
     /// The file cannot be mapped or is no region.
     pub fn from_fd(fd: OwnedFd) -> Result<Self, RegionError> {
-        let region = Self::map(fd.into())?;
-        if region.len % PAGE != 0 || region.len < 2 * HEADER_LEN {
-            return Err(RegionError::Size(region.len));
+        let region = Self::map(fd.into(), 0)?;
+        match region.check_header() {
+            Err(RegionError::Magic) if region.len >= DEVDAX_OFFSET + 2 * HEADER_LEN => {}
+            result => return result.map(|()| region),
         }
-        let mut magic = [0; MAGIC.len()];
-        region.read_header(0, &mut magic)?;
-        if magic == MAGIC { Ok(region) } else { Err(RegionError::Magic) }
+        let file = region.file.try_clone().map_err(RegionError::Header)?;
+        drop(region);
+        let region = Self::map(file, DEVDAX_OFFSET)?;
+        region.check_header().map(|()| region)
+    }
+
+    /// Maps the region that begins `start` bytes into what `fd` refers to.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be mapped, or no region begins there.
+    pub fn from_fd_at(fd: OwnedFd, start: u64) -> Result<Self, RegionError> {
+        let region = Self::map(fd.into(), start)?;
+        region.check_header().map(|()| region)
     }
 
     /// Makes `path` a region of `len` bytes (mode 0600) with all pixels zero, whatever it was before.
@@ -193,7 +165,7 @@ impl Region {
             file.set_len(0).map_err(create)?;
         }
         file.set_len(len).map_err(create)?;
-        Self::map(file)?.format()
+        Self::map(file, 0)?.format()
     }
 
     /// Makes a region of anonymous memory, sealed against changes of its size.
@@ -208,23 +180,37 @@ impl Region {
         rustix::fs::ftruncate(&fd, len).map_err(create)?;
         rustix::fs::fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)
             .map_err(create)?;
-        Self::map(fd.into())?.format()
+        Self::map(fd.into(), 0)?.format()
     }
 
-    fn map(file: File) -> Result<Self, RegionError> {
-        let stat = rustix::fs::fstat(&file).map_err(RegionError::Examine)?;
-        let len = u64::try_from(stat.st_size).unwrap_or(0);
-        if !(1..=MAX_MEMORY).contains(&len) {
-            return Err(RegionError::Size(len));
-        }
-        let mapped = usize::try_from(len).map_err(|_| RegionError::Size(len))?;
+    /// Maps what there is in `file` from `start` on.
+    fn map(file: File, start: u64) -> Result<Self, RegionError> {
+        let extent = Extent::of(file.as_fd())?;
+        let id = FileId::of(file.as_fd()).map_err(RegionError::Examine)?;
+        let len = extent.len.checked_sub(start).ok_or(RegionError::Size(extent.len))?;
+        let fits = check_size(len).is_ok() && extent.len <= MAX_LEN;
+        let mapped = usize::try_from(len).ok().filter(|_| fits).ok_or(RegionError::Size(len))?;
         let access = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: the kernel chooses the address, so the new mapping replaces no other; it is used only
         // through `base` of the value made here, within `len` bytes.
-        let base = unsafe { rustix::mm::mmap(ptr::null_mut(), mapped, access, MapFlags::SHARED, &file, 0) }
-            .map_err(RegionError::Map)?;
+        let base =
+            unsafe { rustix::mm::mmap(ptr::null_mut(), mapped, access, MapFlags::SHARED, &file, start) }
+                .map_err(RegionError::Map)?;
         let base = NonNull::new(base.cast()).ok_or(RegionError::Map(Errno::NOMEM))?;
-        Ok(Self { file, id: FileId::of_stat(&stat), base, len })
+        Ok(Self { file, id, extent, start, base, len })
+    }
+
+    fn check_header(&self) -> Result<(), RegionError> {
+        let mut magic = [0; MAGIC.len()];
+        self.read_header(0, &mut magic)?;
+        match magic {
+            MAGIC => Ok(()),
+            // What a bus answers for a device that does not.
+            [0xff, ..] if self.extent.backing == Backing::Pci && magic == [0xff; MAGIC.len()] => {
+                Err(RegionError::Disabled)
+            }
+            _ => Err(RegionError::Magic),
+        }
     }
 
     fn format(self) -> Result<Self, RegionError> {
@@ -244,6 +230,25 @@ impl Region {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Where the region begins in what its descriptor refers to, in bytes. Whoever maps the descriptor itself has to
+    /// add this to offsets.
+    #[must_use]
+    pub fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// What the region is made of.
+    #[must_use]
+    pub fn backing(&self) -> Backing {
+        self.extent.backing
+    }
+
+    /// What offset and length of other mappings of the descriptor must be multiples of, in bytes.
+    #[must_use]
+    pub fn alignment(&self) -> u64 {
+        self.extent.alignment
     }
 
     /// Which file this is; descriptors of the same file have the same identity.
@@ -295,12 +300,12 @@ impl Region {
     }
 
     /// Reads from the file rather than the mapping, so that a file that was cut short is an error and not a
-    /// SIGBUS. Memory of a PCI device can only be mapped, and cannot shrink.
+    /// SIGBUS. Devices can only be mapped, and cannot shrink.
     fn read_header(&self, offset: u64, into: &mut [u8]) -> Result<(), RegionError> {
-        match self.file.read_exact_at(into, offset) {
-            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => self.read_into(offset, into),
-            result => result.map_err(RegionError::Header),
+        if !self.extent.backing.is_readable() {
+            return self.read_into(offset, into);
         }
+        self.file.read_exact_at(into, self.start.saturating_add(offset)).map_err(RegionError::Header)
     }
 
     /// Copies `bytes` to `offset`.
@@ -343,111 +348,6 @@ impl Region {
         }
     }
 
-    /// Copies rows that lie in `rows` without gaps to the rectangle `rect`.
-    ///
-    /// # Errors
-    ///
-    /// The rectangle is not within the region, or `rows` is not exactly its content; nothing was copied.
-    pub fn write_rows(&self, rect: MirrorRect, rows: &[u8]) -> Result<(), RegionError> {
-        self.check(rect)?;
-        let out_of_bounds = RegionError::OutOfBounds { offset: rect.offset, len: rect.content_len() };
-        let row_len = usize::try_from(rect.row_len).unwrap_or(usize::MAX);
-        if u64::try_from(rows.len()) != Ok(rect.content_len()) {
-            return Err(out_of_bounds);
-        }
-        if rect.row_len == rect.stride {
-            return self.write(rect.offset, rows);
-        }
-        rows.chunks_exact(row_len)
-            .zip(row_offsets(rect))
-            .try_for_each(|(row, offset)| self.write(offset, row))
-    }
-
-    /// Copies the rectangle `rect` out of a file that may belong to an enemy. In the file the rows lie at
-    /// `source_offset` with the same stride.
-    ///
-    /// The file is read with pread(2) straight into the mapping, never mapped: it may change or shrink while
-    /// it is copied, which gives torn content or an error.
-    ///
-    /// # Errors
-    ///
-    /// The rectangle is not within the region, or the file cannot be read or ends too early; rows before
-    /// that were copied.
-    pub fn copy_from_fd_rows(
-        &self,
-        source: BorrowedFd<'_>,
-        source_offset: u64,
-        rect: MirrorRect,
-    ) -> Result<(), RegionError> {
-        self.transfer(rect, source_offset, |to, len, offset| {
-            // SAFETY: `transfer` gives a pointer that is valid for `len` bytes of the mapping.
-            unsafe { libc::pread(source.as_raw_fd(), to, len, offset) }
-        })
-    }
-
-    /// Copies the rectangle `rect` into a file, where the rows come to lie at `target_offset` with the same
-    /// stride. For memory that the compositor writes, such as screen captures.
-    ///
-    /// # Errors
-    ///
-    /// The rectangle is not within the region, or the file cannot be written; rows before that were copied.
-    pub fn copy_to_fd_rows(
-        &self,
-        target: BorrowedFd<'_>,
-        target_offset: u64,
-        rect: MirrorRect,
-    ) -> Result<(), RegionError> {
-        self.transfer(rect, target_offset, |from, len, offset| {
-            // SAFETY: `transfer` gives a pointer that is valid for `len` bytes of the mapping.
-            unsafe { libc::pwrite(target.as_raw_fd(), from, len, offset) }
-        })
-    }
-
-    /// Runs `call` over the rows of `rect` until all bytes are moved. `call` gets a pointer into the mapping,
-    /// how many bytes it may touch there, and the offset in the file, and returns what pread(2) returns.
-    fn transfer(
-        &self,
-        rect: MirrorRect,
-        file_offset: u64,
-        mut call: impl FnMut(*mut c_void, usize, i64) -> isize,
-    ) -> Result<(), RegionError> {
-        self.check(rect)?;
-        let whole = MirrorRect { row_len: 1, stride: 1, rows: 1, ..rect };
-        // Rows without gaps are one long row.
-        let (row_len, offsets) = if rect.row_len == rect.stride {
-            (rect.content_len(), row_offsets(whole))
-        } else {
-            (rect.row_len.into(), row_offsets(rect))
-        };
-        for offset in offsets {
-            let mut done = 0;
-            while done < row_len {
-                let left = usize::try_from(row_len - done).unwrap_or(usize::MAX);
-                let here = self.pointer(offset + done, left)?;
-                let at = file_offset.checked_add(offset - rect.offset + done);
-                let at =
-                    at.and_then(|at| i64::try_from(at).ok()).ok_or(RegionError::Copy(Errno::OVERFLOW))?;
-                match call(here.cast(), left, at) {
-                    0 => return Err(RegionError::SourceEnded(at.unsigned_abs())),
-                    moved @ 1.. => done += u64::try_from(moved).unwrap_or(0),
-                    _ => match Errno::from_io_error(&io::Error::last_os_error()) {
-                        Some(Errno::INTR) => {}
-                        other => return Err(RegionError::Copy(other.unwrap_or(Errno::IO))),
-                    },
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn check(&self, rect: MirrorRect) -> Result<(), RegionError> {
-        if rect.fits(self.len) {
-            Ok(())
-        } else {
-            Err(RegionError::OutOfBounds { offset: rect.offset, len: rect.content_len() })
-        }
-    }
-
     fn mapped_len(&self) -> usize {
         usize::try_from(self.len).unwrap_or(usize::MAX)
     }
@@ -466,13 +366,8 @@ impl Region {
     }
 }
 
-/// Offsets of the rows of a rectangle that was checked.
-pub(crate) fn row_offsets(rect: MirrorRect) -> impl Iterator<Item = u64> {
-    (0..u64::from(rect.rows)).map(move |row| rect.offset + row * u64::from(rect.stride))
-}
-
 fn check_size(len: u64) -> Result<(), RegionError> {
-    if len.is_multiple_of(PAGE) && (2 * HEADER_LEN..=MAX_MEMORY).contains(&len) {
+    if len.is_multiple_of(PAGE) && (2 * HEADER_LEN..=MAX_LEN).contains(&len) {
         Ok(())
     } else {
         Err(RegionError::Size(len))
@@ -490,5 +385,4 @@ pub(crate) fn memfd(name: &std::ffi::CStr) -> Result<OwnedFd, Errno> {
 }
 
 #[cfg(test)]
-#[path = "region_tests.rs"]
 mod tests;
