@@ -25,6 +25,7 @@ fn hello(purpose: Purpose) -> Hello {
         purpose,
         role: Role::Initiator,
         has_region: false,
+        takes_sockets: false,
         data_window: 256 * 1024,
         pipe_window: 4096,
         max_pipes: 16,

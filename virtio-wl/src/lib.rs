@@ -3,7 +3,7 @@
 //! A [`Socket`] turns any byte stream between two machines into something that behaves like an `AF_UNIX`
 //! stream socket: ordered bytes with file descriptors attached to them, half-close, polling. What crosses is
 //! not the descriptor but what it stands for, as a *VFD*: memory of a [`Region`] that both
-//! sides have mapped, a copy of memory, or a pipe. The stream format is specified in `docs/wire.md`.
+//! sides have mapped, a copy of memory, a pipe or a socket. The stream format is specified in `docs/wire.md`.
 //!
 //! A [`Pump`] joins a local Unix socket to such a socket for programs that know only Unix sockets.
 //!

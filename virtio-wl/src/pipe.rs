@@ -1,4 +1,4 @@
-//! One end of a local pipe, read and written without ever blocking.
+//! One end of a local pipe, or one direction of a local socket, read and written without ever blocking.
 //!
 //! `O_NONBLOCK` belongs to the open file description, which an end that came from an application shares
 //! with that application: setting it there would change how the application's own reads and writes behave, in every
@@ -9,6 +9,10 @@
 //! blocking as long as no other process uses the same end at the same moment.
 //!
 //! An end of a pipe that we made ourselves has its own description from the beginning.
+//!
+//! A socket has a flag for each call, so its description does not matter. Its two directions are two ends here, with
+//! a descriptor each, and end separately: by shutdown(2), because closing one of two descriptors tells nobody. It
+//! is read without room for ancillary data, so that the kernel closes descriptors that were sent on it.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -17,6 +21,9 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, ReadWriteFlags};
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, Shutdown, SocketFlags, SocketType, recv, send, shutdown, socketpair,
+};
 use rustix::pipe::PipeFlags;
 
 /// What a pipe that is ready moves without blocking.
@@ -25,19 +32,21 @@ const PAGE: usize = 4096;
 /// The offset that means "no offset" to preadv2 and pwritev2.
 const NO_OFFSET: u64 = u64::MAX;
 
-/// An end of a pipe.
+/// An end of a pipe, or a direction of a socket.
 #[derive(Debug)]
 pub(crate) enum PipeEnd {
     /// Our own open file description, with `O_NONBLOCK`.
     Own(OwnedFd),
     /// A description that an application shares.
     Shared(OwnedFd),
+    /// A connected stream socket, for one direction.
+    Socket(OwnedFd),
 }
 
 impl AsFd for PipeEnd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
-            Self::Own(fd) | Self::Shared(fd) => fd.as_fd(),
+            Self::Own(fd) | Self::Shared(fd) | Self::Socket(fd) => fd.as_fd(),
         }
     }
 }
@@ -62,12 +71,34 @@ impl PipeEnd {
         Ok((Self::Own(ours), theirs))
     }
 
+    /// The two directions of the socket `fd` of an application: the end to read and the end to write.
+    pub(crate) fn foreign_socket(fd: BorrowedFd<'_>) -> Result<(Self, Self), Errno> {
+        let duplicate = || rustix::io::fcntl_dupfd_cloexec(fd, 3).map(Self::Socket);
+        Ok((duplicate()?, duplicate()?))
+    }
+
+    /// A new pair of sockets: the directions of ours, to read and to write, and the one for the application.
+    pub(crate) fn create_socket() -> Result<((Self, Self), OwnedFd), Errno> {
+        let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        let write = rustix::io::fcntl_dupfd_cloexec(&ours, 3)?;
+        Ok(((Self::Socket(ours), Self::Socket(write)), theirs))
+    }
+
+    /// Tells the other end that this one will not be read, or not be written, any more. For a pipe closing it does.
+    pub(crate) fn hang_up(&self, direction: Shutdown) {
+        if let Self::Socket(fd) = self {
+            // It may have hung up itself.
+            let _ = shutdown(fd, direction);
+        }
+    }
+
     /// Reads what is there. 0 is the end of file, `WOULDBLOCK` means that nothing is there yet.
     pub(crate) fn read(&self, into: &mut [u8]) -> Result<usize, Errno> {
         loop {
             let result = match self {
                 Self::Own(fd) => rustix::io::read(fd, &mut *into),
                 Self::Shared(fd) => read_shared(fd, into),
+                Self::Socket(fd) => recv(fd, &mut *into, RecvFlags::DONTWAIT).map(|(len, _)| len),
             };
             match result {
                 Err(Errno::INTR) => {}
@@ -82,6 +113,7 @@ impl PipeEnd {
             let result = match self {
                 Self::Own(fd) => rustix::io::write(fd, bytes),
                 Self::Shared(fd) => write_shared(fd, bytes),
+                Self::Socket(fd) => send(fd, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL),
             };
             match result {
                 Err(Errno::INTR) => {}

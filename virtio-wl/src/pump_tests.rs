@@ -152,9 +152,30 @@ fn twenty_nine_descriptors_are_an_error_of_that_connection() {
 fn a_descriptor_that_cannot_cross_is_an_error_with_a_clear_message() {
     let (one, _two, mut pumps) = across_a_stream();
     settle(&mut pumps);
-    unix::send(&one, b"x", &[one.as_fd()]).expect("sent");
-    let error = pumps[0].turn().expect_err("a socket cannot cross");
-    assert_eq!(error.to_string(), "a socket cannot cross to the other side");
+    let (datagram, _other) = std::os::unix::net::UnixDatagram::pair().expect("socket pair");
+    unix::send(&one, b"x", &[datagram.as_fd()]).expect("sent");
+    let error = pumps[0].turn().expect_err("a datagram socket cannot cross");
+    assert_eq!(error.to_string(), "a socket that is no stream socket cannot cross to the other side");
+}
+
+#[test]
+fn a_socket_that_an_application_sends_reaches_the_other_application() {
+    for joint in JOINTS {
+        let (one, two, mut pumps) = joint();
+        let (mut near, passed) = UnixStream::pair().expect("socket pair");
+        unix::send(&one, b"x", &[passed.as_fd()]).expect("sent");
+        drop(passed);
+        let mut fds = Vec::new();
+        run(&mut pumps, |_| is_readable(&two));
+        assert_eq!(unix::receive(&two, &mut [0; 8], &mut fds), Ok(1));
+        let mut far = UnixStream::from(fds.remove(0));
+        near.write_all(b"there").expect("written");
+        far.write_all(b"back").expect("written");
+        run(&mut pumps, |_| is_readable(&near) && is_readable(&far));
+        let mut buffer = [0; 8];
+        assert_eq!((near.read(&mut buffer).expect("read"), &buffer[..4]), (4, b"back".as_slice()));
+        assert_eq!((far.read(&mut buffer).expect("read"), &buffer[..5]), (5, b"there".as_slice()));
+    }
 }
 
 #[test]

@@ -2,13 +2,14 @@
 //! other side hands over.
 //!
 //! The kind is decided by what the kernel says about the descriptor, never by what the application says it is.
-//! Everything that is not memory or one end of a pipe is refused, and so is a file whose content does not
-//! sit in ordinary pages: dma-bufs, sync files and other anonymous inodes.
+//! Everything that is not memory, one end of a pipe or a connected Unix stream socket is refused, and so is a file whose
+//! content does not sit in ordinary pages: dma-bufs, sync files and other anonymous inodes.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{FileType, OFlags, SealFlags, Stat};
 use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketType, sockopt};
 use thiserror::Error;
 
 use crate::region::Region;
@@ -38,7 +39,7 @@ pub enum VfdError {
         /// The limit in bytes.
         limit: u64,
     },
-    /// The other side has all the pipes or mirrors that it takes (EOPNOTSUPP).
+    /// The other side has all the pipes (sockets are counted as such) or mirrors that it takes (EOPNOTSUPP).
     #[error("too many {what} at a time, the limit is {limit}")]
     TooMany {
         /// `pipes` or `mirrors`.
@@ -110,6 +111,8 @@ pub enum LocalKind {
     PipeRead,
     /// Write end of a pipe.
     PipeWrite,
+    /// Connected Unix stream socket.
+    Socket,
 }
 
 /// `f_type` of file systems whose files are no ordinary memory (linux/magic.h).
@@ -136,10 +139,27 @@ pub fn classify(fd: BorrowedFd<'_>, region: Option<&Region>) -> Result<LocalKind
             let len = u64::try_from(stat.st_size).unwrap_or(0);
             classify_memory(fd, id, len, access)
         }
-        FileType::Socket => Err(VfdError::Unsupported("a socket")),
+        FileType::Socket => classify_socket(fd),
         FileType::Directory => Err(VfdError::Unsupported("a directory")),
         FileType::CharacterDevice | FileType::BlockDevice => Err(VfdError::Unsupported("a device")),
         _ => Err(VfdError::Unsupported("a file descriptor that is no memory and no pipe")),
+    }
+}
+
+/// Only bytes can be bridged, between two ends that exist: no datagrams, whose boundaries would be lost, no
+/// listening socket, and nothing that leads out of this machine.
+fn classify_socket(fd: BorrowedFd<'_>) -> Result<LocalKind, VfdError> {
+    if sockopt::socket_domain(fd).map_err(VfdError::Examine)? != AddressFamily::UNIX {
+        return Err(VfdError::Unsupported("a socket that is no Unix socket"));
+    }
+    if sockopt::socket_type(fd).map_err(VfdError::Examine)? != SocketType::STREAM {
+        return Err(VfdError::Unsupported("a socket that is no stream socket"));
+    }
+    match rustix::net::getpeername(fd) {
+        Ok(_) => Ok(LocalKind::Socket),
+        // A listening socket has no peer either.
+        Err(Errno::NOTCONN | Errno::INVAL) => Err(VfdError::Unsupported("a socket that is not connected")),
+        Err(error) => Err(VfdError::Examine(error)),
     }
 }
 
@@ -195,6 +215,8 @@ pub enum ReceivedKind {
     PipeRead,
     /// Write end of a pipe.
     PipeWrite,
+    /// Unix stream socket, connected. It carries bytes alone: descriptors that are sent on it are closed.
+    Socket,
 }
 
 impl AsFd for ReceivedFd {
@@ -206,7 +228,10 @@ impl AsFd for ReceivedFd {
 #[cfg(test)]
 mod tests {
     use std::fs::File;
-    use std::os::unix::net::UnixStream;
+    use std::net::{TcpListener, TcpStream};
+    use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+
+    use rustix::net::SocketFlags;
 
     use super::*;
     use crate::region::memfd;
@@ -250,12 +275,36 @@ mod tests {
     }
 
     #[test]
-    fn what_is_neither_memory_nor_pipe_is_refused() {
-        let (socket, _other) = UnixStream::pair().expect("socket pair");
+    fn a_connected_stream_socket_is_a_socket_even_after_its_other_end_has_gone() {
+        let (socket, other) = UnixStream::pair().expect("socket pair");
+        assert_eq!(classify(socket.as_fd(), None), Ok(LocalKind::Socket));
+        drop(other);
+        assert_eq!(classify(socket.as_fd(), None), Ok(LocalKind::Socket));
+    }
+
+    #[test]
+    fn sockets_that_are_not_connected_unix_streams_are_refused() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let listening = UnixListener::bind(directory.path().join("listening")).expect("bound");
+        let (datagram, _other) = UnixDatagram::pair().expect("socket pair");
+        let kind = (AddressFamily::UNIX, SocketType::SEQPACKET);
+        let (packets, _other) =
+            rustix::net::socketpair(kind.0, kind.1, SocketFlags::CLOEXEC, None).expect("socket pair");
+        let idle = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None).expect("socket");
+        let internet = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let connected = TcpStream::connect(internet.local_addr().expect("address")).expect("connected");
+        let fds = [listening.as_fd(), datagram.as_fd(), packets.as_fd(), idle.as_fd()];
+        for fd in fds.into_iter().chain([internet.as_fd(), connected.as_fd()]) {
+            assert!(matches!(classify(fd, None), Err(VfdError::Unsupported(_))));
+        }
+    }
+
+    #[test]
+    fn what_is_neither_memory_nor_pipe_nor_socket_is_refused() {
         let event = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC).expect("eventfd");
         let null = File::open("/dev/null").expect("opened");
         let directory = File::open("/").expect("opened");
-        for fd in [socket.as_fd(), event.as_fd(), null.as_fd(), directory.as_fd()] {
+        for fd in [event.as_fd(), null.as_fd(), directory.as_fd()] {
             assert!(matches!(classify(fd, None), Err(VfdError::Unsupported(_))));
         }
     }

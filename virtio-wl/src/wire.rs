@@ -139,6 +139,8 @@ pub struct Hello {
     pub role: Role,
     /// The sender shares a region with the peer and accepts VFDs of kind region.
     pub has_region: bool,
+    /// The sender accepts VFDs of kind socket.
+    pub takes_sockets: bool,
     /// Bytes of data and blob content that may be under way to the sender ([`DATA_WINDOW`]).
     pub data_window: u32,
     /// Bytes that may be under way to the sender in each pipe ([`PIPE_WINDOW`]).
@@ -167,6 +169,9 @@ impl Hello {
         }
         if self.has_region {
             flags |= HELLO_REGION;
+        }
+        if self.takes_sockets {
+            flags |= HELLO_SOCKETS;
         }
         let pages = u32::try_from(self.max_mirror_bytes / 4096).unwrap_or(u32::MAX);
         let mut out = Vec::with_capacity(HELLO_LEN);
@@ -210,7 +215,7 @@ impl Hello {
             other => return Err(WireError::Purpose(other)),
         };
         let flags = reader.u8().ok_or(short)?;
-        if flags & !(HELLO_ACCEPTOR | HELLO_REGION) != 0 {
+        if flags & !(HELLO_ACCEPTOR | HELLO_REGION | HELLO_SOCKETS) != 0 {
             return Err(WireError::HelloField { field: "flags", value: flags.into() });
         }
         let role = if flags & HELLO_ACCEPTOR != 0 { Role::Acceptor } else { Role::Initiator };
@@ -233,6 +238,7 @@ impl Hello {
             purpose,
             role,
             has_region: flags & HELLO_REGION != 0,
+            takes_sockets: flags & HELLO_SOCKETS != 0,
             data_window,
             pipe_window,
             max_pipes,
@@ -245,6 +251,7 @@ impl Hello {
 
 const HELLO_ACCEPTOR: u8 = 1;
 const HELLO_REGION: u8 = 2;
+const HELLO_SOCKETS: u8 = 4;
 
 const DATA: u8 = 1;
 const DATA_CREDIT: u8 = 2;
@@ -266,6 +273,7 @@ const KIND_REGION: u8 = 1;
 const KIND_MIRROR: u8 = 2;
 const KIND_BLOB: u8 = 3;
 const KIND_PIPE: u8 = 4;
+const KIND_SOCKET: u8 = 5;
 
 /// The eight bytes before every payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -328,6 +336,8 @@ pub enum NewVfd {
     PipeRead,
     /// The write end of a pipe: the receiver of this frame sends its content.
     PipeWrite,
+    /// A connected stream socket: both sides send content, as through two pipes with one identifier.
+    Socket,
 }
 
 /// A rectangle of rows in a mirror.
@@ -424,7 +434,7 @@ pub enum Frame<'a> {
         /// The bytes, at least one.
         bytes: &'a [u8],
     },
-    /// The next bytes of a pipe, from the end that holds the writer.
+    /// The next bytes of a pipe or socket, from the end that holds the writer.
     PipeData {
         /// The pipe.
         id: u32,
@@ -518,7 +528,7 @@ impl<'a> Frame<'a> {
         let reserved = reader.u16().ok_or(length)?;
         let offset = reader.u64().ok_or(length)?;
         let len = reader.u64().ok_or(length)?;
-        if !(KIND_REGION..=KIND_PIPE).contains(&kind) {
+        if !(KIND_REGION..=KIND_SOCKET).contains(&kind) {
             return Err(WireError::VfdKind(kind));
         }
         let is_pipe = kind == KIND_PIPE;
@@ -527,7 +537,7 @@ impl<'a> Frame<'a> {
         }
         let lengths = match kind {
             KIND_BLOB => 0..=u64::from(u32::MAX),
-            KIND_PIPE => 0..=0,
+            KIND_PIPE | KIND_SOCKET => 0..=0,
             _ => 1..=MAX_MEMORY,
         };
         if !lengths.contains(&len) {
@@ -540,6 +550,7 @@ impl<'a> Frame<'a> {
             KIND_REGION => NewVfd::Region { offset, len },
             KIND_MIRROR => NewVfd::Mirror { len },
             KIND_BLOB => NewVfd::Blob { len },
+            KIND_SOCKET => NewVfd::Socket,
             _ if flags == 0 => NewVfd::PipeRead,
             _ => NewVfd::PipeWrite,
         };
@@ -584,6 +595,7 @@ impl<'a> Frame<'a> {
                     NewVfd::Blob { len } => (KIND_BLOB, 0, 0, len),
                     NewVfd::PipeRead => (KIND_PIPE, 0, 0, 0),
                     NewVfd::PipeWrite => (KIND_PIPE, 1, 0, 0),
+                    NewVfd::Socket => (KIND_SOCKET, 0, 0, 0),
                 };
                 let head = [kind, flags, 0, 0];
                 let parts: [&[u8]; 4] = [&id.to_le_bytes(), &head, &offset.to_le_bytes(), &len.to_le_bytes()];

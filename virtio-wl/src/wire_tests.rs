@@ -8,6 +8,7 @@ fn hello() -> Hello {
         purpose: Purpose::Wayland,
         role: Role::Acceptor,
         has_region: true,
+        takes_sockets: true,
         data_window: 256 * 1024,
         pipe_window: 65536,
         max_pipes: 256,
@@ -26,7 +27,7 @@ fn decode(bytes: &[u8]) -> Result<Frame<'_>, WireError> {
 #[test]
 fn hello_has_the_specified_layout() {
     let bytes = hello().encode();
-    assert_eq!(&bytes[..8], b"VTWL\x01\x00\x01\x03");
+    assert_eq!(&bytes[..8], b"VTWL\x01\x00\x01\x07");
     assert_eq!(&bytes[8..16], &[0, 0, 4, 0, 0, 0, 1, 0]);
     assert_eq!(&bytes[16..28], &[0, 1, 8, 0, 0, 0, 0x40, 0, 0, 0, 1, 0]);
     assert_eq!(&bytes[28..], &[0; 4]);
@@ -87,8 +88,8 @@ fn descriptors_without_a_byte_to_belong_to_are_refused() {
 }
 
 #[test]
-fn sockets_and_unknown_vfd_kinds_are_refused() {
-    for kind in [0, 5, 6, 255] {
+fn unknown_vfd_kinds_are_refused() {
+    for kind in [0, 6, 255] {
         let mut out = Vec::new();
         Frame::VfdNew { id: 1, vfd: NewVfd::PipeRead }.encode(&mut out);
         out[HEADER_LEN + 4] = kind;
@@ -123,13 +124,14 @@ fn any_vfd() -> impl Strategy<Value = NewVfd> {
         any::<u32>().prop_map(|len| NewVfd::Blob { len: len.into() }),
         Just(NewVfd::PipeRead),
         Just(NewVfd::PipeWrite),
+        Just(NewVfd::Socket),
     ]
 }
 
 proptest! {
     #[test]
     fn every_hello_survives_the_round_trip(
-        (trim, acceptor, has_region) in any::<(bool, bool, bool)>(),
+        (trim, acceptor, has_region, takes_sockets) in any::<(bool, bool, bool, bool)>(),
         data_window in DATA_WINDOW,
         pipe_window in PIPE_WINDOW,
         (max_pipes, max_mirrors, max_blob, pages) in any::<(u16, u16, u32, u32)>(),
@@ -138,6 +140,7 @@ proptest! {
             purpose: if trim { Purpose::Trim } else { Purpose::Wayland },
             role: if acceptor { Role::Acceptor } else { Role::Initiator },
             has_region,
+            takes_sockets,
             data_window,
             pipe_window,
             max_pipes,

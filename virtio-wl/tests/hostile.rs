@@ -66,6 +66,15 @@ fn write_pipe(id: u32) -> Vec<u8> {
     vfd(id, 4, 1, 0, 0)
 }
 
+fn socket(id: u32) -> Vec<u8> {
+    vfd(id, 5, 0, 0, 0)
+}
+
+/// A socket that a message has named.
+fn named_socket() -> Vec<u8> {
+    [socket(1), data(&[1], b"x")].concat()
+}
+
 /// BLOB_DATA (6), PIPE_DATA (7), PIPE_CREDIT (8), PIPE_END (9), PIPE_STOP (10), MIRROR_CLOSE (12).
 fn about(kind: u8, id: u32, rest: &[u8]) -> Vec<u8> {
     frame(kind, 0, &[&id.to_le_bytes(), rest].concat())
@@ -83,10 +92,14 @@ fn mirror_write(id: u32, row_len: u32, stride: u32, rows: u32, offset: u64, byte
 
 /// Sends `bytes` to a new acceptor, which must fail. Gives its error, after making sure that it holds nothing.
 fn fail(bytes: &[u8], then_close: bool) -> SocketError {
+    fail_with(SocketOptions::default(), bytes, then_close)
+}
+
+fn fail_with(options: SocketOptions, bytes: &[u8], then_close: bool) -> SocketError {
     let _guard = alone();
     let before = open_descriptors();
     let (mut peer, stream) = UnixStream::pair().expect("socket pair");
-    let mut socket = Socket::new(stream.into(), Role::Acceptor, SocketOptions::default()).expect("socket");
+    let mut socket = Socket::new(stream.into(), Role::Acceptor, options).expect("socket");
     let bytes = bytes.to_vec();
     let writer = std::thread::spawn(move || {
         // The socket may stop reading before it has everything.
@@ -191,9 +204,12 @@ fn a_frame_that_claims_to_be_huge_is_refused_before_it_is_received() {
 }
 
 #[test]
-fn sockets_and_unknown_vfd_kinds_are_refused() {
-    assert_eq!(wire(&[vfd(1, 5, 0, 0, 0)]), WireError::VfdKind(5));
+fn unknown_vfd_kinds_and_sockets_with_properties_are_refused() {
+    assert_eq!(wire(&[vfd(1, 6, 0, 0, 0)]), WireError::VfdKind(6));
     assert_eq!(wire(&[vfd(1, 99, 0, 0, 0)]), WireError::VfdKind(99));
+    assert_eq!(wire(&[vfd(1, 5, 1, 0, 0)]), WireError::Reserved(5));
+    assert_eq!(wire(&[vfd(1, 5, 0, 1, 0)]), WireError::Reserved(5));
+    assert_eq!(wire(&[vfd(1, 5, 0, 0, 1)]), WireError::Bounds { field: "len", value: 1 });
 }
 
 #[test]
@@ -231,6 +247,9 @@ fn vfds_that_are_not_there_cannot_be_named() {
         (vec![read_pipe(1), about(8, 1, &[1, 0, 0, 0])], unknown("PIPE_CREDIT", 1)),
         (vec![write_pipe(1), about(9, 1, b"")], unknown("PIPE_END", 1)),
         (vec![read_pipe(1), about(10, 1, b"")], unknown("PIPE_STOP", 1)),
+        (vec![named_socket(), about(12, 1, b"")], unknown("MIRROR_CLOSE", 1)),
+        (vec![named_socket(), about(6, 1, b"x")], unknown("BLOB_DATA", 1)),
+        (vec![named_socket(), data(&[1], b"x")], unknown("DATA", 1)),
         (vec![mirror_write(1, 1, 1, 1, 0, b"x")], unknown("MIRROR_WRITE", 1)),
         (vec![read_pipe(1), about(12, 1, b"")], unknown("MIRROR_CLOSE", 1)),
         (vec![vfd(1, 2, 0, 0, 4096), about(12, 1, b""), data(&[1], b"x")], unknown("DATA", 1)),
@@ -247,6 +266,43 @@ fn pipes_that_have_ended_cannot_be_used() {
     assert_eq!(violation(&twice), Violation::Unknown { frame: "PIPE_END", id: 1 });
     let after_stop = [write_pipe(1), data(&[1], b"x"), about(10, 1, b""), about(10, 1, b"")];
     assert_eq!(violation(&after_stop), Violation::Unknown { frame: "PIPE_STOP", id: 1 });
+}
+
+#[test]
+fn each_direction_of_a_socket_ends_once() {
+    let frames = |rest: &[Vec<u8>]| [&[socket(1), data(&[1], b"x")], rest].concat();
+    let (end, stop) = (|| about(9, 1, b""), || about(10, 1, b""));
+    for (rest, frame) in [
+        (vec![end(), about(7, 1, b"x")], "PIPE_DATA"),
+        (vec![end(), end()], "PIPE_END"),
+        (vec![stop(), stop()], "PIPE_STOP"),
+        (vec![stop(), about(8, 1, &[1, 0, 0, 0])], "PIPE_CREDIT"),
+        // The other direction does not mind.
+        (vec![stop(), about(7, 1, b"x"), end(), end()], "PIPE_END"),
+        (vec![end(), stop(), stop()], "PIPE_STOP"),
+    ] {
+        assert_eq!(violation(&frames(&rest)), Violation::Unknown { frame, id: 1 });
+    }
+}
+
+#[test]
+fn sockets_keep_to_the_windows_and_limits_of_pipes() {
+    let chunk = about(7, 1, &[7; 60_000]);
+    let mut frames = vec![socket(1), data(&[1], b"x")];
+    // What the local socket takes is granted again, so fill that first.
+    frames.extend(std::iter::repeat_n(chunk, 12));
+    assert_eq!(violation(&frames), Violation::Window("PIPE_DATA"));
+    let credit = [socket(1), data(&[1], b"x"), about(8, 1, &[1, 0, 0, 0])];
+    assert_eq!(violation(&credit), Violation::Credit("PIPE_CREDIT"));
+    let frames: Vec<_> = (0..200).map(|n| [socket(n * 2 + 1), data(&[n * 2 + 1], b"x")].concat()).collect();
+    assert!(matches!(violation(&frames), Violation::Limit { what: "pipes", .. } | Violation::Window("DATA")));
+}
+
+#[test]
+fn a_side_that_takes_no_sockets_refuses_one() {
+    let options = SocketOptions { take_sockets: false, ..SocketOptions::default() };
+    let error = fail_with(options, &[hello(), socket(1)].concat(), false);
+    assert_eq!(error, SocketError::Violation(Violation::Socket));
 }
 
 #[test]
@@ -402,7 +458,8 @@ fn arbitrary_streams_never_panic_and_leak_nothing() {
             bytes.extend(match kind {
                 1 => data(&[id], &content),
                 2 => data(&[], &content),
-                5 => vfd(id | 1, u8::try_from(random(6)).expect("small"), u8::from(len % 2 == 0), 0, len),
+                5 if random(3) == 0 => socket(id | 1),
+                5 => vfd(id | 1, u8::try_from(random(7)).expect("small"), u8::from(len % 2 == 0), 0, len),
                 11 => mirror_write(id, 1, 1, u32::try_from(content.len()).expect("small"), len, &content),
                 8 => about(8, id, &[1, 0, 0, 0]),
                 3 | 4 => frame(kind, 0, b""),

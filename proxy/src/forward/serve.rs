@@ -53,7 +53,8 @@ pub fn serve(client: OwnedFd, upstream: OwnedFd, store: Option<&Arc<Store>>) -> 
         Some(store) => store.clone(),
         None => Arc::new(Store::staging()?),
     };
-    let options = SocketOptions { region, ..SocketOptions::default() };
+    // No event of Wayland hands over a socket.
+    let options = SocketOptions { region, take_sockets: false, ..SocketOptions::default() };
     let socket = Socket::new(upstream, Role::Initiator, options).map_err(ServeError::Stream)?;
     let mut connection = Connection::new(Endpoint::Unix(client), socket.into())?;
     let session = Session::new(store, connection.control().clone()).map_err(ServeError::Duplicate)?;

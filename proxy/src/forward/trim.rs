@@ -119,6 +119,7 @@ fn hello() -> Hello {
         purpose: Purpose::Trim,
         role: Role::Initiator,
         has_region: true,
+        takes_sockets: false,
         data_window: *DATA_WINDOW.start(),
         pipe_window: *PIPE_WINDOW.start(),
         max_pipes: 0,

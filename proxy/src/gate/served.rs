@@ -99,6 +99,8 @@ impl Served {
             region: region.map(Arc::clone),
             limits: stream_limits(limits),
             mirror_budget: Some(Arc::clone(mirrors)),
+            // No request of Wayland hands over a socket, so one would be a way to talk that nobody has asked for.
+            take_sockets: false,
             ..SocketOptions::default()
         };
         let socket = Socket::new(stream, Role::Acceptor, options)?;

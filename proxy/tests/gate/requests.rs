@@ -1,6 +1,7 @@
 //! Requests that no compositor should have to look at.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
 
 use crate::client::{Client, memory};
 use crate::compositor::{FIRST_SERVER_ID, global_name};
@@ -272,6 +273,17 @@ fn a_paste_into_anything_but_a_pipe_is_refused() {
     };
     receive(|| memory(4096));
     receive(|| rustix::pipe::pipe().unwrap().0);
+}
+
+#[test]
+fn a_worker_takes_no_sockets() {
+    let vm = Vm::new(Limits::default());
+    let (mut client, _) = vm.connect();
+    assert!(client.round_trip());
+    let (socket, _other) = UnixStream::pair().unwrap();
+    let error = client.socket.sendmsg(b"x", &[socket.as_fd()]).unwrap_err();
+    assert_eq!(error.errno(), rustix::io::Errno::OPNOTSUPP);
+    assert!(client.round_trip(), "nothing was sent");
 }
 
 #[test]

@@ -206,6 +206,7 @@ pub fn hello(purpose: Purpose) -> [u8; 32] {
         purpose,
         role: Role::Initiator,
         has_region: false,
+        takes_sockets: false,
         data_window: 1 << 20,
         pipe_window: 1 << 16,
         max_pipes: 16,

@@ -17,7 +17,7 @@ use rustix::io::Errno;
 
 use self::incoming::{FrameBuffer, Incoming};
 use self::outgoing::Outgoing;
-use self::pipes::Pipes;
+use self::pipes::{Ends, Pipes};
 use self::send::LocalMirror;
 use self::stream::Stream;
 use crate::mirror::{Charge, Mirror, MirrorError};
@@ -27,7 +27,7 @@ use crate::socket::{SocketError, SocketOptions, Violation};
 use crate::vfd::{FileId, ReceivedFd, ReceivedKind};
 use crate::wire::{Frame, Hello, MirrorRect, NewVfd, Role, VfdIds};
 
-/// Token of the stream in the poll set. Pipes use their identifiers, which are never 0.
+/// Token of the stream in the poll set. Those of pipes come from their identifiers, which are never 0.
 const STREAM: u64 = 0;
 
 /// Events handled in one dispatch.
@@ -91,6 +91,7 @@ impl FramedSocket {
             purpose: options.purpose,
             role,
             has_region: options.region.is_some(),
+            takes_sockets: options.take_sockets,
             data_window: limits.data_window,
             pipe_window: limits.pipe_window,
             max_pipes: limits.max_pipes,
@@ -166,12 +167,11 @@ impl FramedSocket {
 
     fn dispatch_ready(&mut self) -> Result<(), SocketError> {
         for event in self.poll.ready(MAX_EVENTS).map_err(SocketError::Poll)? {
-            match u32::try_from(event.token) {
-                Ok(0) => {
+            match event.token {
+                STREAM => {
                     self.read_stream()?;
                 }
-                Ok(id) => self.pipes.local_event(id, event.hang_up, &mut self.poll)?,
-                Err(_) => {}
+                token => self.pipes.local_event(token, event.hang_up, &mut self.poll)?,
             }
         }
         self.write_stream()
@@ -404,6 +404,7 @@ impl FramedSocket {
             NewVfd::Blob { len } => self.incoming.add_blob(id, len),
             NewVfd::PipeRead => self.add_pipe(id, false, ReceivedKind::PipeRead),
             NewVfd::PipeWrite => self.add_pipe(id, true, ReceivedKind::PipeWrite),
+            NewVfd::Socket => self.add_socket(id),
         }
     }
 
@@ -425,15 +426,33 @@ impl FramedSocket {
     }
 
     fn add_pipe(&mut self, id: u32, source: bool, kind: ReceivedKind) -> Result<(), SocketError> {
-        let limit = self.options.limits.max_pipes;
-        if self.pipes.announced(false) >= usize::from(limit) {
-            return Err(Violation::Limit { what: "pipes", limit: limit.into() }.into());
-        }
+        self.check_pipes()?;
         let (ours, fd) =
             PipeEnd::create(!source).map_err(|source| SocketError::Make { what: "pipe", source })?;
         self.incoming.add_ready(id, ReceivedFd { fd, kind })?;
-        self.pipes.add(id, ours, source, false);
+        self.pipes.add(id, Ends::of_pipe(ours, source), false);
         self.pipes.activate(id, &mut self.poll)
+    }
+
+    fn add_socket(&mut self, id: u32) -> Result<(), SocketError> {
+        if !self.options.take_sockets {
+            return Err(Violation::Socket.into());
+        }
+        self.check_pipes()?;
+        let (ours, fd) =
+            PipeEnd::create_socket().map_err(|source| SocketError::Make { what: "socket", source })?;
+        self.incoming.add_ready(id, ReceivedFd { fd, kind: ReceivedKind::Socket })?;
+        self.pipes.add(id, Ends::of_socket(ours), false);
+        self.pipes.activate(id, &mut self.poll)
+    }
+
+    /// Whether the peer may announce one more pipe or socket.
+    fn check_pipes(&self) -> Result<(), Violation> {
+        let limit = self.options.limits.max_pipes;
+        if self.pipes.announced(false) >= usize::from(limit) {
+            return Err(Violation::Limit { what: "pipes", limit: limit.into() });
+        }
+        Ok(())
     }
 
     fn handle_mirror(&mut self, id: u32, rect: MirrorRect, bytes: &[u8]) -> Result<(), SocketError> {

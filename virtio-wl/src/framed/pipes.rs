@@ -1,4 +1,7 @@
-//! The pipes that cross one stream.
+//! The pipes and sockets that cross one stream.
+//!
+//! A socket is two pipes with one identifier, one in each direction: each side has the source of one and the sink of the
+//! other. The sender of a frame tells which of both it is about.
 //!
 //! Of each pipe one side of the stream has the *source*, the end that it reads, and the other side the *sink*, the
 //! end that it writes. Whoever announced the VFD has passed the application's own end away and kept a
@@ -8,7 +11,9 @@
 //! window, and a source without credit does not read its pipe, which stops the writer there.
 //!
 //! End: the source's last frame is PIPE_END and the sink's last frame is PIPE_STOP, each sent exactly once. Either may come
-//! first. A pipe leaves the table when both have passed, so that no later frame can name it legally.
+//! first. A pipe leaves the table when both have passed, and a socket when they have passed both ways, so that no later frame
+//! can name it legally. The two directions of a socket do not end each other: a half-close is one, and a socket that is
+//! closed ends both.
 //!
 //! Waiting: a source is waited for only while it has credit and was found empty, for one event at a time. A sink is waited
 //! for while bytes are buffered, and otherwise only for the hang-up of its reader, which ends it.
@@ -17,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::os::fd::AsFd;
 
 use rustix::io::Errno;
+use rustix::net::Shutdown;
 
 use crate::pipe::PipeEnd;
 use crate::poll::{Interest, Poll};
@@ -56,20 +62,46 @@ struct Sink {
     last: Last,
 }
 
-#[derive(Debug)]
-enum Way {
-    Source(Source),
-    Sink(Sink),
-}
-
+/// A pipe, which has one of both, or a socket, which has both. They stay after their last frame, until the whole is finished.
 #[derive(Debug)]
 struct Pipe {
     /// Announced by this side.
     ours: bool,
     /// The peer knows it.
     active: bool,
-    way: Way,
+    source: Option<Source>,
+    sink: Option<Sink>,
 }
+
+impl Pipe {
+    /// Both last frames have passed in all directions.
+    fn is_finished(&self) -> bool {
+        let source = self.source.as_ref().is_none_or(|source| source.last == Last::Sent && source.stopped);
+        source && self.sink.as_ref().is_none_or(|sink| sink.last == Last::Sent && sink.ended)
+    }
+}
+
+/// The ends of this side: that which is read, that which is written, or those of a socket, which are both.
+#[derive(Debug)]
+pub(super) struct Ends {
+    pub(super) source: Option<PipeEnd>,
+    pub(super) sink: Option<PipeEnd>,
+}
+
+impl Ends {
+    /// One end of a pipe, to be read (`source`) or to be written.
+    pub(super) fn of_pipe(end: PipeEnd, source: bool) -> Self {
+        if source { Self { source: Some(end), sink: None } } else { Self { source: None, sink: Some(end) } }
+    }
+
+    /// The two directions of a socket.
+    pub(super) fn of_socket((read, write): (PipeEnd, PipeEnd)) -> Self {
+        Self { source: Some(read), sink: Some(write) }
+    }
+}
+
+/// In the poll set, what makes the token of a sink different from that of a source.
+const SINK: u64 = 1 << 32;
 
 /// All pipes of a stream.
 #[derive(Debug)]
@@ -110,36 +142,35 @@ impl Pipes {
         self.table.values().filter(|pipe| pipe.ours == ours).count()
     }
 
-    /// Adds a pipe of which this side reads (`source`) or writes `end`. It does nothing until it is activated.
-    pub(super) fn add(&mut self, id: u32, end: PipeEnd, source: bool, ours: bool) {
-        let way = if source {
-            let credit = self.peer_window;
-            Way::Source(Source { end: Some(end), credit, listed: false, last: Last::NotYet, stopped: false })
-        } else {
-            Way::Sink(Sink {
-                end: Some(end),
-                buffer: VecDeque::new(),
-                allowed: self.window,
-                grant: 0,
-                ended: false,
-                last: Last::NotYet,
-            })
-        };
-        self.table.insert(id, Pipe { ours, active: false, way });
+    /// Adds a pipe or socket with these ends on this side. It does nothing until it is activated.
+    pub(super) fn add(&mut self, id: u32, ends: Ends, ours: bool) {
+        let source = ends.source.map(|end| Source {
+            end: Some(end),
+            credit: self.peer_window,
+            listed: false,
+            last: Last::NotYet,
+            stopped: false,
+        });
+        let sink = ends.sink.map(|end| Sink {
+            end: Some(end),
+            buffer: VecDeque::new(),
+            allowed: self.window,
+            grant: 0,
+            ended: false,
+            last: Last::NotYet,
+        });
+        self.table.insert(id, Pipe { ours, active: false, source, sink });
     }
 
     /// The peer has been told of the pipe, or has told of it: frames may flow.
     pub(super) fn activate(&mut self, id: u32, poll: &mut Poll) -> Result<(), SocketError> {
         let Some(pipe) = self.table.get_mut(&id) else { return Ok(()) };
         pipe.active = true;
-        match &mut pipe.way {
-            Way::Source(source) => {
-                source.listed = true;
-                self.readable.push_back(id);
-                Ok(())
-            }
-            Way::Sink(sink) => watch_sink(id, sink, poll),
+        if let Some(source) = &mut pipe.source {
+            source.listed = true;
+            self.readable.push_back(id);
         }
+        pipe.sink.as_ref().map_or(Ok(()), |sink| watch_sink(id, sink, poll))
     }
 
     /// Forgets the pipes that the peer has not been told of and never will.
@@ -149,33 +180,39 @@ impl Pipes {
 
     /// Closes everything.
     pub(super) fn clear(&mut self, poll: &mut Poll) {
-        for (id, pipe) in std::mem::take(&mut self.table) {
-            let (Way::Source(Source { end, .. }) | Way::Sink(Sink { end, .. })) = pipe.way;
+        for (id, mut pipe) in std::mem::take(&mut self.table) {
             // The connection is over; there is nobody to tell.
-            let _ = close(id, &mut { end }, poll);
+            let _ = pipe.source.as_mut().map(|source| source.close(id, poll));
+            let _ = pipe.sink.as_mut().map(|sink| sink.close(id, poll));
         }
         self.readable.clear();
         self.due.clear();
     }
 
-    /// Acts on an event of the local end of a pipe.
-    pub(super) fn local_event(&mut self, id: u32, hang_up: bool, poll: &mut Poll) -> Result<(), SocketError> {
-        match self.table.get_mut(&id).map(|pipe| &mut pipe.way) {
-            Some(Way::Source(source)) if source.end.is_some() && !source.listed => {
+    /// Acts on an event with the token of a local end.
+    pub(super) fn local_event(
+        &mut self,
+        token: u64,
+        hang_up: bool,
+        poll: &mut Poll,
+    ) -> Result<(), SocketError> {
+        let Ok(id) = u32::try_from(token & !SINK) else { return Ok(()) };
+        let Some(pipe) = self.table.get_mut(&id) else { return Ok(()) };
+        if token & SINK == 0 {
+            if let Some(source) = pipe.source.as_mut().filter(|source| source.end.is_some() && !source.listed)
+            {
                 source.listed = true;
                 self.readable.push_back(id);
-                Ok(())
             }
-            Some(Way::Sink(sink)) => {
-                // Writing finds out too that the reader is gone, but there may be nothing to write.
-                if hang_up && sink.buffer.is_empty() {
-                    stop(sink);
-                }
-                drain(sink);
-                self.settle_sink(id, poll)
-            }
-            _ => Ok(()),
+            return Ok(());
         }
+        let Some(sink) = &mut pipe.sink else { return Ok(()) };
+        // Writing finds out too that the reader is gone, but there may be nothing to write.
+        if hang_up && sink.buffer.is_empty() {
+            stop(sink);
+        }
+        drain(sink);
+        self.settle_sink(id, poll)
     }
 
     /// PIPE_DATA came.
@@ -230,14 +267,20 @@ impl Pipes {
     pub(super) fn stop(&mut self, id: u32, poll: &mut Poll) -> Result<(), SocketError> {
         let source = self.source("PIPE_STOP", id)?;
         source.stopped = true;
-        close(id, &mut source.end, poll)?;
+        source.close(id, poll)?;
         if source.last == Last::Sent {
-            self.table.remove(&id);
+            self.remove_finished(id);
         } else {
             source.last = Last::Due;
             self.due.insert(id);
         }
         Ok(())
+    }
+
+    fn remove_finished(&mut self, id: u32) {
+        if self.table.get(&id).is_some_and(Pipe::is_finished) {
+            self.table.remove(&id);
+        }
     }
 
     /// Appends to `out`, until it has `max` bytes, the frames that are due and then what the sources have to say, in
@@ -254,32 +297,28 @@ impl Pipes {
 
     /// Appends the frames without content.
     pub(super) fn fill_due(&mut self, out: &mut Vec<u8>, max: usize) {
-        while max.saturating_sub(out.len()) >= CONTROL_LEN {
+        while max.saturating_sub(out.len()) >= 2 * CONTROL_LEN {
             let Some(id) = self.due.pop_first() else { break };
             let Some(pipe) = self.table.get_mut(&id) else { continue };
-            let finished = match &mut pipe.way {
-                Way::Source(source) => {
-                    if source.last == Last::Due {
-                        source.last = Last::Sent;
-                        Frame::PipeEnd { id }.encode(out);
-                    }
-                    source.last == Last::Sent && source.stopped
+            if let Some(source) = pipe.source.as_mut().filter(|source| source.last == Last::Due) {
+                source.last = Last::Sent;
+                Frame::PipeEnd { id }.encode(out);
+            }
+            match &mut pipe.sink {
+                Some(sink) if sink.last == Last::Due => {
+                    sink.last = Last::Sent;
+                    Frame::PipeStop { id }.encode(out);
                 }
-                Way::Sink(sink) => {
-                    if sink.last == Last::Due {
-                        sink.last = Last::Sent;
-                        Frame::PipeStop { id }.encode(out);
-                    } else if let Ok(bytes @ 1..) = u32::try_from(sink.grant) {
+                Some(sink) if sink.is_grant_due(self.window) => {
+                    if let Ok(bytes @ 1..) = u32::try_from(sink.grant) {
                         sink.allowed = sink.allowed.saturating_add(sink.grant);
                         sink.grant = 0;
                         Frame::PipeCredit { id, bytes }.encode(out);
                     }
-                    sink.last == Last::Sent && sink.ended
                 }
-            };
-            if finished {
-                self.table.remove(&id);
+                _ => {}
             }
+            self.remove_finished(id);
         }
     }
 
@@ -290,7 +329,7 @@ impl Pipes {
         max: usize,
         poll: &mut Poll,
     ) -> Result<(), SocketError> {
-        let Some(Pipe { way: Way::Source(source), .. }) = self.table.get_mut(&id) else { return Ok(()) };
+        let Some(Pipe { source: Some(source), .. }) = self.table.get_mut(&id) else { return Ok(()) };
         source.listed = false;
         let Some(end) = &source.end else { return Ok(()) };
         let room = max.saturating_sub(out.len()).saturating_sub(CONTENT_OVERHEAD);
@@ -302,7 +341,7 @@ impl Pipes {
         let space = self.scratch.get_mut(..len).unwrap_or_default();
         match end.read(space) {
             Ok(0) => {
-                close(id, &mut source.end, poll)?;
+                source.close(id, poll)?;
                 source.last = Last::Due;
                 self.due.insert(id);
             }
@@ -321,7 +360,7 @@ impl Pipes {
             }
             Err(_) => {
                 // A pipe that cannot be read has no more content to give.
-                close(id, &mut source.end, poll)?;
+                source.close(id, poll)?;
                 source.last = Last::Due;
                 self.due.insert(id);
             }
@@ -331,36 +370,35 @@ impl Pipes {
 
     /// Brings everything about a sink into line after it changed.
     fn settle_sink(&mut self, id: u32, poll: &mut Poll) -> Result<(), SocketError> {
-        let Some(Pipe { way: Way::Sink(sink), .. }) = self.table.get_mut(&id) else { return Ok(()) };
+        let Some(Pipe { sink: Some(sink), .. }) = self.table.get_mut(&id) else { return Ok(()) };
         if sink.ended && sink.buffer.is_empty() {
             stop(sink);
         }
         if sink.last == Last::NotYet {
-            // Nothing is granted after the end. A quarter is worth a frame; more than that is still allowed.
-            if !sink.ended && sink.grant >= self.window / 4 {
+            if sink.is_grant_due(self.window) {
                 self.due.insert(id);
             }
             return watch_sink(id, sink, poll);
         }
-        close(id, &mut sink.end, poll)?;
+        sink.close(id, poll)?;
         if sink.last == Last::Due {
             self.due.insert(id);
-        } else if sink.ended {
-            self.table.remove(&id);
+        } else {
+            self.remove_finished(id);
         }
         Ok(())
     }
 
     fn sink(&mut self, frame: &'static str, id: u32) -> Result<&mut Sink, Violation> {
         match self.table.get_mut(&id) {
-            Some(Pipe { active: true, way: Way::Sink(sink), .. }) if !sink.ended => Ok(sink),
+            Some(Pipe { active: true, sink: Some(sink), .. }) if !sink.ended => Ok(sink),
             _ => Err(Violation::Unknown { frame, id }),
         }
     }
 
     fn source(&mut self, frame: &'static str, id: u32) -> Result<&mut Source, Violation> {
         match self.table.get_mut(&id) {
-            Some(Pipe { active: true, way: Way::Source(source), .. }) if !source.stopped => Ok(source),
+            Some(Pipe { active: true, source: Some(source), .. }) if !source.stopped => Ok(source),
             _ => Err(Violation::Unknown { frame, id }),
         }
     }
@@ -394,14 +432,29 @@ fn watch_sink(id: u32, sink: &Sink, poll: &mut Poll) -> Result<(), SocketError> 
     let Some(end) = &sink.end else { return Ok(()) };
     let write = !sink.buffer.is_empty();
     let interest = Interest { write, hang_up: true, ..Interest::NONE };
-    poll.set(id.into(), end.as_fd(), interest).map_err(SocketError::Poll)
+    poll.set(u64::from(id) | SINK, end.as_fd(), interest).map_err(SocketError::Poll)
 }
 
-/// Closes the local end. It must leave the poll first, which would go on reporting a description that an
-/// application shares.
-fn close(id: u32, end: &mut Option<PipeEnd>, poll: &mut Poll) -> Result<(), SocketError> {
-    match end.take() {
-        Some(end) => poll.set(id.into(), end.as_fd(), Interest::NONE).map_err(SocketError::Poll),
-        None => Ok(()),
+impl Source {
+    /// Closes the local end. It must leave the poll first, which would go on reporting a description that an
+    /// application shares.
+    fn close(&mut self, id: u32, poll: &mut Poll) -> Result<(), SocketError> {
+        let Some(end) = self.end.take() else { return Ok(()) };
+        end.hang_up(Shutdown::Read);
+        poll.set(id.into(), end.as_fd(), Interest::NONE).map_err(SocketError::Poll)
+    }
+}
+
+impl Sink {
+    /// Closes the local end, as [`Source::close`] does.
+    fn close(&mut self, id: u32, poll: &mut Poll) -> Result<(), SocketError> {
+        let Some(end) = self.end.take() else { return Ok(()) };
+        end.hang_up(Shutdown::Write);
+        poll.set(u64::from(id) | SINK, end.as_fd(), Interest::NONE).map_err(SocketError::Poll)
+    }
+
+    /// Nothing is granted after the end. A quarter is worth a frame; more than that is still allowed.
+    fn is_grant_due(&self, window: u64) -> bool {
+        !self.ended && self.grant >= window / 4
     }
 }

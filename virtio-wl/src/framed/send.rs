@@ -7,6 +7,7 @@ use rustix::io::Errno;
 
 use super::FramedSocket;
 use super::outgoing::{Item, MirrorJob, MirrorSource};
+use super::pipes::Ends;
 use crate::pipe::PipeEnd;
 use crate::region::Region;
 use crate::socket::SocketError;
@@ -36,6 +37,7 @@ enum Prepared {
     KnownMirror { id: u32 },
     Blob(Vec<u8>),
     Pipe { end: PipeEnd, source: bool },
+    Socket((PipeEnd, PipeEnd)),
 }
 
 /// What the descriptors of one message take of the limits.
@@ -163,17 +165,30 @@ impl FramedSocket {
                 }
                 read_content(fd, len).map(Prepared::Blob)
             }
+            LocalKind::Socket if !peer.takes_sockets => {
+                Err(VfdError::Unsupported("a socket, which the other side does not take,"))
+            }
+            LocalKind::Socket => {
+                self.take_pipe(peer, taken)?;
+                PipeEnd::foreign_socket(fd).map(Prepared::Socket).map_err(VfdError::Duplicate)
+            }
             kind @ (LocalKind::PipeRead | LocalKind::PipeWrite) => {
-                let limit = usize::from(peer.max_pipes.min(limits.max_pipes));
-                taken.pipes += 1;
-                if self.pipes.announced(true).saturating_add(taken.pipes) > limit {
-                    return Err(VfdError::TooMany { what: "pipes", limit });
-                }
+                self.take_pipe(peer, taken)?;
                 let source = kind == LocalKind::PipeRead;
                 let end = PipeEnd::foreign(fd, !source).map_err(VfdError::Duplicate)?;
                 Ok(Prepared::Pipe { end, source })
             }
         }
+    }
+
+    /// Counts one more pipe or socket.
+    fn take_pipe(&self, peer: &Hello, taken: &mut Taken) -> Result<(), VfdError> {
+        let limit = usize::from(peer.max_pipes.min(self.options.limits.max_pipes));
+        taken.pipes += 1;
+        if self.pipes.announced(true).saturating_add(taken.pipes) > limit {
+            return Err(VfdError::TooMany { what: "pipes", limit });
+        }
+        Ok(())
     }
 
     fn prepare_mirror(
@@ -234,7 +249,12 @@ impl FramedSocket {
             }
             Prepared::Pipe { end, source } => {
                 let id = self.push_new(if source { NewVfd::PipeRead } else { NewVfd::PipeWrite });
-                self.pipes.add(id, end, source, true);
+                self.pipes.add(id, Ends::of_pipe(end, source), true);
+                id
+            }
+            Prepared::Socket(ends) => {
+                let id = self.push_new(NewVfd::Socket);
+                self.pipes.add(id, Ends::of_socket(ends), true);
                 id
             }
         }

@@ -49,7 +49,7 @@ pub enum SocketError {
     /// A local descriptor for a VFD of the peer could not be made.
     #[error("cannot make a {what} for the peer: {source}")]
     Make {
-        /// `pipe`, `blob`, `mirror` or `region descriptor`.
+        /// `pipe`, `socket`, `blob`, `mirror` or `region descriptor`.
         what: &'static str,
         /// What the kernel said.
         source: Errno,
@@ -128,6 +128,9 @@ pub enum Violation {
         /// The limit.
         limit: u64,
     },
+    /// A VFD of kind socket, although this side's hello says that it takes none.
+    #[error("the peer sent a socket, which this side does not take")]
+    Socket,
     /// A VFD of kind region without a shared region, or outside it.
     #[error("the peer named a part of a region that is not shared with it")]
     Region,

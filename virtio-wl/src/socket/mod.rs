@@ -34,9 +34,10 @@ use crate::wire::{MirrorRect, Purpose, Role};
 pub struct StreamLimits {
     /// Bytes of data and blob content that may be under way to this side. From 256 KiB to 16 MiB.
     pub data_window: u32,
-    /// Bytes that may be under way to this side in each pipe. From 4 KiB to 1 MiB.
+    /// Bytes that may be under way to this side in each pipe or socket. From 4 KiB to 1 MiB.
     pub pipe_window: u32,
-    /// Pipes at a time that each side may announce.
+    /// Pipes and sockets at a time that each side may announce. A socket costs as much memory as a pipe, and one
+    /// descriptor more.
     pub max_pipes: u16,
     /// Mirrors at a time that each side may announce.
     pub max_mirrors: u16,
@@ -74,11 +75,20 @@ pub struct SocketOptions {
     /// What the peer's mirrors may take up, together with those of other streams. `None`: no more than the limits
     /// of the stream say.
     pub mirror_budget: Option<Arc<MirrorBudget>>,
+    /// Whether the peer may send sockets. Without, a peer that keeps to the format refuses to send one, and one that does not
+    /// is disconnected.
+    pub take_sockets: bool,
 }
 
 impl Default for SocketOptions {
     fn default() -> Self {
-        Self { purpose: Purpose::Wayland, region: None, limits: StreamLimits::default(), mirror_budget: None }
+        Self {
+            purpose: Purpose::Wayland,
+            region: None,
+            limits: StreamLimits::default(),
+            mirror_budget: None,
+            take_sockets: true,
+        }
     }
 }
 
@@ -224,7 +234,7 @@ impl Socket {
         }
     }
 
-    /// Pipes that have not ended, of both sides.
+    /// Pipes and sockets that have not ended, of both sides.
     #[must_use]
     pub fn pipes_open(&self) -> usize {
         match &self.backend {

@@ -196,7 +196,7 @@ fn a_small_receive_gets_all_descriptors_of_the_message_with_its_first_byte() {
 #[test]
 fn refused_kinds_send_nothing_of_their_message() {
     let (mut one, mut two) = pair();
-    let (socket, _other) = UnixStream::pair().expect("socket pair");
+    let (socket, _other) = std::os::unix::net::UnixDatagram::pair().expect("socket pair");
     let event = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC).expect("eventfd");
     let pipe = read_end();
     for refused in [socket.as_fd(), event.as_fd()] {

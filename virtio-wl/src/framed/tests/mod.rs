@@ -3,6 +3,7 @@
 mod data;
 mod mirrors;
 mod pipes;
+mod sockets;
 mod together;
 
 use std::io::{Read, Write};

@@ -1,4 +1,4 @@
-//! Everything at once: data, blobs and pipes in both directions, in random sizes and with random pauses, on one
+//! Everything at once: data, blobs, pipes and sockets in both directions, in random sizes and with random pauses, on one
 //! stream. What arrives must be what was sent, in its order, and nothing may be left over.
 
 use std::fs::File;
@@ -33,13 +33,19 @@ impl Direction {
         let mut writing = Vec::new();
         for _ in 0..random(4) {
             let content = pattern(random(3) * random(60_000) + random(10));
-            if random(2) == 0 {
+            let kind = random(4);
+            if kind < 2 {
                 let mut file = File::from(crate::region::memfd(c"test").expect("memory"));
                 file.write_all(&content).expect("written");
                 rustix::fs::fcntl_add_seals(&file, rustix::fs::SealFlags::WRITE).expect("sealed");
                 fds.push(file.into());
             } else {
-                let (reader, writer) = rustix::pipe::pipe().expect("pipe");
+                let (reader, writer) = if kind == 2 {
+                    rustix::pipe::pipe().expect("pipe")
+                } else {
+                    let (one, two) = UnixStream::pair().expect("socket pair");
+                    (one.into(), two.into())
+                };
                 set_nonblocking(&writer);
                 writing.push((writer, content.clone(), 0));
                 fds.push(reader);
@@ -83,7 +89,7 @@ impl Direction {
 fn read_pipes(arrived: &[ReceivedFd], read: &mut Vec<Option<Vec<u8>>>, ended: &mut Vec<bool>) -> bool {
     for (index, fd) in arrived.iter().enumerate() {
         if read.len() <= index {
-            let is_pipe = fd.kind == ReceivedKind::PipeRead;
+            let is_pipe = matches!(fd.kind, ReceivedKind::PipeRead | ReceivedKind::Socket);
             read.push(is_pipe.then(Vec::new));
             ended.push(!is_pipe);
             set_nonblocking(fd);
