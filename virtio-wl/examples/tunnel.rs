@@ -5,16 +5,16 @@
 //! tunnel far STREAM CONNECT     where the service is: accepts streams on STREAM, connects each to CONNECT
 //! ```
 //!
-//! All addresses are `unix:PATH` or `fd:N`. Pipes and read-only memory that the programs attach to their messages cross
+//! All addresses are in the syntax of `virtio_wl::address`, such as `unix:PATH` or `vsock:CID:PORT`. Pipes and read-only memory that the programs attach to their messages cross
 //! too; writable memory crosses with the content that it has at that moment, up to 4 MiB.
 
 use std::env;
 use std::error::Error;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::UnixListener;
 use std::thread;
 
 use rustix::event::{PollFd, PollFlags, poll};
+use virtio_wl::listener::AcceptError;
 use virtio_wl::{Address, Pump, PumpOptions, Role, Socket, SocketOptions};
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
@@ -29,10 +29,21 @@ fn main() -> Result<()> {
         "far" => false,
         other => return Err(format!("`{other}` is neither `near` nor `far`").into()),
     };
-    let listener = UnixListener::from(listen.parse::<Address>()?.listen()?);
+    let listener = listen.parse::<Address>()?.listen()?;
     let target: Address = connect.parse()?;
-    for accepted in listener.incoming() {
-        let accepted = OwnedFd::from(accepted?);
+    loop {
+        let accepted = match listener.accept() {
+            Ok(accepted) => accepted.stream,
+            Err(AcceptError::WouldBlock) => {
+                poll(&mut [PollFd::new(&listener, PollFlags::IN)], None)?;
+                continue;
+            }
+            Err(AcceptError::Accept(error)) => return Err(error.into()),
+            Err(refused) => {
+                eprintln!("{refused}");
+                continue;
+            }
+        };
         let target = target.clone();
         thread::spawn(move || {
             if let Err(error) = serve(accepted, &target, is_near) {
@@ -40,7 +51,6 @@ fn main() -> Result<()> {
             }
         });
     }
-    Ok(())
 }
 
 /// Joins one connection until both sides have ended it.

@@ -16,6 +16,7 @@
 pub mod address;
 pub mod allocator;
 mod framed;
+pub mod listener;
 pub mod mirror;
 mod pipe;
 mod poll;
@@ -29,9 +30,10 @@ pub mod wire;
 
 pub use address::Address;
 pub use allocator::{Allocator, Slot};
+pub use listener::{Accepted, Listener, Peer};
 pub use mirror::MirrorBudget;
 pub use pump::{Endpoint, Pump, PumpOptions};
 pub use region::Region;
-pub use socket::{Socket, SocketError, SocketOptions, StreamLimits};
+pub use socket::{ConnectError, Socket, SocketError, SocketOptions, StreamLimits};
 pub use vfd::{ReceivedFd, ReceivedKind};
 pub use wire::{Purpose, Role};

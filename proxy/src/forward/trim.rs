@@ -147,7 +147,7 @@ mod tests {
         allocator.free(slot).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let address = Address::Unix(dir.path().join("hub"));
-        let listener = UnixListener::from(address.listen().unwrap());
+        let listener = UnixListener::bind(dir.path().join("hub")).unwrap();
         (Arc::new(Mutex::new(allocator)), listener, address, dir)
     }
 

@@ -1,13 +1,15 @@
 //! Streams that have not said yet whose they are.
 //!
-//! The hub is believed by its user id, and then has five seconds for its 192 bytes. How many streams may be in this
+//! The hub is believed by who the kernel says it is: on this machine by its user id, on another one by the CID that the
+//! listening address demands. It then has five seconds for its 192 bytes. How many streams may be in this
 //! state at once is bounded; the others wait in the kernel's queue.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use rustix::net::SocketFlags;
+use virtio_wl::listener::AcceptError;
+use virtio_wl::{Listener, Peer};
 
 use crate::introduction::{INTRODUCTION_LEN, Introduction, IntroductionError};
 
@@ -23,9 +25,9 @@ pub enum IntroductionsError {
     /// The listening socket failed.
     #[error("cannot accept a connection: {0}")]
     Accept(#[source] Errno),
-    /// The stream comes from another user than the hub's.
-    #[error("user {0} is not the hub's")]
-    Stranger(u32),
+    /// The stream comes from somebody else than the hub.
+    #[error("{0} is not the hub")]
+    Stranger(Peer),
     /// The kernel does not say whose the stream is.
     #[error("the kernel does not say who is calling: {0}")]
     Credentials(#[source] Errno),
@@ -43,7 +45,7 @@ pub enum IntroductionsError {
 /// The listening socket and the streams that came from it.
 #[derive(Debug)]
 pub struct Introductions {
-    listener: OwnedFd,
+    listener: Listener,
     hub_uid: u32,
     pending: Vec<Pending>,
     next_id: u64,
@@ -62,11 +64,9 @@ struct Pending {
 }
 
 impl Introductions {
-    /// Takes streams of the user `hub_uid` from a listening socket.
+    /// Takes streams of the user `hub_uid`, or of the machine that the listener is for.
     #[must_use]
-    pub fn new(listener: OwnedFd, hub_uid: u32) -> Self {
-        // A listener that cannot be made non-blocking is only accepted from when it is readable.
-        let _ = rustix::io::ioctl_fionbio(&listener, true);
+    pub fn new(listener: Listener, hub_uid: u32) -> Self {
         Self { listener, hub_uid, pending: Vec::new(), next_id: 0 }
     }
 
@@ -90,20 +90,25 @@ impl Introductions {
     /// Accepts one stream.
     ///
     /// # Errors
-    /// There is none, or its user is not the hub's.
+    /// Accepting failed, or it is not the hub's.
     pub fn accept(&mut self) -> Result<(), IntroductionsError> {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let stream = match rustix::net::accept_with(&self.listener, flags) {
-            Ok(stream) => stream,
-            Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED) => return Ok(()),
-            Err(errno) => return Err(IntroductionsError::Accept(errno)),
+        let accepted = match self.listener.accept() {
+            Ok(accepted) => accepted,
+            Err(AcceptError::WouldBlock) => return Ok(()),
+            Err(AcceptError::Stranger(peer)) => return Err(IntroductionsError::Stranger(peer)),
+            Err(AcceptError::Peer(errno)) => return Err(IntroductionsError::Credentials(errno)),
+            Err(AcceptError::Accept(errno)) => return Err(IntroductionsError::Accept(errno)),
         };
-        let caller =
-            rustix::net::sockopt::socket_peercred(&stream).map_err(IntroductionsError::Credentials)?;
-        let uid = caller.uid.as_raw();
-        if uid != self.hub_uid {
-            return Err(IntroductionsError::Stranger(uid));
+        let is_hub = match accepted.peer {
+            Peer::Unix { uid, .. } => uid == self.hub_uid,
+            // The listener has compared the CID.
+            Peer::Vsock { .. } => true,
+            Peer::Unknown => false,
+        };
+        if !is_hub {
+            return Err(IntroductionsError::Stranger(accepted.peer));
         }
+        let stream = accepted.stream;
         let id = self.next_id;
         self.next_id = self.next_id.wrapping_add(1);
         let deadline = Instant::now() + DEADLINE;
@@ -144,7 +149,9 @@ impl Introductions {
 #[cfg(test)]
 mod tests {
     use std::io::{Read as _, Write as _};
-    use std::os::unix::net::{UnixListener, UnixStream};
+    use std::os::unix::net::UnixStream;
+
+    use virtio_wl::Address;
 
     use super::*;
 
@@ -154,9 +161,9 @@ mod tests {
 
     fn listening(uid: u32) -> (tempfile::TempDir, UnixStream, Introductions) {
         let dir = tempfile::tempdir().unwrap();
-        let listener = UnixListener::bind(dir.path().join("s")).unwrap();
+        let listener = Address::Unix(dir.path().join("s")).listen().unwrap();
         let hub = UnixStream::connect(dir.path().join("s")).unwrap();
-        (dir, hub, Introductions::new(listener.into(), uid))
+        (dir, hub, Introductions::new(listener, uid))
     }
 
     fn own_uid() -> u32 {

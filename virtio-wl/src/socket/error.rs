@@ -3,8 +3,25 @@
 use rustix::io::Errno;
 use thiserror::Error;
 
+use crate::address::{Address, AddressError};
 use crate::vfd::VfdError;
 use crate::wire::{MAX_FDS, Purpose, Role, WireError};
+
+/// Why [`Socket::connect`](super::Socket::connect) failed.
+#[derive(Debug, Error)]
+pub enum ConnectError {
+    /// The other side cannot be reached.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// It was reached, but the stream cannot be used.
+    #[error("cannot use the stream to `{address}`: {source}")]
+    Stream {
+        /// Where to.
+        address: Address,
+        /// Why.
+        source: SocketError,
+    },
+}
 
 /// Why an operation on a socket failed. Except for the first five variants the connection is over, and
 /// every further operation reports the same error.

@@ -22,7 +22,8 @@ mod error;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-pub use self::error::{SocketError, Violation};
+pub use self::error::{ConnectError, SocketError, Violation};
+use crate::address::Address;
 use crate::framed::FramedSocket;
 use crate::mirror::MirrorBudget;
 use crate::region::Region;
@@ -125,6 +126,19 @@ impl Socket {
     pub fn new(stream: OwnedFd, role: Role, options: SocketOptions) -> Result<Self, SocketError> {
         let socket = FramedSocket::new(stream, role, options)?;
         Ok(Self { backend: Backend::Framed(Box::new(socket)) })
+    }
+
+    /// Opens a socket to an address, as the initiator. Waits until it is connected, at most
+    /// [`CONNECT_TIME`](crate::address::CONNECT_TIME), but not for the peer's hello. For the other end, accept a stream from
+    /// a [`Listener`](crate::Listener) and open it with [`new`](Self::new).
+    ///
+    /// # Errors
+    ///
+    /// There is nothing to connect to, it does not answer, or the limits are out of bounds.
+    pub fn connect(address: &Address, options: SocketOptions) -> Result<Self, ConnectError> {
+        let stream = address.connect()?;
+        Self::new(stream, Role::Initiator, options)
+            .map_err(|source| ConnectError::Stream { address: address.clone(), source })
     }
 
     /// Sends a part of `bytes`, at least one, and all of `fds` with the first of them. The descriptors stay
