@@ -1,22 +1,32 @@
-//! What a socket has received: frames that are not complete, VFDs that are not named yet, and messages that
-//! the application has not taken.
+//! What a socket has received: frames that are not complete, VFDs that are not named yet, and data that the
+//! application has not taken.
 //!
 //! The stream is always read, whatever the application does: every flow on it has a window of its own, so
 //! that what is held here is bounded without ever letting one flow wait behind another.
+//!
+//! Data is one queue of bytes and one of descriptors, each with the place of the byte that it belongs to. Places are
+//! counted from the beginning of the connection.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 use rustix::fs::SealFlags;
 use rustix::io::Errno;
 
+use super::bytes::ByteQueue;
 use crate::region::memfd;
 use crate::socket::{SocketError, Violation};
 use crate::vfd::{ReceivedFd, ReceivedKind};
 use crate::wire::{FD_COST, Frame, FrameHeader, HEADER_LEN, MAX_FDS, MAX_PAYLOAD, WireError, data_cost};
 
-/// The stream as it comes, until whole frames are there.
+/// Size of the buffer of a stream that carries little, in bytes.
+const SMALL_BUFFER: usize = 4 * 1024;
+
+/// Size of the buffer that the longest frame fits into.
+const LARGE_BUFFER: usize = HEADER_LEN + MAX_PAYLOAD;
+
+/// The stream as it comes, until whole frames are there. The buffer is small until a read has filled it.
 #[derive(Debug)]
 pub(super) struct FrameBuffer {
     bytes: Vec<u8>,
@@ -26,7 +36,7 @@ pub(super) struct FrameBuffer {
 
 impl FrameBuffer {
     pub(super) fn new() -> Self {
-        Self { bytes: vec![0; HEADER_LEN + MAX_PAYLOAD], start: 0, end: 0 }
+        Self { bytes: vec![0; SMALL_BUFFER], start: 0, end: 0 }
     }
 
     /// What stands in for the buffer while frames are borrowed from it.
@@ -40,10 +50,14 @@ impl FrameBuffer {
 
     /// Where to read to. Never empty as long as whole frames are taken out before.
     pub(super) fn space(&mut self) -> &mut [u8] {
+        let is_full = self.end == self.bytes.len();
         if self.start > 0 {
             self.bytes.copy_within(self.start..self.end, 0);
             self.end -= self.start;
             self.start = 0;
+        }
+        if is_full && self.bytes.len() < LARGE_BUFFER {
+            self.bytes.resize(LARGE_BUFFER, 0);
         }
         self.bytes.get_mut(self.end..).unwrap_or_default()
     }
@@ -71,10 +85,6 @@ impl FrameBuffer {
     }
 }
 
-/// Messages without descriptors are joined up to this size; the part of one that was taken is not freed before
-/// the rest.
-const MAX_JOINED: usize = 64 * 1024;
-
 /// A VFD that no message has named yet.
 #[derive(Debug)]
 enum Unnamed {
@@ -82,19 +92,22 @@ enum Unnamed {
     Blob { memory: File, len: u64, received: u64 },
 }
 
-/// Bytes that the application has not taken, with the descriptors that belong to the first of them.
+/// A descriptor that the application has not taken, and the place of the byte that it belongs to.
 #[derive(Debug)]
-struct Message {
-    bytes: Vec<u8>,
-    taken: usize,
-    fds: Vec<ReceivedFd>,
+struct Attached {
+    place: u64,
+    fd: ReceivedFd,
 }
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Incoming {
-    messages: VecDeque<Message>,
-    unnamed: BTreeMap<u32, Unnamed>,
+    data: ByteQueue,
+    /// The place of the first byte in the queue.
+    place: u64,
+    attached: VecDeque<Attached>,
+    /// At most [`MAX_FDS`], in the order of their announcement.
+    unnamed: Vec<(u32, Unnamed)>,
     /// Announced length of the blobs that are not named yet.
     unnamed_blob_bytes: u64,
     /// Blob content that was received and not taken by the application.
@@ -114,8 +127,10 @@ pub(super) struct Incoming {
 impl Incoming {
     pub(super) fn new(window: u32, max_blob: u32) -> Self {
         Self {
-            messages: VecDeque::new(),
-            unnamed: BTreeMap::new(),
+            data: ByteQueue::default(),
+            place: 0,
+            attached: VecDeque::new(),
+            unnamed: Vec::new(),
             unnamed_blob_bytes: 0,
             held_blob_bytes: 0,
             max_blob: max_blob.into(),
@@ -132,14 +147,14 @@ impl Incoming {
         self.ended
     }
 
-    /// Memory that the messages occupy, taken or not.
+    /// Memory that the data occupies.
     #[cfg(test)]
     pub(super) fn occupied(&self) -> usize {
-        self.messages.iter().map(|message| message.bytes.capacity()).sum()
+        self.data.capacity()
     }
 
-    pub(super) fn has_messages(&self) -> bool {
-        !self.messages.is_empty()
+    pub(super) fn has_data(&self) -> bool {
+        !self.data.is_empty()
     }
 
     /// No data will come any more. VFDs that no message named are closed.
@@ -149,6 +164,7 @@ impl Incoming {
     }
 
     pub(super) fn drop_unnamed(&mut self) {
+        self.drop_dangling();
         self.unnamed.clear();
         self.unnamed_blob_bytes = 0;
     }
@@ -156,7 +172,8 @@ impl Incoming {
     /// Data is thrown away from now on.
     pub(super) fn discard(&mut self) {
         self.discard = true;
-        self.messages.clear();
+        self.data.clear();
+        self.attached.clear();
     }
 
     /// What to grant now: nothing, or at least a quarter of the window. It counts as granted once taken.
@@ -181,7 +198,7 @@ impl Incoming {
     /// A VFD that can be named at once.
     pub(super) fn add_ready(&mut self, id: u32, fd: ReceivedFd) -> Result<(), SocketError> {
         self.check_unnamed()?;
-        self.unnamed.insert(id, Unnamed::Ready(fd));
+        self.unnamed.push((id, Unnamed::Ready(fd)));
         Ok(())
     }
 
@@ -197,7 +214,7 @@ impl Incoming {
         let make = |source| SocketError::Make { what: "blob", source };
         let memory = File::from(memfd(c"virtio-wl-blob").map_err(make)?);
         rustix::fs::ftruncate(&memory, len).map_err(make)?;
-        self.unnamed.insert(id, Unnamed::Blob { memory, len, received: 0 });
+        self.unnamed.push((id, Unnamed::Blob { memory, len, received: 0 }));
         self.finish_blob(id)
     }
 
@@ -213,7 +230,8 @@ impl Incoming {
     pub(super) fn blob_data(&mut self, id: u32, bytes: &[u8]) -> Result<(), SocketError> {
         let cost = data_cost(0, bytes.len());
         self.spend(cost, "BLOB_DATA")?;
-        let Some(Unnamed::Blob { memory, len, received }) = self.unnamed.get_mut(&id) else {
+        let unnamed = self.unnamed.iter_mut().find(|(other, _)| *other == id);
+        let Some((_, Unnamed::Blob { memory, len, received })) = unnamed else {
             return Err(Violation::Unknown { frame: "BLOB_DATA", id }.into());
         };
         let end = received.checked_add(cost).filter(|end| end <= len).ok_or(Violation::BlobLength(id))?;
@@ -233,25 +251,25 @@ impl Incoming {
 
     /// Seals a blob whose content is complete.
     fn finish_blob(&mut self, id: u32) -> Result<(), SocketError> {
-        match self.unnamed.remove(&id) {
-            Some(Unnamed::Blob { memory, len, received }) if received == len => {
-                let seals = SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
-                rustix::fs::fcntl_add_seals(&memory, seals)
-                    .map_err(|source| SocketError::Make { what: "blob", source })?;
-                let fd = ReceivedFd { fd: memory.into(), kind: ReceivedKind::Blob { len } };
-                self.unnamed.insert(id, Unnamed::Ready(fd));
-            }
-            Some(other) => {
-                self.unnamed.insert(id, other);
-            }
-            None => {}
+        let is_complete = |unnamed: &(u32, Unnamed)| match unnamed {
+            (other, Unnamed::Blob { len, received, .. }) => *other == id && received == len,
+            (_, Unnamed::Ready(_)) => false,
+        };
+        let Some(index) = self.unnamed.iter().position(is_complete) else { return Ok(()) };
+        if let (_, Unnamed::Blob { memory, len, .. }) = self.unnamed.swap_remove(index) {
+            let seals = SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
+            rustix::fs::fcntl_add_seals(&memory, seals)
+                .map_err(|source| SocketError::Make { what: "blob", source })?;
+            let fd = ReceivedFd { fd: memory.into(), kind: ReceivedKind::Blob { len } };
+            self.unnamed.push((id, Unnamed::Ready(fd)));
         }
         Ok(())
     }
 
     /// Takes a VFD that a message names. `None` if there is none of that identifier, or it is not complete.
     pub(super) fn take_named(&mut self, id: u32) -> Option<ReceivedFd> {
-        match self.unnamed.remove(&id)? {
+        let index = self.unnamed.iter().position(|(other, _)| *other == id)?;
+        match self.unnamed.swap_remove(index).1 {
             Unnamed::Ready(fd) => {
                 if let ReceivedKind::Blob { len } = fd.kind {
                     self.unnamed_blob_bytes = self.unnamed_blob_bytes.saturating_sub(len);
@@ -267,50 +285,59 @@ impl Incoming {
         self.spend(data_cost(fds, bytes), "DATA")
     }
 
-    /// DATA came, and its VFDs were all there.
-    pub(super) fn add_message(&mut self, bytes: &[u8], fds: Vec<ReceivedFd>) {
-        if self.discard {
-            return;
-        }
-        match self.messages.back_mut() {
-            Some(last) if fds.is_empty() && last.bytes.len().saturating_add(bytes.len()) <= MAX_JOINED => {
-                last.bytes.extend_from_slice(bytes);
-            }
-            _ => self.messages.push_back(Message { bytes: bytes.to_vec(), taken: 0, fds }),
+    /// A descriptor that belongs to the first byte of the data that is added next.
+    pub(super) fn attach(&mut self, fd: ReceivedFd) {
+        if !self.discard {
+            self.attached.push_back(Attached { place: self.end_place(), fd });
         }
     }
 
-    /// Moves bytes to `into`. Descriptors go with the first byte returned or not at all: a message with
-    /// descriptors is never joined to the end of the one before.
-    pub(super) fn take(&mut self, into: &mut [u8], fds: &mut Vec<ReceivedFd>) -> usize {
-        let mut total = 0;
-        while let Some(message) = self.messages.front_mut() {
-            let space = into.get_mut(total..).unwrap_or_default();
-            if space.is_empty() || (total > 0 && !message.fds.is_empty()) {
-                break;
-            }
-            for fd in message.fds.drain(..) {
-                self.grant = self.grant.saturating_add(FD_COST.into());
-                if let ReceivedKind::Blob { len } = fd.kind {
-                    self.held_blob_bytes = self.held_blob_bytes.saturating_sub(len);
-                }
-                fds.push(fd);
-            }
-            let rest = message.bytes.get(message.taken..).unwrap_or_default();
-            let len = rest.len().min(space.len());
-            if let (Some(to), Some(from)) = (space.get_mut(..len), rest.get(..len)) {
-                to.copy_from_slice(from);
-            }
-            message.taken += len;
-            total += len;
-            self.grant = self.grant.saturating_add(data_cost(0, len));
-            if message.taken == message.bytes.len() {
-                self.messages.pop_front();
-            }
+    /// Data came, and its descriptors were attached before.
+    pub(super) fn add_data(&mut self, bytes: &[u8]) {
+        if !self.discard {
+            self.data.push(bytes);
         }
+    }
+
+    /// Forgets descriptors whose data has not been added.
+    fn drop_dangling(&mut self) {
+        let end = self.end_place();
+        while self.attached.back().is_some_and(|last| last.place >= end) {
+            self.attached.pop_back();
+        }
+    }
+
+    /// The place behind the last byte.
+    fn end_place(&self) -> u64 {
+        self.place.saturating_add(u64::try_from(self.data.len()).unwrap_or(u64::MAX))
+    }
+
+    /// Moves bytes to `into`. Descriptors go with the first byte returned or not at all: nothing that comes after is
+    /// joined to bytes before it.
+    pub(super) fn take(&mut self, into: &mut [u8], fds: &mut Vec<ReceivedFd>) -> usize {
+        if into.is_empty() {
+            return 0;
+        }
+        while self.attached.front().is_some_and(|first| first.place <= self.place) {
+            let Some(first) = self.attached.pop_front() else { break };
+            self.grant = self.grant.saturating_add(FD_COST.into());
+            if let ReceivedKind::Blob { len } = first.fd.kind {
+                self.held_blob_bytes = self.held_blob_bytes.saturating_sub(len);
+            }
+            fds.push(first.fd);
+        }
+        let mut len = into.len();
+        if let Some(next) = self.attached.front() {
+            let before = next.place.saturating_sub(self.place);
+            len = len.min(usize::try_from(before).unwrap_or(usize::MAX));
+        }
+        let taken = self.data.take(into.get_mut(..len).unwrap_or_default());
+        let cost = data_cost(0, taken);
+        self.place = self.place.saturating_add(cost);
+        self.grant = self.grant.saturating_add(cost);
         if self.held_blob_bytes <= self.max_blob {
             self.grant = self.grant.saturating_add(std::mem::take(&mut self.deferred));
         }
-        total
+        taken
     }
 }

@@ -4,6 +4,7 @@
 //! The stream format is that of `docs/wire.md`. The rules of the format are kept here; the states, the semantics and the
 //! bounds are those that [`crate::socket`] describes.
 
+mod bytes;
 mod incoming;
 mod outgoing;
 mod pipes;
@@ -139,7 +140,7 @@ impl FramedSocket {
         if into.is_empty() {
             return Ok(0);
         }
-        if self.incoming.has_messages() {
+        if self.incoming.has_data() {
             let len = self.incoming.take(into, fds);
             if self.failed.is_none() && self.incoming.has_grant() {
                 // The credit must leave even if nobody sends or dispatches; an error of the stream is reported by
@@ -370,7 +371,6 @@ impl FramedSocket {
     fn handle_data(&mut self, vfds: VfdIds<'_>, bytes: &[u8]) -> Result<(), SocketError> {
         self.before_end("DATA")?;
         self.incoming.spend_data(vfds.len(), bytes.len())?;
-        let mut fds = Vec::with_capacity(vfds.len());
         for id in vfds.iter() {
             let fd = match self.vfds.peer_mirrors.get_mut(&id) {
                 Some(mirror) => {
@@ -379,9 +379,9 @@ impl FramedSocket {
                 }
                 None => self.incoming.take_named(id).ok_or(Violation::Unknown { frame: "DATA", id })?,
             };
-            fds.push(fd);
+            self.incoming.attach(fd);
         }
-        self.incoming.add_message(bytes, fds);
+        self.incoming.add_data(bytes);
         Ok(())
     }
 
