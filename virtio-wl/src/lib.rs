@@ -27,6 +27,7 @@ pub mod trim;
 pub mod unix;
 pub mod vfd;
 pub mod wire;
+pub mod wl0;
 
 pub use address::Address;
 pub use allocator::{Allocator, Slot};

@@ -6,6 +6,7 @@
 //! content does not sit in ordinary pages: dma-bufs, sync files and other anonymous inodes.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{FileType, OFlags, SealFlags, Stat};
 use rustix::io::Errno;
@@ -56,6 +57,14 @@ pub enum VfdError {
     /// The descriptor cannot be duplicated.
     #[error("cannot duplicate a file descriptor: {0}")]
     Duplicate(Errno),
+    /// The virtio_wl device cannot make what stands for the descriptor.
+    #[error("the virtio_wl device cannot make a {what}: {source}")]
+    Device {
+        /// `pipe` or `piece of memory`.
+        what: &'static str,
+        /// What the kernel said.
+        source: Errno,
+    },
 }
 
 /// Which file a descriptor refers to.
@@ -70,6 +79,8 @@ enum Identity {
     },
     /// Any number of files can name one character device.
     Device(u64),
+    /// Memory of a virtio_wl device, numbered by this process.
+    Vfd(u64),
 }
 
 impl FileId {
@@ -80,6 +91,12 @@ impl FileId {
     /// fstat(2) failed.
     pub fn of(fd: BorrowedFd<'_>) -> Result<Self, Errno> {
         rustix::fs::fstat(fd).map(|stat| Self::of_stat(&stat))
+    }
+
+    /// An identity for memory of a virtio_wl device: the kernel gives all of them the same inode, and other things too.
+    pub(crate) fn of_vfd() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(Identity::Vfd(NEXT.fetch_add(1, Ordering::Relaxed)))
     }
 
     pub(crate) fn of_stat(stat: &Stat) -> Self {
@@ -163,9 +180,14 @@ fn classify_socket(fd: BorrowedFd<'_>) -> Result<LocalKind, VfdError> {
     }
 }
 
-fn classify_memory(fd: BorrowedFd<'_>, id: FileId, len: u64, access: OFlags) -> Result<LocalKind, VfdError> {
+/// Whether `fd` is an anonymous inode of the kernel: a dma-buf, a sync file, an eventfd, a VFD of virtio_wl.
+pub(crate) fn is_anonymous(fd: BorrowedFd<'_>) -> Result<bool, VfdError> {
     let file_system = rustix::fs::fstatfs(fd).map_err(VfdError::Examine)?.f_type;
-    if file_system == DMA_BUF_MAGIC || file_system == ANON_INODE_MAGIC {
+    Ok(file_system == DMA_BUF_MAGIC || file_system == ANON_INODE_MAGIC)
+}
+
+fn classify_memory(fd: BorrowedFd<'_>, id: FileId, len: u64, access: OFlags) -> Result<LocalKind, VfdError> {
+    if is_anonymous(fd)? {
         return Err(VfdError::Unsupported("a buffer of a device"));
     }
     // Files on other file systems have no seals, which is no error.

@@ -6,6 +6,7 @@
 //! | file | any other regular file | fstat(2) | yes, by whoever may write it |
 //! | PCI resource | a file on sysfs: the BAR of an ivshmem device | fstat(2) | no |
 //! | devdax | a character device of the `dax` subsystem | `size` in its folder of sysfs | no |
+//! | virtio_wl | whoever had the device allocate it knows ([`crate::wl0`]) | what was asked for | no |
 //!
 //! Files and sealed memory can be read with pread(2); the others only through a mapping. A devdax device is mapped in
 //! multiples of its alignment (2 MiB as a rule), both offset and length; everything else in pages.
@@ -39,6 +40,8 @@ pub enum Backing {
     Pci,
     /// A devdax device: persistent memory, or what a VMM presents as such.
     DevDax,
+    /// Memory of a virtio_wl device, which the host has as a file.
+    VirtioWl,
 }
 
 impl Backing {
@@ -55,6 +58,7 @@ impl std::fmt::Display for Backing {
             Self::File => "file",
             Self::Pci => "PCI resource",
             Self::DevDax => "devdax device",
+            Self::VirtioWl => "virtio_wl memory",
         })
     }
 }

@@ -189,7 +189,25 @@ impl Region {
         let id = FileId::of(file.as_fd()).map_err(RegionError::Examine)?;
         let len = extent.len.checked_sub(start).ok_or(RegionError::Size(extent.len))?;
         let fits = check_size(len).is_ok() && extent.len <= MAX_LEN;
-        let mapped = usize::try_from(len).ok().filter(|_| fits).ok_or(RegionError::Size(len))?;
+        if fits { Self::map_extent(file, id, extent, start, len) } else { Err(RegionError::Size(len)) }
+    }
+
+    /// Maps memory of a virtio_wl device, whose descriptor says nothing about it. `len` is what the device was asked for,
+    /// at least one byte. There is no header.
+    pub(crate) fn map_vfd(vfd: OwnedFd, len: u64) -> Result<Self, RegionError> {
+        let len = Some(len).filter(|len| (1..=MAX_LEN).contains(len)).ok_or(RegionError::Size(len))?;
+        let extent = Extent { backing: Backing::VirtioWl, len, alignment: PAGE };
+        Self::map_extent(vfd.into(), FileId::of_vfd(), extent, 0, len)
+    }
+
+    /// Like [`map_vfd`](Self::map_vfd), and makes it a region.
+    pub(crate) fn create_vfd(vfd: OwnedFd, len: u64) -> Result<Self, RegionError> {
+        check_size(len)?;
+        Self::map_vfd(vfd, len)?.format()
+    }
+
+    fn map_extent(file: File, id: FileId, extent: Extent, start: u64, len: u64) -> Result<Self, RegionError> {
+        let mapped = usize::try_from(len).map_err(|_| RegionError::Size(len))?;
         let access = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: the kernel chooses the address, so the new mapping replaces no other; it is used only
         // through `base` of the value made here, within `len` bytes.

@@ -33,6 +33,28 @@ impl Region {
             .try_for_each(|(row, offset)| self.write(offset, row))
     }
 
+    /// Copies the rectangle `rect` from the same place in another region.
+    ///
+    /// # Errors
+    ///
+    /// The rectangle is not within both regions; nothing was copied.
+    pub(crate) fn copy_rows_from(&self, source: &Self, rect: MirrorRect) -> Result<(), RegionError> {
+        self.check(rect)?;
+        source.check(rect)?;
+        let whole = rect.row_len == rect.stride;
+        let rows = if whole { 1 } else { usize::try_from(rect.rows).unwrap_or(usize::MAX) };
+        let row_len = if whole { rect.content_len() } else { rect.row_len.into() };
+        let row_len = usize::try_from(row_len).unwrap_or(usize::MAX);
+        for offset in row_offsets(rect).take(rows) {
+            let from = source.pointer(offset, row_len)?;
+            let to = self.pointer(offset, row_len)?;
+            // SAFETY: both pointers are valid for `row_len` bytes of their mappings, and no reference into either exists.
+            // Two mappings may be of the same memory, so the copy is one that allows for overlap.
+            unsafe { std::ptr::copy(from, to, row_len) };
+        }
+        Ok(())
+    }
+
     /// Copies the rectangle `rect` out of a file that may belong to an enemy. In the file the rows lie at
     /// `source_offset` with the same stride.
     ///

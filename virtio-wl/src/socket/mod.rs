@@ -6,7 +6,7 @@
 //! call `recvmsg` until it would block, and repeat a `sendmsg` that would have blocked.
 //!
 //! What carries the socket is one of a few backends, chosen when it is opened: a byte stream on which everything is
-//! framed (`docs/wire.md`).
+//! framed (`docs/wire.md`), or the kernel's virtio_wl device ([`crate::wl0`]).
 //!
 //! State: a socket is *opening* until the peer's hello has come (sending would block), then *open*. Each direction
 //! of the data *ends* on its own ([`Socket::shutdown_write`]); pipes go on until they end themselves. When both
@@ -29,6 +29,7 @@ use crate::mirror::MirrorBudget;
 use crate::region::Region;
 use crate::vfd::ReceivedFd;
 use crate::wire::{MirrorRect, Purpose, Role};
+use crate::wl0::DeviceSocket;
 
 /// What one stream may hold. The peer is told of them in the hello and must keep to them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,6 +99,8 @@ impl Default for SocketOptions {
 enum Backend {
     /// A byte stream without descriptors.
     Framed(Box<FramedSocket>),
+    /// A context of the virtio_wl device.
+    Device(Box<DeviceSocket>),
 }
 
 /// A socket that carries file descriptors. See the module.
@@ -112,7 +115,14 @@ impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.backend {
             Backend::Framed(socket) => socket.as_fd(),
+            Backend::Device(socket) => socket.as_fd(),
         }
+    }
+}
+
+impl From<DeviceSocket> for Socket {
+    fn from(socket: DeviceSocket) -> Self {
+        Self { backend: Backend::Device(Box::new(socket)) }
     }
 }
 
@@ -153,6 +163,7 @@ impl Socket {
     pub fn sendmsg(&mut self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<usize, SocketError> {
         match &mut self.backend {
             Backend::Framed(socket) => socket.sendmsg(bytes, fds),
+            Backend::Device(socket) => socket.sendmsg(bytes, fds),
         }
     }
 
@@ -166,6 +177,7 @@ impl Socket {
     pub fn recvmsg(&mut self, into: &mut [u8], fds: &mut Vec<ReceivedFd>) -> Result<usize, SocketError> {
         match &mut self.backend {
             Backend::Framed(socket) => socket.recvmsg(into, fds),
+            Backend::Device(socket) => socket.recvmsg(into, fds),
         }
     }
 
@@ -177,6 +189,7 @@ impl Socket {
     pub fn dispatch(&mut self) -> Result<(), SocketError> {
         match &mut self.backend {
             Backend::Framed(socket) => socket.dispatch(),
+            Backend::Device(socket) => socket.dispatch(),
         }
     }
 
@@ -189,6 +202,7 @@ impl Socket {
     pub fn flush(&mut self) -> Result<(), SocketError> {
         match &mut self.backend {
             Backend::Framed(socket) => socket.flush(),
+            Backend::Device(socket) => socket.flush(),
         }
     }
 
@@ -197,6 +211,7 @@ impl Socket {
     pub fn shutdown_write(&mut self) {
         match &mut self.backend {
             Backend::Framed(socket) => socket.shutdown_write(),
+            Backend::Device(socket) => socket.shutdown_write(),
         }
     }
 
@@ -205,6 +220,7 @@ impl Socket {
     pub fn shutdown_read(&mut self) {
         match &mut self.backend {
             Backend::Framed(socket) => socket.shutdown_read(),
+            Backend::Device(socket) => socket.shutdown_read(),
         }
     }
 
@@ -221,6 +237,7 @@ impl Socket {
     pub fn mirror_write(&mut self, source: &Arc<Region>, rect: MirrorRect) -> Result<(), SocketError> {
         match &mut self.backend {
             Backend::Framed(socket) => socket.mirror_write(source, rect),
+            Backend::Device(socket) => socket.mirror_write(source, rect),
         }
     }
 
@@ -228,6 +245,7 @@ impl Socket {
     pub fn mirror_close(&mut self, source: &Region) {
         match &mut self.backend {
             Backend::Framed(socket) => socket.mirror_close(source),
+            Backend::Device(socket) => socket.mirror_close(source),
         }
     }
 
@@ -237,6 +255,7 @@ impl Socket {
     pub fn shares_region(&self) -> Option<bool> {
         match &self.backend {
             Backend::Framed(socket) => socket.shares_region(),
+            Backend::Device(socket) => socket.shares_region(),
         }
     }
 
@@ -245,6 +264,7 @@ impl Socket {
     pub fn queued_bytes(&self) -> usize {
         match &self.backend {
             Backend::Framed(socket) => socket.queued_bytes(),
+            Backend::Device(_) => 0,
         }
     }
 
@@ -253,6 +273,7 @@ impl Socket {
     pub fn pipes_open(&self) -> usize {
         match &self.backend {
             Backend::Framed(socket) => socket.pipes_open(),
+            Backend::Device(socket) => socket.pipes_open(),
         }
     }
 
@@ -261,6 +282,7 @@ impl Socket {
     pub fn is_open(&self) -> bool {
         match &self.backend {
             Backend::Framed(socket) => socket.is_open(),
+            Backend::Device(_) => true,
         }
     }
 
@@ -270,6 +292,7 @@ impl Socket {
     pub fn is_finished(&self) -> bool {
         match &self.backend {
             Backend::Framed(socket) => socket.is_finished(),
+            Backend::Device(socket) => socket.is_finished(),
         }
     }
 }
