@@ -29,15 +29,21 @@ struct Side {
     mirrors: BTreeMap<u32, u64>,
 }
 
-/// A pipe until both last frames have passed.
+/// One direction of a pipe or socket.
 #[derive(Debug)]
-struct Pipe {
-    announced_by: usize,
-    source: usize,
+struct Lane {
     /// What the source may still send.
     window: u64,
     ended: bool,
     stopped: bool,
+}
+
+/// A pipe or socket until both last frames have passed in each of its directions.
+#[derive(Debug)]
+struct Pipe {
+    announced_by: usize,
+    /// The directions by their source: one of a pipe, both of a socket.
+    lanes: [Option<Lane>; 2],
 }
 
 /// Everything that has been said.
@@ -64,9 +70,9 @@ impl Conversation {
         Self { sides: [side(one, other), side(other, one)], pipes: BTreeMap::new(), region }
     }
 
-    /// The pipes that exist with the side that is their source.
-    pub fn pipes(&self) -> impl Iterator<Item = (u32, usize)> {
-        self.pipes.iter().map(|(id, pipe)| (*id, pipe.source))
+    /// The pipes and sockets that exist, of which side `source` is a source.
+    pub fn pipes(&self, source: usize) -> impl Iterator<Item = u32> {
+        self.pipes.iter().filter(move |(_, pipe)| pipe.lanes[source].is_some()).map(|(id, _)| *id)
     }
 
     /// What side `from` may name in a DATA, or in BLOB_DATA and MIRROR_WRITE.
@@ -119,16 +125,16 @@ impl Conversation {
             Message::VfdNew { id, kind } => self.announce(from, *id, *kind),
             Message::BlobData { id, bytes } => self.blob(from, *id, bytes.len() as u64),
             Message::PipeData { id, bytes } => {
-                let pipe = self.source(from, *id)?;
-                within(pipe.window >= bytes.len() as u64, "PIPE_DATA beyond the window")?;
-                pipe.window -= bytes.len() as u64;
+                let lane = self.source(from, *id)?;
+                within(lane.window >= bytes.len() as u64, "PIPE_DATA beyond the window")?;
+                lane.window -= bytes.len() as u64;
                 Ok(())
             }
             Message::PipeCredit { id, bytes } => {
                 let largest = u64::from(self.sides[from].hello.pipe_window);
-                let pipe = self.sink(from, *id)?;
-                pipe.window += u64::from(*bytes);
-                within(pipe.window <= largest, "PIPE_CREDIT beyond the initial window")
+                let lane = self.sink(from, *id)?;
+                lane.window += u64::from(*bytes);
+                within(lane.window <= largest, "PIPE_CREDIT beyond the initial window")
             }
             Message::PipeEnd { id } => {
                 self.source(from, *id)?.ended = true;
@@ -181,7 +187,7 @@ impl Conversation {
         let peer = self.sides[1 - from].hello;
         let announced = self.pipes.values().filter(|pipe| pipe.announced_by == from).count();
         let side = &mut self.sides[from];
-        within((id % 2 == 0) == side.hello.acceptor, "identifier of the wrong side")?;
+        within(id.is_multiple_of(2) == side.hello.acceptor, "identifier of the wrong side")?;
         within(id > side.last_id, "identifier out of order")?;
         side.last_id = id;
         if let Kind::Mirror { length } = kind {
@@ -208,14 +214,25 @@ impl Conversation {
             Kind::Pipe { write_end } => {
                 within(announced < peer.max_pipes.into(), "too many pipes")?;
                 side.unnamed.insert(id, Unnamed::Other);
-                let source = if write_end { 1 - from } else { from };
-                let window = self.sides[1 - source].hello.pipe_window.into();
-                let pipe = Pipe { announced_by: from, source, window, ended: false, stopped: false };
-                self.pipes.insert(id, pipe);
+                self.open(from, id, [write_end == (from == 1), write_end == (from == 0)]);
+            }
+            Kind::Socket => {
+                within(peer.sockets, "no sockets are taken")?;
+                within(announced < peer.max_pipes.into(), "too many pipes")?;
+                side.unnamed.insert(id, Unnamed::Other);
+                self.open(from, id, [true, true]);
             }
             Kind::Mirror { .. } => {}
         }
         Ok(())
+    }
+
+    /// A pipe or socket begins. `sources` says which sides are a source.
+    fn open(&mut self, announced_by: usize, id: u32, sources: [bool; 2]) {
+        let window = |source: usize| self.sides[1 - source].hello.pipe_window.into();
+        let lane = |source: usize| Lane { window: window(source), ended: false, stopped: false };
+        let lanes = [sources[0].then(|| lane(0)), sources[1].then(|| lane(1))];
+        self.pipes.insert(id, Pipe { announced_by, lanes });
     }
 
     fn blob(&mut self, from: usize, id: u32, bytes: u64) -> Result<(), Breach> {
@@ -230,20 +247,21 @@ impl Conversation {
         }
     }
 
-    /// The pipe of a frame from its source.
-    fn source(&mut self, from: usize, id: u32) -> Result<&mut Pipe, Breach> {
-        let pipe = self.pipes.get_mut(&id).filter(|pipe| pipe.source == from && !pipe.ended);
-        pipe.ok_or("frame of a source without a pipe")
+    /// What a frame from a source is about.
+    fn source(&mut self, from: usize, id: u32) -> Result<&mut Lane, Breach> {
+        let lane = self.pipes.get_mut(&id).and_then(|pipe| pipe.lanes[from].as_mut());
+        lane.filter(|lane| !lane.ended).ok_or("frame of a source without a pipe")
     }
 
-    /// The pipe of a frame from its sink.
-    fn sink(&mut self, from: usize, id: u32) -> Result<&mut Pipe, Breach> {
-        let pipe = self.pipes.get_mut(&id).filter(|pipe| pipe.source != from && !pipe.stopped);
-        pipe.ok_or("frame of a sink without a pipe")
+    /// What a frame from a sink is about.
+    fn sink(&mut self, from: usize, id: u32) -> Result<&mut Lane, Breach> {
+        let lane = self.pipes.get_mut(&id).and_then(|pipe| pipe.lanes[1 - from].as_mut());
+        lane.filter(|lane| !lane.stopped).ok_or("frame of a sink without a pipe")
     }
 
     fn finish(&mut self, id: u32) {
-        if self.pipes.get(&id).is_some_and(|pipe| pipe.ended && pipe.stopped) {
+        let over = |pipe: &Pipe| pipe.lanes.iter().flatten().all(|lane| lane.ended && lane.stopped);
+        if self.pipes.get(&id).is_some_and(over) {
             self.pipes.remove(&id);
         }
     }

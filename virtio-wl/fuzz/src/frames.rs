@@ -79,6 +79,7 @@ pub fn converted(frame: &Frame<'_>) -> Message {
                 NewVfd::Blob { len } => Kind::Blob { length: len },
                 NewVfd::PipeRead => Kind::Pipe { write_end: false },
                 NewVfd::PipeWrite => Kind::Pipe { write_end: true },
+                NewVfd::Socket => Kind::Socket,
             };
             Message::VfdNew { id, kind }
         }

@@ -1,4 +1,4 @@
-//! The target `pipes`: pipes between two sockets, against a model of what a pipe is.
+//! The target `pipes`: pipes and sockets between two sockets, against a model of what a pipe is. A socket is two pipes.
 //!
 //! Between the sockets the harness carries the stream itself, in pieces of any size, and judges every frame by
 //! [`Conversation`], so that no side ever sends more than it was granted. Applications announce pipes, write, read and close.
@@ -10,8 +10,10 @@
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::rc::Rc;
 
 use rustix::io::Errno;
+use rustix::net::Shutdown;
 use virtio_wl::{ReceivedKind, Role, Socket, SocketError, SocketOptions, StreamLimits};
 
 use super::choices::Choices;
@@ -29,8 +31,10 @@ const MAX_ROUNDS: usize = 20_000;
 /// One pipe with the ends that applications have.
 #[derive(Debug)]
 struct Pipe {
-    writer: Option<OwnedFd>,
-    reader: Option<OwnedFd>,
+    /// Those of a socket are shared with the pipe of the other direction.
+    writer: Option<Rc<OwnedFd>>,
+    reader: Option<Rc<OwnedFd>>,
+    of_socket: bool,
     /// The end that crosses has not arrived.
     crossing: bool,
     reader_closed: bool,
@@ -99,20 +103,19 @@ impl Bench {
         let operation = choices.byte();
         let side = usize::from(operation >> 7);
         match operation % 12 {
-            0 | 1 => self.announce(side, choices.flag()),
+            0 => self.announce(side, choices.flag()),
+            1 => self.announce_socket(side),
             2 => self.receive(side),
             3 | 4 => self.write(choices),
             5 | 6 => self.read(choices),
             7 => {
                 if let Some(pipe) = self.pick(choices) {
-                    pipe.writer = None;
+                    pipe.close_writer();
                 }
             }
             8 => {
-                if let Some(pipe) = self.pick(choices)
-                    && pipe.reader.take().is_some()
-                {
-                    pipe.reader_closed = true;
+                if let Some(pipe) = self.pick(choices) {
+                    pipe.close_reader();
                 }
             }
             9 => self.carry(side, 1 + usize::from(choices.byte())),
@@ -139,15 +142,24 @@ impl Bench {
         }
         self.sides[1 - side].expected.push_back(self.pipes.len());
         let (reader, writer) = if write_end { (Some(reader), None) } else { (None, Some(writer)) };
-        self.pipes.push(Pipe {
-            writer,
-            reader,
-            crossing: true,
-            reader_closed: false,
-            written: 0,
-            read: 0,
-            ended: false,
-        });
+        self.pipes.push(Pipe::new(writer.map(Rc::new), reader.map(Rc::new), false));
+    }
+
+    /// An application passes one end of a new pair of sockets and keeps the other.
+    fn announce_socket(&mut self, side: usize) {
+        if self.pipes.len() >= MAX_PIPES {
+            return;
+        }
+        let (kept, passed) = wire_peer::stream_pair();
+        match self.sides[side].socket.sendmsg(b"x", &[passed.as_fd()]) {
+            Ok(1) => {}
+            Err(SocketError::WouldBlock | SocketError::Unsupported(_)) => return,
+            other => panic!("announcing a socket: {other:?}"),
+        }
+        self.sides[1 - side].expected.push_back(self.pipes.len());
+        let kept = Rc::new(OwnedFd::from(kept));
+        self.pipes.push(Pipe::new(Some(Rc::clone(&kept)), None, true));
+        self.pipes.push(Pipe::new(None, Some(kept), true));
     }
 
     fn receive(&mut self, side: usize) {
@@ -161,9 +173,15 @@ impl Bench {
             let pipe = &mut self.pipes[index];
             wire_peer::unblock(&received.fd);
             pipe.crossing = false;
+            let fd = Rc::new(received.fd);
             match received.kind {
-                ReceivedKind::PipeRead => pipe.reader = Some(received.fd),
-                ReceivedKind::PipeWrite => pipe.writer = Some(received.fd),
+                ReceivedKind::PipeRead => pipe.reader = Some(fd),
+                ReceivedKind::PipeWrite => pipe.writer = Some(fd),
+                ReceivedKind::Socket => {
+                    pipe.reader = Some(Rc::clone(&fd));
+                    self.pipes[index + 1].writer = Some(fd);
+                    self.pipes[index + 1].crossing = false;
+                }
                 other => panic!("a pipe arrives as {other:?}"),
             }
         }
@@ -171,14 +189,8 @@ impl Bench {
 
     fn write(&mut self, choices: &mut Choices<'_>) {
         let length = u64::from(choices.short());
-        let Some(pipe) = self.pick(choices) else { return };
-        let Some(writer) = &pipe.writer else { return };
-        let bytes: Vec<u8> = (pipe.written..pipe.written + length).map(content).collect();
-        match rustix::io::write(writer, &bytes) {
-            Ok(len) => pipe.written += len as u64,
-            Err(Errno::AGAIN) => {}
-            Err(Errno::PIPE) => assert!(pipe.reader_closed, "broken although there is a reader"),
-            Err(error) => panic!("writing: {error}"),
+        if let Some(pipe) = self.pick(choices) {
+            pipe.write(length);
         }
     }
 
@@ -242,20 +254,25 @@ impl Bench {
         self.quiesce();
         for pipe in &mut self.pipes {
             assert!(!pipe.crossing, "an end that was passed arrives");
-            if pipe.reader_closed {
-                if let Some(writer) = &pipe.writer {
-                    assert_eq!(rustix::io::write(writer, b"x"), Err(Errno::PIPE), "the writer is told");
-                }
-            } else {
+            if !pipe.reader_closed {
                 assert_eq!(pipe.read, pipe.written, "everything arrives while the writer is open");
                 assert_eq!(pipe.ended, pipe.writer.is_none(), "end of file");
+            } else if pipe.of_socket {
+                // A reader of a socket that is shut down may be noticed only when there is something for it.
+                pipe.write(1);
             }
-            pipe.writer = None;
+        }
+        self.quiesce();
+        for pipe in &mut self.pipes {
+            if pipe.reader_closed && pipe.writer.is_some() {
+                assert!(pipe.write(1), "the writer is told");
+            }
+            pipe.close_writer();
         }
         self.quiesce();
         for pipe in &mut self.pipes {
             assert!(pipe.reader_closed || pipe.ended, "the end of file arrives");
-            pipe.reader = None;
+            pipe.close_reader();
         }
         self.sides.iter_mut().for_each(|side| side.socket.shutdown_write());
         self.quiesce();
@@ -267,10 +284,49 @@ impl Bench {
 }
 
 impl Pipe {
+    fn new(writer: Option<Rc<OwnedFd>>, reader: Option<Rc<OwnedFd>>, of_socket: bool) -> Self {
+        let (crossing, reader_closed, ended) = (true, false, false);
+        Self { writer, reader, of_socket, crossing, reader_closed, written: 0, read: 0, ended }
+    }
+
+    fn close_writer(&mut self) {
+        if let Some(writer) = self.writer.take()
+            && self.of_socket
+        {
+            // There is nothing to shut down where the other end is gone.
+            let _ = rustix::net::shutdown(&*writer, Shutdown::Write);
+        }
+    }
+
+    fn close_reader(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            self.reader_closed = true;
+            if self.of_socket {
+                let _ = rustix::net::shutdown(&*reader, Shutdown::Read);
+            }
+        }
+    }
+
+    /// Writes up to `length` bytes. Says whether the writer is told that nobody reads them.
+    fn write(&mut self, length: u64) -> bool {
+        let Some(writer) = &self.writer else { return false };
+        let bytes: Vec<u8> = (self.written..self.written + length).map(content).collect();
+        match rustix::io::write(&**writer, &bytes) {
+            Ok(len) => self.written += len as u64,
+            Err(Errno::AGAIN) => {}
+            Err(Errno::PIPE | Errno::CONNRESET) => {
+                assert!(self.reader_closed, "broken although there is a reader");
+                return true;
+            }
+            Err(error) => panic!("writing: {error}"),
+        }
+        false
+    }
+
     fn read(&mut self, length: usize) {
         let Some(reader) = &self.reader else { return };
         let mut bytes = vec![0; length];
-        match rustix::io::read(reader, &mut bytes) {
+        match rustix::io::read(&**reader, &mut bytes) {
             Ok(0) if length > 0 => {
                 assert!(self.writer.is_none() && !self.crossing, "end of file although the writer is open");
                 assert_eq!(self.read, self.written, "nothing is lost before the end of file");

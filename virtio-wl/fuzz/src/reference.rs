@@ -41,6 +41,8 @@ pub struct Hello {
     pub acceptor: bool,
     /// The sender shares a region.
     pub region: bool,
+    /// The sender takes sockets.
+    pub sockets: bool,
     /// See the page.
     pub data_window: u32,
     /// See the page.
@@ -66,6 +68,8 @@ pub enum Kind {
     Blob { length: u64 },
     /// Kind 4.
     Pipe { write_end: bool },
+    /// Kind 5.
+    Socket,
 }
 
 /// A frame.
@@ -128,6 +132,7 @@ pub fn hello(bytes: &[u8; 32]) -> Result<Hello, Vec<Rule>> {
         purpose: bytes[6],
         acceptor: bytes[7] & 1 == 1,
         region: bytes[7] & 2 == 2,
+        sockets: bytes[7] & 4 == 4,
         data_window: number32(bytes, 8),
         pipe_window: number32(bytes, 12),
         max_pipes: number16(bytes, 16),
@@ -143,7 +148,7 @@ pub fn hello(bytes: &[u8; 32]) -> Result<Hello, Vec<Rule>> {
         || hello.data_window > 16_777_216
         || hello.pipe_window < 4096
         || hello.pipe_window > 1_048_576;
-    if windows || bytes[7] > 3 || number32(bytes, 28) != 0 {
+    if windows || bytes[7] > 7 || number32(bytes, 28) != 0 {
         broken.push(Rule::HelloField);
     }
     if broken.is_empty() { Ok(hello) } else { Err(broken) }
@@ -153,7 +158,7 @@ pub fn hello(bytes: &[u8; 32]) -> Result<Hello, Vec<Rule>> {
 #[must_use]
 pub fn hello_bytes(hello: &Hello) -> Vec<u8> {
     let mut bytes = vec![0x56, 0x54, 0x57, 0x4c, 1, 0, hello.purpose];
-    bytes.push(u8::from(hello.acceptor) + 2 * u8::from(hello.region));
+    bytes.push(u8::from(hello.acceptor) + 2 * u8::from(hello.region) + 4 * u8::from(hello.sockets));
     bytes.extend(hello.data_window.to_le_bytes());
     bytes.extend(hello.pipe_window.to_le_bytes());
     bytes.extend(hello.max_pipes.to_le_bytes());
@@ -272,6 +277,7 @@ fn new_kind(payload: &[u8], broken: &mut Vec<Rule>) -> Kind {
         2 => (0, 0, 1..=LARGEST, Kind::Mirror { length }),
         3 => (0, 0, 0..=u64::from(u32::MAX), Kind::Blob { length }),
         4 => (1, 0, 0..=0, Kind::Pipe { write_end: flags == 1 }),
+        5 => (0, 0, 0..=0, Kind::Socket),
         _ => {
             broken.push(Rule::Kind);
             return Kind::Blob { length };
@@ -334,6 +340,7 @@ pub fn bytes(message: &Message) -> Vec<u8> {
                 Kind::Mirror { length } => (2, 0, 0, length),
                 Kind::Blob { length } => (3, 0, 0, length),
                 Kind::Pipe { write_end } => (4, u8::from(write_end), 0, 0),
+                Kind::Socket => (5, 0, 0, 0),
             };
             payload.extend([kind, flags, 0, 0]);
             payload.extend(offset.to_le_bytes());

@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
+use rustix::net::{SendFlags, Shutdown};
 use virtio_wl::{
     MirrorBudget, ReceivedFd, ReceivedKind, Region, Role, Socket, SocketError, SocketOptions, StreamLimits,
 };
@@ -87,6 +88,7 @@ impl Bench {
             purpose: 1,
             acceptor: !acceptor,
             region: region.is_some(),
+            sockets: config & 8 == 0,
             data_window: 256 * 1024,
             pipe_window: 4096,
             max_pipes: 3,
@@ -97,7 +99,14 @@ impl Bench {
         let (mut peer, stream) = wire_peer::stream_pair();
         let role = if acceptor { Role::Acceptor } else { Role::Initiator };
         let mirror_budget = Some(budget);
-        let options = SocketOptions { region, limits: limits(), mirror_budget, ..SocketOptions::default() };
+        let take_sockets = config & 16 == 0;
+        let options = SocketOptions {
+            region,
+            limits: limits(),
+            mirror_budget,
+            take_sockets,
+            ..SocketOptions::default()
+        };
         let mut socket = Socket::new(stream, role, options).expect("socket");
         wire_peer::write_some(&mut peer, &reference::hello_bytes(&hello));
         wire_peer::settle(&mut socket).expect("a valid hello");
@@ -147,7 +156,7 @@ impl Bench {
                 self.say(&Message::DataCredit { bytes }, choices);
             }
             14 => {
-                self.say(if choices.below(4) == 0 { &Message::DataEnd } else { &Message::DataStop }, choices)
+                self.say(if choices.below(4) == 0 { &Message::DataEnd } else { &Message::DataStop }, choices);
             }
             15 => self.say_anything(choices),
             16 => self.listen(),
@@ -187,13 +196,14 @@ impl Bench {
         let choice = choices.byte();
         let id = if choice & 0xf0 == 0xf0 { choices.word().max(1) } else { self.talk.next_id(PEER) };
         let length = 1 + u64::from(choices.short()) % 40_000;
-        let kind = match choice % 6 {
+        let kind = match choice % 8 {
             0 => Kind::Region { offset: length % 9000, length: length % 9000 + 1 },
             1 => Kind::Mirror { length },
             2 => Kind::Blob { length: length - 1 },
             3 => Kind::Blob { length: length % 3 },
             4 => Kind::Pipe { write_end: false },
-            _ => Kind::Pipe { write_end: true },
+            5 => Kind::Pipe { write_end: true },
+            _ => Kind::Socket,
         };
         self.say(&Message::VfdNew { id, kind }, choices);
     }
@@ -232,8 +242,7 @@ impl Bench {
     }
 
     fn pick_pipe(&self, source: usize, choices: &mut Choices<'_>) -> u32 {
-        let pipes = self.talk.pipes().filter(|(_, of)| *of == source);
-        let known: Vec<u32> = pipes.map(|(id, _)| id).collect();
+        let known: Vec<u32> = self.talk.pipes(source).collect();
         pick(&known, choices)
     }
 
@@ -306,7 +315,9 @@ impl Bench {
         let _ = self.socket.recvmsg(&mut vec![0; len], &mut fds);
         for received in fds {
             match received.kind {
-                ReceivedKind::PipeRead | ReceivedKind::PipeWrite => wire_peer::unblock(&received.fd),
+                ReceivedKind::PipeRead | ReceivedKind::PipeWrite | ReceivedKind::Socket => {
+                    wire_peer::unblock(&received.fd);
+                }
                 ReceivedKind::Blob { len } | ReceivedKind::Mirror { len } => {
                     let size = rustix::fs::fstat(&received.fd).expect("stat").st_size;
                     assert_eq!(u64::try_from(size), Ok(len), "memory as long as announced");
@@ -330,6 +341,16 @@ impl Bench {
             ReceivedKind::PipeWrite => {
                 let _ = rustix::io::write(&held.fd, &vec![1; len]);
             }
+            ReceivedKind::Socket if len % 2 == 0 => {
+                let _ = rustix::io::read(&held.fd, &mut vec![0; len]);
+            }
+            ReceivedKind::Socket if len % 17 == 0 => {
+                let how = if len % 3 == 0 { Shutdown::Read } else { Shutdown::Write };
+                let _ = rustix::net::shutdown(&held.fd, how);
+            }
+            ReceivedKind::Socket => {
+                let _ = rustix::net::send(&held.fd, &vec![1; len], SendFlags::NOSIGNAL);
+            }
             _ => {}
         }
     }
@@ -338,7 +359,7 @@ impl Bench {
         let len = 1 + usize::from(choices.short()) % 40_000;
         let mut passed = Vec::new();
         for _ in 0..choices.below(4) {
-            match choices.below(3) {
+            match choices.below(4) {
                 0 => {
                     let (reader, writer) = wire_peer::pipe();
                     let _ = rustix::io::write(&writer, &[4; 100]);
@@ -349,6 +370,11 @@ impl Bench {
                     let (reader, writer) = wire_peer::pipe();
                     self.own.push(reader);
                     passed.push(writer);
+                }
+                2 => {
+                    let (kept, end) = wire_peer::stream_pair();
+                    self.own.push(kept.into());
+                    passed.push(end);
                 }
                 _ => {
                     let memory = Region::create_memfd(8192).expect("memory");
@@ -371,7 +397,7 @@ impl Bench {
 
     /// What a peer can make the socket hold is what the hello says: descriptors in messages cost 4,096 of the window each.
     fn check_bounds(&self, before: usize) {
-        let bound = 256 * 1024 / 4096 + 28 + 2 * 3 + 2 * 2 + OWN_DESCRIPTORS;
+        let bound = 256 * 1024 / 4096 + 28 + 2 * 2 * 3 + 2 * 2 + OWN_DESCRIPTORS;
         let open = descriptors::count().saturating_sub(before + self.held.len() + self.own.len());
         assert!(open <= bound, "{open} descriptors for one stream");
     }
