@@ -6,12 +6,15 @@
 //! [`Interest::once`].
 
 use std::collections::BTreeMap;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
+
+/// Events that are collected at a time.
+const MAX_EVENTS: usize = 64;
 
 /// Which readiness to wait for. Errors and hang-ups are always reported too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,6 +60,8 @@ impl From<&Event> for Ready {
 pub(crate) struct Poll {
     epoll: OwnedFd,
     registered: BTreeMap<u64, Interest>,
+    /// What [`collect`](Self::collect) found and nobody has taken yet, the first last.
+    events: Vec<Ready>,
 }
 
 impl AsFd for Poll {
@@ -67,7 +72,11 @@ impl AsFd for Poll {
 
 impl Poll {
     pub(crate) fn new() -> Result<Self, Errno> {
-        Ok(Self { epoll: epoll::create(CreateFlags::CLOEXEC)?, registered: BTreeMap::new() })
+        Ok(Self {
+            epoll: epoll::create(CreateFlags::CLOEXEC)?,
+            registered: BTreeMap::new(),
+            events: Vec::new(),
+        })
     }
 
     /// Registers, changes or removes the interest in `fd`. Costs a system call only where something changes;
@@ -93,16 +102,29 @@ impl Poll {
         Ok(())
     }
 
-    /// The events that there are now, at most `max` of them. Never waits.
-    pub(crate) fn ready(&self, max: usize) -> Result<Vec<Ready>, Errno> {
-        let mut events: Vec<Event> = Vec::with_capacity(max);
+    /// Whether `token` is registered and no other.
+    pub(crate) fn has_only(&self, token: u64) -> bool {
+        self.registered.len() == 1 && self.registered.contains_key(&token)
+    }
+
+    /// Finds out which events there are now, at most [`MAX_EVENTS`] of them. Never waits.
+    pub(crate) fn collect(&mut self) -> Result<(), Errno> {
         let now = rustix::event::Timespec::try_from(Duration::ZERO).map_err(|_| Errno::INVAL)?;
-        loop {
-            match epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&now)) {
+        let mut space = [const { MaybeUninit::<Event>::uninit() }; MAX_EVENTS];
+        let found = loop {
+            match epoll::wait(&self.epoll, &mut space, Some(&now)) {
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error),
-                Ok(_) => return Ok(events.iter().map(Ready::from).collect()),
+                Ok((found, _)) => break found,
             }
-        }
+        };
+        self.events.clear();
+        self.events.extend(found.iter().rev().map(Ready::from));
+        Ok(())
+    }
+
+    /// The next of the events that were found.
+    pub(crate) fn next_event(&mut self) -> Option<Ready> {
+        self.events.pop()
     }
 }

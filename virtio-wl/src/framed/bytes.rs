@@ -45,8 +45,13 @@ impl ByteQueue {
         self.peak = self.peak.max(self.bytes.len());
     }
 
+    /// The first bytes, as many as lie together.
+    pub(super) fn front(&self) -> &[u8] {
+        self.bytes.as_slices().0
+    }
+
     /// The first `len` bytes, or all, in two parts.
-    pub(super) fn head(&self, len: usize) -> [&[u8]; 2] {
+    fn head(&self, len: usize) -> [&[u8]; 2] {
         let (first, second) = self.bytes.as_slices();
         let in_first = len.min(first.len());
         let in_second = len.saturating_sub(in_first).min(second.len());

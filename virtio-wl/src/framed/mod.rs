@@ -19,7 +19,7 @@ use rustix::io::Errno;
 use self::incoming::{FrameBuffer, Incoming};
 use self::outgoing::Outgoing;
 use self::pipes::{Ends, Pipes};
-use self::send::LocalMirror;
+use self::send::{LocalMirror, Prepared};
 use self::stream::Stream;
 use crate::mirror::{Charge, Mirror, MirrorError};
 use crate::pipe::PipeEnd;
@@ -30,9 +30,6 @@ use crate::wire::{Frame, Hello, MirrorRect, NewVfd, Role, VfdIds};
 
 /// Token of the stream in the poll set. Those of pipes come from their identifiers, which are never 0.
 const STREAM: u64 = 0;
-
-/// Events handled in one dispatch.
-const MAX_EVENTS: usize = 64;
 
 /// Bytes read from or written to the stream in one dispatch; the rest waits for the next one, so that one busy socket
 /// does not starve the others of a thread.
@@ -65,6 +62,8 @@ pub(crate) struct FramedSocket {
     outgoing: Outgoing,
     pipes: Pipes,
     vfds: Vfds,
+    /// Empty between messages; its memory is used again.
+    prepared: Vec<Prepared>,
     stop_due: bool,
     write_blocked: bool,
     closed: bool,
@@ -119,6 +118,7 @@ impl FramedSocket {
                 peer_mirrors: BTreeMap::new(),
                 outlived: Charge::new(options.mirror_budget.clone()),
             },
+            prepared: Vec::new(),
             stop_due: false,
             write_blocked: false,
             closed: false,
@@ -167,7 +167,13 @@ impl FramedSocket {
     }
 
     fn dispatch_ready(&mut self) -> Result<(), SocketError> {
-        for event in self.poll.ready(MAX_EVENTS).map_err(SocketError::Poll)? {
+        if self.poll.has_only(STREAM) {
+            // Reading says by itself whether there is something to read.
+            self.read_stream()?;
+            return self.write_stream();
+        }
+        self.poll.collect().map_err(SocketError::Poll)?;
+        while let Some(event) = self.poll.next_event() {
             match event.token {
                 STREAM => {
                     self.read_stream()?;

@@ -5,17 +5,23 @@
 //! sending, so that they need no queue that a peer could make grow.
 //!
 //! Everything is sent in writes of at most [`MAX_WRITE`] bytes. The next one is composed when the one before
-//! has left, in turns beginning with the data and with the pipes, so that neither starves the other.
+//! has left, in turns beginning with the data and with the pipes, so that neither starves the other. Data that
+//! nothing precedes becomes a write at once and is never queued.
+//!
+//! The bytes of all queued data are one queue, and so are the identifiers of the VFDs that belong to them; an item in the
+//! queue of frames says how many of both.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::bytes::ByteQueue;
 use super::pipes::Pipes;
 use crate::poll::Poll;
 use crate::region::Region;
 use crate::socket::{SocketError, Violation};
 use crate::wire::{
-    CONTENT_OVERHEAD, Frame, MAX_WRITE, MIRROR_OVERHEAD, MirrorRect, NewVfd, data_cost, data_overhead,
+    CONTENT_OVERHEAD, Frame, MAX_FDS, MAX_WRITE, MIRROR_OVERHEAD, MirrorRect, NewVfd, data_cost,
+    data_overhead,
 };
 
 /// Length of the longest frame that is queued whole.
@@ -23,10 +29,6 @@ const WHOLE_FRAME_LEN: usize = 32;
 
 /// Content pieces smaller than this wait for the next write rather than fill the rest of the last one.
 const MIN_PIECE: usize = 512;
-
-/// Data is joined to the data queued before it up to this size; the part of a piece that has left is not freed
-/// before the rest.
-const MAX_JOINED: usize = 64 * 1024;
 
 /// What an item counts for in the bound of the queue, besides its content.
 const ITEM_COST: usize = 64;
@@ -42,18 +44,16 @@ pub(super) enum Item {
     Blob { id: u32, content: Vec<u8>, sent: usize },
     /// A rectangle of a mirror.
     Mirror(MirrorJob),
-    /// Bytes from `sent` on; the VFDs leave with the first of them.
-    Data { bytes: Vec<u8>, sent: usize, vfds: Vec<u32> },
+    /// The next `len` bytes of the data; the next `vfds` VFDs leave with the first of them.
+    Data { len: usize, vfds: usize },
 }
 
 impl Item {
-    /// What the item counts for in the bound of the queue. It stays the same until the whole item has left.
+    /// What the item counts for in the bound of the queue until the whole of it has left, besides the bytes of data.
     fn cost(&self) -> usize {
         match self {
-            Self::Vfd { .. } | Self::MirrorClose { .. } => ITEM_COST,
-            Self::Blob { content: bytes, .. } | Self::Data { bytes, .. } => {
-                bytes.len().saturating_add(ITEM_COST)
-            }
+            Self::Vfd { .. } | Self::MirrorClose { .. } | Self::Data { .. } => ITEM_COST,
+            Self::Blob { content, .. } => content.len().saturating_add(ITEM_COST),
             Self::Mirror(job) => match &job.source {
                 MirrorSource::Region(_) => 0,
                 MirrorSource::Content(content) => content.len(),
@@ -151,6 +151,8 @@ impl MirrorJob {
 #[derive(Debug)]
 pub(super) struct Outgoing {
     queue: VecDeque<Item>,
+    data: ByteQueue,
+    vfds: VecDeque<u32>,
     /// Memory that the queue occupies: data, content and something for each item but mirror jobs, which have a
     /// bound of their own.
     queued: usize,
@@ -166,13 +168,16 @@ pub(super) struct Outgoing {
     end_sent: bool,
     end_left: bool,
     pipes_first: bool,
-    ids: Vec<u8>,
+    /// Space to encode identifiers in.
+    scratch: Vec<u8>,
 }
 
 impl Outgoing {
     pub(super) fn new(hello: &[u8]) -> Self {
         Self {
             queue: VecDeque::new(),
+            data: ByteQueue::default(),
+            vfds: VecDeque::new(),
             queued: 0,
             jobs: 0,
             write: hello.to_vec(),
@@ -183,7 +188,7 @@ impl Outgoing {
             end_sent: false,
             end_left: false,
             pipes_first: false,
-            ids: Vec::new(),
+            scratch: Vec::new(),
         }
     }
 
@@ -196,11 +201,10 @@ impl Outgoing {
         self.queued
     }
 
-    /// Memory that the data in the queue occupies, sent or not.
+    /// Memory that the data in the queue occupies.
     #[cfg(test)]
     pub(super) fn occupied(&self) -> usize {
-        let data = |item: &Item| if let Item::Data { bytes, .. } = item { bytes.capacity() } else { 0 };
-        self.queue.iter().map(data).sum()
+        self.data.capacity()
     }
 
     pub(super) fn jobs(&self) -> usize {
@@ -224,6 +228,8 @@ impl Outgoing {
     /// Forgets the data that has not left.
     pub(super) fn clear_queue(&mut self) {
         self.queue.clear();
+        self.data.clear();
+        self.vfds.clear();
         self.queued = 0;
         self.jobs = 0;
     }
@@ -241,16 +247,27 @@ impl Outgoing {
         self.queue.push_back(item);
     }
 
-    pub(super) fn push_data(&mut self, bytes: &[u8], vfds: Vec<u32>) {
-        if let Some(Item::Data { bytes: last, .. }) = self.queue.back_mut()
-            && vfds.is_empty()
-            && last.len().saturating_add(bytes.len()) <= MAX_JOINED
-        {
-            last.extend_from_slice(bytes);
-            self.queued = self.queued.saturating_add(bytes.len());
-            return;
+    /// Makes data the next write if nothing is before it. Gives how much of it that is.
+    pub(super) fn write_at_once(&mut self, bytes: &[u8]) -> usize {
+        if !(self.write.is_empty() && self.queue.is_empty()) {
+            return 0;
         }
-        self.push(Item::Data { bytes: bytes.to_vec(), sent: 0, vfds });
+        let credit = usize::try_from(self.credit).unwrap_or(usize::MAX);
+        let len = bytes.len().min(MAX_WRITE - data_overhead(0)).min(credit);
+        let Some(bytes) = bytes.get(..len).filter(|bytes| !bytes.is_empty()) else { return 0 };
+        Frame::data(&[], bytes, &mut self.scratch).encode(&mut self.write);
+        self.credit = self.credit.saturating_sub(data_cost(0, len));
+        len
+    }
+
+    pub(super) fn push_data(&mut self, bytes: &[u8], vfds: &[u32]) {
+        self.data.push(bytes);
+        self.vfds.extend(vfds);
+        self.queued = self.queued.saturating_add(bytes.len());
+        match self.queue.back_mut() {
+            Some(Item::Data { len, .. }) if vfds.is_empty() => *len = len.saturating_add(bytes.len()),
+            _ => self.push(Item::Data { len: bytes.len(), vfds: vfds.len() }),
+        }
     }
 
     /// Removes the item at the front, all of which has left.
@@ -383,20 +400,27 @@ impl Outgoing {
 
     fn fill_data(&mut self) -> bool {
         let room = self.room();
-        let Some(Item::Data { bytes, sent, vfds }) = self.queue.front_mut() else { return false };
-        let Some(credit) = self.credit.checked_sub(data_cost(vfds.len(), 0)) else { return false };
-        let room = room.saturating_sub(data_overhead(vfds.len()));
-        let rest = bytes.get(*sent..).unwrap_or_default();
-        let len = rest.len().min(room).min(usize::try_from(credit).unwrap_or(usize::MAX));
-        if len == 0 {
-            return false;
-        }
-        let piece = rest.get(..len).unwrap_or_default();
-        Frame::data(vfds, piece, &mut self.ids).encode(&mut self.write);
-        self.credit = self.credit.saturating_sub(data_cost(vfds.len(), len));
-        vfds.clear();
-        *sent += len;
-        if *sent == bytes.len() {
+        let Some(Item::Data { len: left, vfds }) = self.queue.front_mut() else { return false };
+        let Some(credit) = self.credit.checked_sub(data_cost(*vfds, 0)) else { return false };
+        let room = room.saturating_sub(data_overhead(*vfds));
+        // Where the memory of the queue ends and begins again, the data is cut.
+        let bytes = self.data.front();
+        let len = bytes.len().min(*left).min(room).min(usize::try_from(credit).unwrap_or(usize::MAX));
+        let Some(bytes) = bytes.get(..len).filter(|bytes| !bytes.is_empty()) else { return false };
+        let mut named = [0; MAX_FDS];
+        let count = named
+            .iter_mut()
+            .zip(self.vfds.drain(..self.vfds.len().min(*vfds)))
+            .map(|(to, id)| *to = id)
+            .count();
+        Frame::data(named.get(..count).unwrap_or_default(), bytes, &mut self.scratch).encode(&mut self.write);
+        self.credit = credit.saturating_sub(data_cost(0, len));
+        *vfds = 0;
+        *left = left.saturating_sub(len);
+        let done = *left == 0;
+        self.data.consume(len);
+        self.queued = self.queued.saturating_sub(len);
+        if done {
             self.pop();
         }
         true

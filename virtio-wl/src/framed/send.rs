@@ -31,7 +31,7 @@ pub(super) struct LocalMirror {
 
 /// A descriptor that is ready to be announced.
 #[derive(Debug)]
-enum Prepared {
+pub(super) enum Prepared {
     Region { len: u64 },
     Mirror { file: FileId, len: u64, descriptor: OwnedFd, content: Vec<u8> },
     KnownMirror { id: u32 },
@@ -76,12 +76,52 @@ impl FramedSocket {
         if room == 0 {
             return Err(SocketError::WouldBlock);
         }
-        let prepared = self.prepare(fds, &peer)?;
-        let vfds = prepared.into_iter().map(|one| self.announce(one)).collect();
-        let len = bytes.len().min(room);
-        self.outgoing.push_data(bytes.get(..len).unwrap_or(bytes), vfds);
-        self.flush()?;
-        Ok(len)
+        let bytes = bytes.get(..room).unwrap_or(bytes);
+        if fds.is_empty() {
+            self.send_data(bytes)?;
+        } else {
+            self.queue_with_fds(bytes, fds, &peer)?;
+            self.flush()?;
+        }
+        Ok(bytes.len())
+    }
+
+    /// Sends what can be sent at once, and queues the rest.
+    fn send_data(&mut self, bytes: &[u8]) -> Result<(), SocketError> {
+        let mut rest = bytes;
+        loop {
+            let len = self.outgoing.write_at_once(rest);
+            rest = rest.get(len..).unwrap_or_default();
+            if len == 0 || rest.is_empty() {
+                break;
+            }
+            self.flush()?;
+        }
+        if !rest.is_empty() {
+            self.outgoing.push_data(rest, &[]);
+        }
+        self.flush()
+    }
+
+    /// Queues a message with descriptors, or nothing if one of them cannot cross.
+    fn queue_with_fds(
+        &mut self,
+        bytes: &[u8],
+        fds: &[BorrowedFd<'_>],
+        peer: &Hello,
+    ) -> Result<(), SocketError> {
+        let mut prepared = std::mem::take(&mut self.prepared);
+        let result = self.prepare_into(&mut prepared, fds, peer);
+        let mut ids = [0; MAX_FDS];
+        if result.is_ok() {
+            for (id, one) in ids.iter_mut().zip(prepared.drain(..)) {
+                *id = self.announce(one);
+            }
+            self.outgoing.push_data(bytes, ids.get(..fds.len()).unwrap_or_default());
+        }
+        prepared.clear();
+        self.prepared = prepared;
+        Ok(result?)
     }
 
     /// Announces to the peer that a rectangle of memory that it has a mirror of has new content, which is
@@ -145,10 +185,25 @@ impl FramedSocket {
 
     /// Makes everything that can fail, and changes nothing.
     fn prepare(&self, fds: &[BorrowedFd<'_>], peer: &Hello) -> Result<Vec<Prepared>, VfdError> {
+        let mut prepared = Vec::new();
+        self.prepare_into(&mut prepared, fds, peer)?;
+        Ok(prepared)
+    }
+
+    /// As [`prepare`](Self::prepare), into an empty list.
+    fn prepare_into(
+        &self,
+        prepared: &mut Vec<Prepared>,
+        fds: &[BorrowedFd<'_>],
+        peer: &Hello,
+    ) -> Result<(), VfdError> {
         let ids = u32::try_from(2 * fds.len()).unwrap_or(u32::MAX);
         self.vfds.next_id.checked_add(ids).ok_or(VfdError::IdsExhausted)?;
         let mut taken = Taken::default();
-        fds.iter().map(|fd| self.prepare_one(*fd, peer, &mut taken)).collect()
+        for fd in fds {
+            prepared.push(self.prepare_one(*fd, peer, &mut taken)?);
+        }
+        Ok(())
     }
 
     fn prepare_one(&self, fd: BorrowedFd<'_>, peer: &Hello, taken: &mut Taken) -> Result<Prepared, VfdError> {
