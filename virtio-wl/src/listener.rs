@@ -190,6 +190,7 @@ impl Listener {
                 rustix::io::ioctl_fionbio(&socket, true).map_err(kernel)?;
                 Ok(Self { socket, admitted: VsockCid::Any, _file: None })
             }
+            Address::Wl0 { .. } => Err(AddressError::NoStream(address.clone())),
         }
     }
 

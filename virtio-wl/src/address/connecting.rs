@@ -75,6 +75,7 @@ impl Connecting {
                 State::Kernel(vsock::dial(*cid, *port).map_err(|error| address.connect_error(error))?)
             }
             Address::VsockUds { path, port } => State::Vmm(Handshake::new(dial(path)?, *port)),
+            Address::Wl0 { .. } => return Err(AddressError::NoStream(address.clone())),
         };
         Ok(Self { address: address.clone(), state })
     }

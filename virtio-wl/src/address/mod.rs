@@ -7,10 +7,15 @@
 //! | `vsock:CID:PORT` | the port of the machine with that CID (2 is the host) | the port, for callers with that CID only |
 //! | `vsock:any:PORT` | – | the port, for every caller |
 //! | `vsock-uds:PATH:PORT` | the port of the VM whose VMM listens on `PATH` | the VM's calls to the host's port |
+//! | `wl0` | the default socket of the host, over the virtio_wl device | – |
+//! | `wl0:NAME` | the host's socket of that name, likewise | – |
 //!
 //! `vsock:` is the kernel's AF_VSOCK. `vsock-uds:` is its host side where the VMM itself carries vsock over Unix sockets, as
 //! Firecracker, Cloud Hypervisor and vhost-user-vsock do; [`Connecting`] speaks their handshake, and what listens is the
 //! file `PATH_PORT`. A path may contain colons: the port is behind the last one.
+//!
+//! `wl0` is the kernel's virtio_wl device, which carries descriptors itself. It is no stream of bytes, so that only
+//! [`Socket::connect`](crate::Socket::connect) can use it. See [`crate::wl0`].
 //!
 //! An inherited descriptor can be taken once: it is then owned by whoever took it.
 
@@ -32,6 +37,7 @@ use thiserror::Error;
 pub use self::connecting::{Connecting, Progress};
 pub(crate) use self::hybrid::listening_path as hybrid_listening_path;
 use crate::listener::Listener;
+use crate::wl0;
 
 /// How long [`Address::connect`] waits for the other side. A VM answers within milliseconds, or is not up.
 pub const CONNECT_TIME: Duration = Duration::from_secs(10);
@@ -82,6 +88,11 @@ pub enum AddressError {
         "cannot connect to `{0}`: `any` is for listening, give the CID of the machine to call (2 is the host)"
     )]
     NoDestination(Address),
+    /// The address is no stream of bytes that could be had, or listened on.
+    #[error(
+        "`{0}` is not a stream of bytes: it can only be connected to, as a socket that carries descriptors"
+    )]
+    NoStream(Address),
     /// Listening failed.
     #[error("cannot listen on `{address}`: {source}")]
     Listen {
@@ -157,10 +168,16 @@ pub enum Address {
         /// The port.
         port: u32,
     },
+    /// A socket on the host, over the virtio_wl device.
+    Wl0 {
+        /// How the VMM calls the socket. `None` for its default one.
+        name: Option<String>,
+    },
 }
 
 /// The forms there are, for whoever has written none of them.
-const FORMS: &str = "expected `unix:PATH`, `fd:N`, `vsock:CID:PORT` or `vsock-uds:PATH:PORT`";
+const FORMS: &str =
+    "expected `unix:PATH`, `fd:N`, `vsock:CID:PORT`, `vsock-uds:PATH:PORT`, `wl0` or `wl0:NAME`";
 
 impl FromStr for Address {
     type Err = AddressError;
@@ -175,6 +192,10 @@ impl FromStr for Address {
                 .ok_or("expected `fd:N` with the number of a descriptor"),
             "vsock" => vsock(rest).ok_or("expected `vsock:CID:PORT`, or `vsock:any:PORT` for listening"),
             "vsock-uds" => vsock_uds(rest).ok_or("expected `vsock-uds:PATH:PORT` with the VMM's socket"),
+            "wl0" if scheme.len() == text.len() => Ok(Self::Wl0 { name: None }),
+            "wl0" => wl0::is_name(rest)
+                .then(|| Self::Wl0 { name: Some(rest.to_owned()) })
+                .ok_or("expected `wl0:NAME` with a name of at most 32 bytes, or `wl0`"),
             _ => Err(FORMS),
         };
         parsed.map_err(|expected| AddressError::Parse { text: text.to_owned(), expected })
@@ -213,6 +234,8 @@ impl fmt::Display for Address {
             Self::Fd(fd) => write!(f, "fd:{fd}"),
             Self::Vsock { cid, port } => write!(f, "vsock:{cid}:{port}"),
             Self::VsockUds { path, port } => write!(f, "vsock-uds:{}:{port}", path.display()),
+            Self::Wl0 { name: None } => f.write_str("wl0"),
+            Self::Wl0 { name: Some(name) } => write!(f, "wl0:{name}"),
         }
     }
 }
@@ -287,6 +310,8 @@ mod tests {
             "vsock:4294967294:0",
             "vsock-uds:/run/vm.sock:6000",
             "vsock-uds:/with:7:colons:6000",
+            "wl0",
+            "wl0:a:b",
         ] {
             let address: Address = text.parse().expect("valid address");
             assert_eq!(address.to_string(), text);
@@ -324,6 +349,9 @@ mod tests {
             ("vsock-uds:/run/vm.sock", "vsock-uds:PATH:PORT"),
             ("vsock-uds::5000", "vsock-uds:PATH:PORT"),
             ("vsock-uds:/run/vm.sock:", "vsock-uds:PATH:PORT"),
+            ("wl0:", "wl0:NAME"),
+            ("wl0:a-name-of-more-than-thirty-two-bytes", "wl0:NAME"),
+            ("wl1", "wl0:NAME"),
         ] {
             let error = text.parse::<Address>().expect_err("invalid address").to_string();
             assert!(error.contains(&format!("`{text}`")) && error.contains(form), "{error}");
@@ -333,6 +361,13 @@ mod tests {
     #[test]
     fn a_descriptor_that_is_not_open_is_refused() {
         assert!(matches!(Address::Fd(1_000_000).connect(), Err(AddressError::Inherit(1_000_000))));
+    }
+
+    #[test]
+    fn the_device_is_no_stream_and_does_not_listen() {
+        let address = Address::Wl0 { name: None };
+        assert!(matches!(address.connect(), Err(AddressError::NoStream(_))));
+        assert!(matches!(address.listen(), Err(AddressError::NoStream(_))));
     }
 
     #[test]

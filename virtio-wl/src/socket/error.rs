@@ -6,6 +6,7 @@ use thiserror::Error;
 use crate::address::{Address, AddressError};
 use crate::vfd::VfdError;
 use crate::wire::{MAX_FDS, Purpose, Role, WireError};
+use crate::wl0::DeviceError;
 
 /// Why [`Socket::connect`](super::Socket::connect) failed.
 #[derive(Debug, Error)]
@@ -13,6 +14,9 @@ pub enum ConnectError {
     /// The other side cannot be reached.
     #[error(transparent)]
     Address(#[from] AddressError),
+    /// The virtio_wl device does not connect.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// It was reached, but the stream cannot be used.
     #[error("cannot use the stream to `{address}`: {source}")]
     Stream {

@@ -29,7 +29,7 @@ use crate::mirror::MirrorBudget;
 use crate::region::Region;
 use crate::vfd::ReceivedFd;
 use crate::wire::{MirrorRect, Purpose, Role};
-use crate::wl0::DeviceSocket;
+use crate::wl0::{Device, DeviceSocket};
 
 /// What one stream may hold. The peer is told of them in the hello and must keep to them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,6 +146,9 @@ impl Socket {
     ///
     /// There is nothing to connect to, it does not answer, or the limits are out of bounds.
     pub fn connect(address: &Address, options: SocketOptions) -> Result<Self, ConnectError> {
+        if let Address::Wl0 { name } = address {
+            return Ok(Device::open()?.connect(name.as_deref(), options)?);
+        }
         let stream = address.connect()?;
         Self::new(stream, Role::Initiator, options)
             .map_err(|source| ConnectError::Stream { address: address.clone(), source })
