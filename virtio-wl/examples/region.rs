@@ -3,6 +3,7 @@
 //! ```text
 //! region inspect PATH|fd:N              what it is, and the challenge in its header
 //! region create PATH MIB                make a file a region (the hub does this by itself)
+//! region create-pmem PATH MIB           make a file that is a devdax device to a VM that gets it as virtio-pmem
 //! region write PATH|fd:N OFFSET TEXT    put TEXT at OFFSET
 //! region read PATH|fd:N OFFSET LENGTH   print what is there
 //! ```
@@ -37,6 +38,10 @@ fn run(words: &[&str]) -> Result<(), Box<dyn Error>> {
         ["create", path, mib] => {
             let len = mib.parse::<u64>()?.checked_mul(1 << 20).ok_or("so much memory cannot be")?;
             inspect(&Region::create(Path::new(path), len)?)
+        }
+        ["create-pmem", path, mib] => {
+            let len = mib.parse::<u64>()?.checked_mul(1 << 20).ok_or("so much memory cannot be")?;
+            inspect(&Region::create_pmem(Path::new(path), len)?)
         }
         ["write", region, offset, text] => {
             let (region, offset) = (Region::open_argument(region)?, offset.parse()?);

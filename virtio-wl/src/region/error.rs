@@ -34,6 +34,11 @@ pub enum RegionError {
     /// The size is no size of a region.
     #[error("{0} bytes are no size for a region: it must be a multiple of 4096 from 8192 to {MAX_LEN}")]
     Size(u64),
+    /// The size is no size of a persistent memory with a region in it.
+    #[error(
+        "{0} bytes are no size for a region in persistent memory: it must be a multiple of 2 MiB from 4 MiB on and at most {MAX_LEN}"
+    )]
+    PmemSize(u64),
     /// The file does not begin with [`MAGIC`](super::MAGIC).
     #[error("this is not a region: there is no VTRLRGN1 at its beginning; the hub writes it when it starts")]
     Magic,

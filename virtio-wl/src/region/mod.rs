@@ -19,6 +19,7 @@
 
 pub mod backing;
 mod error;
+mod pmem;
 mod rows;
 
 use std::fs::{File, OpenOptions};
@@ -150,21 +151,7 @@ impl Region {
     /// The length is no multiple of 4096 from 8192 on or too large, or the file cannot be made.
     pub fn create(path: &Path, len: u64) -> Result<Self, RegionError> {
         check_size(len)?;
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(libc::O_NOFOLLOW)
-            .open(path)
-            .map_err(|source| RegionError::Open { path: path.to_owned(), source })?;
-        let create = |source| RegionError::Create { len, source };
-        // A process that has the old content mapped must not fault, so a file of the right size keeps it.
-        if file.metadata().map_err(create)?.len() != len {
-            file.set_len(0).map_err(create)?;
-        }
-        file.set_len(len).map_err(create)?;
+        let file = sized_file(path, len)?;
         Self::map(file, 0)?.format()
     }
 
@@ -382,6 +369,26 @@ impl Region {
             _ => Err(RegionError::OutOfBounds { offset, len: u64::try_from(len).unwrap_or(u64::MAX) }),
         }
     }
+}
+
+/// Opens or makes a file (mode 0600) and gives it its length.
+fn sized_file(path: &Path, len: u64) -> Result<File, RegionError> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(path)
+        .map_err(|source| RegionError::Open { path: path.to_owned(), source })?;
+    let create = |source| RegionError::Create { len, source };
+    // A process that has the old content mapped must not fault, so a file of the right size keeps it.
+    if file.metadata().map_err(create)?.len() != len {
+        file.set_len(0).map_err(create)?;
+        file.set_len(len).map_err(create)?;
+    }
+    Ok(file)
 }
 
 fn check_size(len: u64) -> Result<(), RegionError> {

@@ -41,16 +41,37 @@ impl Machine {
         self.add("-device", "vhost-user-vsock-pci,chardev=vsock".to_owned());
     }
 
+    /// Adds a PCI device whose second BAR is the file from `offset` on, `len` bytes of it: a power of two.
+    pub fn ivshmem(&mut self, file: &Path, offset: u64, len: u64) {
+        let id = self.backend(file, offset, len);
+        self.add("-device", format!("ivshmem-plain,memdev={id},master=on"));
+    }
+
+    /// Adds a persistent memory that is the file, `len` bytes of it.
+    pub fn pmem(&mut self, file: &Path, len: u64) {
+        let id = self.backend(file, 0, len);
+        self.add("-device", format!("virtio-pmem-pci,memdev={id}"));
+    }
+
+    fn backend(&mut self, file: &Path, offset: u64, len: u64) -> String {
+        let id = format!("file{}", self.devices.len());
+        let path = file.display();
+        let object =
+            format!("memory-backend-file,id={id},share=on,mem-path={path},offset={offset},size={len}");
+        self.add("-object", object);
+        id
+    }
+
     fn add(&mut self, option: &str, value: String) {
         self.devices.push(option.into());
         self.devices.push(value.into());
     }
 
-    /// Starts the machine and waits until its first process answers. The folder must have a short path and gets the
+    /// Starts the machine; [`Guest::wait`] says when it can run commands. The folder must have a short path and gets the
     /// control socket; `logs` gets the console.
     ///
     /// # Errors
-    /// When QEMU cannot be started, or the guest does not answer in time.
+    /// When QEMU cannot be started.
     pub fn start(
         &self,
         packages: &Packages,
@@ -77,16 +98,9 @@ impl Machine {
         qemu.args(["-device", "virtserialport,chardev=control,name=vitrail.control"]);
         qemu.args(&self.devices);
         eprintln!("==> guest {}: booting", self.name);
-        let start = Instant::now();
+        let started = Instant::now();
         processes.start(&self.name, qemu, logs)?;
-        let mut guest = Guest { name: self.name.clone(), control: accept(&listener)?, console, commands: 0 };
-        let ready = guest.line(start + BOOT_DEADLINE);
-        if ready.as_deref().is_ok_and(|line| line == "ready") {
-            eprintln!("    guest {}: ready after {:.1} s", self.name, start.elapsed().as_secs_f64());
-            return Ok(guest);
-        }
-        processes.check_alive()?;
-        bail!("guest {} does not answer; its console is {}", self.name, guest.console.display())
+        Ok(Guest { name: self.name.clone(), control: accept(&listener)?, console, started, commands: 0 })
     }
 }
 
@@ -108,6 +122,7 @@ pub struct Guest {
     name: String,
     control: BufReader<UnixStream>,
     console: PathBuf,
+    started: Instant,
     commands: u64,
 }
 
@@ -121,6 +136,20 @@ pub struct Outcome {
 }
 
 impl Guest {
+    /// Waits until the guest's first process answers.
+    ///
+    /// # Errors
+    /// When it does not in time, or a program that belongs to the guest has ended.
+    pub fn wait(&mut self, processes: &mut Processes) -> Result<()> {
+        let ready = self.line(self.started + BOOT_DEADLINE);
+        if ready.as_deref().is_ok_and(|line| line == "ready") {
+            eprintln!("    guest {}: ready after {:.1} s", self.name, self.started.elapsed().as_secs_f64());
+            return Ok(());
+        }
+        processes.check_alive()?;
+        bail!("guest {} does not answer; its console is {}", self.name, self.console.display())
+    }
+
     /// Runs a shell command of one line, whose output is also shown as it comes.
     ///
     /// # Errors

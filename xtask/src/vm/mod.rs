@@ -19,6 +19,7 @@ mod cpio;
 mod guest;
 mod initramfs;
 mod packages;
+mod regions;
 mod source;
 mod vsock;
 
@@ -40,6 +41,12 @@ pub enum Action {
     },
     /// Boot a guest with vsock, run one shell command in it and print what it says.
     Run(RunOptions),
+    /// Boot two guests that share a region, as ivshmem device and as devdax device, and check what each sees.
+    Regions {
+        /// Where the logs are kept.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
 }
 
 /// What to run in a guest.
@@ -78,6 +85,7 @@ pub fn run(action: &Action) -> Result<()> {
             Ok(())
         }
         Action::Run(options) => run_command(options),
+        Action::Regions { out } => regions::run(&packages(false)?, out.as_deref()),
     }
 }
 
@@ -100,6 +108,7 @@ fn run_command(options: &RunOptions) -> Result<()> {
         let mut machine = Machine::new("guest", MEMORY_MIB);
         machine.vsock(&backend.socket);
         let mut guest = machine.start(&packages, &image, processes, &session.folder, &session.logs)?;
+        guest.wait(processes)?;
         eprintln!("    the guest's vsock on this side: vsock-uds:{}:PORT", backend.uds.display());
         guest.check(&options.command.join(" "), Duration::from_secs(options.deadline))?;
         Ok(())
