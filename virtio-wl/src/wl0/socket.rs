@@ -22,9 +22,6 @@ use crate::vfd::{FileId, ReceivedFd, ReceivedKind};
 /// Token of the context in the poll set. Bridges use those from 2 on.
 const CONTEXT: u64 = 0;
 
-/// Events handled in one dispatch.
-const MAX_EVENTS: usize = 64;
-
 /// Messages received in one dispatch; the rest waits for the next one, so that one busy socket does not starve the
 /// others of a thread.
 const DISPATCH_MESSAGES: usize = 64;
@@ -122,7 +119,8 @@ impl DeviceSocket {
     }
 
     fn dispatch_ready(&mut self) -> Result<(), SocketError> {
-        for event in self.poll.ready(MAX_EVENTS).map_err(SocketError::Poll)? {
+        self.poll.collect().map_err(SocketError::Poll)?;
+        while let Some(event) = self.poll.next_event() {
             if event.token == CONTEXT {
                 // There is room, or sending will find out why there never will be.
                 self.write_blocked = false;
