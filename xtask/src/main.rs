@@ -1,4 +1,4 @@
-//! The commands of the workspace: `cargo xtask setup`, `demo`, `vm`, `test` and `deny`.
+//! The commands of the workspace: `cargo xtask setup`, `demo`, `vm`, `test`, `fuzz` and `deny`.
 //!
 //! Every command does its own set-up: what it needs from the system is installed by apt, or listed where
 //! there is no apt. Nothing else on the machine is changed.
@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod demo;
+mod fuzz;
 mod processes;
 mod setup;
 mod steps;
@@ -46,6 +47,10 @@ enum Command {
         /// Run only the tests whose name contains this; formatting, lints and documentation are left out.
         filter: Option<String>,
     },
+    /// Fuzz virtio-wl: run its targets one after the other, and minimise the inputs that are checked in.
+    ///
+    /// Needs a nightly toolchain; cargo-fuzz is installed below target/ if missing.
+    Fuzz(fuzz::Options),
     /// Check the licences and sources of all dependencies with cargo-deny (installed below target/ if missing).
     Deny,
 }
@@ -57,6 +62,7 @@ fn main() -> ExitCode {
         Command::Demo(options) => demo::run(&options),
         Command::Vm(action) => vm::run(&action),
         Command::Test { filter } => test::run(filter.as_deref()),
+        Command::Fuzz(options) => fuzz::run(&options),
         Command::Deny => test::deny(),
     };
     match outcome {

@@ -1,11 +1,11 @@
 //! The system packages: which are needed and why, which are missing, and installing them by apt.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::steps;
+use crate::{steps, target_dir};
 
 /// One Debian package and what it is for.
 struct Package {
@@ -127,6 +127,25 @@ fn brought(name: &str) -> bool {
 
 fn listed(packages: &[&Package]) -> String {
     packages.iter().map(|p| format!("  {:20} {}\n", p.name, p.purpose)).collect()
+}
+
+/// A tool that cargo can build: where it is, after installing it below the target folder if it is nowhere.
+///
+/// # Errors
+/// When cargo cannot install it.
+pub fn cargo_tool(name: &str) -> Result<PathBuf> {
+    let tools = target_dir().join("tools");
+    let program = tools.join("bin").join(name);
+    if program.exists() {
+        return Ok(program);
+    }
+    if has_program(name) {
+        return Ok(name.into());
+    }
+    let mut install = steps::cargo();
+    install.args(["install", "--locked", "--quiet", name, "--root"]).arg(&tools);
+    steps::run(&format!("installing {name}"), &mut install)?;
+    Ok(program)
 }
 
 /// Whether a program is on the search path.

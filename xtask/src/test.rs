@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::{setup, steps, target_dir, workspace};
+use crate::{setup, steps, workspace};
 
 /// Sets up, checks and tests. With a filter, only builds and runs the tests that match.
 ///
@@ -32,14 +32,7 @@ pub fn run(filter: Option<&str>) -> Result<()> {
 /// # Errors
 /// When cargo-deny cannot be installed or finds something.
 pub fn deny() -> Result<()> {
-    let tools = target_dir().join("tools");
-    let program = tools.join("bin/cargo-deny");
-    if !program.exists() && !setup::has_program("cargo-deny") {
-        let mut install = steps::cargo();
-        install.args(["install", "--locked", "--quiet", "cargo-deny", "--root"]).arg(&tools);
-        steps::run("installing cargo-deny", &mut install)?;
-    }
-    let mut check = if program.exists() { Command::new(program) } else { Command::new("cargo-deny") };
+    let mut check = Command::new(setup::cargo_tool("cargo-deny")?);
     check.args(["check", "bans", "licenses", "sources"]).current_dir(workspace());
     steps::run("dependency policy", &mut check)
 }
