@@ -15,7 +15,7 @@ use super::trim::Trimmer;
 /// Size of the staging memory of a connection, in bytes. It takes up only what buffers really need.
 pub const STAGING_LEN: u64 = 256 << 20;
 
-/// Free ranges below this many bytes are not offered to the host.
+/// Less content than this in a free block is not offered to the host, in bytes.
 const TRIM_THRESHOLD: u64 = 1 << 20;
 
 /// Why there is no store.
@@ -79,12 +79,15 @@ impl Store {
     /// Takes a slot back.
     pub fn free(&self, slot: Slot) {
         let len = slot.len();
-        if let Err(error) = self.allocator().free(slot) {
+        let mut allocator = self.allocator();
+        if let Err(error) = allocator.free(slot) {
             tracing::error!("internal error: {error}");
             return;
         }
+        let used = allocator.used_bytes();
+        drop(allocator);
         if let Some(trimmer) = &self.trimmer {
-            trimmer.freed(len);
+            trimmer.freed(len, used);
         }
     }
 

@@ -1,17 +1,16 @@
 //! Gives memory of the region that no buffer uses back to the host.
 //!
-//! A thread waits until enough has been freed, asks the hub over a stream of its own to punch holes, and
-//! ends the stream when the hub has done so. While nothing is freed it does nothing. What is being
-//! trimmed is not given out, so a discard can never hit a buffer's pixels. Every failure is harmless: memory
-//! stays where it is.
+//! A thread waits until enough has been freed, or until no buffer is left at all, asks the hub over a stream of its own to
+//! punch holes, and ends the stream when the hub has done so. While nothing is freed it does nothing. What is being
+//! trimmed is not given out, so a discard can never hit a buffer's pixels; it is little at a time, so that the rest can be
+//! used meanwhile. Every failure is harmless: memory stays where it is.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
-use std::ops::Range;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -21,7 +20,13 @@ use virtio_wl::trim::TrimClient;
 use virtio_wl::wire::{DATA_WINDOW, Hello, PIPE_WINDOW, Purpose, Role};
 
 /// Bytes that have to be freed before the hub is bothered.
-const THRESHOLD: u64 = 32 << 20;
+const THRESHOLD: u64 = 8 << 20;
+
+/// Bytes named in one request at most.
+const PIECE: u64 = 16 << 20;
+
+/// Requests that are under way at a time: one that the hub works on, and one that it finds when it is done.
+const IN_FLIGHT: usize = 2;
 
 /// How long the hub may take for an answer before its stream is given up.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -48,10 +53,10 @@ impl Trimmer {
         }
     }
 
-    /// `len` bytes were freed.
-    pub fn freed(&self, len: u64) {
+    /// `len` bytes were freed, and `used` bytes are still in use.
+    pub fn freed(&self, len: u64, used: u64) {
         let before = self.freed.fetch_add(len, Ordering::Relaxed);
-        if before.saturating_add(len) >= THRESHOLD {
+        if used == 0 || before.saturating_add(len) >= THRESHOLD {
             self.freed.store(0, Ordering::Relaxed);
             // A full channel means that the thread is about to look anyway.
             let _ = self.wake.try_send(());
@@ -73,18 +78,14 @@ fn trim_for_ever(hub: &Address, allocator: &Mutex<Allocator>, woken: &Receiver<(
 /// still act on a record. Where it neither answers nor closes, those ranges stay out of use.
 fn trim_once(hub: &Address, allocator: &Mutex<Allocator>) -> io::Result<()> {
     let lock = || allocator.lock().unwrap_or_else(PoisonError::into_inner);
-    let stream = UnixStream::from(hub.connect().map_err(io::Error::other)?);
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
     let mut client = TrimClient::new();
-    for range in lock().trim_candidates() {
-        client.request(range);
-    }
-    let result = converse(&stream, &mut client, |range| {
-        if let Err(error) = lock().acknowledge(range) {
-            tracing::warn!("internal error: {error}");
-        }
-    });
+    // The hub is not called for nothing.
+    let Some(first) = lock().next_trim(PIECE) else { return Ok(()) };
+    client.request(first);
+    let stream = hub.connect().map(UnixStream::from).map_err(io::Error::other);
+    // Nothing was sent, so nothing will be discarded.
+    let stream = stream.inspect_err(|_| lock().trim_lost())?;
+    let result = converse(&stream, &mut client, &lock);
     if client.outstanding() > 0 {
         let _ = stream.shutdown(Shutdown::Write);
         io::copy(&mut &stream, &mut io::sink())?;
@@ -93,24 +94,35 @@ fn trim_once(hub: &Address, allocator: &Mutex<Allocator>) -> io::Result<()> {
     result
 }
 
-/// Sends all requests of `client` and hands every acknowledged range to `acknowledged`.
-fn converse(
+/// Sends the requests of `client` and whatever else is worth one, until all are answered.
+fn converse<'a>(
     mut stream: &UnixStream,
     client: &mut TrimClient,
-    mut acknowledged: impl FnMut(Range<u64>),
+    lock: &impl Fn() -> MutexGuard<'a, Allocator>,
 ) -> io::Result<()> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
     stream.write_all(&hello().encode())?;
     let mut buffer = [0; 4096];
-    while client.outstanding() > 0 {
+    loop {
+        while client.outstanding() < IN_FLIGHT
+            && let Some(range) = lock().next_trim(PIECE)
+        {
+            client.request(range);
+        }
+        if client.outstanding() == 0 {
+            return Ok(());
+        }
         stream.write_all(&client.take_output())?;
         let len = stream.read(&mut buffer)?;
         let bytes = buffer.get(..len).filter(|bytes| !bytes.is_empty());
         let bytes = bytes.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
         for range in client.feed(bytes).map_err(io::Error::other)? {
-            acknowledged(range);
+            if let Err(error) = lock().acknowledge(range) {
+                tracing::warn!("internal error: {error}");
+            }
         }
     }
-    Ok(())
 }
 
 /// The hello of a trim stream. Nothing but acknowledgements comes back, so its windows mean nothing.
@@ -133,7 +145,7 @@ fn hello() -> Hello {
 mod tests {
     use std::os::unix::net::UnixListener;
 
-    use virtio_wl::trim::RECORD_LEN;
+    use virtio_wl::trim::{RECORD_LEN, TrimRecord};
     use virtio_wl::wire::HELLO_LEN;
 
     use super::*;
@@ -161,18 +173,25 @@ mod tests {
     fn what_the_hub_acknowledges_is_free_and_is_not_offered_again() {
         let (allocator, listener, address, _dir) = scene();
         let trimmer = Trimmer::start(address, allocator.clone()).unwrap();
-        trimmer.freed(64 * MIB);
+        trimmer.freed(64 * MIB, 0);
         let (mut stream, _) = listener.accept().unwrap();
         assert_eq!(take_hello(&mut stream).purpose, Purpose::Trim);
         let mut record = [0; RECORD_LEN];
         stream.read_exact(&mut record).unwrap();
-        assert_eq!(allocator.lock().unwrap().trimming_bytes(), 64 * MIB);
-        stream.write_all(&record).unwrap();
+        assert!((PIECE..=2 * PIECE).contains(&allocator.lock().unwrap().trimming_bytes()));
+        let mut answered = 0;
         // The thread closes the stream when all is acknowledged.
-        assert_eq!(stream.read(&mut record).unwrap(), 0);
+        loop {
+            stream.write_all(&record).unwrap();
+            answered += TrimRecord::decode(record).len;
+            if stream.read(&mut record).unwrap() == 0 {
+                break;
+            }
+        }
+        assert_eq!(answered, 64 * MIB);
         let mut allocator = allocator.lock().unwrap();
         assert_eq!((allocator.free_bytes(), allocator.trimming_bytes()), (64 * MIB, 0));
-        assert!(allocator.trim_candidates().is_empty());
+        assert_eq!(allocator.next_trim(PIECE), None);
     }
 
     #[test]
@@ -197,12 +216,29 @@ mod tests {
     }
 
     #[test]
-    fn small_change_does_not_bother_the_hub() {
+    fn a_hub_is_not_called_for_nothing() {
         let (allocator, listener, address, _dir) = scene();
-        let trimmer = Trimmer::start(address, allocator).unwrap();
-        trimmer.freed(THRESHOLD - 1);
+        let mut books = allocator.lock().unwrap();
+        while let Some(range) = books.next_trim(PIECE) {
+            books.acknowledge(range).unwrap();
+        }
+        drop(books);
+        trim_once(&address, &allocator).unwrap();
         listener.set_nonblocking(true).unwrap();
-        assert!(trimmer.freed.load(Ordering::Relaxed) > 0);
         assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn small_change_does_not_bother_the_hub_unless_it_is_the_last() {
+        let (wake, woken) = sync_channel(1);
+        let trimmer = Trimmer { freed: AtomicU64::new(0), wake };
+        trimmer.freed(THRESHOLD - 1, 4096);
+        assert!(woken.try_recv().is_err());
+        trimmer.freed(1, 4096);
+        assert!(woken.try_recv().is_ok());
+        trimmer.freed(1, 4096);
+        assert!(woken.try_recv().is_err());
+        trimmer.freed(1, 0);
+        assert!(woken.try_recv().is_ok());
     }
 }
