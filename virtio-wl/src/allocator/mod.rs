@@ -237,8 +237,7 @@ impl Allocator {
     /// `range` is not exactly one that [`next_trim`](Self::next_trim) gave; nothing was changed.
     pub fn acknowledge(&mut self, range: Range<u64>) -> Result<(), AllocatorError> {
         let found = self.block(&range, State::Trimming);
-        let (start, len) =
-            found.ok_or(AllocatorError::Acknowledge { start: range.start, end: range.end })?;
+        let (start, len) = found.ok_or(AllocatorError::Acknowledge { start: range.start, end: range.end })?;
         self.trimming.remove(&start);
         self.trimming_pages = self.trimming_pages.saturating_sub(len);
         self.set_free(start, len, Dirty::default());
@@ -314,7 +313,9 @@ impl Allocator {
             (start, len, dirty) = (other, len.saturating_add(other_len), dirty.with(other_dirty));
         }
         let end = start.saturating_add(len);
-        if let Some(Block { len: other_len, state: State::Free(other_dirty) }) = self.blocks.get(&end).copied() {
+        if let Some(Block { len: other_len, state: State::Free(other_dirty) }) =
+            self.blocks.get(&end).copied()
+        {
             self.remove(end);
             (len, dirty) = (len.saturating_add(other_len), dirty.with(other_dirty));
         }

@@ -36,7 +36,8 @@ fn check(allocator: &Allocator) -> Result<(), String> {
             State::Free(dirty) => {
                 let ripe = dirty.pages >= allocator.threshold;
                 let outside = dirty.pages > 0 && (dirty.start < *start || dirty.end > next);
-                if outside || dirty.pages > dirty.end - dirty.start || ripe != allocator.ripe.contains(start) {
+                if outside || dirty.pages > dirty.end - dirty.start || ripe != allocator.ripe.contains(start)
+                {
                     return Err(format!("{block:?} at {start}, ripe: {:?}", allocator.ripe));
                 }
             }
@@ -287,7 +288,9 @@ impl Scene {
         let Some(range) = self.allocator.next_trim(limit) else {
             for run in self.model.free_runs() {
                 let dirty = run.iter().filter(|page| **page == Page::Dirty).count();
-                prop_assert!(u64::try_from(dirty).expect("few") * PAGE < self.threshold.next_multiple_of(PAGE));
+                prop_assert!(
+                    u64::try_from(dirty).expect("few") * PAGE < self.threshold.next_multiple_of(PAGE)
+                );
             }
             return Ok(());
         };
