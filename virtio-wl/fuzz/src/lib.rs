@@ -1,7 +1,7 @@
 //! What the fuzz targets do with an input, and what they compare it with.
 //!
 //! Every target is a function of bytes that panics where virtio-wl does not do what `docs/wire.md` says. libFuzzer calls
-//! it with inputs of its own; the test `corpus` of virtio-wl calls it with those that are checked in.
+//! it with inputs of its own; the test `format` of virtio-wl calls it with those that are checked in.
 //!
 //! [`reference`] and [`conversation`] are a second implementation of the page, of the encoding and of the rules. They share
 //! no code with virtio-wl and were written from the page alone, so that a mistake in one is a difference.

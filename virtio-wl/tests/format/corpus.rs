@@ -1,18 +1,12 @@
 //! Every input that the fuzzer has kept, and every seed, still passes: `virtio-wl/fuzz` without the fuzzer.
-//!
-//! The targets count the descriptors of the process, so they run one at a time.
 
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 
-#[path = "../fuzz/src/lib.rs"]
-mod harness;
-
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+use crate::{alone, harness};
 
 /// Runs a target on its inputs. What fails is named by its file, which `cargo xtask fuzz` can be given too.
 fn replay(target: &str) {
-    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let _guard = alone();
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
     let folders = ["seeds", "corpus"].map(|kind| fuzz.join(kind).join(target));
     let mut replayed = 0;
