@@ -14,7 +14,7 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::SealFlags;
+use rustix::fs::{FallocateFlags, SealFlags};
 use rustix::io::Errno;
 
 use crate::region::{memfd, row_offsets};
@@ -63,14 +63,14 @@ impl MirrorBudget {
 
 /// What was taken of a budget; given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Charge {
+struct Charge {
     /// `None`: nothing is counted.
     budget: Option<Arc<MirrorBudget>>,
     bytes: u64,
 }
 
 impl Charge {
-    pub(crate) fn new(budget: Option<Arc<MirrorBudget>>) -> Self {
+    fn new(budget: Option<Arc<MirrorBudget>>) -> Self {
         Self { budget, bytes: 0 }
     }
 
@@ -83,11 +83,6 @@ impl Charge {
         }
         self.bytes = self.bytes.saturating_add(bytes);
         Ok(())
-    }
-
-    /// Takes over what `other`, of the same budget, has taken.
-    pub(crate) fn absorb(&mut self, mut other: Self) {
-        self.bytes = self.bytes.saturating_add(std::mem::take(&mut other.bytes));
     }
 }
 
@@ -119,7 +114,7 @@ pub(crate) struct Mirror {
     pages: Vec<u64>,
     charge: Charge,
     /// A descriptor was handed out, so that the memory may live longer than the mirror.
-    pub(crate) is_shared: bool,
+    is_shared: bool,
 }
 
 impl Mirror {
@@ -140,8 +135,18 @@ impl Mirror {
         &self.file
     }
 
-    pub(crate) fn into_charge(self) -> Charge {
-        self.charge
+    /// A descriptor was handed out.
+    pub(crate) fn share(&mut self) {
+        self.is_shared = true;
+    }
+
+    /// Ends the mirror, and gives its memory back to the kernel even if others have it still: nobody will write it any
+    /// more, and they would keep what nobody counts. What they read from now on is zeros.
+    pub(crate) fn close(self) -> Result<(), Errno> {
+        if !self.is_shared || self.pages.is_empty() {
+            return Ok(());
+        }
+        rustix::fs::fallocate(&self.file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, 0, self.len)
     }
 
     /// Writes rows that lie in `bytes` without gaps to the rectangle `rect`.

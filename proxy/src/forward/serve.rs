@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -40,6 +40,9 @@ pub enum ServeError {
     Ended(End),
 }
 
+/// How long the gate may take for its hello. The hub gives up sooner where there is no gate.
+const HELLO_TIME: Duration = Duration::from_secs(30);
+
 /// Serves the application on `client` through the stream `upstream`, until either has ended.
 ///
 /// Pixels go to `store`, or to memory of the connection's own where there is none.
@@ -54,7 +57,8 @@ pub fn serve(client: OwnedFd, upstream: OwnedFd, store: Option<&Arc<Store>>) -> 
         None => Arc::new(Store::staging()?),
     };
     // No event of Wayland hands over a socket.
-    let options = SocketOptions { region, take_sockets: false, ..SocketOptions::default() };
+    let hello_timeout = Some(HELLO_TIME);
+    let options = SocketOptions { region, take_sockets: false, hello_timeout, ..SocketOptions::default() };
     let socket = Socket::new(upstream, Role::Initiator, options).map_err(ServeError::Stream)?;
     let mut connection = Connection::new(Endpoint::Unix(client), socket.into())?;
     let session = Session::new(store, connection.control().clone()).map_err(ServeError::Duplicate)?;

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use virtio_wl::vfd::FileId;
-use virtio_wl::{Endpoint, MirrorBudget, Region, Role, Socket, SocketError, SocketOptions, StreamLimits};
+use virtio_wl::{
+    Endpoint, MirrorBudget, Pump, Region, Role, Socket, SocketError, SocketOptions, StreamLimits,
+};
 use vitrail_protocols::Limits;
 use wl_proxy::object::ObjectCoreApi as _;
 use wl_proxy::protocols::wayland::wl_display::WlDisplayError;
@@ -21,6 +23,9 @@ use crate::connection::{Connection, ConnectionError, End, Status};
 
 /// How many Wayland objects a client may have. Browsers have some thousands.
 const MAX_OBJECTS: usize = 32768;
+
+/// How long the VM may take for its hello. The hub passes a stream on when it has it.
+const HELLO_TIME: Duration = Duration::from_secs(10);
 
 /// After how many new objects they are counted again.
 const OBJECTS_BETWEEN_COUNTS: u64 = 4096;
@@ -36,14 +41,13 @@ pub enum ServeError {
     Connection(#[from] ConnectionError),
 }
 
-/// What is measured of the bytes that come from the VM.
+/// What is measured of the requests that come from the VM.
 #[derive(Debug)]
 struct Meter {
     scanner: HeaderScanner,
     requests: Rate,
-    bytes: Rate,
     since: Instant,
-    /// How long to take nothing more.
+    /// How long to take no more requests.
     wait: Duration,
 }
 
@@ -52,7 +56,6 @@ impl Meter {
         Self {
             scanner: HeaderScanner::default(),
             requests: Rate::new(limits.requests_per_second),
-            bytes: Rate::new(limits.bytes_per_second),
             since: Instant::now(),
             wait: Duration::ZERO,
         }
@@ -63,10 +66,29 @@ impl Meter {
             Ok(messages) => messages,
             Err(error) => return guard.refuse_stream(WlDisplayError::INVALID_METHOD, &error),
         };
-        let now = self.since.elapsed();
-        let for_requests = self.requests.take(messages, now);
-        let for_bytes = self.bytes.take(u32::try_from(bytes.len()).unwrap_or(u32::MAX), now);
-        self.wait = for_requests.max(for_bytes);
+        self.wait = self.requests.take(messages, self.since.elapsed());
+    }
+}
+
+/// What is measured of everything that comes on the VM's stream: requests, the pixels of mirrors, clipboards.
+#[derive(Debug)]
+struct StreamMeter {
+    rate: Rate,
+    since: Instant,
+    /// Bytes that were measured already.
+    measured: u64,
+}
+
+impl StreamMeter {
+    fn new(limits: &Limits) -> Self {
+        Self { rate: Rate::new(limits.bytes_per_second), since: Instant::now(), measured: 0 }
+    }
+
+    /// Takes note of the bytes that have come since the beginning, and says how long to read nothing more.
+    fn measure(&mut self, received: u64) -> Duration {
+        let fresh = received.saturating_sub(self.measured);
+        self.measured = received;
+        self.rate.take(u32::try_from(fresh).unwrap_or(u32::MAX), self.since.elapsed())
     }
 }
 
@@ -76,6 +98,7 @@ pub struct Served {
     connection: Connection,
     guard: Rc<Guard>,
     meter: Rc<RefCell<Meter>>,
+    stream_meter: StreamMeter,
     resume_at: Option<Instant>,
     objects_counted_at: u64,
     _share: Option<Share>,
@@ -101,6 +124,7 @@ impl Served {
             mirror_budget: Some(Arc::clone(mirrors)),
             // No request of Wayland hands over a socket, so one would be a way to talk that nobody has asked for.
             take_sockets: false,
+            hello_timeout: Some(HELLO_TIME),
             ..SocketOptions::default()
         };
         let socket = Socket::new(stream, Role::Acceptor, options)?;
@@ -121,7 +145,16 @@ impl Served {
                 None
             }
         };
-        Ok(Self { connection, guard, meter, resume_at: None, objects_counted_at: 0, _share: share })
+        let stream_meter = StreamMeter::new(limits);
+        Ok(Self {
+            connection,
+            guard,
+            meter,
+            stream_meter,
+            resume_at: None,
+            objects_counted_at: 0,
+            _share: share,
+        })
     }
 
     /// Serves for one budget.
@@ -130,20 +163,39 @@ impl Served {
         if self.resume_at.is_some_and(|at| at <= now) {
             self.resume_at = None;
             self.connection.pause_client(false);
+            self.pause_stream(false);
         }
         let status = self.connection.turn();
         if matches!(status, Status::Ended(_)) {
             return status;
         }
-        let wait = std::mem::take(&mut self.meter.borrow_mut().wait);
+        let for_requests = std::mem::take(&mut self.meter.borrow_mut().wait);
+        let for_bytes = self.measure_stream();
+        let wait = for_requests.max(for_bytes);
         if !wait.is_zero() {
             self.connection.pause_client(true);
-            self.resume_at = Some(now + wait);
+            self.resume_at = self.resume_at.max(Some(now + wait));
+        }
+        if !for_bytes.is_zero() {
+            self.pause_stream(true);
         }
         self.check_objects();
         self.check_descriptors();
         // A refusal from here is acted on in the next turn, which no event announces.
         if self.connection.control().has_ended() { Status::More } else { status }
+    }
+
+    /// How long to read nothing of the stream.
+    fn measure_stream(&mut self) -> Duration {
+        let socket = self.connection.client_pump().and_then(Pump::socket_mut);
+        socket.map_or(Duration::ZERO, |socket| self.stream_meter.measure(socket.received_bytes()))
+    }
+
+    fn pause_stream(&mut self, paused: bool) {
+        if let Some(socket) = self.connection.client_pump().and_then(Pump::socket_mut) {
+            // A failure is reported by the next turn.
+            let _ = socket.pause(paused);
+        }
     }
 
     /// When the next turn is due even if nothing happens.

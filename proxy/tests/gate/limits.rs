@@ -1,7 +1,10 @@
 //! Everything that a VM can have too much of.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use virtio_wl::Region;
+use virtio_wl::wire::MirrorRect;
 use vitrail_protocols::Limits;
 
 use crate::client::{Client, Error, memory};
@@ -150,8 +153,8 @@ fn large_memory_that_is_hardly_used_counts_for_little() {
 fn what_is_written_to_mirrors_is_limited_over_all_connections() {
     let vm = Vm::new(Limits { shm_mib: 1, ..Limits::default() });
     let write = |client: &mut Client, rows| {
-        let region = std::sync::Arc::new(virtio_wl::Region::create_memfd(64 << 20).unwrap());
-        let rect = virtio_wl::wire::MirrorRect { offset: 4096, row_len: 1, stride: 4096, rows };
+        let region = Arc::new(Region::create_memfd(64 << 20).unwrap());
+        let rect = MirrorRect { offset: 4096, row_len: 1, stride: 4096, rows };
         client.socket.mirror_write(&region, rect).unwrap();
     };
     let (mut first, _) = vm.connect();
@@ -218,6 +221,20 @@ fn bytes_beyond_the_rate_wait_too() {
     for _ in 0..60 {
         client.send(Message::new(toplevel, 2).string(&"x".repeat(3900)));
     }
+    assert!(client.round_trip());
+    assert!(client.round_trip());
+    assert!(start.elapsed() >= Duration::from_millis(1200), "{:?}", start.elapsed());
+}
+
+#[test]
+fn pixels_beyond_the_rate_wait_too() {
+    let vm = Vm::new(Limits { bytes_per_second: 1_000_000, ..Limits::default() });
+    let (mut client, _) = vm.connect();
+    assert!(client.round_trip());
+    let memory = Arc::new(Region::create_memfd(4 << 20).unwrap());
+    let rect = MirrorRect { offset: 4096, row_len: 2_500_000, stride: 2_500_000, rows: 1 };
+    let start = Instant::now();
+    client.socket.mirror_write(&memory, rect).unwrap();
     assert!(client.round_trip());
     assert!(client.round_trip());
     assert!(start.elapsed() >= Duration::from_millis(1200), "{:?}", start.elapsed());

@@ -5,6 +5,7 @@
 //! bounds are those that [`crate::socket`] describes.
 
 mod bytes;
+mod deadline;
 mod incoming;
 mod outgoing;
 mod pipes;
@@ -16,12 +17,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 
+use self::deadline::Deadline;
 use self::incoming::{FrameBuffer, Incoming};
 use self::outgoing::Outgoing;
 use self::pipes::{Ends, Pipes};
 use self::send::{LocalMirror, Prepared};
 use self::stream::Stream;
-use crate::mirror::{Charge, Mirror, MirrorError};
+use crate::mirror::{Mirror, MirrorError};
 use crate::pipe::PipeEnd;
 use crate::poll::{Interest, Poll};
 use crate::socket::{SocketError, SocketOptions, Violation};
@@ -45,8 +47,6 @@ struct Vfds {
     last_peer_id: u32,
     local_mirrors: BTreeMap<FileId, LocalMirror>,
     peer_mirrors: BTreeMap<u32, Mirror>,
-    /// What mirrors take up that are closed, and whose descriptors others may have still.
-    outlived: Charge,
 }
 
 /// A socket that carries file descriptors. See the module.
@@ -57,6 +57,10 @@ pub(crate) struct FramedSocket {
     role: Role,
     options: SocketOptions,
     peer: Option<Hello>,
+    deadline: Deadline,
+    /// Bytes of the stream so far.
+    received: u64,
+    paused: bool,
     buffer: FrameBuffer,
     incoming: Incoming,
     outgoing: Outgoing,
@@ -102,11 +106,15 @@ impl FramedSocket {
         let bytes = hello.encode();
         // What the peer would refuse is refused here.
         Hello::decode(&bytes).map_err(SocketError::Limits)?;
+        let mut poll = Poll::new().map_err(SocketError::Poll)?;
         let mut socket = Self {
             stream: Stream::new(stream).map_err(SocketError::Read)?,
-            poll: Poll::new().map_err(SocketError::Poll)?,
+            deadline: Deadline::start(options.hello_timeout, &mut poll)?,
+            poll,
             role,
             peer: None,
+            received: 0,
+            paused: false,
             buffer: FrameBuffer::new(),
             incoming: Incoming::new(limits.data_window, limits.max_blob_bytes),
             outgoing: Outgoing::new(&bytes),
@@ -116,7 +124,6 @@ impl FramedSocket {
                 last_peer_id: 0,
                 local_mirrors: BTreeMap::new(),
                 peer_mirrors: BTreeMap::new(),
-                outlived: Charge::new(options.mirror_budget.clone()),
             },
             prepared: Vec::new(),
             stop_due: false,
@@ -178,6 +185,7 @@ impl FramedSocket {
                 STREAM => {
                     self.read_stream()?;
                 }
+                deadline::TOKEN => self.deadline.expired()?,
                 token => self.pipes.local_event(token, event.hang_up, &mut self.poll)?,
             }
         }
@@ -235,6 +243,24 @@ impl FramedSocket {
         self.peer.is_some()
     }
 
+    /// Bytes that have come on the stream so far, whatever they were.
+    #[must_use]
+    pub fn received_bytes(&self) -> u64 {
+        self.received
+    }
+
+    /// Stops or resumes reading the stream. See [`Socket::pause`](crate::Socket::pause).
+    ///
+    /// # Errors
+    ///
+    /// The connection has failed.
+    pub fn pause(&mut self, paused: bool) -> Result<(), SocketError> {
+        self.check()?;
+        self.paused = paused;
+        let result = self.update_interest();
+        self.record(result)
+    }
+
     /// Whether both directions and all pipes have ended and everything was sent. The socket can be dropped
     /// without anybody losing anything.
     #[must_use]
@@ -257,6 +283,7 @@ impl FramedSocket {
         self.pipes.clear(&mut self.poll);
         self.vfds.local_mirrors.clear();
         self.vfds.peer_mirrors.clear();
+        let _ = self.deadline.stop(&mut self.poll);
         // Nothing is waited for any more; the error at hand is the one to report.
         let _ = self.poll.set(STREAM, self.stream.as_fd(), Interest::NONE);
         Err(error)
@@ -265,12 +292,13 @@ impl FramedSocket {
     /// Reads what is there, within the budget. False if nothing was.
     fn read_stream(&mut self) -> Result<bool, SocketError> {
         let mut budget = DISPATCH_BYTES;
-        while budget > 0 && !self.closed {
+        while budget > 0 && !self.closed && !self.paused {
             let space = self.buffer.space();
             let wanted = space.len();
             match self.stream.read(space) {
                 Ok(0) => self.end_of_stream()?,
                 Ok(len) => {
+                    self.received = self.received.saturating_add(u64::try_from(len).unwrap_or(0));
                     self.buffer.filled(len);
                     self.handle_frames()?;
                     budget = budget.saturating_sub(len);
@@ -328,7 +356,7 @@ impl FramedSocket {
         self.outgoing.open(hello.data_window);
         self.pipes.set_peer_window(hello.pipe_window);
         self.peer = Some(hello);
-        Ok(())
+        self.deadline.stop(&mut self.poll)
     }
 
     fn handle_frame(&mut self, frame: Frame<'_>) -> Result<(), SocketError> {
@@ -344,12 +372,10 @@ impl FramedSocket {
             Frame::MirrorClose { id } => {
                 self.before_end("MIRROR_CLOSE")?;
                 let mirror = self.vfds.peer_mirrors.remove(&id);
-                let mirror = mirror.ok_or(Violation::Unknown { frame: "MIRROR_CLOSE", id })?;
-                if mirror.is_shared {
-                    // Whoever has the descriptor keeps the memory, at the longest until the connection ends.
-                    self.vfds.outlived.absorb(mirror.into_charge());
-                }
-                Ok(())
+                mirror
+                    .ok_or(Violation::Unknown { frame: "MIRROR_CLOSE", id })?
+                    .close()
+                    .map_err(|source| SocketError::Make { what: "mirror's content", source })
             }
             Frame::DataEnd => {
                 self.before_end("DATA_END")?;
@@ -380,7 +406,7 @@ impl FramedSocket {
         for id in vfds.iter() {
             let fd = match self.vfds.peer_mirrors.get_mut(&id) {
                 Some(mirror) => {
-                    mirror.is_shared = true;
+                    mirror.share();
                     duplicate(mirror.file(), "mirror", ReceivedKind::Mirror { len: mirror.len() })?
                 }
                 None => self.incoming.take_named(id).ok_or(Violation::Unknown { frame: "DATA", id })?,
@@ -515,6 +541,7 @@ impl FramedSocket {
 
     /// The stream does not take anything any more: reads what is left of it, as far as that has an end.
     fn peer_gone(&mut self) -> Result<(), SocketError> {
+        self.paused = false;
         for _ in 0..LAST_READS {
             if self.closed || !self.read_stream()? {
                 break;
@@ -530,7 +557,7 @@ impl FramedSocket {
         let interest = if self.closed {
             Interest::NONE
         } else {
-            Interest { read: true, write: self.write_blocked, ..Interest::NONE }
+            Interest { read: !self.paused, write: self.write_blocked, ..Interest::NONE }
         };
         self.poll.set(STREAM, self.stream.as_fd(), interest).map_err(SocketError::Poll)
     }

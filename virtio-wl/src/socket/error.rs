@@ -1,5 +1,7 @@
 //! What can go wrong on a [`Socket`](super::Socket).
 
+use std::time::Duration;
+
 use rustix::io::Errno;
 use thiserror::Error;
 
@@ -58,6 +60,9 @@ pub enum SocketError {
     /// The stream ended although the connection had not (ECONNRESET): the peer died.
     #[error("the peer closed the stream before the connection ended")]
     Disconnected,
+    /// The peer's hello has not come in time (ETIMEDOUT).
+    #[error("the peer has not said hello within {0:?}")]
+    HelloTimeout(Duration),
     /// Reading the stream failed.
     #[error("cannot read the stream: {0}")]
     Read(Errno),
@@ -92,6 +97,7 @@ impl SocketError {
             Self::BrokenPipe => Errno::PIPE,
             Self::Wire(_) | Self::Violation(_) => Errno::PROTO,
             Self::Truncated | Self::Disconnected => Errno::CONNRESET,
+            Self::HelloTimeout(_) => Errno::TIMEDOUT,
             Self::Read(errno) | Self::Write(errno) | Self::Poll(errno) | Self::Make { source: errno, .. } => {
                 *errno
             }

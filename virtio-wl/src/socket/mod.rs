@@ -21,6 +21,7 @@ mod error;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use self::error::{ConnectError, SocketError, Violation};
 use crate::address::Address;
@@ -80,6 +81,9 @@ pub struct SocketOptions {
     /// Whether the peer may send sockets. Without, a peer that keeps to the format refuses to send one, and one that does not
     /// is disconnected.
     pub take_sockets: bool,
+    /// How long to wait for the peer's hello; without it the socket then fails. `None`: for ever, which suits a peer that
+    /// is trusted to be there. The clock starts when the socket is made.
+    pub hello_timeout: Option<Duration>,
 }
 
 impl Default for SocketOptions {
@@ -90,6 +94,7 @@ impl Default for SocketOptions {
             limits: StreamLimits::default(),
             mirror_budget: None,
             take_sockets: true,
+            hello_timeout: None,
         }
     }
 }
@@ -286,6 +291,31 @@ impl Socket {
         match &self.backend {
             Backend::Framed(socket) => socket.is_open(),
             Backend::Device(_) => true,
+        }
+    }
+
+    /// Bytes that have come from the peer so far: data, mirrors and pipes, with their frames. For measuring a rate. Always 0
+    /// on the kernel's virtio_wl device, where the peer is the host.
+    #[must_use]
+    pub fn received_bytes(&self) -> u64 {
+        match &self.backend {
+            Backend::Framed(socket) => socket.received_bytes(),
+            Backend::Device(_) => 0,
+        }
+    }
+
+    /// Stops or resumes taking anything from the peer, so that it cannot send more than what lies between both: the
+    /// only way to slow down mirrors, which have no window. Everything else on the socket that needs the peer stands still too,
+    /// so this is for a moment. A peer that goes meanwhile is noticed afterwards. Does nothing on the kernel's virtio_wl
+    /// device.
+    ///
+    /// # Errors
+    ///
+    /// The connection has failed.
+    pub fn pause(&mut self, paused: bool) -> Result<(), SocketError> {
+        match &mut self.backend {
+            Backend::Framed(socket) => socket.pause(paused),
+            Backend::Device(_) => Ok(()),
         }
     }
 

@@ -194,6 +194,46 @@ fn a_small_receive_gets_all_descriptors_of_the_message_with_its_first_byte() {
 }
 
 #[test]
+fn a_peer_that_never_says_hello_is_given_up_with_one_wake_up() {
+    let (peer, stream) = UnixStream::pair().expect("socket pair");
+    let wait = Duration::from_millis(20);
+    let patient = SocketOptions { hello_timeout: Some(wait), ..options() };
+    let mut socket = FramedSocket::new(stream.into(), Role::Acceptor, patient).expect("valid options");
+    let limit = rustix::event::Timespec::try_from(DEADLINE).expect("a time");
+    poll(&mut [PollFd::new(&socket, PollFlags::IN)], Some(&limit)).expect("polled");
+    let error = socket.dispatch().expect_err("no hello has come");
+    assert_eq!((&error, error.errno()), (&SocketError::HelloTimeout(wait), Errno::TIMEDOUT));
+    assert_eq!(socket.dispatch(), Err(error));
+    assert!(!is_readable(&socket), "nothing is waited for any more");
+    drop(peer);
+}
+
+#[test]
+fn a_hello_in_time_stops_the_clock() {
+    let patient = || SocketOptions { hello_timeout: Some(DEADLINE), ..options() };
+    let (mut one, mut two) = pair_with(patient(), patient());
+    assert_eq!((one.deadline.expired(), two.deadline.expired()), (Ok(()), Ok(())));
+    cross(&mut one, &mut two, &[]);
+}
+
+#[test]
+fn a_paused_socket_takes_nothing_without_wake_ups_and_goes_on_afterwards() {
+    let (mut one, mut two) = pair();
+    settle(&mut [&mut one, &mut two]);
+    let before = two.received_bytes();
+    assert_eq!(before, 32, "the hello");
+    two.pause(true).expect("alive");
+    assert_eq!(one.sendmsg(b"message", &[]), Ok(7));
+    settle(&mut [&mut one, &mut two]);
+    two.dispatch().expect("alive");
+    assert_eq!(two.received_bytes(), before);
+    assert_eq!(two.recvmsg(&mut [0; 8], &mut Vec::new()), Err(SocketError::WouldBlock));
+    two.pause(false).expect("alive");
+    assert_eq!(receive(&mut one, &mut two, 7).0, b"message");
+    assert_eq!(two.received_bytes(), before + 8 + 7);
+}
+
+#[test]
 fn refused_kinds_send_nothing_of_their_message() {
     let (mut one, mut two) = pair();
     let (socket, _other) = std::os::unix::net::UnixDatagram::pair().expect("socket pair");

@@ -137,24 +137,35 @@ fn rectangles_outside_the_memory_are_refused_here() {
 }
 
 #[test]
-fn what_a_delivered_mirror_takes_up_counts_until_the_end_of_the_connection() {
+fn a_mirror_that_is_closed_gives_its_memory_back_even_if_others_have_its_descriptor() {
     let budget = MirrorBudget::new(1 << 20);
     let with = SocketOptions { mirror_budget: Some(Arc::clone(&budget)), ..options() };
     let (mut one, mut two) = pair_with(options(), with);
     let (delivered, unnamed) = (staging(32 << 20), staging(64 << 20));
-    cross(&mut one, &mut two, &[delivered.as_fd()]);
+    let received = cross(&mut one, &mut two, &[delivered.as_fd()]);
     assert_eq!(budget.used(), 0, "the length alone takes up nothing");
     for memory in [&delivered, &unnamed] {
         one.mirror_write(memory, rect(4096, 4096, 4096, 2)).expect("queued");
     }
     cross(&mut one, &mut two, &[]);
     assert_eq!(budget.used(), 4 * 4096);
+    let blocks = || rustix::fs::fstat(&received[0]).expect("examined").st_blocks;
+    assert!(blocks() > 0);
     one.mirror_close(&delivered);
     one.mirror_close(&unnamed);
     cross(&mut one, &mut two, &[]);
-    assert_eq!(budget.used(), 2 * 4096, "nobody can have the other's memory");
+    assert_eq!((budget.used(), blocks()), (0, 0));
+    // What is left of it can be read still, and is empty.
+    assert_eq!(mirror_content(&received[0], 4096, 8192), [0; 8192]);
+    assert_eq!(rustix::fs::fstat(&received[0]).expect("examined").st_size, 32 << 20);
+    // The same memory crosses anew.
+    let again = cross(&mut one, &mut two, &[delivered.as_fd()]);
+    one.mirror_write(&delivered, rect(4096, 4096, 4096, 1)).expect("queued");
+    cross(&mut one, &mut two, &[]);
+    assert_eq!(budget.used(), 4096);
+    drop(again);
     drop(two);
-    assert_eq!(budget.used(), 0);
+    assert_eq!(budget.used(), 0, "the end of the connection gives back the rest");
 }
 
 #[test]
