@@ -21,6 +21,7 @@ mod initramfs;
 mod packages;
 mod regions;
 mod source;
+mod streams;
 mod vsock;
 
 use guest::Machine;
@@ -41,6 +42,12 @@ pub enum Action {
     },
     /// Boot a guest with vsock, run one shell command in it and print what it says.
     Run(RunOptions),
+    /// Boot a guest and run in it the tests that need its vsock, the conformance suite among them.
+    Streams {
+        /// Where the logs are kept.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
     /// Boot two guests that share a region, as ivshmem device and as devdax device, and check what each sees.
     Regions {
         /// Where the logs are kept.
@@ -85,6 +92,7 @@ pub fn run(action: &Action) -> Result<()> {
             Ok(())
         }
         Action::Run(options) => run_command(options),
+        Action::Streams { out } => streams::run(&packages(false)?, out.as_deref()),
         Action::Regions { out } => regions::run(&packages(false)?, out.as_deref()),
     }
 }
