@@ -53,6 +53,20 @@ pub struct RegionConfig {
     pub path: PathBuf,
     /// Its length in bytes.
     pub length: u64,
+    /// Where in it the region is.
+    pub layout: RegionLayout,
+}
+
+/// How the file of a region is laid out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RegionLayout {
+    /// The file is the region.
+    #[default]
+    Plain,
+    /// The file is to be shown to a VM as persistent memory: what its kernel needs to make a devdax device of it, then the
+    /// region.
+    Pmem,
 }
 
 /// What is wrong with the configuration.
@@ -130,6 +144,8 @@ struct RawVm {
 struct RawRegion {
     path: Spanned<PathBuf>,
     size_mib: Spanned<u64>,
+    #[serde(default)]
+    layout: RegionLayout,
 }
 
 impl HubConfig {
@@ -251,7 +267,12 @@ impl Source<'_> {
         if !(1..2048).contains(&size_mib) {
             return Err(self.error(Some(raw.size_mib.span()), "size_mib: a region has 1 to 2047 MiB"));
         }
-        Ok(RegionConfig { path: raw.path.get_ref().components().collect(), length: size_mib << 20 })
+        if raw.layout == RegionLayout::Pmem && (size_mib < 4 || !size_mib.is_multiple_of(2)) {
+            let message = "size_mib: persistent memory has 4 MiB or more, in steps of 2";
+            return Err(self.error(Some(raw.size_mib.span()), message));
+        }
+        let path = raw.path.get_ref().components().collect();
+        Ok(RegionConfig { path, length: size_mib << 20, layout: raw.layout })
     }
 
     fn mode(&self, text: &Spanned<String>) -> Result<u32, ConfigError> {
@@ -376,6 +397,9 @@ listen = "unix:/run/web/hub.sock"
             ("/dev/shm/work", "work", 10, "begins with /"),
             ("= 256", "= 2048", 11, "size_mib"),
             ("= 256", "= 0", 11, "size_mib"),
+            ("= 256", "= 255\nlayout = \"pmem\"", 11, "persistent memory"),
+            ("= 256", "= 2\nlayout = \"pmem\"", 11, "persistent memory"),
+            ("= 256", "= 256\nlayout = \"dax\"", 12, "pmem"),
         ] {
             let text = GOOD.replacen(from, to, 1);
             let error = error_of(&text);

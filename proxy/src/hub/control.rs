@@ -7,6 +7,7 @@
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
@@ -32,8 +33,8 @@ pub(super) enum ToRelay {
         identity: Option<Identity>,
         /// Whether the relay must not run as any other user.
         identity_required: bool,
-        /// Length of the region in bytes, 0 without one.
-        region_len: u64,
+        /// The bytes of the file that are the region; none without one.
+        region: Range<u32>,
         /// Connections at a time, for the resource limits.
         max_connections: u32,
     },
@@ -87,11 +88,11 @@ const IDENTITY_REQUIRED: u64 = 1 << 33;
 impl ToRelay {
     pub(super) fn encode(&self) -> [u64; 4] {
         match self {
-            Self::Setup { identity, identity_required, region_len, max_connections } => {
+            Self::Setup { identity, identity_required, region, max_connections } => {
                 let ids = identity.map_or(0, |identity| join(identity.uid, identity.gid));
                 let flags = if identity.is_some() { HAS_IDENTITY } else { 0 }
                     | if *identity_required { IDENTITY_REQUIRED } else { 0 };
-                [SETUP, ids, *region_len, u64::from(*max_connections) | flags]
+                [SETUP, ids, join(region.start, region.end), u64::from(*max_connections) | flags]
             }
             Self::Connection { serial } => [CONNECTION, *serial, 0, 0],
             Self::Trim { serial } => [TRIM, *serial, 0, 0],
@@ -100,12 +101,13 @@ impl ToRelay {
 
     pub(super) fn decode(words: [u64; 4]) -> Option<Self> {
         match words {
-            [SETUP, ids, region_len, last] => {
+            [SETUP, ids, region, last] => {
                 let (uid, gid) = split(ids);
+                let (start, end) = split(region);
                 Some(Self::Setup {
                     identity: (last & HAS_IDENTITY != 0).then_some(Identity { uid, gid }),
                     identity_required: last & IDENTITY_REQUIRED != 0,
-                    region_len,
+                    region: start..end,
                     max_connections: split(last).1,
                 })
             }
@@ -212,11 +214,16 @@ mod tests {
     fn messages_survive_the_round_trip() {
         let identity = Some(Identity { uid: 65534, gid: u32::MAX });
         for message in [
-            ToRelay::Setup { identity, identity_required: true, region_len: 1 << 30, max_connections: 4096 },
+            ToRelay::Setup {
+                identity,
+                identity_required: true,
+                region: 2 << 20..1 << 30,
+                max_connections: 4096,
+            },
             ToRelay::Setup {
                 identity: None,
                 identity_required: false,
-                region_len: 0,
+                region: 0..0,
                 max_connections: u32::MAX,
             },
             ToRelay::Connection { serial: 7 },

@@ -2,16 +2,19 @@
 //!
 //! The VM can write all of its region at any time, the header included, and may be able to change the size of the file.
 //! So the hub never maps it (a file cut short would be a SIGBUS), reads nothing back from it, and writes the
-//! header anew before every introduction.
+//! header anew before every introduction. What comes before the region, in a file that is shown to a VM as persistent
+//! memory, it writes when it starts.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use virtio_wl::region::{CHALLENGE_LEN, MAGIC};
+use virtio_wl::region::{CHALLENGE_LEN, DEVDAX_OFFSET, MAGIC, pmem};
 
+use super::config::{RegionConfig, RegionLayout};
 use crate::introduction::RegionProof;
 
 /// Why the file of a region cannot be used.
@@ -59,12 +62,16 @@ pub enum RegionFileError {
 pub(super) struct SharedRegion {
     path: PathBuf,
     file: File,
+    /// Where in the file the region begins.
+    start: u64,
     proof: RegionProof,
 }
 
 impl SharedRegion {
-    /// Opens the region at `path`, or makes it: sparse, for this user only, `length` bytes long.
-    pub(super) fn open(path: &Path, length: u64) -> Result<Self, RegionFileError> {
+    /// Opens the file of a region, or makes it: sparse, for this user only.
+    pub(super) fn open(config: &RegionConfig) -> Result<Self, RegionFileError> {
+        let RegionConfig { path, length, layout } = config;
+        let start = if *layout == RegionLayout::Pmem { DEVDAX_OFFSET } else { 0 };
         let open_error = |source| RegionFileError::Open { path: path.to_owned(), source };
         make_parent(path).map_err(open_error)?;
         let file = OpenOptions::new()
@@ -81,14 +88,19 @@ impl SharedRegion {
             return Err(RegionFileError::Kind { path: path.to_owned() });
         }
         if metadata.len() == 0 {
-            file.set_len(length).map_err(open_error)?;
+            file.set_len(*length).map_err(open_error)?;
         }
         let region = Self {
-            path: path.to_owned(),
+            path: path.clone(),
             file,
-            proof: RegionProof { challenge: random_challenge()?, length },
+            start,
+            proof: RegionProof { challenge: random_challenge()?, length: length.saturating_sub(start) },
         };
         region.prove()?;
+        if *layout == RegionLayout::Pmem {
+            let write_error = |source| RegionFileError::Write { path: path.clone(), source };
+            pmem::prepare(&region.file, *length).map_err(write_error)?;
+        }
         Ok(region)
     }
 
@@ -96,15 +108,15 @@ impl SharedRegion {
     pub(super) fn prove(&self) -> Result<&RegionProof, RegionFileError> {
         let write_error = |source| RegionFileError::Write { path: self.path.clone(), source };
         let actual = self.file.metadata().map_err(write_error)?.len();
-        if actual != self.proof.length {
-            let expected = self.proof.length;
+        let expected = self.start.saturating_add(self.proof.length);
+        if actual != expected {
             return Err(RegionFileError::Size { path: self.path.clone(), actual, expected });
         }
         let mut header = [0; MAGIC.len() + CHALLENGE_LEN];
         let (magic, challenge) = header.split_at_mut(MAGIC.len());
         magic.copy_from_slice(&MAGIC);
         challenge.copy_from_slice(&self.proof.challenge);
-        self.file.write_all_at(&header, 0).map_err(write_error)?;
+        self.file.write_all_at(&header, self.start).map_err(write_error)?;
         Ok(&self.proof)
     }
 
@@ -114,8 +126,11 @@ impl SharedRegion {
         self.file.metadata().map(|metadata| (metadata.dev(), metadata.ino())).map_err(open_error)
     }
 
-    pub(super) fn len(&self) -> u64 {
-        self.proof.length
+    /// The bytes of the file that are the region.
+    pub(super) fn range(&self) -> Range<u32> {
+        let end = self.start.saturating_add(self.proof.length);
+        // The configuration takes no longer files.
+        u32::try_from(self.start).unwrap_or(0)..u32::try_from(end).unwrap_or(0)
     }
 }
 
@@ -150,11 +165,15 @@ fn random_challenge() -> Result<[u8; CHALLENGE_LEN], RegionFileError> {
 mod tests {
     use super::*;
 
+    fn open(path: &Path, length: u64) -> Result<SharedRegion, RegionFileError> {
+        SharedRegion::open(&RegionConfig { path: path.to_owned(), length, layout: RegionLayout::Plain })
+    }
+
     #[test]
     fn a_new_region_is_sparse_private_and_marked() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sub/work.region");
-        let region = SharedRegion::open(&path, 64 << 20).unwrap();
+        let region = open(&path, 64 << 20).unwrap();
         let metadata = fs::metadata(&path).unwrap();
         assert_eq!(metadata.len(), 64 << 20);
         assert_eq!(metadata.mode() & 0o777, 0o600);
@@ -169,7 +188,7 @@ mod tests {
     fn a_header_that_the_vm_wrote_over_is_written_anew() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("region");
-        let region = SharedRegion::open(&path, 1 << 20).unwrap();
+        let region = open(&path, 1 << 20).unwrap();
         File::options().write(true).open(&path).unwrap().write_all_at(&[0xff; 64], 0).unwrap();
         let challenge = region.prove().unwrap().challenge;
         assert_eq!(fs::read(&path).unwrap()[8..40], challenge);
@@ -179,9 +198,9 @@ mod tests {
     fn every_hub_writes_another_challenge_and_leaves_the_pixels() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("region");
-        let first = SharedRegion::open(&path, 1 << 20).unwrap();
+        let first = open(&path, 1 << 20).unwrap();
         first.file.write_all_at(b"pixels", 4096).unwrap();
-        let second = SharedRegion::open(&path, 1 << 20).unwrap();
+        let second = open(&path, 1 << 20).unwrap();
         assert_ne!(first.proof.challenge, second.proof.challenge);
         assert_eq!(&fs::read(&path).unwrap()[4096..4102], b"pixels");
     }
@@ -190,16 +209,30 @@ mod tests {
     fn a_file_of_another_size_or_kind_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("region");
-        let region = SharedRegion::open(&path, 1 << 20).unwrap();
-        assert!(matches!(SharedRegion::open(&path, 2 << 20), Err(RegionFileError::Size { .. })));
+        let region = open(&path, 1 << 20).unwrap();
+        assert!(matches!(open(&path, 2 << 20), Err(RegionFileError::Size { .. })));
         region.file.set_len(4096).unwrap();
         assert!(matches!(region.prove(), Err(RegionFileError::Size { actual: 4096, .. })));
-        assert!(matches!(
-            SharedRegion::open(Path::new("/dev/null"), 1 << 20),
-            Err(RegionFileError::Kind { .. })
-        ));
+        assert!(matches!(open(Path::new("/dev/null"), 1 << 20), Err(RegionFileError::Kind { .. })));
         let link = dir.path().join("link");
         std::os::unix::fs::symlink(&path, &link).unwrap();
-        assert!(matches!(SharedRegion::open(&link, 1 << 20), Err(RegionFileError::Open { .. })));
+        assert!(matches!(open(&link, 1 << 20), Err(RegionFileError::Open { .. })));
+    }
+
+    #[test]
+    fn a_file_for_persistent_memory_has_the_region_behind_what_the_kernel_looks_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("region");
+        let length = 8 << 20;
+        let config = RegionConfig { path: path.clone(), length, layout: RegionLayout::Pmem };
+        let region = SharedRegion::open(&config).unwrap();
+        assert_eq!(region.range(), 2 << 20..8 << 20);
+        let proof = region.prove().unwrap();
+        assert_eq!(proof.length, 6 << 20);
+        let content = fs::read(&path).unwrap();
+        assert!(content[4096..].starts_with(b"NVDIMM_DAX_INFO\0"));
+        let found = virtio_wl::Region::open(&path).unwrap();
+        assert_eq!((found.start(), found.len()), (2 << 20, proof.length));
+        assert_eq!(found.challenge().unwrap(), proof.challenge);
     }
 }

@@ -9,10 +9,13 @@
 //! Fairness: connections that have something to do wait in a queue, and each is served with a bounded number of
 //! bytes before it goes to the end.
 //!
+//! The memory behind the VM's region is given back when its last connection has ended: whatever was in it belonged to one.
+//!
 //! The relay outlives the supervisor: when the control socket ends, it serves what it has, and then ends itself.
 
 mod flow;
 mod link;
+mod memory;
 mod trim;
 
 use std::collections::{HashMap, VecDeque};
@@ -26,6 +29,7 @@ use virtio_wl::address::{AddressError, take_inherited};
 use vitrail_protocols::VmName;
 
 use self::link::Link;
+use self::memory::SharedMemory;
 use self::trim::TrimStream;
 use super::control::{self, FromRelay, ToRelay};
 use super::decision::{Quota, nonzero};
@@ -103,7 +107,7 @@ struct Relay {
     poller: Poller,
     /// `None` once the supervisor is gone.
     control: Option<OwnedFd>,
-    region: Option<(OwnedFd, u64)>,
+    region: Option<SharedMemory>,
     services: HashMap<u64, Served>,
     /// Services with something to do, each at most once.
     queue: VecDeque<u64>,
@@ -126,12 +130,13 @@ pub fn run(vm: &VmName) -> Result<(), RelayError> {
     let Some((words, fds)) = control::receive(&control).map_err(RelayError::Setup)? else {
         return Ok(());
     };
-    let Some(ToRelay::Setup { identity, identity_required, region_len, max_connections }) =
+    let Some(ToRelay::Setup { identity, identity_required, region, max_connections }) =
         ToRelay::decode(words)
     else {
         return Err(RelayError::Message);
     };
-    let region = fds.into_iter().next().filter(|_| region_len > 0).map(|fd| (fd, region_len));
+    let file = fds.into_iter().next().filter(|_| !region.is_empty());
+    let region = file.map(|file| SharedMemory::new(file, region));
     rustix::io::ioctl_fionbio(&control, true).map_err(RelayError::Setup)?;
     let poller = Poller::new().map_err(RelayError::Wait)?;
     poller.add(&control, CONTROL_TOKEN, EventFlags::IN).map_err(RelayError::Wait)?;
@@ -161,6 +166,8 @@ pub fn run(vm: &VmName) -> Result<(), RelayError> {
         outbox: VecDeque::new(),
     };
     relay.say(&FromRelay::Ready { jail: report });
+    // What a VM left behind whose relay has died.
+    relay.release_memory();
     relay.serve()
 }
 
@@ -250,8 +257,7 @@ impl Relay {
         let outcome = match &mut served.service {
             Service::Link(link) => link.turn(&self.poller, serial),
             Service::Trim(trim) => {
-                let region = self.region.as_ref().map(|(fd, len)| (fd.as_fd(), *len));
-                trim.turn(&self.poller, serial, region).unwrap_or_else(|error| {
+                trim.turn(&self.poller, serial, self.region.as_ref()).unwrap_or_else(|error| {
                     if let Some(suppressed) = self.quota.take(Instant::now()) {
                         let suppressed = nonzero(suppressed);
                         tracing::warn!(
@@ -277,6 +283,21 @@ impl Relay {
             None => return,
         };
         self.say(&FromRelay::Ended { serial, to_gate, to_vm });
+        self.release_memory();
+    }
+
+    /// Gives the memory of the region back if nobody has content in it.
+    fn release_memory(&self) {
+        let is_link = |served: &Served| matches!(served.service, Service::Link(_));
+        if let Some(region) = &self.region
+            && !self.services.values().any(is_link)
+        {
+            match region.release() {
+                Ok(true) => tracing::debug!(vm = %self.vm, "no connection is left; the region is empty"),
+                Ok(false) => tracing::debug!(vm = %self.vm, "the region is in use by an earlier relay"),
+                Err(error) => tracing::debug!(vm = %self.vm, %error, "the region keeps its content"),
+            }
+        }
     }
 
     /// Tells the supervisor, if there still is one.

@@ -164,6 +164,9 @@ const FCNTLS: &[libc::c_int] = &[
     libc::F_SETPIPE_SZ,
 ];
 
+/// Commands of `fcntl` that a relay may use besides: whether it is the only relay of its VM.
+const RELAY_FCNTLS: &[libc::c_int] = &[libc::F_SETLK];
+
 /// The filters of `role`, in the order in which they have to be installed.
 ///
 /// # Errors
@@ -213,6 +216,7 @@ fn conditional(role: Role) -> Vec<Conditional> {
             libc::SYS_fcntl,
             FCNTLS
                 .iter()
+                .chain(if role == Role::Relay { RELAY_FCNTLS } else { &[] })
                 .map(|&command| vec![(1, SeccompCmpOp::Eq, command.unsigned_abs().into())])
                 .collect(),
         ),

@@ -9,7 +9,7 @@ use virtio_wl::trim::TrimRecord;
 use virtio_wl::wire::Purpose;
 
 use crate::TWO_VMS;
-use crate::fixture::{Gate, Hub, call, connect, expect, expect_end, hello};
+use crate::fixture::{Ends, Gate, Hub, call, connect, expect, expect_end, hello};
 
 const PAGE: u64 = 4096;
 const SIZE: u64 = 1 << 20;
@@ -57,7 +57,8 @@ fn a_vm_that_cuts_its_region_short_is_refused_and_the_others_are_not() {
 
 #[test]
 fn trimmed_pages_go_back_to_the_host_and_no_others() {
-    let (hub, _gate) = start();
+    let (hub, gate) = start();
+    let _live = connect(&hub, &gate, "work");
     let path = hub.path("work.region");
     let file = File::options().write(true).open(&path).unwrap();
     file.write_all_at(&vec![7; 64 * PAGE as usize], PAGE).unwrap();
@@ -83,6 +84,94 @@ fn trimmed_pages_go_back_to_the_host_and_no_others() {
         let wanted = if (17..32).contains(&number) { 7 } else { 0 };
         assert!(page(number).iter().all(|&byte| byte == wanted), "page {number}");
     }
+}
+
+/// What is in the region's file when its relay has answered a trim record, and so done what it had to do before.
+fn content_after_a_trim(hub: &Hub) -> Vec<u8> {
+    let mut stream = call(hub, "work", &hello(Purpose::Trim));
+    let record = TrimRecord { offset: SIZE - PAGE, len: PAGE }.encode();
+    stream.write_all(&record).unwrap();
+    expect(&mut stream, &record);
+    fs::read(hub.path("work.region")).unwrap()
+}
+
+/// Ends a connection as a VM does that dies, and waits until the gate has seen it.
+fn end(ends: Ends) {
+    let Ends { vm, mut gate } = ends;
+    drop(vm);
+    expect_end(&mut gate);
+}
+
+#[test]
+fn the_end_of_the_last_connection_empties_the_region_and_that_of_another_does_not() {
+    let (hub, gate) = start();
+    let (one, two) = (connect(&hub, &gate, "work"), connect(&hub, &gate, "work"));
+    let file = File::options().write(true).open(hub.path("work.region")).unwrap();
+    file.write_all_at(&vec![7; 64 * PAGE as usize], PAGE).unwrap();
+    let header = fs::read(hub.path("work.region")).unwrap()[..PAGE as usize].to_vec();
+    end(one);
+    assert_eq!(content_after_a_trim(&hub)[PAGE as usize], 7);
+    end(two);
+    let content = content_after_a_trim(&hub);
+    assert!(content[PAGE as usize..].iter().all(|&byte| byte == 0));
+    assert_eq!(content[..PAGE as usize], header);
+    assert!(fs::metadata(hub.path("work.region")).unwrap().blocks() <= PAGE / 512);
+}
+
+#[test]
+fn connections_of_an_earlier_relay_keep_their_pixels() {
+    let (hub, gate) = start();
+    let mut old = connect(&hub, &gate, "work");
+    let file = File::options().write(true).open(hub.path("work.region")).unwrap();
+    file.write_all_at(b"pixels", PAGE).unwrap();
+    let hub = hub.kill_and_restart();
+    // Starts another relay, whose only connection then ends.
+    end(connect(&hub, &gate, "work"));
+    assert!(content_after_a_trim(&hub)[PAGE as usize..].starts_with(b"pixels"));
+    old.round_trip();
+}
+
+#[test]
+fn what_a_relay_left_behind_that_died_is_gone_when_the_next_one_starts() {
+    let (mut hub, gate) = start();
+    let mut ends = connect(&hub, &gate, "work");
+    let file = File::options().write(true).open(hub.path("work.region")).unwrap();
+    file.write_all_at(b"pixels", PAGE).unwrap();
+    rustix::process::kill_process(hub.relay("work"), rustix::process::Signal::KILL).unwrap();
+    expect_end(&mut ends.vm);
+    hub.wait_line(&["the relay has ended"]);
+    let content = content_after_a_trim(&hub);
+    assert!(content[PAGE as usize..].iter().all(|&byte| byte == 0));
+}
+
+#[test]
+fn the_region_of_a_file_for_persistent_memory_begins_behind_2_mib() {
+    let start = virtio_wl::region::DEVDAX_OFFSET;
+    let region = "[vm.work.region]\npath = \"DIR/work.region\"\nsize_mib = 4\nlayout = \"pmem\"\n";
+    let hub = Hub::start(&format!("{TWO_VMS}{region}"));
+    let gate = Gate::listen(&hub);
+    let region = Region::open(&hub.path("work.region")).unwrap();
+    let _live = call(&hub, "work", &hello(Purpose::Wayland));
+    let (introduction, _accepted) = gate.accept();
+    let proof = introduction.region.unwrap();
+    assert_eq!((region.start(), region.len(), proof.length), (start, 2 << 20, 2 << 20));
+    assert_eq!(proof.challenge, region.challenge().unwrap());
+    let file = File::options().read(true).write(true).open(hub.path("work.region")).unwrap();
+    file.write_all_at(&vec![7; 2 * PAGE as usize], start + PAGE).unwrap();
+    let mut trim = call(&hub, "work", &hello(Purpose::Trim));
+    for (offset, is_allowed) in [(2 * PAGE, true), (start, false)] {
+        let record = TrimRecord { offset, len: PAGE }.encode();
+        trim.write_all(&record).unwrap();
+        if is_allowed {
+            expect(&mut trim, &record);
+        } else {
+            expect_end(&mut trim);
+        }
+    }
+    let mut bytes = vec![1; 2 * PAGE as usize];
+    file.read_exact_at(&mut bytes, start + PAGE).unwrap();
+    assert!(bytes[..PAGE as usize].iter().all(|&byte| byte == 7));
+    assert!(bytes[PAGE as usize..].iter().all(|&byte| byte == 0));
 }
 
 #[test]

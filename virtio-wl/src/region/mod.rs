@@ -19,7 +19,7 @@
 
 pub mod backing;
 mod error;
-mod pmem;
+pub mod pmem;
 mod rows;
 
 use std::fs::{File, OpenOptions};

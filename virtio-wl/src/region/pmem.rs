@@ -24,6 +24,8 @@
 //! **Whoever can write the info block decides where the kernel that reads it next puts that description.** A VM that must
 //! not be believed gets only what lies behind the block; `docs/deploy.md` says how.
 
+use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -51,14 +53,24 @@ impl Region {
             return Err(RegionError::PmemSize(len));
         }
         let file = sized_file(path, len)?;
-        let mut uuid = [0; 16];
-        getrandom(&mut uuid).map_err(create)?;
-        file.write_all_at(&info_block(len, uuid), INFO_OFFSET).map_err(create)?;
+        prepare(&file, len).map_err(create)?;
         Self::map(file, DEVDAX_OFFSET)?.format()
     }
 }
 
-fn getrandom(into: &mut [u8; 16]) -> std::io::Result<()> {
+/// Writes the info block of a persistent memory of `len` bytes into the file that is its content. `len` should be a multiple of
+/// [`DEVDAX_OFFSET`], or the kernel makes no device of it.
+///
+/// # Errors
+///
+/// The file cannot be written, or there are no random numbers.
+pub fn prepare(file: &File, len: u64) -> io::Result<()> {
+    let mut uuid = [0; 16];
+    getrandom(&mut uuid)?;
+    file.write_all_at(&info_block(len, uuid), INFO_OFFSET)
+}
+
+fn getrandom(into: &mut [u8; 16]) -> io::Result<()> {
     // The kernel gives up to 256 bytes at once, or none.
     rustix::rand::getrandom(into, rustix::rand::GetRandomFlags::empty())?;
     Ok(())
@@ -102,8 +114,6 @@ fn fletcher(block: &[u8; INFO_LEN]) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
-
     use super::*;
 
     #[test]

@@ -5,10 +5,9 @@
 //! once its pages are gone, and no record is read while an answer is waiting to be sent, so that what is held is one
 //! batch.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use rustix::event::epoll::EventFlags;
-use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 use virtio_wl::trim::{RECORD_LEN, TrimError, TrimRecord};
@@ -16,6 +15,7 @@ use virtio_wl::trim::{RECORD_LEN, TrimError, TrimRecord};
 use super::Outcome;
 use super::flow::End;
 use super::link::vm_token;
+use super::memory::SharedMemory;
 use crate::hub::poller::Poller;
 
 /// Records served in one turn.
@@ -73,14 +73,14 @@ impl TrimStream {
         &mut self,
         poller: &Poller,
         serial: u64,
-        region: Option<(BorrowedFd<'_>, u64)>,
+        region: Option<&SharedMemory>,
     ) -> Result<Outcome, TrimFailure> {
         let outcome = self.serve(region)?;
         self.watch_room(poller, serial).map_err(TrimFailure::Stream)?;
         Ok(outcome)
     }
 
-    fn serve(&mut self, region: Option<(BorrowedFd<'_>, u64)>) -> Result<Outcome, TrimFailure> {
+    fn serve(&mut self, region: Option<&SharedMemory>) -> Result<Outcome, TrimFailure> {
         self.send()?;
         if !self.output.is_empty() || !self.vm.readable {
             return Ok(Outcome::Idle);
@@ -101,7 +101,9 @@ impl TrimStream {
         let (records, rest) = self.input.as_chunks::<RECORD_LEN>();
         for record in records {
             let record = TrimRecord::decode(*record);
-            punch(&record, region)?;
+            let region = region.ok_or(TrimFailure::NoRegion)?;
+            record.check(region.len())?;
+            region.discard(record.offset, record.len).map_err(TrimFailure::Punch)?;
             self.output.extend_from_slice(&record.encode());
             self.discarded = self.discarded.saturating_add(record.len);
         }
@@ -129,18 +131,5 @@ impl TrimStream {
             poller.modify(&self.vm.socket, vm_token(serial), flags)?;
         }
         Ok(())
-    }
-}
-
-/// Gives the pages of a record back.
-fn punch(record: &TrimRecord, region: Option<(BorrowedFd<'_>, u64)>) -> Result<(), TrimFailure> {
-    let (file, length) = region.ok_or(TrimFailure::NoRegion)?;
-    record.check(length)?;
-    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-    loop {
-        match rustix::fs::fallocate(file, flags, record.offset, record.len) {
-            Err(Errno::INTR) => {}
-            result => return result.map_err(TrimFailure::Punch),
-        }
     }
 }

@@ -63,7 +63,7 @@ impl Vm {
         let region = config
             .region
             .as_ref()
-            .map(|region| SharedRegion::open(&region.path, region.length))
+            .map(SharedRegion::open)
             .transpose()
             .map_err(|source| SupervisorError::Region { vm: name.clone(), source })?;
         let listener = Listener::bind(&config.listen, config.socket_mode)
@@ -71,7 +71,7 @@ impl Vm {
         let setup = ToRelay::Setup {
             identity,
             identity_required,
-            region_len: region.as_ref().map_or(0, SharedRegion::len),
+            region: region.as_ref().map_or(0..0, SharedRegion::range),
             max_connections: config.max_connections,
         };
         Ok(Self {
