@@ -151,9 +151,9 @@ fn the_region_of_a_file_for_persistent_memory_begins_behind_2_mib() {
     let hub = Hub::start(&format!("{TWO_VMS}{region}"));
     let gate = Gate::listen(&hub);
     let region = Region::open(&hub.path("work.region")).unwrap();
-    let _live = call(&hub, "work", &hello(Purpose::Wayland));
-    let (introduction, _accepted) = gate.accept();
-    let proof = introduction.region.unwrap();
+    let _stream = call(&hub, "work", &hello(Purpose::Wayland));
+    let proof = gate.accept().0.region.unwrap();
+    let _live = connect(&hub, &gate, "work");
     assert_eq!((region.start(), region.len(), proof.length), (start, 2 << 20, 2 << 20));
     assert_eq!(proof.challenge, region.challenge().unwrap());
     let file = File::options().read(true).write(true).open(hub.path("work.region")).unwrap();
