@@ -6,11 +6,14 @@ use anyhow::Result;
 
 use crate::{setup, steps, workspace};
 
+/// What runs in virtual machines, as actions of `cargo xtask vm`.
+const IN_GUESTS: [&str; 2] = ["streams", "regions"];
+
 /// Sets up, checks and tests. With a filter, only builds and runs the tests that match.
 ///
 /// # Errors
 /// The first step that fails, with the command that repeats it.
-pub fn run(filter: Option<&str>) -> Result<()> {
+pub fn run(filter: Option<&str>, no_vm: bool) -> Result<()> {
     setup::install()?;
     if filter.is_none() {
         steps::run("formatting", steps::cargo().args(["fmt", "--all", "--check"]))?;
@@ -24,7 +27,23 @@ pub fn run(filter: Option<&str>) -> Result<()> {
     let mut tests = steps::cargo();
     tests.args(["test", "--workspace", "--quiet", "--no-fail-fast", "--"]);
     tests.args(filter);
-    steps::run("tests", &mut tests)
+    steps::run("tests", &mut tests)?;
+    if filter.is_none() {
+        in_guests(no_vm)?;
+    }
+    Ok(())
+}
+
+fn in_guests(left_out: bool) -> Result<()> {
+    for action in IN_GUESTS {
+        let name = format!("virtual machines: {action}");
+        if left_out {
+            eprintln!("==> {name}: LEFT OUT, as --no-vm says; to run it: cargo xtask vm {action}");
+        } else {
+            steps::run(&name, steps::cargo().args(["xtask", "vm", action]))?;
+        }
+    }
+    Ok(())
 }
 
 /// Checks licences, duplicate versions and sources of the dependencies against deny.toml.

@@ -33,7 +33,8 @@ const FIND_IVSHMEM: &str =
 /// When something cannot be built or booted, or anybody sees something else.
 pub fn run(packages: &Packages, out: Option<&Path>) -> Result<()> {
     let mut build = steps::cargo();
-    build.args(["build", "--quiet", "--package", "virtio-wl", "--example", "region"]);
+    // With all packages, as for the tests, so that nothing has to be built again with other features.
+    build.args(["build", "--quiet", "--workspace", "--example", "region"]);
     steps::run("building the program that looks at regions", &mut build)?;
     let mut initramfs = Initramfs::new(packages, MODULES)?;
     initramfs.program("bin/region", &target_dir().join("debug/examples/region"))?;

@@ -98,7 +98,8 @@ struct Target {
 fn test_program(name: &str) -> Result<PathBuf> {
     eprintln!("==> building the test program {name}");
     let mut build = steps::cargo();
-    build.args(["test", "--package", "virtio-wl", "--test", name, "--no-run", "--quiet"]);
+    // With all packages, as for the other tests, so that nothing has to be built again with other features.
+    build.args(["test", "--workspace", "--test", name, "--no-run", "--quiet"]);
     build
         .args(["--message-format", "json-render-diagnostics"])
         .current_dir(workspace())

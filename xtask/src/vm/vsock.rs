@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::processes::Processes;
-use crate::{steps, target_dir};
+use crate::setup;
 
 const READY_DEADLINE: Duration = Duration::from_secs(20);
 
@@ -52,12 +52,5 @@ impl Backend {
 /// # Errors
 /// When it cannot be installed.
 pub fn program() -> Result<PathBuf> {
-    let tools = target_dir().join("tools");
-    let program = tools.join("bin/vhost-device-vsock");
-    if !program.exists() {
-        let mut install = steps::cargo();
-        install.args(["install", "--locked", "--quiet", "vhost-device-vsock", "--root"]).arg(&tools);
-        steps::run("installing vhost-device-vsock", &mut install)?;
-    }
-    Ok(program)
+    setup::cargo_tool("vhost-device-vsock")
 }
