@@ -30,6 +30,8 @@
 //! the second; whatever is between the two must bring the calls back.
 
 mod cases;
+#[path = "../virtio_wl_driver/mod.rs"]
+mod driver;
 mod pair;
 mod transports;
 
@@ -157,3 +159,4 @@ conformance!(vsock_uds_to_the_vm = transports::HostCallsVm);
 conformance!(vsock_uds_from_the_vm = transports::VmCallsHost);
 conformance!(torn = transports::Torn);
 conformance!(vsock = transports::Vsock);
+conformance!(wl0 = transports::Wl0);

@@ -43,9 +43,13 @@ pub trait Side: fmt::Debug {
     fn receive(&mut self, into: &mut [u8], fds: &mut Vec<OwnedFd>) -> Result<usize, Errno>;
     fn shutdown_write(&mut self);
     fn shutdown_read(&mut self);
-    /// Whether this is an ordinary Unix socket, which is told of a peer's death as of an orderly end.
+    /// Whether this is an ordinary Unix socket.
     fn is_plain(&self) -> bool {
         false
+    }
+    /// Whether the death of the peer can be told from an orderly end.
+    fn tells_of_death(&self) -> bool {
+        !self.is_plain()
     }
 }
 
@@ -354,7 +358,7 @@ impl Pair {
         let result = self.receive(end, 16);
         match result {
             Err(Errno::CONNRESET | Errno::PIPE) => {}
-            Ok((bytes, _)) if bytes.is_empty() && self.side(end).is_plain() => {}
+            Ok((bytes, _)) if bytes.is_empty() && !self.side(end).tells_of_death() => {}
             other => panic!("{end:?} takes its peer's death for {other:?}"),
         }
     }

@@ -4,6 +4,7 @@ mod hybrid;
 mod local;
 mod torn;
 mod vsock;
+mod wl0;
 
 use std::fmt;
 
@@ -11,6 +12,7 @@ pub use self::hybrid::{HostCallsVm, VmCallsHost};
 pub use self::local::{Fd, Kernel, Unix};
 pub use self::torn::Torn;
 pub use self::vsock::Vsock;
+pub use self::wl0::Wl0;
 use crate::Case;
 use crate::pair::Connection;
 
@@ -29,6 +31,11 @@ pub trait Transport: fmt::Debug + Sync {
     /// Names (`theme::case`) of the cases that cannot be, each with the reason.
     fn exempt(&self) -> &[(&'static str, &'static str)] {
         &[]
+    }
+
+    /// Whether descriptors may come before the byte that they belong to, with other bytes (but in order, and never behind it).
+    fn descriptors_come_early(&self) -> bool {
+        false
     }
 
     /// Bytes that a case moves where many shall be moved.
