@@ -19,7 +19,8 @@ use thiserror::Error;
 use crate::poll::{Interest, Poll};
 use crate::socket::{Socket, SocketError};
 use crate::unix::{self, UnixError};
-use crate::vfd::ReceivedKind;
+use crate::vfd::{ReceivedFd, ReceivedKind};
+use crate::wire::MAX_FDS;
 
 const LOCAL: u64 = 0;
 const ENDPOINT: u64 = 1;
@@ -109,6 +110,9 @@ struct Flow {
     fds: Vec<OwnedFd>,
     paused: bool,
     blocked: bool,
+    /// The reading side gave less than there was room for, in this turn. If there is more, the descriptor of the pump says
+    /// so, at less cost than asking each time.
+    drained: bool,
     /// The reading side has ended.
     eof: bool,
     /// The writing side was told, or does not take anything any more.
@@ -129,8 +133,8 @@ impl Flow {
     fn new(chunk: usize) -> Self {
         let buffer = vec![0; chunk.max(4096)];
         let fds = Vec::new();
-        let (paused, blocked, eof, done, dropping) = (false, false, false, false, false);
-        Self { buffer, start: 0, end: 0, fds, paused, blocked, eof, done, dropping }
+        let (paused, blocked, drained, eof, done, dropping) = (false, false, false, false, false, false);
+        Self { buffer, start: 0, end: 0, fds, paused, blocked, drained, eof, done, dropping }
     }
 
     fn pending(&self) -> &[u8] {
@@ -176,6 +180,8 @@ pub struct Pump {
     budget: usize,
     drop_untaken: bool,
     inspector: Option<Inspector>,
+    /// Empty between messages; its memory is used again.
+    received: Vec<ReceivedFd>,
 }
 
 impl fmt::Debug for Pump {
@@ -218,6 +224,7 @@ impl Pump {
             budget: options.budget_bytes.max(1),
             drop_untaken: options.drop_untaken,
             inspector: None,
+            received: Vec::new(),
         };
         pump.update_interest()?;
         Ok(pump)
@@ -243,6 +250,8 @@ impl Pump {
             let _ = self.move_to_local();
             return Err(error.into());
         }
+        self.from_local.drained = false;
+        self.to_local.drained = false;
         let from_local = self.move_from_local()?;
         let to_local = self.move_to_local()?;
         if let Endpoint::Virtio(socket) = &mut self.endpoint {
@@ -326,7 +335,7 @@ impl Pump {
                 if self.from_local.eof {
                     self.end_endpoint();
                     self.from_local.finish();
-                } else if self.from_local.paused || !self.fill_from_local()? {
+                } else if self.from_local.paused || self.from_local.drained || !self.fill_from_local()? {
                     break;
                 }
                 continue;
@@ -360,7 +369,7 @@ impl Pump {
                     // The local side may be gone already.
                     let _ = rustix::net::shutdown(&self.local, Shutdown::Write);
                     self.to_local.finish();
-                } else if !self.fill_from_endpoint()? {
+                } else if self.to_local.drained || !self.fill_from_endpoint()? {
                     break;
                 }
                 continue;
@@ -398,17 +407,18 @@ impl Pump {
                 }
             }
             Endpoint::Virtio(socket) => {
-                let mut fds = Vec::new();
-                match socket.recvmsg(&mut flow.buffer, &mut fds) {
+                match socket.recvmsg(&mut flow.buffer, &mut self.received) {
                     Ok(0) => flow.eof = true,
                     Ok(len) => flow.filled(len),
                     Err(SocketError::WouldBlock) => return Ok(false),
                     Err(error) => return Err(error.into()),
                 }
-                if fds.iter().any(|fd| matches!(fd.kind, ReceivedKind::Region { offset: 1.., .. })) {
-                    return Err(PumpError::PartOfRegion);
+                for ReceivedFd { fd, kind } in self.received.drain(..) {
+                    if matches!(kind, ReceivedKind::Region { offset: 1.., .. }) {
+                        return Err(PumpError::PartOfRegion);
+                    }
+                    flow.fds.push(fd);
                 }
-                flow.fds.extend(fds.into_iter().map(|received| received.fd));
             }
         }
         let Self { inspector, to_local, .. } = self;
@@ -428,8 +438,8 @@ impl Pump {
         match &mut self.endpoint {
             Endpoint::Unix(fd) => send(fd, flow).map_err(PumpError::Unix),
             Endpoint::Virtio(socket) => {
-                let fds: Vec<_> = flow.fds.iter().map(AsFd::as_fd).collect();
-                match socket.sendmsg(flow.pending(), &fds) {
+                let mut space = [self.local.as_fd(); MAX_FDS];
+                match socket.sendmsg(flow.pending(), borrow(&flow.fds, &mut space)) {
                     Ok(len) => Ok(Step::Moved(len)),
                     Err(SocketError::WouldBlock) => Ok(Step::Blocked),
                     Err(SocketError::BrokenPipe) => Ok(Step::Ended),
@@ -486,6 +496,7 @@ fn receive(from: &OwnedFd, flow: &mut Flow) -> Result<bool, UnixError> {
             Ok(true)
         }
         Ok(len) => {
+            flow.drained = len < flow.buffer.len();
             flow.filled(len);
             Ok(true)
         }
@@ -494,10 +505,16 @@ fn receive(from: &OwnedFd, flow: &mut Flow) -> Result<bool, UnixError> {
     }
 }
 
+/// Borrows descriptors, of which a message has at most [`MAX_FDS`].
+fn borrow<'a, 'fd>(fds: &'fd [OwnedFd], space: &'a mut [BorrowedFd<'fd>; MAX_FDS]) -> &'a [BorrowedFd<'fd>] {
+    let count = space.iter_mut().zip(fds).map(|(to, fd)| *to = fd.as_fd()).count();
+    space.get(..count).unwrap_or_default()
+}
+
 /// Sends what a flow holds.
 fn send(to: &OwnedFd, flow: &Flow) -> Result<Step, UnixError> {
-    let fds: Vec<_> = flow.fds.iter().map(AsFd::as_fd).collect();
-    match unix::send(to, flow.pending(), &fds) {
+    let mut space = [to.as_fd(); MAX_FDS];
+    match unix::send(to, flow.pending(), borrow(&flow.fds, &mut space)) {
         Ok(len) => Ok(Step::Moved(len)),
         Err(UnixError::WouldBlock) => Ok(Step::Blocked),
         Err(UnixError::Send(Errno::PIPE | Errno::CONNRESET)) => Ok(Step::Ended),

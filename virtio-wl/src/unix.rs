@@ -72,14 +72,22 @@ pub fn send(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<u
     if fds.len() > MAX_FDS {
         return Err(UnixError::TooManyFds);
     }
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    if fds.is_empty() {
+        return complete(|| rustix::net::send(&socket, bytes, flags));
+    }
     let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
-    if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
+    if !control.push(SendAncillaryMessage::ScmRights(fds)) {
         return Err(UnixError::TooManyFds);
     }
-    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    complete(|| sendmsg(&socket, &[IoSlice::new(bytes)], &mut control, flags))
+}
+
+/// Calls `send` until no signal interrupts it.
+fn complete(mut send: impl FnMut() -> Result<usize, Errno>) -> Result<usize, UnixError> {
     loop {
-        match sendmsg(&socket, &[IoSlice::new(bytes)], &mut control, flags) {
+        match send() {
             Err(Errno::INTR) => {}
             Err(Errno::WOULDBLOCK) => return Err(UnixError::WouldBlock),
             Err(error) => return Err(UnixError::Send(error)),
