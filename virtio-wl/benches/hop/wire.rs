@@ -117,7 +117,7 @@ impl Connection {
     /// One socket pair. `peer` runs in a thread of its own.
     pub(crate) fn plain(peer: impl FnOnce(OwnedFd) + Send + 'static) -> Self {
         let (client, other) = unix_pair();
-        Self { client, threads: vec![std::thread::spawn(move || peer(other))] }
+        Self { client, threads: vec![spawn("plain-peer", move || peer(other))] }
     }
 
     /// A pump in between. `peer` runs in a thread of its own and has the socket at the other end of the stream.
@@ -127,11 +127,11 @@ impl Connection {
         let options = SocketOptions { region: region.cloned(), ..SocketOptions::default() };
         let near = Socket::new(near, Role::Initiator, options.clone()).expect("socket");
         let mut far = Socket::new(far, Role::Acceptor, options).expect("socket");
-        let pumping = std::thread::spawn(move || pump(local, near));
+        let pumping = spawn("pump", move || pump(local, near));
         while !far.is_open() {
             wait_and_dispatch(&mut far);
         }
-        Self { client, threads: vec![pumping, std::thread::spawn(move || peer(far))] }
+        Self { client, threads: vec![pumping, spawn("peer", move || peer(far))] }
     }
 
     /// Ends the connection.
@@ -141,6 +141,11 @@ impl Connection {
             thread.join().expect("a thread of the connection");
         }
     }
+}
+
+/// A thread that profilers show by its name.
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(run).expect("a thread")
 }
 
 /// What a program that joins two sockets does.
