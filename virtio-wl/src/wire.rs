@@ -20,9 +20,11 @@ pub const HELLO_LEN: usize = 32;
 pub const HEADER_LEN: usize = 8;
 /// Largest payload of one frame, in bytes.
 pub const MAX_PAYLOAD: usize = 64 * 1024;
-/// Largest single write to a stream, in bytes. Guests with Linux 6.12 stall for ever on larger writes to a
-/// vsock served by a vhost-user back end.
+/// Largest single write to a stream that may be a vsock, in bytes. Guests with Linux 6.12 stall for ever on larger
+/// writes to a vsock served by a vhost-user back end.
 pub const MAX_WRITE: usize = 16 * 1024;
+/// Largest single write to a Unix socket, in bytes; also the longest frame in it.
+pub const MAX_UNIX_WRITE: usize = 64 * 1024;
 /// Most file descriptors in one message, as in the virtio_wl device protocol and in libwayland.
 pub const MAX_FDS: usize = 28;
 /// What each file descriptor of a DATA frame costs of the receiver's window, in bytes. It bounds how many
@@ -577,7 +579,7 @@ impl<'a> Frame<'a> {
     /// Appends the header and payload of this frame to `out`.
     ///
     /// The caller keeps the payload within [`MAX_PAYLOAD`]; [`Socket`](crate::Socket) keeps whole frames
-    /// within [`MAX_WRITE`].
+    /// within [`MAX_WRITE`], or [`MAX_UNIX_WRITE`] where it may.
     pub fn encode(&self, out: &mut Vec<u8>) {
         match *self {
             Self::Data { vfds: VfdIds([]), bytes } => frame(out, DATA, 0, &[bytes]),
@@ -630,6 +632,13 @@ impl<'a> Frame<'a> {
         ids.extend(vfds.iter().flat_map(|id| id.to_le_bytes()));
         Self::Data { vfds: VfdIds(ids), bytes }
     }
+}
+
+/// What precedes `len` bytes of data without VFDs: with them, it is a DATA frame. `len` is at most [`MAX_PAYLOAD`].
+#[must_use]
+pub fn data_header(len: usize) -> [u8; HEADER_LEN] {
+    let [a, b, c, d] = u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes();
+    [DATA, 0, 0, 0, a, b, c, d]
 }
 
 /// Bytes of a DATA frame before its content, with `fds` descriptors.

@@ -37,8 +37,8 @@ const STREAM: u64 = 0;
 /// does not starve the others of a thread.
 const DISPATCH_BYTES: usize = 256 * 1024;
 
-/// Dispatches' worth of bytes that are read from a stream that cannot be written any more.
-const LAST_READS: usize = 16;
+/// Reads from a stream that cannot be written any more.
+const LAST_READS: usize = 64;
 
 /// VFDs of this side and the peer, apart from pipes.
 #[derive(Debug)]
@@ -69,7 +69,10 @@ pub(crate) struct FramedSocket {
     /// Empty between messages; its memory is used again.
     prepared: Vec<Prepared>,
     stop_due: bool,
+    /// Something waits to be written.
     write_blocked: bool,
+    /// The stream did not take the last write, or not all of it.
+    full: bool,
     closed: bool,
     failed: Option<SocketError>,
 }
@@ -107,8 +110,8 @@ impl FramedSocket {
         // What the peer would refuse is refused here.
         Hello::decode(&bytes).map_err(SocketError::Limits)?;
         let mut poll = Poll::new().map_err(SocketError::Poll)?;
+        let stream = Stream::new(stream).map_err(SocketError::Read)?;
         let mut socket = Self {
-            stream: Stream::new(stream).map_err(SocketError::Read)?,
             deadline: Deadline::start(options.hello_timeout, &mut poll)?,
             poll,
             role,
@@ -117,7 +120,8 @@ impl FramedSocket {
             paused: false,
             buffer: FrameBuffer::new(),
             incoming: Incoming::new(limits.data_window, limits.max_blob_bytes),
-            outgoing: Outgoing::new(&bytes),
+            outgoing: Outgoing::new(&bytes, stream.max_write()),
+            stream,
             pipes: Pipes::new(limits.pipe_window),
             vfds: Vfds {
                 next_id: role.first_id(),
@@ -128,6 +132,7 @@ impl FramedSocket {
             prepared: Vec::new(),
             stop_due: false,
             write_blocked: false,
+            full: false,
             closed: false,
             failed: None,
             options,
@@ -289,7 +294,8 @@ impl FramedSocket {
         Err(error)
     }
 
-    /// Reads what is there, within the budget. False if nothing was.
+    /// Reads what is there, within the budget, until there is data for the application to take. False if nothing was
+    /// there.
     fn read_stream(&mut self) -> Result<bool, SocketError> {
         let mut budget = DISPATCH_BYTES;
         while budget > 0 && !self.closed && !self.paused {
@@ -302,7 +308,7 @@ impl FramedSocket {
                     self.buffer.filled(len);
                     self.handle_frames()?;
                     budget = budget.saturating_sub(len);
-                    if len < wanted {
+                    if len < wanted || self.incoming.has_data() {
                         break;
                     }
                 }
@@ -498,9 +504,31 @@ impl FramedSocket {
         })
     }
 
+    /// Writes data that nothing precedes. Gives how much of it is on its way: written, or the write under way.
+    fn write_at_once(&mut self, bytes: &[u8]) -> Result<usize, SocketError> {
+        if self.closed || self.full {
+            return Ok(0);
+        }
+        let Some((header, body)) = self.outgoing.at_once(bytes) else { return Ok(0) };
+        let left = match self.stream.write_both(&header, body) {
+            Ok(len) => len,
+            Err(Errno::WOULDBLOCK) => 0,
+            Err(Errno::PIPE | Errno::CONNRESET) => return self.peer_gone().map(|()| body.len()),
+            Err(error) => return Err(SocketError::Write(error)),
+        };
+        if left < header.len().saturating_add(body.len()) {
+            self.outgoing.left(left, &header, body);
+            self.write_blocked = true;
+            self.full = true;
+            self.update_interest()?;
+        }
+        Ok(body.len())
+    }
+
     fn write_stream(&mut self) -> Result<(), SocketError> {
         let mut budget = DISPATCH_BYTES;
         self.write_blocked = false;
+        self.full = false;
         while !self.closed {
             if self.outgoing.unwritten().is_empty() {
                 self.compose()?;
@@ -520,6 +548,7 @@ impl FramedSocket {
                 }
                 Err(Errno::WOULDBLOCK) => {
                     self.write_blocked = true;
+                    self.full = true;
                     break;
                 }
                 // What the peer sent before it went away can still be read, and says why it did.

@@ -4,9 +4,9 @@
 //! were queued. Frames about pipes and credit overtake them: they are made from state at the moment of
 //! sending, so that they need no queue that a peer could make grow.
 //!
-//! Everything is sent in writes of at most [`MAX_WRITE`] bytes. The next one is composed when the one before
+//! Everything is sent in writes of a bounded length. The next one is composed when the one before
 //! has left, in turns beginning with the data and with the pipes, so that neither starves the other. Data that
-//! nothing precedes becomes a write at once and is never queued.
+//! nothing precedes is written at once from where it lies, and only what the stream does not take is copied.
 //!
 //! The bytes of all queued data are one queue, and so are the identifiers of the VFDs that belong to them; an item in the
 //! queue of frames says how many of both.
@@ -20,8 +20,8 @@ use crate::poll::Poll;
 use crate::region::Region;
 use crate::socket::{SocketError, Violation};
 use crate::wire::{
-    CONTENT_OVERHEAD, Frame, MAX_FDS, MAX_WRITE, MIRROR_OVERHEAD, MirrorRect, NewVfd, data_cost,
-    data_overhead,
+    CONTENT_OVERHEAD, Frame, HEADER_LEN, MAX_FDS, MIRROR_OVERHEAD, MirrorRect, NewVfd, data_cost,
+    data_header, data_overhead,
 };
 
 /// Length of the longest frame that is queued whole.
@@ -158,6 +158,8 @@ pub(super) struct Outgoing {
     queued: usize,
     /// Mirror jobs in the queue.
     jobs: usize,
+    /// Most bytes in one write.
+    max_write: usize,
     /// The write under way, sent up to `written`.
     write: Vec<u8>,
     written: usize,
@@ -173,13 +175,14 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    pub(super) fn new(hello: &[u8]) -> Self {
+    pub(super) fn new(hello: &[u8], max_write: usize) -> Self {
         Self {
             queue: VecDeque::new(),
             data: ByteQueue::default(),
             vfds: VecDeque::new(),
             queued: 0,
             jobs: 0,
+            max_write,
             write: hello.to_vec(),
             written: 0,
             credit: 0,
@@ -247,17 +250,23 @@ impl Outgoing {
         self.queue.push_back(item);
     }
 
-    /// Makes data the next write if nothing is before it. Gives how much of it that is.
-    pub(super) fn write_at_once(&mut self, bytes: &[u8]) -> usize {
+    /// The next write, if nothing is before `bytes`: a header, and as many of the bytes as may follow it. Whoever asks must
+    /// write both and then say how much has left.
+    pub(super) fn at_once<'a>(&mut self, bytes: &'a [u8]) -> Option<([u8; HEADER_LEN], &'a [u8])> {
         if !(self.write.is_empty() && self.queue.is_empty()) {
-            return 0;
+            return None;
         }
         let credit = usize::try_from(self.credit).unwrap_or(usize::MAX);
-        let len = bytes.len().min(MAX_WRITE - data_overhead(0)).min(credit);
-        let Some(bytes) = bytes.get(..len).filter(|bytes| !bytes.is_empty()) else { return 0 };
-        Frame::data(&[], bytes, &mut self.scratch).encode(&mut self.write);
+        let len = bytes.len().min(self.max_write.saturating_sub(HEADER_LEN)).min(credit);
+        let body = bytes.get(..len).filter(|body| !body.is_empty())?;
         self.credit = self.credit.saturating_sub(data_cost(0, len));
-        len
+        Some((data_header(len), body))
+    }
+
+    /// So many bytes of what [`at_once`](Self::at_once) gave have left. The rest is the write under way.
+    pub(super) fn left(&mut self, len: usize, header: &[u8], body: &[u8]) {
+        self.write.extend_from_slice(header.get(len..).unwrap_or_default());
+        self.write.extend_from_slice(body.get(len.saturating_sub(header.len())..).unwrap_or_default());
     }
 
     pub(super) fn push_data(&mut self, bytes: &[u8], vfds: &[u32]) {
@@ -309,17 +318,17 @@ impl Outgoing {
             *data_grant = 0;
             Frame::DataCredit { bytes }.encode(&mut self.write);
         }
-        pipes.fill_due(&mut self.write, MAX_WRITE);
+        pipes.fill_due(&mut self.write, self.max_write);
         self.pipes_first = !self.pipes_first;
         if self.pipes_first {
-            pipes.fill(&mut self.write, MAX_WRITE, poll)?;
+            pipes.fill(&mut self.write, self.max_write, poll)?;
         }
         self.fill_queue(pipes, poll)?;
-        pipes.fill(&mut self.write, MAX_WRITE, poll)
+        pipes.fill(&mut self.write, self.max_write, poll)
     }
 
     fn room(&self) -> usize {
-        MAX_WRITE.saturating_sub(self.write.len())
+        self.max_write.saturating_sub(self.write.len())
     }
 
     fn fill_queue(&mut self, pipes: &mut Pipes, poll: &mut Poll) -> Result<(), SocketError> {

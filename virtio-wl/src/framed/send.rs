@@ -81,26 +81,35 @@ impl FramedSocket {
             self.send_data(bytes)?;
         } else {
             self.queue_with_fds(bytes, fds, &peer)?;
-            self.flush()?;
+            self.flush_unless_full()?;
         }
         Ok(bytes.len())
     }
 
-    /// Sends what can be sent at once, and queues the rest.
+    /// Writes what can be written at once, and queues the rest.
     fn send_data(&mut self, bytes: &[u8]) -> Result<(), SocketError> {
         let mut rest = bytes;
         loop {
-            let len = self.outgoing.write_at_once(rest);
+            let len = match self.write_at_once(rest) {
+                Ok(len) => len,
+                Err(error) => return self.record(Err(error)),
+            };
             rest = rest.get(len..).unwrap_or_default();
-            if len == 0 || rest.is_empty() {
+            if rest.is_empty() {
+                return Ok(());
+            }
+            if len == 0 {
                 break;
             }
-            self.flush()?;
         }
-        if !rest.is_empty() {
-            self.outgoing.push_data(rest, &[]);
-        }
-        self.flush()
+        self.outgoing.push_data(rest, &[]);
+        self.flush_unless_full()
+    }
+
+    /// Sends what is queued. Where the stream did not take the last write, [`dispatch`](Self::dispatch) does that once it
+    /// can be written again.
+    fn flush_unless_full(&mut self) -> Result<(), SocketError> {
+        if self.full { Ok(()) } else { self.flush() }
     }
 
     /// Queues a message with descriptors, or nothing if one of them cannot cross.

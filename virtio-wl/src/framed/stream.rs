@@ -1,10 +1,13 @@
 //! The byte stream below a socket, read and written without blocking.
 
+use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags};
+use rustix::net::{AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, sockopt};
+
+use crate::wire::{MAX_UNIX_WRITE, MAX_WRITE};
 
 /// A connected stream. A socket is used with per-call flags, so that a description that is shared with another
 /// process keeps its own; anything else (a virtio-serial port) is made non-blocking and must not be shared.
@@ -12,6 +15,7 @@ use rustix::net::{RecvFlags, SendFlags};
 pub(super) struct Stream {
     fd: OwnedFd,
     is_socket: bool,
+    is_unix: bool,
 }
 
 impl AsFd for Stream {
@@ -27,35 +31,57 @@ impl Stream {
         if !is_socket {
             rustix::fs::fcntl_setfl(&fd, rustix::fs::fcntl_getfl(&fd)? | OFlags::NONBLOCK)?;
         }
-        Ok(Self { fd, is_socket })
+        let is_unix = is_socket && sockopt::socket_domain(&fd)? == AddressFamily::UNIX;
+        Ok(Self { fd, is_socket, is_unix })
+    }
+
+    /// Most bytes in one write. A Unix socket takes any number, also where it is the host's end of a vsock, whose content
+    /// the VMM cuts into packets as it likes.
+    pub(super) fn max_write(&self) -> usize {
+        if self.is_unix { MAX_UNIX_WRITE } else { MAX_WRITE }
     }
 
     /// 0 is the end of the stream.
     pub(super) fn read(&self, into: &mut [u8]) -> Result<usize, Errno> {
-        loop {
-            let result = if self.is_socket {
+        uninterrupted(|| {
+            if self.is_socket {
                 rustix::net::recv(&self.fd, &mut *into, RecvFlags::DONTWAIT).map(|(len, _)| len)
             } else {
                 rustix::io::read(&self.fd, &mut *into)
-            };
-            match result {
-                Err(Errno::INTR) => {}
-                other => return other,
             }
-        }
+        })
     }
 
     pub(super) fn write(&self, bytes: &[u8]) -> Result<usize, Errno> {
-        loop {
-            let result = if self.is_socket {
+        uninterrupted(|| {
+            if self.is_socket {
                 rustix::net::send(&self.fd, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)
             } else {
                 rustix::io::write(&self.fd, bytes)
-            };
-            match result {
-                Err(Errno::INTR) => {}
-                other => return other,
             }
+        })
+    }
+
+    /// Writes `head` and then `body`, as far as there is room.
+    pub(super) fn write_both(&self, head: &[u8], body: &[u8]) -> Result<usize, Errno> {
+        let parts = [IoSlice::new(head), IoSlice::new(body)];
+        uninterrupted(|| {
+            if self.is_socket {
+                let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+                rustix::net::sendmsg(&self.fd, &parts, &mut SendAncillaryBuffer::default(), flags)
+            } else {
+                rustix::io::writev(&self.fd, &parts)
+            }
+        })
+    }
+}
+
+/// Repeats a call until no signal interrupts it.
+fn uninterrupted(mut call: impl FnMut() -> Result<usize, Errno>) -> Result<usize, Errno> {
+    loop {
+        match call() {
+            Err(Errno::INTR) => {}
+            other => return other,
         }
     }
 }
