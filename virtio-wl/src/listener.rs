@@ -15,7 +15,7 @@ use rustix::net::{AddressFamily, SocketAddrAny, SocketFlags};
 use thiserror::Error;
 
 use crate::address::vsock::SocketAddrVsock;
-use crate::address::{Address, AddressError, VsockCid, hybrid_listening_path, take_inherited, unix, vsock};
+use crate::address::{Address, AddressError, VsockCid, hybrid, take_inherited, unix, vsock};
 
 /// Why there is no caller.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -181,7 +181,7 @@ impl Listener {
         };
         match address {
             Address::Unix(path) => at_path(path),
-            Address::VsockUds { path, port } => at_path(&hybrid_listening_path(path, *port)),
+            Address::VsockUds { path, port } => at_path(&hybrid::listening_path(path, *port)),
             Address::Vsock { cid, port } => {
                 Ok(Self { socket: vsock::bind(*port).map_err(kernel)?, admitted: *cid, _file: None })
             }

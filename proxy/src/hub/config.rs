@@ -1,7 +1,8 @@
 //! The hub's configuration file, `hub.toml`.
 //!
-//! Nothing is guessed: a key that is not known, a path that is not absolute, or two VMs with the same socket or the
-//! same region are errors, which name the file and the line and show the line itself.
+//! Nothing is guessed: a key that is not known, a path that is not absolute, or two VMs that could be taken for each other
+//! (because they have the same socket, VMM, CID or region) are errors, which name the file and the line and show the line
+//! itself.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -11,20 +12,23 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::Spanned;
 use virtio_wl::Address;
+use virtio_wl::address::VsockCid;
 use vitrail_protocols::VmName;
 
 use crate::jail::Identity;
 
 /// The longest path of a Unix socket, in bytes (`sun_path` less its final zero).
 const MAX_SOCKET_PATH: usize = 107;
+/// The first CID that a VM can have: those below are the hypervisor, the machine itself and the host.
+const FIRST_VM_CID: u32 = 3;
 /// The longest configuration file that is read, in bytes.
 const MAX_FILE: u64 = 1 << 20;
 
 /// The whole configuration, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HubConfig {
-    /// Socket of the gate.
-    pub gate: PathBuf,
+    /// Where the gate listens.
+    pub gate: Address,
     /// The user that relays run as. `None`: `nobody` if the hub runs as root, else the hub's own.
     pub relay_user: Option<Identity>,
     /// The VMs, at least one.
@@ -34,9 +38,9 @@ pub struct HubConfig {
 /// What the hub knows of one VM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VmConfig {
-    /// Socket that this VM, and nothing else, can reach.
-    pub listen: PathBuf,
-    /// File mode of that socket.
+    /// Where this VM calls. Either nothing else can reach it, or the kernel says that it is this VM.
+    pub listen: Address,
+    /// File mode of the socket, where it is a file.
     pub socket_mode: u32,
     /// Connections (applications) at a time.
     pub max_connections: u32,
@@ -171,9 +175,10 @@ impl HubConfig {
         let source = Source { file, text };
         let raw: RawFile =
             toml::from_str(text).map_err(|error| source.error(error.span(), error.message()))?;
-        let gate = source.socket("gate", &raw.gate)?;
+        let gate = source.gate(&raw.gate)?;
         let relay_user = raw.relay_user.map(|user| source.user(&user)).transpose()?;
-        let mut seen = HashMap::from([(gate.clone(), "the gate's socket".to_owned())]);
+        let mut seen: HashMap<_, _> =
+            identities(&gate).into_iter().map(|identity| (identity, "the gate's".to_owned())).collect();
         let mut vms = BTreeMap::new();
         for (name, vm) in raw.vm {
             let vm = source.vm(&name, &vm, &mut seen)?;
@@ -183,6 +188,19 @@ impl HubConfig {
             return Err(source.error(None, "no VM is configured: there is no table [vm.NAME]"));
         }
         Ok(Self { gate, relay_user, vms })
+    }
+}
+
+/// What nobody but the owner of an address may have in this file: its files, its VMM, its CID. A VM that could call at two
+/// addresses could be two VMs.
+fn identities(address: &Address) -> Vec<String> {
+    match address {
+        Address::Vsock { cid, .. } => vec![format!("CID {cid}")],
+        address => {
+            let vmm = address.path().map(|path| path.display().to_string());
+            let file = address.listening_path().map(|path| path.display().to_string());
+            vmm.iter().cloned().chain(file.filter(|file| Some(file) != vmm.as_ref())).collect()
+        }
     }
 }
 
@@ -212,13 +230,19 @@ impl Source<'_> {
         &self,
         name: &VmName,
         raw: &RawVm,
-        seen: &mut HashMap<PathBuf, String>,
+        seen: &mut HashMap<String, String>,
     ) -> Result<VmConfig, ConfigError> {
-        let listen = self.socket("listen", &raw.listen)?;
-        self.unique(seen, &listen, raw.listen.span(), format!("the socket of VM {name}"))?;
+        let listen = self.listen(&raw.listen)?;
+        for identity in identities(&listen) {
+            self.unique(seen, identity, raw.listen.span(), format!("that of VM {name}"))?;
+        }
         let region = raw.region.as_ref().map(|region| self.region(region)).transpose()?;
         if let (Some(region), Some(raw)) = (&region, &raw.region) {
-            self.unique(seen, &region.path, raw.path.span(), format!("the region of VM {name}"))?;
+            let file = region.path.display().to_string();
+            self.unique(seen, file, raw.path.span(), format!("the region of VM {name}"))?;
+        }
+        if let (Address::Vsock { .. }, Some(mode)) = (&listen, &raw.socket_mode) {
+            return Err(self.error(Some(mode.span()), "socket_mode: a port of vsock has no file"));
         }
         Ok(VmConfig {
             listen,
@@ -229,34 +253,74 @@ impl Source<'_> {
         })
     }
 
-    /// A path must not serve two purposes: the path is what tells VMs apart.
+    /// What tells VMs apart must not stand for two of them, nor for anything else.
     fn unique(
         &self,
-        seen: &mut HashMap<PathBuf, String>,
-        path: &Path,
+        seen: &mut HashMap<String, String>,
+        identity: String,
         span: Range<usize>,
         what: String,
     ) -> Result<(), ConfigError> {
-        match seen.insert(path.to_owned(), what) {
-            Some(other) => Err(self.error(Some(span), format!("{} is already {other}", path.display()))),
-            None => Ok(()),
+        match seen.get(&identity) {
+            Some(other) => Err(self.error(Some(span), format!("{identity} is already {other}"))),
+            None => {
+                seen.insert(identity, what);
+                Ok(())
+            }
         }
     }
 
-    fn socket(&self, key: &str, text: &Spanned<String>) -> Result<PathBuf, ConfigError> {
-        let wrong = |message: String| self.error(Some(text.span()), message);
-        match text.get_ref().parse() {
-            Ok(Address::Unix(path)) if !path.is_absolute() => {
-                Err(wrong(format!("{key}: the path of a socket begins with /")))
+    /// Where a VM calls.
+    fn listen(&self, text: &Spanned<String>) -> Result<Address, ConfigError> {
+        let wrong = |message: &str| self.error(Some(text.span()), format!("listen: {message}"));
+        let address = self.address("listen", text)?;
+        match &address {
+            Address::Vsock { cid: VsockCid::Any, .. } => {
+                Err(wrong("`any` does not say which VM is calling: give the VM's CID"))
             }
-            Ok(Address::Unix(path)) if path.as_os_str().len() > MAX_SOCKET_PATH => {
-                Err(wrong(format!("{key}: the path of a socket has at most {MAX_SOCKET_PATH} bytes")))
+            Address::Vsock { cid: VsockCid::Is(..FIRST_VM_CID), .. } => {
+                Err(wrong("that is not the CID of a VM: they begin with 3"))
             }
-            // The same path written differently is still the same.
-            Ok(Address::Unix(path)) => Ok(path.components().collect()),
-            Ok(_) => Err(wrong(format!("{key}: the hub takes addresses of the form unix:/PATH only"))),
-            Err(error) => Err(wrong(format!("{key}: {error}"))),
+            Address::Unix(_) | Address::Vsock { .. } | Address::VsockUds { .. } => Ok(address),
+            Address::Fd(_) | Address::Wl0 { .. } => {
+                Err(wrong("a VM calls at unix:/PATH, vsock:CID:PORT or vsock-uds:/PATH:PORT"))
+            }
         }
+    }
+
+    /// Where the gate is.
+    fn gate(&self, text: &Spanned<String>) -> Result<Address, ConfigError> {
+        let wrong = |message: &str| self.error(Some(text.span()), format!("gate: {message}"));
+        let address = self.address("gate", text)?;
+        match &address {
+            Address::Vsock { cid: VsockCid::Any, .. } => Err(wrong("give the CID of the GUI VM")),
+            Address::Unix(_) | Address::Vsock { .. } | Address::VsockUds { .. } => Ok(address),
+            Address::Fd(_) | Address::Wl0 { .. } => {
+                Err(wrong("the gate is called at unix:/PATH, vsock:CID:PORT or vsock-uds:/PATH:PORT"))
+            }
+        }
+    }
+
+    /// An address whose paths can be used, and are written in one way only.
+    fn address(&self, key: &str, text: &Spanned<String>) -> Result<Address, ConfigError> {
+        let wrong = |message: String| self.error(Some(text.span()), message);
+        let address: Address = text.get_ref().parse().map_err(|error| wrong(format!("{key}: {error}")))?;
+        if let Some(path) = address.path() {
+            if !path.is_absolute() {
+                return Err(wrong(format!("{key}: the path of a socket begins with /")));
+            }
+            let longest = address.listening_path().map_or(0, |path| path.as_os_str().len());
+            if longest > MAX_SOCKET_PATH {
+                return Err(wrong(format!(
+                    "{key}: the path of a socket has at most {MAX_SOCKET_PATH} bytes"
+                )));
+            }
+        }
+        Ok(match address {
+            Address::Unix(path) => Address::Unix(path.components().collect()),
+            Address::VsockUds { path, port } => Address::VsockUds { path: path.components().collect(), port },
+            other => other,
+        })
     }
 
     fn region(&self, raw: &RawRegion) -> Result<RegionConfig, ConfigError> {
@@ -355,10 +419,10 @@ listen = "unix:/run/web/hub.sock"
     #[test]
     fn a_full_file_is_understood() {
         let config = parse(GOOD).unwrap();
-        assert_eq!(config.gate, Path::new("/run/gate.sock"));
+        assert_eq!(config.gate, Address::Unix("/run/gate.sock".into()));
         assert_eq!(config.relay_user, Some(Identity { uid: 12, gid: 34 }));
         let work = &config.vms[&"work".parse().unwrap()];
-        assert_eq!(work.listen, Path::new("/run/work/hub.sock"));
+        assert_eq!(work.listen, Address::Unix("/run/work/hub.sock".into()));
         assert_eq!((work.socket_mode, work.max_connections, work.max_pending), (0o660, 3, 2));
         assert_eq!(work.region.as_ref().unwrap().length, 256 << 20);
         let web = &config.vms[&"web".parse().unwrap()];
@@ -386,6 +450,13 @@ listen = "unix:/run/web/hub.sock"
             ("unix:/run/gate.sock", "fd:3", 2, "unix:/PATH"),
             ("unix:/run/gate.sock", "tcp:3", 2, "not an address"),
             ("unix:/run/gate.sock", "unix:gate.sock", 2, "begins with /"),
+            ("unix:/run/gate.sock", "vsock:any:5000", 2, "CID of the GUI VM"),
+            ("unix:/run/gate.sock", "vsock-uds:gate.sock:5000", 2, "begins with /"),
+            ("unix:/run/gate.sock", "wl0", 2, "unix:/PATH"),
+            ("unix:/run/work/hub.sock", "fd:3", 5, "vsock:CID:PORT"),
+            ("unix:/run/work/hub.sock", "vsock:any:5000", 5, "which VM is calling"),
+            ("unix:/run/work/hub.sock", "vsock:2:5000", 5, "begin with 3"),
+            ("unix:/run/work/hub.sock", "vsock:3:5000", 6, "has no file"),
             ("12:34", "no-such-user-here", 3, "no-such-user-here"),
             ("12:34", "12:x", 3, "UID:GID"),
             ("vm.work]", "vm.Work]", 4, "a-z"),
@@ -412,12 +483,34 @@ listen = "unix:/run/web/hub.sock"
     #[test]
     fn two_vms_cannot_share_a_socket_or_a_region() {
         let error = error_of(&GOOD.replace("/run/web/hub.sock", "/run//work/./hub.sock"));
-        assert!(error.contains("already the socket of VM"), "{error}");
+        assert!(error.contains("already that of VM"), "{error}");
         let region = "[vm.web.region]\npath = \"/dev/shm/work.region\"\nsize_mib = 1\n";
         let error = error_of(&format!("{GOOD}{region}"));
         assert!(error.contains("already the region of VM"), "{error}");
         let error = error_of(&GOOD.replace("/run/web/hub.sock", "/run/gate.sock"));
-        assert!(error.contains("already the gate's socket"), "{error}");
+        assert!(error.contains("already the gate's"), "{error}");
+    }
+
+    #[test]
+    fn addresses_of_vsock_are_understood_and_a_vm_has_one_identity() {
+        let with = |gate: &str, work: &str, web: &str| {
+            parse(&format!("gate = \"{gate}\"\n[vm.work]\nlisten = \"{work}\"\n[vm.web]\nlisten = \"{web}\""))
+        };
+        let config = with("vsock:3:5000", "vsock:4:5000", "vsock:5:5000").unwrap();
+        assert_eq!(config.gate, Address::Vsock { cid: VsockCid::Is(3), port: 5000 });
+        let web = &config.vms[&"web".parse().unwrap()];
+        assert_eq!(web.listen, Address::Vsock { cid: VsockCid::Is(5), port: 5000 });
+        with("vsock-uds:/gui:5000", "vsock-uds:/work:5000", "vsock-uds:/web:5000").unwrap();
+        for (gate, work, web, words) in [
+            ("unix:/g", "vsock:4:5000", "vsock:4:6000", "CID 4 is already that of VM"),
+            ("vsock:4:1", "vsock:4:5000", "unix:/w", "CID 4 is already the gate's"),
+            ("unix:/g", "vsock-uds:/v:1", "vsock-uds://v:2", "/v is already that of VM"),
+            ("vsock-uds:/v:1", "vsock-uds:/v:1", "unix:/w", "/v is already the gate's"),
+            ("unix:/g", "vsock-uds:/v:1", "unix:/v_1", "/v_1 is already that of VM"),
+        ] {
+            let error = with(gate, work, web).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
     }
 
     #[test]

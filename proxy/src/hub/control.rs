@@ -42,12 +42,21 @@ pub(super) enum ToRelay {
     Connection {
         /// Serial number.
         serial: u64,
+        /// Which of the two go through a vsock.
+        vsock: VsockEnds,
     },
     /// Serve trim requests. With it: the VM's stream.
     Trim {
         /// Serial number.
         serial: u64,
     },
+}
+
+/// Which ends of a connection go through a vsock, where writes have to be short.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct VsockEnds {
+    pub(super) vm: bool,
+    pub(super) gate: bool,
 }
 
 /// What a relay says.
@@ -94,7 +103,9 @@ impl ToRelay {
                     | if *identity_required { IDENTITY_REQUIRED } else { 0 };
                 [SETUP, ids, join(region.start, region.end), u64::from(*max_connections) | flags]
             }
-            Self::Connection { serial } => [CONNECTION, *serial, 0, 0],
+            Self::Connection { serial, vsock } => {
+                [CONNECTION, *serial, u64::from(vsock.vm), u64::from(vsock.gate)]
+            }
             Self::Trim { serial } => [TRIM, *serial, 0, 0],
         }
     }
@@ -111,7 +122,9 @@ impl ToRelay {
                     max_connections: split(last).1,
                 })
             }
-            [CONNECTION, serial, 0, 0] => Some(Self::Connection { serial }),
+            [CONNECTION, serial, vm @ 0..=1, gate @ 0..=1] => {
+                Some(Self::Connection { serial, vsock: VsockEnds { vm: vm == 1, gate: gate == 1 } })
+            }
             [TRIM, serial, 0, 0] => Some(Self::Trim { serial }),
             _ => None,
         }
@@ -226,7 +239,8 @@ mod tests {
                 region: 0..0,
                 max_connections: u32::MAX,
             },
-            ToRelay::Connection { serial: 7 },
+            ToRelay::Connection { serial: 7, vsock: VsockEnds { vm: true, gate: false } },
+            ToRelay::Connection { serial: 7, vsock: VsockEnds { vm: false, gate: true } },
             ToRelay::Trim { serial: u64::MAX },
         ] {
             assert_eq!(ToRelay::decode(message.encode()), Some(message));
@@ -243,7 +257,10 @@ mod tests {
 
     #[test]
     fn what_the_other_side_says_is_not_understood() {
-        assert_eq!(FromRelay::decode(ToRelay::Connection { serial: 1 }.encode()), None);
+        assert_eq!(
+            FromRelay::decode(ToRelay::Connection { serial: 1, vsock: VsockEnds::default() }.encode()),
+            None
+        );
         assert_eq!(ToRelay::decode(FromRelay::Ready { jail: JailReport::default() }.encode()), None);
         assert_eq!(FromRelay::decode([READY, 32, 0, 0]), None);
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Instant;
 
+use virtio_wl::address::AddressError;
 use virtio_wl::wire::{Purpose, WireError};
 use vitrail_protocols::VmName;
 
@@ -20,6 +21,8 @@ pub(super) enum Refusal {
     ClosedEarly,
     #[error("the VM has {0} connections already")]
     TooManyConnections(usize),
+    #[error("the VM has {0} streams without a hello already")]
+    TooManyPending(usize),
     #[error("the VM has {0} trim streams already")]
     TooManyTrims(usize),
     #[error("the VM has no region to trim")]
@@ -27,7 +30,9 @@ pub(super) enum Refusal {
     #[error("{0}")]
     Region(#[from] RegionFileError),
     #[error("the gate cannot be reached: {0}")]
-    GateUnreachable(rustix::io::Errno),
+    GateUnreachable(#[from] AddressError),
+    #[error("the gate does not take the introduction: {0}")]
+    GateBusy(rustix::io::Errno),
     #[error("the relay of the VM does not take connections: {0}")]
     RelayUnavailable(std::io::Error),
     #[error("{0}")]
@@ -42,10 +47,11 @@ impl Refusal {
             Self::SlowHello => "slow-hello",
             Self::ClosedEarly => "closed-early",
             Self::TooManyConnections(_) => "too-many-connections",
+            Self::TooManyPending(_) => "too-many-pending",
             Self::TooManyTrims(_) => "too-many-trims",
             Self::NoRegion => "no-region",
             Self::Region(_) => "region",
-            Self::GateUnreachable(_) => "gate-unreachable",
+            Self::GateUnreachable(_) | Self::GateBusy(_) => "gate-unreachable",
             Self::RelayUnavailable(_) => "relay-unavailable",
             Self::Internal(_) => "internal",
         }

@@ -217,8 +217,8 @@ impl Relay {
     fn start(&mut self, message: &ToRelay, fds: Vec<OwnedFd>) -> Result<(), RelayError> {
         let mut fds = fds.into_iter();
         let (serial, service) = match (message, fds.next(), fds.next()) {
-            (ToRelay::Connection { serial }, Some(vm), Some(gate)) => {
-                (*serial, Service::Link(Link::new(vm, gate)))
+            (ToRelay::Connection { serial, vsock }, Some(vm), Some(gate)) => {
+                (*serial, Service::Link(Link::new(vm, gate, *vsock)))
             }
             (ToRelay::Trim { serial }, Some(vm), None) => (*serial, Service::Trim(TrimStream::new(vm))),
             _ => return Err(RelayError::Message),

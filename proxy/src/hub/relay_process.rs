@@ -12,7 +12,7 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 use virtio_wl::wire::Purpose;
 use vitrail_protocols::VmName;
 
-use super::control::{self, FromRelay, ToRelay};
+use super::control::{self, FromRelay, ToRelay, VsockEnds};
 
 /// A running relay and what it serves.
 #[derive(Debug)]
@@ -93,10 +93,11 @@ impl RelayProcess {
         &mut self,
         serial: u64,
         purpose: Purpose,
+        vsock: VsockEnds,
         fds: &[BorrowedFd<'_>],
     ) -> Result<(), Errno> {
         let message = match purpose {
-            Purpose::Wayland => ToRelay::Connection { serial },
+            Purpose::Wayland => ToRelay::Connection { serial, vsock },
             Purpose::Trim => ToRelay::Trim { serial },
         };
         control::send(&self.control, message.encode(), fds)?;

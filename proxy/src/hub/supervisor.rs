@@ -4,25 +4,31 @@
 //! the time is the timeout of the wait for events, so that nothing ticks while there is no such stream. After that the
 //! supervisor holds no descriptor of it.
 
+mod listening;
 mod stream;
 mod vm;
 
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
+use rustix::event::PollFlags;
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::net::SendFlags;
 use rustix::process::{Resource, Rlimit};
+use virtio_wl::address::{AddressError, Connecting, Progress};
+use virtio_wl::listener::AcceptError;
 use virtio_wl::wire::{HELLO_LEN, Purpose};
+use virtio_wl::{Accepted, Address};
 use vitrail_protocols::VmName;
 
-use self::stream::{HelloProgress, Stage, Stream};
-use self::vm::{Reading, Vm};
+use self::listening::Sockets;
+use self::stream::{Gate, HelloProgress, Stage, Stream};
+use self::vm::{Reading, Vm, carries_vsock};
 use super::config::HubConfig;
+use super::control::VsockEnds;
 use super::decision::{Refusal, log_allow, log_refuse, nonzero};
 use super::listener::ListenerError;
 use super::poller::Poller;
@@ -90,6 +96,8 @@ enum Source {
     RelayControl(usize),
     RelayEnd(usize),
     Stream(u64),
+    /// The call to the gate for a stream.
+    Gate(u64),
 }
 
 const KINDS: u64 = 8;
@@ -98,10 +106,11 @@ impl Source {
     fn token(self) -> u64 {
         let (kind, index) = match self {
             Self::Signals => (0, 0),
-            Self::Listener(vm) => (1, vm as u64),
+            Self::Listener(socket) => (1, socket as u64),
             Self::RelayControl(vm) => (2, vm as u64),
             Self::RelayEnd(vm) => (3, vm as u64),
             Self::Stream(serial) => (4, serial),
+            Self::Gate(serial) => (5, serial),
         };
         index.wrapping_mul(KINDS) | kind
     }
@@ -115,6 +124,7 @@ impl Source {
             2 => Some(Self::RelayControl(vm)),
             3 => Some(Self::RelayEnd(vm)),
             4 => Some(Self::Stream(index)),
+            5 => Some(Self::Gate(index)),
             _ => None,
         }
     }
@@ -123,6 +133,8 @@ impl Source {
 /// What came of an attempt to hand a stream over.
 enum Attempt {
     Done,
+    /// An event will tell when to go on.
+    Waiting,
     /// Worth another attempt, for the reason given.
     Again(Refusal),
     Never(Refusal),
@@ -133,7 +145,8 @@ enum Attempt {
 pub struct Supervisor {
     poller: Poller,
     signals: TerminationSignals,
-    gate: PathBuf,
+    gate: Address,
+    sockets: Sockets,
     vms: Vec<Vm>,
     /// Streams that are not handed over yet, by serial number.
     streams: HashMap<u64, Stream>,
@@ -160,16 +173,21 @@ impl Supervisor {
         let signals = TerminationSignals::new().map_err(SupervisorError::Prepare)?;
         poller.add(&signals, Source::Signals.token(), EventFlags::IN).map_err(prepare)?;
         let mut vms = Vec::new();
+        let mut sockets = Sockets::default();
         let mut regions = HashMap::new();
         for (name, vm) in &config.vms {
-            let vm = Vm::new(name, vm, identity, required)?;
+            let socket = sockets.add(name, vms.len(), vm)?;
+            let vm = Vm::new(name, vm, socket, identity, required)?;
             if let Some(other) = vm.region_identity()?.and_then(|file| regions.insert(file, name.clone())) {
                 return Err(SupervisorError::SharedRegion { vm: name.clone(), other });
             }
-            poller.add(&vm.listener, Source::Listener(vms.len()).token(), EventFlags::IN).map_err(prepare)?;
             vms.push(vm);
         }
-        Ok(Self { poller, signals, gate: config.gate, vms, streams: HashMap::new(), last_serial: 0 })
+        for (index, socket) in sockets.iter().enumerate() {
+            poller.add(&socket.listener, Source::Listener(index).token(), EventFlags::IN).map_err(prepare)?;
+        }
+        let streams = HashMap::new();
+        Ok(Self { poller, signals, gate: config.gate, sockets, vms, streams, last_serial: 0 })
     }
 
     /// Serves until SIGTERM or SIGINT. The sockets are removed then; relays go on until their connections end.
@@ -178,7 +196,7 @@ impl Supervisor {
     ///
     /// The kernel refuses to report events.
     pub fn run(mut self) -> Result<(), SupervisorError> {
-        tracing::info!(vms = self.vms.len(), gate = %self.gate.display(), "the hub is ready");
+        tracing::info!(vms = self.vms.len(), gate = %self.gate, "the hub is ready");
         loop {
             let timeout = self.next_deadline().map(|at| at.saturating_duration_since(Instant::now()));
             for (token, _) in self.poller.wait(timeout).map_err(SupervisorError::Wait)? {
@@ -189,10 +207,11 @@ impl Supervisor {
                             return Ok(());
                         }
                     }
-                    Some(Source::Listener(vm)) => self.accept(vm),
+                    Some(Source::Listener(socket)) => self.accept(socket),
                     Some(Source::RelayControl(vm)) => drop(self.relay_news(vm)),
                     Some(Source::RelayEnd(vm)) => self.relay_end(vm),
                     Some(Source::Stream(serial)) => self.hello_event(serial),
+                    Some(Source::Gate(serial)) => self.attempt(serial),
                     None => {}
                 }
             }
@@ -203,7 +222,7 @@ impl Supervisor {
     /// When something has to be done that no event tells. `None` when all is quiet.
     fn next_deadline(&self) -> Option<Instant> {
         let streams = self.streams.values().map(Stream::due);
-        let pauses = self.vms.iter().filter_map(|vm| vm.accept_again);
+        let pauses = self.sockets.iter().filter_map(|socket| socket.accept_again);
         streams.chain(pauses).min()
     }
 
@@ -224,58 +243,80 @@ impl Supervisor {
                 None => {}
             }
         }
-        for index in 0..self.vms.len() {
-            if self.vms.get(index).and_then(|vm| vm.accept_again).is_some_and(|at| at <= now) {
-                self.watch_listener(index);
-            }
+        let is_due = |accept_again: Option<Instant>| accept_again.is_some_and(|at| at <= now);
+        let paused = self.sockets.iter().enumerate().filter(|(_, socket)| is_due(socket.accept_again));
+        for index in paused.map(|(index, _)| index).collect::<Vec<_>>() {
+            self.watch_listener(index);
         }
     }
 
     fn accept(&mut self, index: usize) {
         for _ in 0..ACCEPT_BURST {
-            let Some(vm) = self.vms.get_mut(index) else { return };
-            if vm.is_full() {
+            if self.is_full(index) {
                 break;
             }
-            match rustix::net::accept_with(&vm.listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
-                Ok(socket) => {
-                    self.last_serial += 1;
-                    let serial = self.last_serial;
-                    let watched = self.poller.add(&socket, Source::Stream(serial).token(), EventFlags::IN);
-                    vm.pending += 1;
-                    self.streams.insert(serial, Stream::new(index, socket, Instant::now() + HELLO_TIME));
-                    if let Err(error) = watched {
-                        self.refuse(serial, &Refusal::Internal(error.into()));
-                    }
-                }
-                Err(Errno::WOULDBLOCK) => break,
-                Err(Errno::INTR | Errno::CONNABORTED) => {}
+            let Some(socket) = self.sockets.get_mut(index) else { return };
+            match socket.listener.accept() {
+                Ok(accepted) => self.take(index, accepted),
+                Err(AcceptError::WouldBlock) => break,
                 Err(error) => {
-                    if let Some(suppressed) = vm.quota.take(Instant::now()) {
+                    if let Some(suppressed) = socket.quota.take(Instant::now()) {
                         let suppressed = nonzero(suppressed);
-                        tracing::warn!(vm = %vm.name, %error, suppressed, "cannot accept");
+                        tracing::warn!(%error, suppressed, "cannot accept");
                     }
-                    vm.accept_again = Some(Instant::now() + ACCEPT_PAUSE);
-                    break;
+                    if let AcceptError::Accept(_) = error {
+                        socket.accept_again = Some(Instant::now() + ACCEPT_PAUSE);
+                        break;
+                    }
                 }
             }
         }
         self.watch_listener(index);
     }
 
-    /// Watches the socket of a VM, or leaves it alone while the VM has as many streams pending as it may: further
-    /// ones wait in the kernel's queue, at the VM's own cost.
+    /// Takes a caller in, if it is a VM's and that VM may have one more stream that has not said what it wants.
+    fn take(&mut self, index: usize, Accepted { stream, peer }: Accepted) {
+        let Some(socket) = self.sockets.get_mut(index) else { return };
+        let caller = socket.caller(peer);
+        let Some((caller, vm)) = caller.and_then(|caller| Some((caller, self.vms.get_mut(caller)?))) else {
+            if let Some(suppressed) = socket.quota.take(Instant::now()) {
+                tracing::warn!(%peer, suppressed = nonzero(suppressed), "a caller is no VM of the configuration");
+            }
+            return;
+        };
+        self.last_serial += 1;
+        let serial = self.last_serial;
+        // The only socket that is read while a VM is at its limit is one that others share.
+        if vm.is_full() {
+            return log_refuse(&mut vm.quota, &vm.name, serial, &Refusal::TooManyPending(vm.pending));
+        }
+        let watched = self.poller.add(&stream, Source::Stream(serial).token(), EventFlags::IN);
+        vm.pending += 1;
+        self.streams.insert(serial, Stream::new(caller, stream, Instant::now() + HELLO_TIME));
+        if let Err(error) = watched {
+            self.refuse(serial, &Refusal::Internal(error.into()));
+        }
+    }
+
+    /// Whether a socket has to be left alone, because its only VM has as many streams pending as it may.
+    fn is_full(&self, index: usize) -> bool {
+        let owner = self.sockets.get(index).and_then(listening::Listening::owner);
+        owner.and_then(|vm| self.vms.get(vm)).is_some_and(Vm::is_full)
+    }
+
+    /// Watches a socket, or leaves it alone: further callers then wait in the kernel's queue.
     fn watch_listener(&mut self, index: usize) {
-        let Some(vm) = self.vms.get_mut(index) else { return };
-        vm.accept_again = vm.accept_again.filter(|&at| at > Instant::now());
-        let watch = !vm.is_full() && vm.accept_again.is_none();
-        if vm.watched == watch {
+        let is_full = self.is_full(index);
+        let Some(socket) = self.sockets.get_mut(index) else { return };
+        socket.accept_again = socket.accept_again.filter(|&at| at > Instant::now());
+        let watch = !is_full && socket.accept_again.is_none();
+        if socket.watched == watch {
             return;
         }
         let flags = if watch { EventFlags::IN } else { EventFlags::empty() };
-        match self.poller.modify(&vm.listener, Source::Listener(index).token(), flags) {
-            Ok(()) => vm.watched = watch,
-            Err(error) => tracing::error!(vm = %vm.name, %error, "the socket of the VM cannot be watched"),
+        match self.poller.modify(&socket.listener, Source::Listener(index).token(), flags) {
+            Ok(()) => socket.watched = watch,
+            Err(error) => tracing::error!(%error, "the socket of a VM cannot be watched"),
         }
     }
 
@@ -322,8 +363,9 @@ impl Supervisor {
         let index = self.streams.remove(&serial)?.vm;
         if let Some(vm) = self.vms.get_mut(index) {
             vm.pending = vm.pending.saturating_sub(1);
+            let socket = vm.socket;
+            self.watch_listener(socket);
         }
-        self.watch_listener(index);
         Some(index)
     }
 
@@ -334,6 +376,11 @@ impl Supervisor {
             Attempt::Done => {
                 if let Some(stream) = self.streams.get_mut(&serial) {
                     stream.begin_taking();
+                }
+            }
+            Attempt::Waiting => {
+                if !self.streams.get_mut(&serial).is_some_and(|stream| stream.wait(now)) {
+                    self.refuse(serial, &AddressError::Timeout(self.gate.clone()).into());
                 }
             }
             Attempt::Again(refusal) => {
@@ -369,15 +416,18 @@ impl Supervisor {
                 return Attempt::Never(Refusal::Internal(error.into()));
             }
         }
-        if purpose == Purpose::Wayland && stream.gate.is_none() {
-            match introduce(vm, serial, stream.hello(), &self.gate) {
-                // Kept for the next attempt, should the relay be gone: a stream is introduced once.
-                Ok(gate) => stream.gate = Some(gate),
-                Err(attempt) => return attempt,
-            }
+        if purpose == Purpose::Wayland
+            && let Err(attempt) = reach_gate(&self.poller, &self.gate, vm, serial, stream)
+        {
+            return attempt;
         }
-        let fds: Vec<_> = std::iter::once(&stream.socket).chain(&stream.gate).map(AsFd::as_fd).collect();
-        match vm.relay.as_mut().map(|relay| relay.hand_over(serial, purpose, &fds)) {
+        let gate = match &stream.gate {
+            Gate::Introduced(gate) => Some(gate),
+            Gate::Unknown | Gate::Calling(_) => None,
+        };
+        let fds: Vec<_> = std::iter::once(&stream.socket).chain(gate).map(AsFd::as_fd).collect();
+        let vsock = VsockEnds { vm: vm.is_vsock, gate: carries_vsock(&self.gate) };
+        match vm.relay.as_mut().map(|relay| relay.hand_over(serial, purpose, vsock, &fds)) {
             Some(Ok(())) => Attempt::Done,
             Some(Err(error)) => Attempt::Again(Refusal::RelayUnavailable(error.into())),
             None => Attempt::Again(Refusal::RelayUnavailable(io::ErrorKind::NotFound.into())),
@@ -423,8 +473,57 @@ fn watch_relay(poller: &Poller, index: usize, vm: &Vm) -> Result<(), Errno> {
     poller.add(relay.pidfd(), Source::RelayEnd(index).token(), EventFlags::IN)
 }
 
-/// Connects to the gate and tells it who is calling. The hello of the VM follows, as it came.
-fn introduce(vm: &Vm, serial: u64, hello: [u8; HELLO_LEN], gate: &Path) -> Result<OwnedFd, Attempt> {
+/// Calls the gate, as far as that goes without waiting, and tells it who is calling. Until that has come to its end, the
+/// poller reports when to go on.
+fn reach_gate(
+    poller: &Poller,
+    gate: &Address,
+    vm: &Vm,
+    serial: u64,
+    stream: &mut Stream,
+) -> Result<(), Attempt> {
+    let unreachable = |error: AddressError| {
+        // It is being started, or restarted, or has too many callers.
+        let again = error.is_transient();
+        let refusal = Refusal::GateUnreachable(error);
+        if again { Attempt::Again(refusal) } else { Attempt::Never(refusal) }
+    };
+    let internal = |error: Errno| Attempt::Never(Refusal::Internal(error.into()));
+    let spoilt = |error: RegionFileError| Attempt::Never(error.into());
+    let calling = match std::mem::take(&mut stream.gate) {
+        introduced @ Gate::Introduced(_) => {
+            stream.gate = introduced;
+            return Ok(());
+        }
+        Gate::Unknown => {
+            // A VM whose region is spoilt is not worth a call.
+            vm.region.as_ref().map(|region| region.prove()).transpose().map_err(spoilt)?;
+            Connecting::start(gate).map_err(unreachable)?
+        }
+        Gate::Calling(calling) => {
+            // It may be handed over next, and events of what others hold would go on.
+            poller.delete(&calling).map_err(internal)?;
+            calling
+        }
+    };
+    match calling.advance().map_err(unreachable)? {
+        Progress::Connected(socket) => {
+            introduce(vm, serial, stream.hello(), socket.as_fd())?;
+            stream.gate = Gate::Introduced(socket);
+            Ok(())
+        }
+        Progress::Pending(calling) => {
+            let flags = if calling.wants() == PollFlags::IN { EventFlags::IN } else { EventFlags::OUT };
+            poller.add(&calling, Source::Gate(serial).token(), flags).map_err(internal)?;
+            stream.gate = Gate::Calling(calling);
+            Err(Attempt::Waiting)
+        }
+    }
+}
+
+/// Tells the gate who is calling. The hello of the VM follows, as it came.
+fn introduce(vm: &Vm, serial: u64, hello: [u8; HELLO_LEN], gate: BorrowedFd<'_>) -> Result<(), Attempt> {
+    // Only now, as the gate looks for it when it reads this.
     let region = vm.region.as_ref().map(|region| region.prove().cloned()).transpose();
     let region = region.map_err(|error| Attempt::Never(error.into()))?;
     let introduction = Introduction { vm: vm.name.clone(), region, connection: serial }
@@ -434,27 +533,16 @@ fn introduce(vm: &Vm, serial: u64, hello: [u8; HELLO_LEN], gate: &Path) -> Resul
     let (first, second) = message.split_at_mut(INTRODUCTION_LEN);
     first.copy_from_slice(&introduction);
     second.copy_from_slice(&hello);
-
-    // A Unix socket connects at once or not at all. It has room for this message, or is of no use.
-    let dial = || {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-        rustix::net::connect(&socket, &SocketAddrUnix::new(gate)?)?;
-        match rustix::net::send(&socket, &message, SendFlags::NOSIGNAL)? {
-            sent if sent == message.len() => Ok(socket),
-            _ => Err(Errno::NOBUFS),
+    // A new stream has room for this message, or is of no use.
+    match rustix::net::send(gate, &message, SendFlags::NOSIGNAL) {
+        Ok(sent) if sent == message.len() => Ok(()),
+        Ok(_) => Err(Attempt::Never(Refusal::GateBusy(Errno::NOBUFS))),
+        Err(error) => {
+            let again = matches!(error, Errno::WOULDBLOCK | Errno::PIPE | Errno::CONNRESET);
+            let refusal = Refusal::GateBusy(error);
+            Err(if again { Attempt::Again(refusal) } else { Attempt::Never(refusal) })
         }
-    };
-    dial().map_err(|error| {
-        let refusal = Refusal::GateUnreachable(error);
-        match error {
-            // It is being started, or restarted, or has too many callers.
-            Errno::NOENT | Errno::CONNREFUSED | Errno::WOULDBLOCK | Errno::PIPE | Errno::CONNRESET => {
-                Attempt::Again(refusal)
-            }
-            _ => Attempt::Never(refusal),
-        }
-    })
+    }
 }
 
 /// Allows as many descriptors as the system lets us have: each VM needs a few.
@@ -477,6 +565,7 @@ mod tests {
             Source::RelayControl(0),
             Source::RelayEnd(700),
             Source::Stream(1 << 40),
+            Source::Gate(1),
         ] {
             assert_eq!(Source::of_token(source.token()), Some(source));
         }

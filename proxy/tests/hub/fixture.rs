@@ -28,8 +28,12 @@ pub struct Hub {
 impl Hub {
     /// Starts a hub with the tables of VMs in `vms`, in which `DIR` stands for the directory.
     pub fn start(vms: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let text = format!("gate = \"unix:DIR/gate.sock\"\n{vms}");
+        Self::start_in_with(tempfile::tempdir().unwrap(), "unix:DIR/gate.sock", vms)
+    }
+
+    /// The same in a directory that is there already, with another address of the gate.
+    pub fn start_in_with(dir: TempDir, gate: &str, vms: &str) -> Self {
+        let text = format!("gate = \"{gate}\"\n{vms}");
         let text = text.replace("DIR", dir.path().to_str().unwrap());
         fs::write(dir.path().join("hub.toml"), text).unwrap();
         Self::start_in(dir)
@@ -233,7 +237,7 @@ pub fn expect_end(stream: &mut UnixStream) {
 }
 
 /// Reads and writes fail instead of waiting for ever.
-fn bounded(stream: UnixStream) -> UnixStream {
+pub fn bounded(stream: UnixStream) -> UnixStream {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.set_write_timeout(Some(PATIENCE)).unwrap();
     stream

@@ -6,6 +6,7 @@ mod fixture;
 mod limits;
 mod processes;
 mod regions;
+mod vsock;
 
 use std::io::{Read as _, Write as _};
 use std::net::Shutdown;

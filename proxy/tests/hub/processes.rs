@@ -224,7 +224,7 @@ fn a_second_hub_does_not_take_the_sockets_of_the_first() {
         .unwrap();
     assert_eq!(second.status.code(), Some(1));
     let stderr = String::from_utf8_lossy(&second.stderr);
-    assert!(stderr.contains("Cannot listen on"), "{stderr}");
+    assert!(stderr.contains("cannot listen on"), "{stderr}");
     connect(&hub, &gate, "work").round_trip();
     connect(&hub, &gate, "web").round_trip();
 }

@@ -20,14 +20,14 @@
 //! An inherited descriptor can be taken once: it is then owned by whoever took it.
 
 mod connecting;
-mod hybrid;
+pub(crate) mod hybrid;
 pub(crate) mod unix;
 pub(crate) mod vsock;
 
 use std::fmt;
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -35,7 +35,6 @@ use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use thiserror::Error;
 
 pub use self::connecting::{Connecting, Progress};
-pub(crate) use self::hybrid::listening_path as hybrid_listening_path;
 use crate::listener::Listener;
 use crate::wl0;
 
@@ -241,6 +240,25 @@ impl fmt::Display for Address {
 }
 
 impl Address {
+    /// The path in the address, where it has one.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Unix(path) | Self::VsockUds { path, .. } => Some(path),
+            Self::Fd(_) | Self::Vsock { .. } | Self::Wl0 { .. } => None,
+        }
+    }
+
+    /// The socket file that listening on this address makes, if it makes one.
+    #[must_use]
+    pub fn listening_path(&self) -> Option<PathBuf> {
+        match self {
+            Self::Unix(path) => Some(path.clone()),
+            Self::VsockUds { path, port } => Some(hybrid::listening_path(path, *port)),
+            Self::Fd(_) | Self::Vsock { .. } | Self::Wl0 { .. } => None,
+        }
+    }
+
     /// A connected byte stream to this address, in blocking mode. For `fd:N`, the descriptor itself.
     ///
     /// Waits up to [`CONNECT_TIME`]. An event loop uses [`Connecting`] instead.

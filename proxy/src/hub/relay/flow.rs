@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::Shutdown;
 use rustix::pipe::{PipeFlags, SpliceFlags};
+use virtio_wl::wire::MAX_WRITE;
 
 /// Most bytes taken at a time: the capacity of a pipe, and the size of the buffer where splice does not work.
 const CHUNK: usize = 64 << 10;
@@ -22,11 +23,18 @@ pub(super) struct End {
     pub(super) readable: bool,
     /// Writing may find room, or give an error.
     pub(super) writable: bool,
+    /// Most bytes given to it at a time.
+    longest_write: usize,
 }
 
 impl End {
     pub(super) fn new(socket: OwnedFd) -> Self {
-        Self { socket, readable: true, writable: true }
+        Self { socket, readable: true, writable: true, longest_write: CHUNK }
+    }
+
+    /// An end that goes through a vsock. The drivers of some guests stall for ever on long writes, whoever makes them.
+    pub(super) fn vsock(socket: OwnedFd) -> Self {
+        Self { longest_write: MAX_WRITE, ..Self::new(socket) }
     }
 }
 
@@ -117,7 +125,7 @@ impl Flow {
     }
 
     fn empty(&mut self, from: &End, to: &mut End) {
-        match self.stage.empty(&to.socket) {
+        match self.stage.empty(&to.socket, to.longest_write) {
             Ok(count) => self.moved = self.moved.saturating_add(count as u64),
             Err(Errno::WOULDBLOCK) => to.writable = false,
             Err(Errno::INTR) => {}
@@ -170,11 +178,11 @@ impl Stage {
         }
     }
 
-    fn empty(&mut self, to: impl AsFd) -> Result<usize, Errno> {
+    fn empty(&mut self, to: impl AsFd, most: usize) -> Result<usize, Errno> {
         match self {
             Self::Pipe { reader, held, .. } => {
                 let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
-                let count = rustix::pipe::splice(&*reader, None, to, None, *held, flags)?;
+                let count = rustix::pipe::splice(&*reader, None, to, None, most.min(*held), flags)?;
                 // A pipe that gives nothing while it should hold something would keep us busy for ever.
                 if count == 0 {
                     return Err(Errno::IO);
@@ -184,6 +192,7 @@ impl Stage {
             }
             Self::Buffer { bytes, start } => {
                 let rest = bytes.get(*start..).unwrap_or_default();
+                let rest = rest.get(..most).unwrap_or(rest);
                 let count = rustix::net::send(to, rest, rustix::net::SendFlags::NOSIGNAL)?;
                 *start = start.saturating_add(count);
                 if *start >= bytes.len() {
@@ -239,6 +248,34 @@ mod tests {
         let mut bytes = [0; 300];
         reader.read_exact(&mut bytes).unwrap();
         assert!(bytes.iter().enumerate().all(|(at, &byte)| usize::from(byte) == at / 3));
+    }
+
+    #[test]
+    fn a_vsock_is_never_given_a_long_write() {
+        for splice in [true, false] {
+            let (mut flow, mut writer, mut from, _, _) = flow();
+            if !splice {
+                flow.stage = Stage::empty_buffer();
+            }
+            // Such a socket keeps the writes apart.
+            let (to, reader) = rustix::net::socketpair(
+                rustix::net::AddressFamily::UNIX,
+                rustix::net::SocketType::SEQPACKET,
+                rustix::net::SocketFlags::NONBLOCK,
+                None,
+            )
+            .unwrap();
+            let mut to = End::vsock(to);
+            writer.write_all(&[7; 60_000]).unwrap();
+            assert_eq!(flow.turn(&mut from, &mut to, 1 << 20), Progress::Blocked);
+            let mut left = 60_000;
+            let mut bytes = [0; CHUNK];
+            while left > 0 {
+                let len = rustix::io::read(&reader, &mut bytes).unwrap();
+                assert!((1..=MAX_WRITE).contains(&len), "{len} bytes at once");
+                left -= len;
+            }
+        }
     }
 
     #[test]

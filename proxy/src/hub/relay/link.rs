@@ -7,6 +7,7 @@ use rustix::io::Errno;
 
 use super::Outcome;
 use super::flow::{End, Flow, Progress};
+use crate::hub::control::VsockEnds;
 use crate::hub::poller::Poller;
 
 /// Bytes that one direction moves before others have their turn.
@@ -43,10 +44,11 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(vm: OwnedFd, gate: OwnedFd) -> Self {
+    pub(super) fn new(vm: OwnedFd, gate: OwnedFd, vsock: VsockEnds) -> Self {
+        let end = |socket, is_vsock| if is_vsock { End::vsock(socket) } else { End::new(socket) };
         Self {
-            vm: End::new(vm),
-            gate: End::new(gate),
+            vm: end(vm, vsock.vm),
+            gate: end(gate, vsock.gate),
             to_gate: Flow::new(),
             to_vm: Flow::new(),
             watching_room: (false, false),

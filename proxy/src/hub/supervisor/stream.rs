@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
+use virtio_wl::address::Connecting;
 use virtio_wl::wire::{HELLO_LEN, Hello, Purpose, WireError};
 
 use crate::hub::decision::Refusal;
@@ -19,11 +20,22 @@ pub(super) struct Stream {
     /// Index of the VM.
     pub(super) vm: usize,
     pub(super) socket: OwnedFd,
-    /// The other end, once the gate has been told who is calling.
-    pub(super) gate: Option<OwnedFd>,
+    pub(super) gate: Gate,
     hello: [u8; HELLO_LEN],
     pub(super) stage: Stage,
     deadline: Instant,
+}
+
+/// How far the stream has come to the gate.
+#[derive(Debug, Default)]
+pub(super) enum Gate {
+    /// Nowhere.
+    #[default]
+    Unknown,
+    /// It is being called.
+    Calling(Connecting),
+    /// It has been told who is calling. A stream is introduced once, so this is kept should the relay be gone.
+    Introduced(OwnedFd),
 }
 
 /// What the stream waits for.
@@ -60,7 +72,14 @@ pub(super) enum HelloProgress {
 
 impl Stream {
     pub(super) fn new(vm: usize, socket: OwnedFd, deadline: Instant) -> Self {
-        Self { vm, socket, gate: None, hello: [0; HELLO_LEN], stage: Stage::Hello { filled: 0 }, deadline }
+        Self {
+            vm,
+            socket,
+            gate: Gate::Unknown,
+            hello: [0; HELLO_LEN],
+            stage: Stage::Hello { filled: 0 },
+            deadline,
+        }
     }
 
     /// When the stream needs attention even if nothing happens.
@@ -122,6 +141,13 @@ impl Stream {
         if let Stage::Taking { purpose } = self.stage {
             self.stage = Stage::HandOver { purpose, at: now, pause: FIRST_PAUSE };
         }
+    }
+
+    /// Waits for an event instead of the next attempt; false if there is no time left for one.
+    pub(super) fn wait(&mut self, now: Instant) -> bool {
+        let Stage::HandOver { at, .. } = &mut self.stage else { return false };
+        *at = self.deadline;
+        now < self.deadline
     }
 
     /// Plans the next attempt; false if there is no time left for one.

@@ -3,6 +3,7 @@
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
+use virtio_wl::Address;
 use virtio_wl::wire::Purpose;
 use vitrail_protocols::VmName;
 
@@ -10,7 +11,6 @@ use super::{MAX_TRIMS, SupervisorError};
 use crate::hub::config::VmConfig;
 use crate::hub::control::{FromRelay, ToRelay};
 use crate::hub::decision::{Quota, Refusal};
-use crate::hub::listener::Listener;
 use crate::hub::region::SharedRegion;
 use crate::hub::relay_process::{News, RelayProcess};
 use crate::jail::Identity;
@@ -32,15 +32,19 @@ pub(super) enum Reading {
     Broken,
 }
 
+/// Whether what is written at an address goes through a vsock.
+pub(super) fn carries_vsock(address: &Address) -> bool {
+    matches!(address, Address::Vsock { .. } | Address::VsockUds { .. })
+}
+
 /// One VM.
 #[derive(Debug)]
 pub(super) struct Vm {
     pub(super) name: VmName,
-    pub(super) listener: Listener,
-    /// Whether the poller reports callers.
-    pub(super) watched: bool,
-    /// When to accept again after a failure of ours.
-    pub(super) accept_again: Option<Instant>,
+    /// Index of the socket that it calls at.
+    pub(super) socket: usize,
+    /// Whether its end of a stream is one of vsock.
+    pub(super) is_vsock: bool,
     pub(super) region: Option<SharedRegion>,
     pub(super) relay: Option<RelayProcess>,
     relay_started: Option<Instant>,
@@ -57,6 +61,7 @@ impl Vm {
     pub(super) fn new(
         name: &VmName,
         config: &VmConfig,
+        socket: usize,
         identity: Option<Identity>,
         identity_required: bool,
     ) -> Result<Self, SupervisorError> {
@@ -66,8 +71,6 @@ impl Vm {
             .map(SharedRegion::open)
             .transpose()
             .map_err(|source| SupervisorError::Region { vm: name.clone(), source })?;
-        let listener = Listener::bind(&config.listen, config.socket_mode)
-            .map_err(|source| SupervisorError::Listener { vm: name.clone(), source })?;
         let setup = ToRelay::Setup {
             identity,
             identity_required,
@@ -76,9 +79,8 @@ impl Vm {
         };
         Ok(Self {
             name: name.clone(),
-            listener,
-            watched: true,
-            accept_again: None,
+            socket,
+            is_vsock: carries_vsock(&config.listen),
             region,
             relay: None,
             relay_started: None,
