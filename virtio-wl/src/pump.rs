@@ -3,7 +3,8 @@
 //! For each direction the pump holds one buffer and the descriptors that belong to its first byte. It reads
 //! more only when the buffer has left, so that a side that does not read stops the other side and costs one
 //! buffer (and the queue of a [`Socket`]). Each direction ends on its own: an end of one side's data is passed on as a
-//! half-close, and a side that does not take data any more stops the other side's sending. The pump is finished when both
+//! half-close, and a side that does not take data any more stops the other side's sending. A local side that has gone away
+//! altogether takes none, which matters where the other end has no half-close. The pump is finished when both
 //! directions have ended and, on a [`Socket`], its pipes too.
 //!
 //! Waiting: the pump's descriptor is readable when [`Pump::turn`] has something to do. Nothing is waited for
@@ -12,6 +13,7 @@
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::Shutdown;
 use thiserror::Error;
@@ -253,6 +255,10 @@ impl Pump {
         self.from_local.drained = false;
         self.to_local.drained = false;
         let from_local = self.move_from_local()?;
+        if self.waits_for_hang_up() && has_hung_up(&self.local)? {
+            self.to_local.finish();
+            self.stop_endpoint();
+        }
         let to_local = self.move_to_local()?;
         if let Endpoint::Virtio(socket) = &mut self.endpoint {
             socket.flush()?;
@@ -471,20 +477,36 @@ impl Pump {
         }
     }
 
+    /// Whether the local side has ended its data, but may still take some: then nothing but a hang-up tells that it has gone
+    /// away.
+    fn waits_for_hang_up(&self) -> bool {
+        self.from_local.eof && self.from_local.done && !self.to_local.done
+    }
+
     fn update_interest(&mut self) -> Result<(), PumpError> {
+        let hang_up = self.waits_for_hang_up();
         let Self { local, endpoint, poll, to_local, from_local, .. } = self;
         let waiting = |reads: &Flow, writes: &Flow| Interest {
             read: reads.is_hungry(),
             write: writes.blocked && !writes.done && !writes.paused,
             ..Interest::NONE
         };
-        poll.set(LOCAL, local.as_fd(), waiting(from_local, to_local)).map_err(PumpError::Poll)?;
+        let interest = Interest { hang_up, ..waiting(from_local, to_local) };
+        poll.set(LOCAL, local.as_fd(), interest).map_err(PumpError::Poll)?;
         let interest = match endpoint {
             Endpoint::Virtio(_) => Interest { read: true, ..Interest::NONE },
             Endpoint::Unix(_) => waiting(to_local, from_local),
         };
         poll.set(ENDPOINT, endpoint.as_fd(), interest).map_err(PumpError::Poll)
     }
+}
+
+/// Whether neither direction of a socket is left.
+fn has_hung_up(socket: &OwnedFd) -> Result<bool, PumpError> {
+    let mut fds = [PollFd::new(socket, PollFlags::empty())];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut fds, Some(&now)).map_err(PumpError::Poll)?;
+    Ok(fds.iter().any(|fd| fd.revents().contains(PollFlags::HUP)))
 }
 
 /// Reads a chunk into an empty flow. False if there is none.

@@ -6,8 +6,6 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
-
 use super::*;
 use crate::socket::SocketOptions;
 use crate::wire::Role;
@@ -46,7 +44,7 @@ type Joint = fn() -> (UnixStream, UnixStream, Vec<Pump>);
 const JOINTS: [Joint; 2] = [across_a_stream, between_sockets];
 
 fn is_readable(fd: impl AsFd) -> bool {
-    let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&now)).expect("polled") > 0
 }
 
@@ -213,6 +211,24 @@ fn an_application_that_closes_ends_the_connection_of_the_other() {
         });
         let error = error.take(1000).find_map(Result::err);
         assert_eq!(error, Some(UnixError::Send(Errno::PIPE)));
+        drop(two);
+        run(&mut pumps, |pumps| pumps.iter().all(Pump::finished));
+    }
+}
+
+#[test]
+fn an_application_that_goes_away_after_its_half_close_stops_the_other() {
+    for joint in JOINTS {
+        let (one, mut two, mut pumps) = joint();
+        one.shutdown(std::net::Shutdown::Write).expect("open");
+        settle(&mut pumps);
+        assert_eq!(two.read(&mut [0; 8]).expect("the end"), 0);
+        two.write_all(b"still wanted").expect("the other still reads");
+        settle(&mut pumps);
+        assert!(!pumps[0].ended_to_local());
+        drop(one);
+        settle(&mut pumps);
+        assert!(pumps[0].ended_to_local(), "noticed although nobody sends");
         drop(two);
         run(&mut pumps, |pumps| pumps.iter().all(Pump::finished));
     }
