@@ -273,6 +273,7 @@ mod tests {
     fn an_inherited_listener_is_taken_and_never_waits() {
         let dir = tempfile::tempdir().expect("temporary directory");
         let inherited = UnixListener::bind(dir.path().join("s")).expect("bound");
+        rustix::io::fcntl_setfd(&inherited, rustix::io::FdFlags::empty()).expect("flags");
         let listener = Address::Fd(inherited.into_raw_fd()).listen().expect("taken");
         assert_eq!(listener.accept().expect_err("no caller"), AcceptError::WouldBlock);
         let _caller = UnixStream::connect(dir.path().join("s")).expect("connected");

@@ -55,8 +55,8 @@ pub enum AddressError {
         /// What would be one.
         expected: &'static str,
     },
-    /// The descriptor of an `fd:` address is not open in this process.
-    #[error("descriptor {0} of the address `fd:{0}` is not open")]
+    /// The descriptor of an `fd:` address is none that this process inherited, or it was taken already.
+    #[error("descriptor {0} of the address `fd:{0}` was not inherited, or was taken already")]
     Inherit(RawFd),
     /// Connecting failed.
     #[error("cannot connect to `{address}`: {source}")]
@@ -295,16 +295,20 @@ impl Address {
 
 /// Takes ownership of a descriptor that the process was started with, and closes it on exec from now on.
 ///
+/// Only a descriptor that would survive an exec can have come through one, so that a number stands for a descriptor at
+/// most once, and never for one of those that Rust's library opens and owns itself.
+///
 /// # Errors
 ///
-/// The descriptor is not open.
+/// The descriptor is not open, was taken already, or was not inherited.
 pub fn take_inherited(fd: RawFd) -> Result<OwnedFd, AddressError> {
     // SAFETY: fcntl with F_GETFD reads a flag of the descriptor table and touches no memory.
-    if fd < 0 || unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0 {
+    let flags = if fd < 0 { -1 } else { unsafe { libc::fcntl(fd, libc::F_GETFD) } };
+    if flags < 0 || flags & libc::FD_CLOEXEC != 0 {
         return Err(AddressError::Inherit(fd));
     }
-    // SAFETY: the descriptor is open, was named by whoever started the process as the one to use here, and no
-    // code of this process has owned it before.
+    // SAFETY: the descriptor is open, and nobody in this process owns it: whatever opens descriptors here closes them on
+    // exec, and so does this function, which every inherited one is taken by.
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
     // A descriptor that is open always has flags to set.
     let _ = fcntl_setfd(&fd, FdFlags::CLOEXEC);
@@ -313,6 +317,8 @@ pub fn take_inherited(fd: RawFd) -> Result<OwnedFd, AddressError> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::{AsRawFd, IntoRawFd};
+
     use super::*;
 
     #[test]
@@ -379,6 +385,17 @@ mod tests {
     #[test]
     fn a_descriptor_that_is_not_open_is_refused() {
         assert!(matches!(Address::Fd(1_000_000).connect(), Err(AddressError::Inherit(1_000_000))));
+    }
+
+    #[test]
+    fn a_descriptor_is_taken_once_and_none_that_somebody_owns() {
+        let (socket, _other) = std::os::unix::net::UnixStream::pair().expect("socket pair");
+        let number = socket.as_raw_fd();
+        assert!(matches!(take_inherited(number), Err(AddressError::Inherit(fd)) if fd == number));
+        fcntl_setfd(&socket, FdFlags::empty()).expect("flags");
+        let number = socket.into_raw_fd();
+        let _taken = take_inherited(number).expect("inherited");
+        assert!(matches!(take_inherited(number), Err(AddressError::Inherit(fd)) if fd == number));
     }
 
     #[test]

@@ -71,8 +71,9 @@ pub struct Region {
 // SAFETY: `base` is never handed out and all copies go through raw pointers, so that moving the value to another
 // thread moves nothing that is tied to the first one.
 unsafe impl Send for Region {}
-// SAFETY: concurrent access through `&Region` is the same as concurrent access by the other process, for which
-// every copy is made already: bytes may be torn, but nothing is ever derived from them.
+// SAFETY: another process that writes at any time can only tear the bytes that are copied, and nothing is ever derived from
+// them. Two threads of this process that copied to the same bytes at once would race: whoever shares a region between
+// threads keeps each to ranges of its own, as the slots of an `Allocator` are.
 unsafe impl Sync for Region {}
 
 impl Drop for Region {

@@ -60,7 +60,10 @@ impl Transport for Fd {
 
     fn open(&self) -> Connection {
         let (one, two) = UnixStream::pair().expect("socket pair");
-        let take = |stream: UnixStream| Address::Fd(stream.into_raw_fd()).connect().expect("open");
+        let take = |stream: UnixStream| {
+            rustix::io::fcntl_setfd(&stream, rustix::io::FdFlags::empty()).expect("flags");
+            Address::Fd(stream.into_raw_fd()).connect().expect("inherited")
+        };
         Connection::streams(take(one), take(two))
     }
 }
