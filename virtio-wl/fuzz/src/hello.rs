@@ -1,11 +1,13 @@
 //! The target `hello`: the decoder of the hello against the second one, and what a socket makes of it, in pieces.
 //!
 //! Input: two bytes, then the difference to a valid hello (exclusive or), so that an input of zeros is accepted, then what
-//! follows the hello. The first byte: which end the socket is, which purpose it has, and whether the stream ends after the
-//! bytes; the second one: where the bytes are cut into two.
+//! follows the hello. The first byte: which end the socket is, which purpose it has, whether the hello is cut short, whether the
+//! stream ends after the bytes, and whether the socket waits for a hello only so long; the second one: where the bytes are cut
+//! into two.
 
 use std::io::Write;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use virtio_wl::socket::Violation;
 use virtio_wl::wire::{HELLO_LEN, Hello};
@@ -41,7 +43,9 @@ pub fn run(input: &[u8]) {
     let role = if acceptor { Role::Acceptor } else { Role::Initiator };
     let purpose = if config & 2 == 0 { Purpose::Wayland } else { Purpose::Trim };
     let before = descriptors::count();
-    live(&hello, choices.rest(), cut, (role, purpose), config & 8 != 0);
+    let hello_timeout = (config & 16 != 0).then_some(Duration::from_secs(3600));
+    let options = SocketOptions { purpose, hello_timeout, ..SocketOptions::default() };
+    live(&hello, choices.rest(), cut, (role, options), config & 8 != 0);
     assert_eq!(descriptors::count(), before, "descriptors leaked");
 }
 
@@ -76,9 +80,9 @@ fn converted(hello: &Hello) -> reference::Hello {
 }
 
 /// A socket opens exactly if the hello is whole, valid and of the opposite role and the same purpose.
-fn live(hello: &[u8], rest: &[u8], cut: usize, (role, purpose): (Role, Purpose), close: bool) {
+fn live(hello: &[u8], rest: &[u8], cut: usize, (role, options): (Role, SocketOptions), close: bool) {
     let (mut peer, stream) = UnixStream::pair().expect("socket pair");
-    let options = SocketOptions { purpose, ..SocketOptions::default() };
+    let purpose = options.purpose;
     let mut socket = Socket::new(stream.into(), role, options).expect("socket");
     assert_eq!(
         socket.sendmsg(b"early", &[]),

@@ -73,6 +73,8 @@ struct Bench {
     talk: Conversation,
     /// The peer reads everything that the socket sends at once, so that both agree about every window.
     attentive: bool,
+    /// The socket reads nothing for the moment.
+    paused: bool,
     held: Vec<ReceivedFd>,
     /// Ends of pipes of which the other end went to the socket.
     own: Vec<OwnedFd>,
@@ -120,6 +122,7 @@ impl Bench {
             splitter,
             talk: Conversation::new([theirs, hello], REGION),
             attentive: config & 4 == 0,
+            paused: false,
             held: Vec::new(),
             own: Vec::new(),
             failed: None,
@@ -185,6 +188,7 @@ impl Bench {
             _ => match choices.below(8) {
                 0 => self.socket.shutdown_read(),
                 1 => self.socket.shutdown_write(),
+                2 => self.pause(!self.paused),
                 _ => {
                     let _ = self.socket.flush();
                 }
@@ -263,6 +267,7 @@ impl Bench {
         let mut rest = bytes;
         while !rest.is_empty() && self.failed.is_none() {
             match wire_peer::write_some(&mut self.peer, rest) {
+                Some(0) => self.pause(false),
                 Some(len) => rest = &rest[len..],
                 None => return,
             }
@@ -287,7 +292,9 @@ impl Bench {
             (Some(error), Some(breach)) => panic!("{error} where a rule was broken: {breach}"),
             (Some(error), None) => panic!("{error}, but every rule was kept"),
             // The peer may be wrong about what it is allowed while it has not read everything.
-            (None, Some(breach)) if self.attentive => panic!("the socket accepts a breach: {breach}"),
+            (None, Some(breach)) if self.attentive && !self.paused => {
+                panic!("the socket accepts a breach: {breach}")
+            }
             (None, Some(_)) => self.failed = Some(SocketError::Disconnected),
             (None, None) => {}
         }
@@ -307,6 +314,13 @@ impl Bench {
                 self.talk.pass(SOCKET, &message).expect("a socket keeps the rules");
             }
             self.dispatch();
+        }
+    }
+
+    fn pause(&mut self, paused: bool) {
+        self.paused = paused;
+        if let Err(error) = self.socket.pause(paused) {
+            self.failed.get_or_insert(error);
         }
     }
 
@@ -406,15 +420,18 @@ impl Bench {
     fn part(&mut self, choice: u8) {
         if self.failed.is_some() {
             // Nothing of a failed connection is waited for.
-            assert!(self.broke.is_none() || !self.attentive || !wire_peer::is_ready(&self.socket));
+            let certain = self.broke.is_some() && self.attentive && !self.paused;
+            assert!(!certain || !wire_peer::is_ready(&self.socket), "a failed socket stays readable");
             return;
         }
+        self.pause(false);
+        self.settle();
         if choice & 1 != 0 {
             self.held.clear();
             self.own.clear();
             self.settle();
         }
-        if choice & 2 != 0 {
+        if choice & 2 != 0 && self.failed.is_none() {
             let _ = self.peer.shutdown(std::net::Shutdown::Both);
             self.dispatch();
             let over = self.socket.is_finished();
