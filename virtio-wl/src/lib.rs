@@ -112,6 +112,7 @@
 
 pub mod address;
 pub mod allocator;
+pub mod capi;
 mod framed;
 pub mod listener;
 pub mod mirror;
@@ -132,6 +133,6 @@ pub use listener::{Accepted, Listener, Peer};
 pub use mirror::MirrorBudget;
 pub use pump::{Endpoint, Pump, PumpOptions};
 pub use region::Region;
-pub use socket::{ConnectError, Socket, SocketError, SocketOptions, StreamLimits};
+pub use socket::{ConnectError, Readiness, Socket, SocketError, SocketOptions, StreamLimits};
 pub use vfd::{ReceivedFd, ReceivedKind};
 pub use wire::{Purpose, Role};

@@ -26,7 +26,7 @@ use self::stream::Stream;
 use crate::mirror::{Mirror, MirrorError};
 use crate::pipe::PipeEnd;
 use crate::poll::{Interest, Poll};
-use crate::socket::{SocketError, SocketOptions, Violation};
+use crate::socket::{Readiness, SocketError, SocketOptions, Violation};
 use crate::vfd::{FileId, ReceivedFd, ReceivedKind};
 use crate::wire::{Frame, Hello, MirrorRect, NewVfd, Role, VfdIds};
 
@@ -264,6 +264,21 @@ impl FramedSocket {
         self.paused = paused;
         let result = self.update_interest();
         self.record(result)
+    }
+
+    /// What can be done at once.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        let error = self.failed.is_some();
+        let (sends_ended, data_ended) = (self.outgoing.end_wanted(), self.incoming.is_ended());
+        let room = self.outgoing.queued() < self.options.limits.max_queue_bytes;
+        Readiness {
+            read: self.incoming.has_data() || data_ended || error,
+            write: self.peer.is_some() && room || sends_ended || error,
+            end: data_ended,
+            hang_up: sends_ended && data_ended || error,
+            error,
+        }
     }
 
     /// Whether both directions and all pipes have ended and everything was sent. The socket can be dropped

@@ -12,12 +12,15 @@
 //! queue of frames says how many of both.
 
 use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
+
+use rustix::io::Errno;
 
 use super::bytes::ByteQueue;
 use super::pipes::Pipes;
 use crate::poll::Poll;
-use crate::region::Region;
+use crate::region::{Region, row_offsets};
 use crate::socket::{SocketError, Violation};
 use crate::wire::{
     CONTENT_OVERHEAD, Frame, HEADER_LEN, MAX_FDS, MIRROR_OVERHEAD, MirrorRect, NewVfd, data_cost,
@@ -55,7 +58,7 @@ impl Item {
             Self::Vfd { .. } | Self::MirrorClose { .. } | Self::Data { .. } => ITEM_COST,
             Self::Blob { content, .. } => content.len().saturating_add(ITEM_COST),
             Self::Mirror(job) => match &job.source {
-                MirrorSource::Region(_) => 0,
+                MirrorSource::Region(_) | MirrorSource::File(_) => 0,
                 MirrorSource::Content(content) => content.len(),
             },
         }
@@ -77,6 +80,8 @@ pub(super) struct MirrorJob {
 pub(super) enum MirrorSource {
     /// The same place in a region of this process.
     Region(Arc<Region>),
+    /// The same place in a file.
+    File(Arc<OwnedFd>),
     /// The content itself, row after row.
     Content(Vec<u8>),
 }
@@ -138,12 +143,35 @@ impl MirrorJob {
                         .map_err(|_| SocketError::Invalid("a rectangle outside its memory"))?;
                 }
             }
+            MirrorSource::File(file) => {
+                let len = usize::try_from(piece.content_len()).unwrap_or(0);
+                content.resize(len, 0);
+                for (row, offset) in content.chunks_exact_mut(row_len.max(1)).zip(row_offsets(piece)) {
+                    read_row(file, row, offset);
+                }
+            }
             MirrorSource::Content(all) => {
                 let begin = usize::try_from(begin).unwrap_or(usize::MAX);
                 content.extend(all.iter().skip(begin).take(row_len));
             }
         }
         Ok(content)
+    }
+}
+
+/// Reads a row of a file into zeros. What a file does not have (any more) stays zero: it is its owner's mistake, and no
+/// reason to end the connection.
+fn read_row(file: &OwnedFd, row: &mut [u8], offset: u64) {
+    let (mut row, mut offset) = (row, offset);
+    while !row.is_empty() {
+        match rustix::io::pread(file, &mut *row, offset) {
+            Ok(len @ 1..) => {
+                row = row.get_mut(len..).unwrap_or_default();
+                offset = offset.saturating_add(len.try_into().unwrap_or(u64::MAX));
+            }
+            Err(Errno::INTR) => {}
+            Ok(0) | Err(_) => break,
+        }
     }
 }
 

@@ -26,7 +26,7 @@ const PIECE: usize = 4096;
 pub(super) struct LocalMirror {
     id: u32,
     len: u64,
-    _file: OwnedFd,
+    file: Arc<OwnedFd>,
 }
 
 /// A descriptor that is ready to be announced.
@@ -144,8 +144,36 @@ impl FramedSocket {
     /// The rectangle is not within `source`; the memory cannot cross; would block, if very many
     /// rectangles wait already; or the connection has failed.
     pub fn mirror_write(&mut self, source: &Arc<Region>, rect: MirrorRect) -> Result<(), SocketError> {
+        let Some((id, _)) = self.writable_mirror(source.as_fd(), source.id(), source.len(), rect)? else {
+            return Ok(());
+        };
+        self.push_mirror(id, rect, MirrorSource::Region(Arc::clone(source)))
+    }
+
+    /// As [`mirror_write`](Self::mirror_write), for memory that is read from its descriptor and never mapped.
+    ///
+    /// # Errors
+    ///
+    /// As for [`mirror_write`](Self::mirror_write).
+    pub fn mirror_write_file(&mut self, memory: BorrowedFd<'_>, rect: MirrorRect) -> Result<(), SocketError> {
+        let stat = rustix::fs::fstat(memory).map_err(|error| SocketError::from(VfdError::Examine(error)))?;
+        let len = u64::try_from(stat.st_size).unwrap_or(0);
+        match self.writable_mirror(memory, FileId::of_stat(&stat), len, rect)? {
+            Some((id, file)) => self.push_mirror(id, rect, MirrorSource::File(file)),
+            None => Ok(()),
+        }
+    }
+
+    /// The mirror of a file of `len` bytes, made if there is none. Nothing if the peer has the memory itself.
+    fn writable_mirror(
+        &mut self,
+        memory: BorrowedFd<'_>,
+        file: FileId,
+        len: u64,
+        rect: MirrorRect,
+    ) -> Result<Option<(u32, Arc<OwnedFd>)>, SocketError> {
         self.check()?;
-        if !rect.fits(source.len()) {
+        if !rect.fits(len) {
             return Err(SocketError::Invalid("a rectangle outside its memory"));
         }
         if self.outgoing.end_wanted() {
@@ -153,22 +181,23 @@ impl FramedSocket {
         }
         let peer = self.peer.ok_or(SocketError::WouldBlock)?;
         let region = self.options.region.as_ref().filter(|_| peer.has_region);
-        if region.is_some_and(|region| region.id() == source.id()) {
-            return Ok(());
+        if region.is_some_and(|region| region.id() == file) {
+            return Ok(None);
         }
         if self.outgoing.jobs() >= MAX_MIRROR_JOBS {
             return Err(SocketError::WouldBlock);
         }
-        let known = self.vfds.local_mirrors.get(&source.id()).filter(|known| known.len == source.len());
-        let id = match known {
-            Some(known) => known.id,
-            None => match self.prepare(&[source.as_fd()], &peer)?.pop() {
+        if self.vfds.local_mirrors.get(&file).is_none_or(|known| known.len != len) {
+            match self.prepare(&[memory], &peer)?.pop() {
                 Some(new @ Prepared::Mirror { .. }) => self.announce(new),
                 _ => return Err(VfdError::Unsupported("memory that is not writable").into()),
-            },
-        };
-        let job = MirrorJob::new(id, rect, MirrorSource::Region(Arc::clone(source)));
-        self.outgoing.push(Item::Mirror(job));
+            };
+        }
+        Ok(self.vfds.local_mirrors.get(&file).map(|known| (known.id, Arc::clone(&known.file))))
+    }
+
+    fn push_mirror(&mut self, id: u32, rect: MirrorRect, source: MirrorSource) -> Result<(), SocketError> {
+        self.outgoing.push(Item::Mirror(MirrorJob::new(id, rect, source)));
         self.write_blocked = true;
         let result = self.update_interest();
         self.record(result)
@@ -298,7 +327,7 @@ impl FramedSocket {
                     self.outgoing.push(Item::MirrorClose { id: old.id });
                 }
                 let id = self.push_new(NewVfd::Mirror { len });
-                self.vfds.local_mirrors.insert(file, LocalMirror { id, len, _file: descriptor });
+                self.vfds.local_mirrors.insert(file, LocalMirror { id, len, file: Arc::new(descriptor) });
                 self.push_first_content(id, &content);
                 id
             }

@@ -99,6 +99,21 @@ impl Default for SocketOptions {
     }
 }
 
+/// What a socket can do without blocking, as poll(2) says it of a Unix socket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Readiness {
+    /// [`recvmsg`](Socket::recvmsg) returns data, the end of the data or an error.
+    pub read: bool,
+    /// [`sendmsg`](Socket::sendmsg) of data sends something or returns an error.
+    pub write: bool,
+    /// The peer sends no more data: what came is received still, then the end.
+    pub end: bool,
+    /// Both directions are over.
+    pub hang_up: bool,
+    /// The connection has failed.
+    pub error: bool,
+}
+
 /// What carries a socket.
 #[derive(Debug)]
 enum Backend {
@@ -249,6 +264,19 @@ impl Socket {
         }
     }
 
+    /// As [`mirror_write`](Self::mirror_write), for memory of another program or library, which is read from its
+    /// descriptor and never mapped. Where it has become shorter meanwhile, zeros are sent.
+    ///
+    /// # Errors
+    ///
+    /// As [`mirror_write`](Self::mirror_write).
+    pub fn mirror_write_file(&mut self, memory: BorrowedFd<'_>, rect: MirrorRect) -> Result<(), SocketError> {
+        match &mut self.backend {
+            Backend::Framed(socket) => socket.mirror_write_file(memory, rect),
+            Backend::Device(socket) => socket.mirror_write_file(memory, rect),
+        }
+    }
+
     /// The peer's mirror of `source` is not needed any more. Does nothing if it has none.
     pub fn mirror_close(&mut self, source: &Region) {
         match &mut self.backend {
@@ -316,6 +344,15 @@ impl Socket {
         match &mut self.backend {
             Backend::Framed(socket) => socket.pause(paused),
             Backend::Device(_) => Ok(()),
+        }
+    }
+
+    /// What can be done at once, from what [`dispatch`](Self::dispatch) has found so far.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        match &self.backend {
+            Backend::Framed(socket) => socket.readiness(),
+            Backend::Device(socket) => socket.readiness(),
         }
     }
 

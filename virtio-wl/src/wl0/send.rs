@@ -162,6 +162,38 @@ impl DeviceSocket {
         copied.map_err(|_| SocketError::Invalid("a rectangle outside its memory"))
     }
 
+    /// See [`Socket::mirror_write_file`](crate::Socket::mirror_write_file). The host has the content when this returns.
+    pub(crate) fn mirror_write_file(
+        &mut self,
+        source: BorrowedFd<'_>,
+        rect: MirrorRect,
+    ) -> Result<(), SocketError> {
+        self.check()?;
+        if is_vfd(source) {
+            return Ok(());
+        }
+        let stat = rustix::fs::fstat(source).map_err(VfdError::Examine)?;
+        let (id, len) = (FileId::of_stat(&stat), u64::try_from(stat.st_size).unwrap_or(0));
+        if !rect.fits(len) {
+            return Err(SocketError::Invalid("a rectangle outside its memory"));
+        }
+        if self.write_ended() {
+            return Err(SocketError::BrokenPipe);
+        }
+        match self.mirror(source, id, len) {
+            Ok(()) => {}
+            Err(Refusal::Vfd(error)) => return Err(error.into()),
+            Err(Refusal::WouldBlock) => return Err(self.block()),
+        }
+        let Some(mirror) = self.mirrors.get(&id) else { return Ok(()) };
+        match mirror.memory.copy_from_fd_rows(source, rect.offset, rect) {
+            // What a file that became shorter meanwhile lacks stays as it was.
+            Ok(()) | Err(RegionError::SourceEnded(_)) => Ok(()),
+            Err(RegionError::Copy(error)) => Err(VfdError::Read(error).into()),
+            Err(_) => Err(SocketError::Invalid("a rectangle outside its memory")),
+        }
+    }
+
     /// See [`Socket::mirror_close`](crate::Socket::mirror_close).
     pub(crate) fn mirror_close(&mut self, source: &Region) {
         self.mirrors.remove(&source.id());

@@ -16,7 +16,7 @@ use super::{Device, set_nonblocking};
 use crate::pipe::PipeEnd;
 use crate::poll::{Interest, Poll};
 use crate::region::{Backing, MAX_LEN};
-use crate::socket::{SocketError, SocketOptions, StreamLimits, Violation};
+use crate::socket::{Readiness, SocketError, SocketOptions, StreamLimits, Violation};
 use crate::vfd::{FileId, ReceivedFd, ReceivedKind};
 
 /// Token of the context in the poll set. Bridges use those from 2 on.
@@ -154,6 +154,18 @@ impl DeviceSocket {
     /// Whether the host has what is in the region of the options.
     pub(crate) fn shares_region(&self) -> Option<bool> {
         Some(self.options.region.as_ref().is_some_and(|region| region.backing() == Backing::VirtioWl))
+    }
+
+    /// See [`Socket::readiness`](crate::Socket::readiness).
+    pub(crate) fn readiness(&self) -> Readiness {
+        let (error, end) = (self.failed.is_some(), self.incoming.is_ended());
+        Readiness {
+            read: self.incoming.has_messages() || end || self.incoming.discards() || error,
+            write: !self.write_blocked || self.write_ended || error,
+            end,
+            hang_up: end && self.write_ended || error,
+            error,
+        }
     }
 
     /// Pipes that have not ended.

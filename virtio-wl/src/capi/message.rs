@@ -1,0 +1,243 @@
+//! The `struct msghdr` of C, read and filled as the kernel does it.
+//!
+//! All memory that a message names belongs to the caller of the C function, whose contract (that of sendmsg(2) and
+//! recvmsg(2)) says that it is valid for the length it is said to have and that nobody else writes it meanwhile.
+//! Unlike the kernel, this side cannot find out whether it is; only null pointers are noticed.
+
+use std::io::IoSlice;
+use std::marker::PhantomData;
+use std::mem::size_of;
+use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, RawFd};
+use std::{ptr, slice};
+
+use libc::{c_int, cmsghdr, iovec, msghdr};
+use rustix::io::{Errno, FdFlags};
+
+use super::descriptor::Sink;
+use crate::vfd::ReceivedFd;
+
+/// The most pieces of one message, as the kernel has it (UIO_MAXIOV).
+const MAX_PIECES: usize = 1024;
+
+/// Bytes of a message that are received at a time: more are never under way.
+const MAX_LEN: usize = isize::MAX as usize;
+
+/// The buffers of a message to receive into.
+#[derive(Debug)]
+pub struct Pieces<'a> {
+    pieces: &'a [iovec],
+    len: usize,
+    _memory: PhantomData<&'a mut [u8]>,
+}
+
+/// The list of pieces, with its length checked and no piece null.
+///
+/// # Safety
+///
+/// `pieces` is null or valid for `count` elements for as long as the result is used.
+unsafe fn checked<'a>(pieces: *const iovec, count: usize) -> Result<&'a [iovec], Errno> {
+    if count > MAX_PIECES {
+        return Err(Errno::MSGSIZE);
+    }
+    if count == 0 {
+        return Ok(&[]);
+    }
+    if pieces.is_null() {
+        return Err(Errno::FAULT);
+    }
+    // SAFETY: not null, and valid for that many elements by the contract of this function.
+    let pieces = unsafe { slice::from_raw_parts(pieces, count) };
+    let mut total = 0_usize;
+    for piece in pieces {
+        if piece.iov_base.is_null() && piece.iov_len > 0 {
+            return Err(Errno::FAULT);
+        }
+        total = total.checked_add(piece.iov_len).filter(|total| *total <= MAX_LEN).ok_or(Errno::INVAL)?;
+    }
+    Ok(pieces)
+}
+
+/// The bytes that a message is to send.
+///
+/// # Errors
+///
+/// EMSGSIZE, EINVAL, EFAULT, as sendmsg(2) has them.
+///
+/// # Safety
+///
+/// The pieces are valid for reading, and nobody writes them while the result is used.
+pub unsafe fn slices<'a>(pieces: *const iovec, count: usize) -> Result<Vec<IoSlice<'a>>, Errno> {
+    // SAFETY: by the contract of this function.
+    let pieces = unsafe { checked(pieces, count)? };
+    let slice = |piece: &iovec| match piece.iov_len {
+        0 => IoSlice::new(&[]),
+        // SAFETY: not null, as was checked, and valid for reading by the contract of this function; not longer than
+        // `isize::MAX`, as was checked.
+        len => IoSlice::new(unsafe { slice::from_raw_parts(piece.iov_base.cast(), len) }),
+    };
+    Ok(pieces.iter().map(slice).collect())
+}
+
+impl<'a> Pieces<'a> {
+    /// The buffers of a message.
+    ///
+    /// # Errors
+    ///
+    /// EMSGSIZE, EINVAL, EFAULT, as recvmsg(2) has them.
+    ///
+    /// # Safety
+    ///
+    /// The pieces are valid for writing, and nobody else uses them while the result is used.
+    pub unsafe fn new(pieces: *const iovec, count: usize) -> Result<Self, Errno> {
+        // SAFETY: by the contract of this function.
+        let pieces = unsafe { checked(pieces, count)? };
+        let len = pieces.iter().fold(0_usize, |len, piece| len.saturating_add(piece.iov_len));
+        Ok(Self { pieces, len, _memory: PhantomData })
+    }
+}
+
+impl Sink for Pieces<'_> {
+    fn room(&self) -> usize {
+        self.len
+    }
+
+    fn single(&mut self, from: usize) -> Option<&mut [u8]> {
+        let [piece] = self.pieces else { return None };
+        let len = piece.iov_len.checked_sub(from).filter(|len| *len > 0)?;
+        let to = piece.iov_base.cast::<u8>().wrapping_add(from);
+        // SAFETY: `from` and `len` are within the piece, which is not null and valid for writing by the contract of
+        // `new`. The caller of the C function has initialised it, or does not care what it holds: no byte is read.
+        Some(unsafe { slice::from_raw_parts_mut(to, len) })
+    }
+
+    fn store(&mut self, from: usize, bytes: &[u8]) {
+        let (mut skip, mut rest) = (from, bytes);
+        for piece in self.pieces {
+            let len = piece.iov_len.saturating_sub(skip).min(rest.len());
+            let (head, tail) = rest.split_at(len);
+            if len > 0 {
+                let to = piece.iov_base.cast::<u8>().wrapping_add(skip);
+                // SAFETY: `skip` and `len` are within the piece, which is valid for writing by the contract of
+                // `new`. `head` is memory of this library, which the piece cannot overlap.
+                unsafe { ptr::copy_nonoverlapping(head.as_ptr(), to, len) };
+            }
+            skip = skip.saturating_sub(piece.iov_len);
+            rest = tail;
+        }
+    }
+}
+
+/// The descriptors that a message is to send.
+///
+/// # Errors
+///
+/// EINVAL for what is no list of descriptors, EBADF for one that is not open, ETOOMANYREFS for too many.
+///
+/// # Safety
+///
+/// The control part of the message is valid for reading, and its descriptors stay open while the result is used.
+pub unsafe fn rights<'a>(message: &msghdr) -> Result<Vec<BorrowedFd<'a>>, Errno> {
+    let mut fds = Vec::new();
+    if message.msg_control.is_null() {
+        return if message.msg_controllen == 0 { Ok(fds) } else { Err(Errno::FAULT) };
+    }
+    let end = (message.msg_control as usize).checked_add(message.msg_controllen).ok_or(Errno::INVAL)?;
+    // SAFETY: CMSG_FIRSTHDR looks at the two fields of the message only.
+    let mut next = unsafe { libc::CMSG_FIRSTHDR(message) };
+    while !next.is_null() {
+        // SAFETY: the macros give headers that lie within the control part, which is valid for reading. The caller
+        // may have put it at any address.
+        let header = unsafe { ptr::read_unaligned(next) };
+        let room = end.saturating_sub(next as usize);
+        if header.cmsg_len < size_of::<cmsghdr>() || header.cmsg_len > room {
+            return Err(Errno::INVAL);
+        }
+        if header.cmsg_level == libc::SOL_SOCKET {
+            if header.cmsg_type != libc::SCM_RIGHTS {
+                return Err(Errno::INVAL);
+            }
+            // SAFETY: CMSG_LEN computes.
+            let before = unsafe { libc::CMSG_LEN(0) } as usize;
+            let bytes = header.cmsg_len.saturating_sub(before);
+            // SAFETY: the data of a header begins behind it.
+            let data = unsafe { libc::CMSG_DATA(next) };
+            for place in (0..bytes / size_of::<c_int>()).map(|index| index * size_of::<c_int>()) {
+                // SAFETY: `place` and four bytes more are within the length of the header, which is within the
+                // control part.
+                let number: RawFd = unsafe { ptr::read_unaligned(data.wrapping_add(place).cast()) };
+                // SAFETY: open, as is checked, and kept open by the caller.
+                fds.push(unsafe { open(number)? });
+            }
+        }
+        // SAFETY: as for CMSG_FIRSTHDR; the header was checked to lie within the control part.
+        next = unsafe { libc::CMSG_NXTHDR(message, next) };
+    }
+    Ok(fds)
+}
+
+/// The descriptor of a number.
+///
+/// # Errors
+///
+/// EBADF if it is not open.
+///
+/// # Safety
+///
+/// It stays open while the result is used.
+pub unsafe fn open<'a>(number: RawFd) -> Result<BorrowedFd<'a>, Errno> {
+    // SAFETY: fcntl with F_GETFD reads a flag of the descriptor table and touches no memory.
+    if number < 0 || unsafe { libc::fcntl(number, libc::F_GETFD) } < 0 {
+        return Err(Errno::BADF);
+    }
+    // SAFETY: open, as was checked, and kept so by the contract of this function.
+    Ok(unsafe { BorrowedFd::borrow_raw(number) })
+}
+
+/// Hands received descriptors over in the control part of a message, as many as it has room for. The others
+/// are closed, and the flags say so.
+///
+/// # Safety
+///
+/// The control part of the message is valid for writing.
+pub unsafe fn deliver(message: &mut msghdr, fds: Vec<ReceivedFd>, close_on_exec: bool) {
+    message.msg_flags = if close_on_exec { libc::MSG_CMSG_CLOEXEC } else { 0 };
+    let room = if message.msg_control.is_null() { 0 } else { message.msg_controllen };
+    message.msg_controllen = 0;
+    if fds.is_empty() {
+        return;
+    }
+    // SAFETY: CMSG_LEN computes.
+    let before = unsafe { libc::CMSG_LEN(0) } as usize;
+    let count = (room.saturating_sub(before) / size_of::<c_int>()).min(fds.len());
+    if count < fds.len() {
+        message.msg_flags |= libc::MSG_CTRUNC;
+    }
+    if count == 0 {
+        return;
+    }
+    let len = u32::try_from(count * size_of::<c_int>()).unwrap_or(0);
+    // SAFETY: CMSG_LEN and CMSG_SPACE compute.
+    let (len, space) = unsafe { (libc::CMSG_LEN(len) as usize, libc::CMSG_SPACE(len) as usize) };
+    let header = cmsghdr { cmsg_len: len, cmsg_level: libc::SOL_SOCKET, cmsg_type: libc::SCM_RIGHTS };
+    let start = message.msg_control.cast::<u8>();
+    // SAFETY: there is room for the header and `count` numbers, as was computed, and the part is valid for writing.
+    // The caller may have put it at any address.
+    unsafe { ptr::write_unaligned(start.cast(), header) };
+    for (index, received) in fds.into_iter().take(count).enumerate() {
+        if !close_on_exec {
+            // A descriptor that is open has flags to set.
+            let _ = rustix::io::fcntl_setfd(&received.fd, FdFlags::empty());
+        }
+        let to = start.wrapping_add(before + index * size_of::<c_int>());
+        // SAFETY: as above; `index` is less than `count`.
+        unsafe { ptr::write_unaligned(to.cast(), received.fd.into_raw_fd()) };
+    }
+    message.msg_controllen = space.min(room);
+}
+
+/// Whether the descriptor has O_NONBLOCK.
+#[must_use]
+pub fn is_nonblocking(fd: BorrowedFd<'_>) -> bool {
+    // SAFETY: fcntl with F_GETFL reads the flags of an open descriptor and touches no memory.
+    unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) & libc::O_NONBLOCK != 0 }
+}

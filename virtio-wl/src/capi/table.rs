@@ -1,0 +1,148 @@
+//! Which descriptor numbers of the process are the library's.
+//!
+//! A number is the library's from [`insert`] or [`enter`] until [`remove`]. A program that closes one with close(2)
+//! instead leaves a stale entry; it ends when the number is looked up or inserted again, because then the kernel says that
+//! something else (or nothing) is behind it. A copy that dup(2) made is found in the same way and entered.
+//!
+//! After fork(2), parent and child have one connection between them, as with any socket, of which each has half
+//! the state: one of them may go on with it, and the other must leave it alone. What a child of vfork(2) closes is no
+//! business of the table, which is still its parent's.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
+
+use rustix::io::{Errno, FdFlags};
+
+use super::descriptor::Descriptor;
+
+type Table = BTreeMap<RawFd, Arc<Descriptor>>;
+
+static TABLE: Mutex<Table> = Mutex::new(BTreeMap::new());
+
+/// Bits for the numbers in the table, so that the many that are not can be told without a lock, even in a signal
+/// handler. Numbers beyond are always looked up.
+static KNOWN: [AtomicU64; 1024] = [const { AtomicU64::new(0) }; 1024];
+
+/// The process whose table this is.
+static OWNER: AtomicI32 = AtomicI32::new(0);
+
+thread_local! {
+    /// The lock, while this thread forks: no other thread holds it in the child.
+    static FORKING: RefCell<Option<MutexGuard<'static, Table>>> = const { RefCell::new(None) };
+}
+
+fn table() -> MutexGuard<'static, Table> {
+    // Each change of the map is one call, so a panic elsewhere has left it whole.
+    TABLE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn known_bit(number: RawFd) -> Option<(&'static AtomicU64, u64)> {
+    let number = usize::try_from(number).ok()?;
+    Some((KNOWN.get(number / 64)?, 1 << (number % 64)))
+}
+
+/// Whether the number may be in the table. Takes no lock.
+#[must_use]
+pub fn may_be_known(number: RawFd) -> bool {
+    number >= 0 && known_bit(number).is_none_or(|(word, bit)| word.load(Relaxed) & bit != 0)
+}
+
+/// Whether the table is this process's own, and not that of a parent whose memory it borrows.
+#[must_use]
+pub fn is_ours() -> bool {
+    OWNER.load(Relaxed) == rustix::process::getpid().as_raw_nonzero().get()
+}
+
+/// Gives `descriptor` a number (not less than `at_least`) of its own, or a further one.
+///
+/// # Errors
+///
+/// The process has too many descriptors.
+pub fn insert(descriptor: &Arc<Descriptor>, close_on_exec: bool, at_least: RawFd) -> Result<OwnedFd, Errno> {
+    let number = rustix::io::fcntl_dupfd_cloexec(descriptor.set(), at_least)?;
+    if !close_on_exec {
+        rustix::io::fcntl_setfd(&number, FdFlags::empty())?;
+    }
+    enter(number.as_raw_fd(), Arc::clone(descriptor));
+    Ok(number)
+}
+
+/// Enters a number that is (or is just becoming) a duplicate of the descriptor's set.
+pub fn enter(number: RawFd, descriptor: Arc<Descriptor>) {
+    prepare_for_fork();
+    let mut table = table();
+    let stale = table.insert(number, descriptor);
+    if let Some((word, bit)) = known_bit(number) {
+        word.fetch_or(bit, Relaxed);
+    }
+    drop(table);
+    // Dropped without the lock: closing descriptors may come back here.
+    drop(stale);
+}
+
+/// What a number stands for by the table alone.
+#[must_use]
+pub fn get(number: RawFd) -> Option<Arc<Descriptor>> {
+    may_be_known(number).then(|| table().get(&number).cloned()).flatten()
+}
+
+/// What a number stands for, asking the kernel whether it still does.
+#[must_use]
+pub fn verified(number: BorrowedFd<'_>) -> Option<Arc<Descriptor>> {
+    let raw = number.as_raw_fd();
+    let entry = get(raw);
+    if let Some(descriptor) = &entry
+        && descriptor.is_behind(number)
+    {
+        return entry;
+    }
+    drop(entry);
+    // A stale entry ends here; a number that is not in the table may be a copy of one that is.
+    drop(remove(raw));
+    let copy = table().values().find(|descriptor| descriptor.is_behind(number)).cloned()?;
+    enter(raw, Arc::clone(&copy));
+    Some(copy)
+}
+
+/// Takes a number out. The descriptor is returned if this was its last number.
+#[must_use]
+pub fn remove(number: RawFd) -> Option<Descriptor> {
+    if !may_be_known(number) {
+        return None;
+    }
+    let mut table = table();
+    let descriptor = table.remove(&number);
+    if let Some((word, bit)) = known_bit(number) {
+        word.fetch_and(!bit, Relaxed);
+    }
+    drop(table);
+    Arc::into_inner(descriptor?)
+}
+
+/// Keeps the table whole across fork(2).
+fn prepare_for_fork() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        OWNER.store(rustix::process::getpid().as_raw_nonzero().get(), Relaxed);
+        // SAFETY: the handlers are functions without arguments that live as long as the library, which is never
+        // unloaded once it has registered them (thread-local destructors pin it). They take and give back one lock.
+        // Without memory for them, fork works as it does without handlers.
+        unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork), Some(after_fork_in_child)) };
+    });
+}
+
+extern "C" fn before_fork() {
+    FORKING.with_borrow_mut(|forking| *forking = Some(table()));
+}
+
+extern "C" fn after_fork() {
+    FORKING.with_borrow_mut(|forking| drop(forking.take()));
+}
+
+extern "C" fn after_fork_in_child() {
+    OWNER.store(rustix::process::getpid().as_raw_nonzero().get(), Relaxed);
+    after_fork();
+}

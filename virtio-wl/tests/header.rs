@@ -1,0 +1,50 @@
+//! `include/virtio_wl.h` says what the library exports.
+
+use std::fs;
+use std::path::Path;
+
+/// Set to write the header instead of comparing it.
+const UPDATE: &str = "VIRTIO_WL_UPDATE_HEADER";
+
+/// What the header has to be.
+fn generated(root: &Path) -> String {
+    let config = cbindgen::Config::from_file(root.join("cbindgen.toml")).expect("cbindgen.toml is valid");
+    // The modules that it names are followed.
+    let builder = cbindgen::Builder::new().with_config(config).with_src(root.join("src/capi/mod.rs"));
+    let mut header = Vec::new();
+    builder.generate().expect("the sources are understood").write(&mut header);
+    without_safety(&String::from_utf8(header).expect("a header is text"))
+}
+
+/// Leaves out the parts of comments that speak to Rust: from `# Safety` to the end of each.
+fn without_safety(header: &str) -> String {
+    let mut kept = String::new();
+    let mut in_safety = false;
+    for line in header.lines() {
+        let is_comment = line.trim_start().starts_with("//");
+        in_safety = is_comment && (in_safety || line.contains("# Safety"));
+        if in_safety {
+            // The empty line of the comment that led up to it.
+            let end = kept.trim_end().trim_end_matches('/').trim_end().len();
+            kept.truncate(end);
+            kept.push('\n');
+        } else {
+            kept.push_str(line);
+            kept.push('\n');
+        }
+    }
+    kept
+}
+
+#[test]
+fn the_header_is_that_of_the_library() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let path = root.join("include/virtio_wl.h");
+    let expected = generated(root);
+    if std::env::var_os(UPDATE).is_some() {
+        fs::write(&path, &expected).expect("the header can be written");
+    }
+    let found = fs::read_to_string(&path).unwrap_or_default();
+    let advice = format!("to update it: {UPDATE}=1 cargo test -p virtio-wl --test header");
+    assert_eq!(found, expected, "include/virtio_wl.h is not what src/capi/ says; {advice}");
+}
