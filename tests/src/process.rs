@@ -333,6 +333,17 @@ pub fn wait_for_path(path: &Path, deadline: Deadline) {
     assert!(appeared, "{} did not appear", path.display());
 }
 
+/// Waits until `condition` holds, which is looked at whenever the file at `path` changes; false when the deadline passed
+/// before. Memory that is taken from the file (a hole that is punched into it) is a change, too.
+///
+/// # Panics
+///
+/// When the file does not exist.
+#[must_use]
+pub fn wait_for_change(path: &Path, deadline: Deadline, condition: impl Fn() -> bool) -> bool {
+    wait_file_event(path, deadline, None, condition)
+}
+
 /// Waits until a file holds exactly `wanted`.
 ///
 /// # Panics

@@ -51,6 +51,8 @@ pub struct Options {
     pub scale: i32,
     /// How memory is shared.
     pub sharing: Sharing,
+    /// The size of each region in MiB.
+    pub region_mib: u32,
     /// Limits that differ from the defaults, for every VM.
     pub limits: BTreeMap<&'static str, u64>,
 }
@@ -60,7 +62,14 @@ impl Options {
     #[must_use]
     pub fn new(vms: &[&'static str]) -> Self {
         let (size, limits) = ((1280, 800), BTreeMap::new());
-        Self { vms: vms.to_vec(), size, scale: 1, sharing: Sharing::Region, limits }
+        Self { vms: vms.to_vec(), size, scale: 1, sharing: Sharing::Region, region_mib: 64, limits }
+    }
+
+    /// The same with regions of another size, in MiB.
+    #[must_use]
+    pub fn region_mib(mut self, size: u32) -> Self {
+        self.region_mib = size;
+        self
     }
 
     /// The same on an output of another size (in pixels) and scale.
@@ -542,7 +551,8 @@ fn write_hub_configuration(options: &Options, root: &Path, regions: &Path) {
     for vm in &options.vms {
         writeln!(text, "[vm.{vm}]\nlisten = \"unix:{}\"", hub_socket(root, vm).display()).expect("a String");
         if options.sharing == Sharing::Region {
-            writeln!(text, "[vm.{vm}.region]\npath = {:?}\nsize_mib = 64", region(regions, vm))
+            let size = options.region_mib;
+            writeln!(text, "[vm.{vm}.region]\npath = {:?}\nsize_mib = {size}", region(regions, vm))
                 .expect("a String");
         }
     }
