@@ -6,8 +6,9 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use virtio_wl::socket::Violation;
+use virtio_wl::trim::{TrimClient, TrimRecord};
 use virtio_wl::wire::{Frame, FrameHeader, Hello, WireError};
-use virtio_wl::{Region, Role, Socket, SocketError, SocketOptions};
+use virtio_wl::{Purpose, Region, Role, Socket, SocketError, SocketOptions};
 
 use crate::harness::conversation::Conversation;
 use crate::harness::reference::{self, Kind, Message};
@@ -332,5 +333,58 @@ fn every_example_of_an_end_is_judged_as_the_page_says() {
     for row in &table("### 9.3 Ends") {
         let [error, _, hex] = row.as_slice() else { panic!("three cells: {row:?}") };
         assert_eq!(&name(&verdict(&bytes(hex), true)), error, "{hex}");
+    }
+}
+
+/// Length of the region of the examples.
+const TRIMMED_REGION: u64 = 67_108_864;
+
+fn record(hex: &str) -> TrimRecord {
+    TrimRecord::decode(bytes(hex).try_into().expect("16 bytes"))
+}
+
+#[test]
+fn the_example_of_a_trim_stream_is_what_a_client_says_and_a_host_accepts() {
+    let rows = table("### 8.4 A trim stream");
+    let mut client = TrimClient::new();
+    let mut said = Vec::new();
+    for row in &rows {
+        let [from, what, hex] = row.as_slice() else { panic!("three cells: {row:?}") };
+        if what == "hello" {
+            let hello = Hello::decode(&bytes(hex).try_into().expect("32 bytes")).expect("valid");
+            assert_eq!((hello.purpose, hello.role), (Purpose::Trim, Role::Initiator));
+            continue;
+        }
+        let record = record(hex);
+        assert_eq!(&format!("offset {} length {}", record.offset, record.len), what);
+        let range = record.offset..record.offset + record.len;
+        if from == "VM" {
+            assert_eq!(record.check(TRIMMED_REGION), Ok(()));
+            client.request(range);
+            said.extend(bytes(hex));
+            continue;
+        }
+        if client.has_output() {
+            assert_eq!(client.take_output(), said, "what the VM's side says");
+        }
+        assert_eq!(client.feed(&bytes(hex)), Ok(vec![range]));
+    }
+    assert_eq!(client.outstanding(), 0, "the example is whole");
+}
+
+#[test]
+fn every_example_of_a_record_that_is_refused_is_judged_as_the_page_says() {
+    for row in &table("### 9.4 Records of a trim stream") {
+        let [error, _, hex] = row.as_slice() else { panic!("three cells: {row:?}") };
+        let found = match record(hex).check(TRIMMED_REGION) {
+            Err(refused) => refused,
+            Ok(()) => {
+                let mut client = TrimClient::new();
+                client.request(4096..8192);
+                client.take_output();
+                client.feed(&bytes(hex)).expect_err("refused by one of both sides")
+            }
+        };
+        assert_eq!(&name(&found), error, "{hex}");
     }
 }
