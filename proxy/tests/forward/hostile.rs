@@ -1,12 +1,15 @@
 //! Applications and compositors that do what they must not: only their own connection may suffer.
 
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 
 use rustix::event::PollFlags;
 use rustix::fs::MemfdFlags;
+use virtio_wl::{Role, Socket, SocketOptions};
+use vitrail_proxy::forward::serve::serve;
 
 use crate::scene::{Scene, mask};
-use crate::wire::{Args, encode, wait};
+use crate::wire::{Args, PATIENCE, encode, wait};
 
 const INVALID_STRIDE: u32 = 1;
 const INVALID_FD: u32 = 2;
@@ -177,12 +180,19 @@ fn a_buffer_destroyed_between_attach_and_commit_harms_nobody() {
 fn a_peer_that_does_not_answer_the_end_is_waited_for_a_while_and_without_turning() {
     use std::time::{Duration, Instant};
 
-    let Scene { app, compositor, forward, .. } = Scene::new();
+    let (app, app_inner) = UnixStream::pair().unwrap();
+    let (upstream, gate) = UnixStream::pair().unwrap();
+    let forward = std::thread::spawn(move || serve(app_inner.into(), upstream.into(), None));
+    let mut gate = Socket::new(gate.into(), Role::Acceptor, SocketOptions::default()).unwrap();
+    while !gate.is_open() {
+        assert!(wait(gate.as_fd(), PollFlags::IN, PATIENCE));
+        gate.dispatch().unwrap();
+    }
     let begin = Instant::now();
     drop(app);
-    // The compositor neither reads nor closes.
-    forward.unwrap().join().unwrap().unwrap();
-    drop(compositor);
+    // The gate neither reads nor closes.
+    forward.join().unwrap().unwrap();
     let took = begin.elapsed();
+    drop(gate);
     assert!(took >= Duration::from_secs(9) && took < Duration::from_secs(25), "{took:?}");
 }
