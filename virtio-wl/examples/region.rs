@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! region inspect PATH|fd:N              what it is, and the challenge in its header
+//! region find CHALLENGE PATH...         which of these has the challenge (64 hexadecimal digits); several are refused
 //! region create PATH MIB                make a file a region (the hub does this by itself)
 //! region create-pmem PATH MIB           make a file that is a devdax device to a VM that gets it as virtio-pmem
 //! region write PATH|fd:N OFFSET TEXT    put TEXT at OFFSET
@@ -14,11 +15,11 @@
 
 use std::error::Error;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use virtio_wl::Region;
-use virtio_wl::region::HEADER_LEN;
+use virtio_wl::region::{CHALLENGE_LEN, HEADER_LEN};
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -35,6 +36,9 @@ fn main() -> ExitCode {
 fn run(words: &[&str]) -> Result<(), Box<dyn Error>> {
     match words {
         ["inspect", region] => inspect(&Region::open_argument(region)?),
+        ["find", challenge, candidates @ ..] => {
+            inspect(&Region::find(candidates.iter().map(PathBuf::from), &parse_challenge(challenge)?)?)
+        }
         ["create", path, mib] => {
             let len = mib.parse::<u64>()?.checked_mul(1 << 20).ok_or("so much memory cannot be")?;
             inspect(&Region::create(Path::new(path), len)?)
@@ -57,10 +61,18 @@ fn run(words: &[&str]) -> Result<(), Box<dyn Error>> {
             Ok(std::io::stdout().write_all(&bytes)?)
         }
         _ => {
-            Err("inspect REGION | create PATH MIB | write REGION OFFSET TEXT | read REGION OFFSET LENGTH"
+            Err("inspect REGION | find CHALLENGE PATH... | create PATH MIB | write REGION OFFSET TEXT | read REGION OFFSET LENGTH"
                 .into())
         }
     }
+}
+
+fn parse_challenge(text: &str) -> Result<[u8; CHALLENGE_LEN], Box<dyn Error>> {
+    let digits = text.bytes().map(|byte| char::from(byte).to_digit(16)).collect::<Option<Vec<u32>>>();
+    let digits = digits.ok_or("a challenge has hexadecimal digits only")?;
+    let bytes: Vec<u8> =
+        digits.chunks(2).map(|pair| pair.iter().fold(0, |sum, &digit| sum * 16 + digit as u8)).collect();
+    bytes.try_into().map_err(|_| "a challenge has 64 digits".into())
 }
 
 fn inspect(region: &Region) -> Result<(), Box<dyn Error>> {

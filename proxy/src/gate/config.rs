@@ -26,7 +26,7 @@ const RUNTIME_DIR_VARIABLE: &str = "$XDG_RUNTIME_DIR";
 pub struct Config {
     /// Address on which the hub is awaited.
     pub listen: String,
-    /// Files that may be regions: paths, or a directory with `/*` and a suffix.
+    /// Files and devices that may be regions: paths, with at most one `*` in the last part.
     pub regions: Vec<String>,
     /// The user whose hub is believed; `None` for the gate's own user.
     pub hub_uid: Option<u32>,

@@ -236,7 +236,7 @@ impl Supervisor {
         let vm = &introduction.vm;
         let limits = self.config.limits(vm).ok_or(AdmitError::Unknown)?.clone();
         let region = match &introduction.region {
-            Some(proof) => Some(regions::find(&self.config.regions, proof)?.into()),
+            Some(proof) => Some(regions::find(&self.config.regions, proof)?),
             None => None,
         };
         let compositor = self.contexts.stream(vm)?;

@@ -92,6 +92,16 @@ fn check(packages: &Packages, session: &Session, image: &Path, processes: &mut P
         app.guest.run(&app.action(&format!("read {LEN} 1")), COMMAND_DEADLINE)?.status != 0,
         "read behind the end"
     );
+
+    eprintln!("==> the GUI VM refuses a challenge that two regions have");
+    let find = format!("region find {} {device} {other_device}", hex(0xa1));
+    gui.guest.check(&find, COMMAND_DEADLINE)?;
+    other_region.set_challenge(&[0xa1; CHALLENGE_LEN])?;
+    let refused = gui.guest.run(&find, COMMAND_DEADLINE)?;
+    ensure!(
+        refused.status != 0 && refused.text.contains("the same challenge"),
+        "two regions with one challenge"
+    );
     gui.region = format!("region ACTION {other_device}");
     ensure!(gui.read(first, 15)? == "\0".repeat(15), "something came into the other region");
     Ok(())
