@@ -5,6 +5,7 @@ use std::os::fd::AsFd as _;
 
 use virtio_wl::{Role, Socket, SocketOptions};
 
+use crate::placement::Placement;
 use crate::wire::{unix_pair, wait};
 use crate::{Scale, as_f64};
 
@@ -30,7 +31,11 @@ pub(crate) fn take_peak() -> usize {
 }
 
 /// What sockets occupy that nobody uses.
-pub(crate) fn idle(scale: Scale) {
+pub(crate) fn idle(scale: Scale, placement: &Placement) {
+    if placement.is_apart() {
+        // Only this thread does anything.
+        return;
+    }
     let open = |count: usize| {
         let mut sockets = Vec::with_capacity(2 * count);
         for _ in 0..count {
@@ -66,7 +71,7 @@ pub(crate) fn idle(scale: Scale) {
     let used = resident();
     let each = |bytes: usize| as_f64(bytes) / as_f64(fresh.len()) / 1024.0;
     println!(
-        "memory of a socket                           opened {:.1} KiB  after 60,000 bytes {:.1} KiB",
+        "memory of a socket                       opened {:.1} KiB  after 60,000 bytes {:.1} KiB",
         each(opened.saturating_sub(before)),
         each(used.saturating_sub(before)),
     );

@@ -4,13 +4,13 @@ use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use rustix::fs::{MemfdFlags, SealFlags};
 use virtio_wl::Region;
 
+use crate::placement::Placement;
 use crate::wire::{Connection, Wire};
-use crate::{Amount, Limit, Rounds, Scale};
+use crate::{Amount, Cost, Limit, Rounds, Scale};
 
 /// Length of a request and of its reply.
 const REQUEST: usize = 64;
@@ -39,52 +39,64 @@ fn echo(mut wire: impl Wire) {
     }
 }
 
-fn trips(client: &mut OwnedFd, count: usize, fds: &[BorrowedFd<'_>]) -> Duration {
+fn trips(client: &mut OwnedFd, count: usize, fds: &[BorrowedFd<'_>]) {
     let (mut reply, mut received) = ([0; REQUEST], Vec::new());
-    let start = Instant::now();
     for _ in 0..count {
         client.send(&[7; REQUEST], fds);
         client.receive_exact(&mut reply, &mut received);
         assert_eq!(received.len(), fds.len(), "the reply has as many descriptors");
         received.clear();
     }
-    start.elapsed()
 }
 
 /// A request and its reply, 64 bytes each.
-pub(crate) fn round_trips(scale: Scale) {
-    let mut plain = Connection::plain(echo);
-    let mut hop = Connection::hop(None, echo);
+pub(crate) fn round_trips(scale: Scale, placement: &Placement) {
+    let mut plain = Connection::plain(placement, echo);
+    let mut hop = Connection::hop(placement, None, echo);
     let measured = Rounds::measure(
         scale.rounds,
-        || trips(&mut plain.client, scale.trips, &[]),
-        || trips(&mut hop.client, scale.trips, &[]),
+        || Cost::of(|| trips(&mut plain.client, scale.trips, &[])),
+        || Cost::of(|| trips(&mut hop.client, scale.trips, &[])),
     );
-    measured.report("round trip, 64 bytes", Limit::TimesAsLong(3.0), Amount::Trips(scale.trips));
+    measured.report("round trip, 64 bytes", placement, Limit::TimesAsLong(3.0), Amount::Trips(scale.trips));
     plain.close();
     hop.close();
 }
 
 /// The same with a descriptor in the request and one in the reply.
-pub(crate) fn round_trips_with_descriptors(scale: Scale) {
+pub(crate) fn round_trips_with_descriptors(scale: Scale, placement: &Placement) {
     let region = Arc::new(Region::create_memfd(1 << 20).expect("region"));
-    with_descriptor(scale, "shared memory", Limit::TimesAsLong(3.5), region.as_fd(), Some(&region));
+    with_descriptor(
+        scale,
+        placement,
+        "shared memory",
+        Limit::TimesAsLong(3.5),
+        region.as_fd(),
+        Some(&region),
+    );
     let blob = blob();
-    with_descriptor(scale, "a keymap of 4 KiB", Limit::None, blob.as_fd(), None);
+    with_descriptor(scale, placement, "a keymap of 4 KiB", Limit::None, blob.as_fd(), None);
     let (reader, _writer) = rustix::pipe::pipe().expect("pipe");
-    with_descriptor(scale, "a pipe", Limit::None, reader.as_fd(), None);
+    with_descriptor(scale, placement, "a pipe", Limit::None, reader.as_fd(), None);
 }
 
-fn with_descriptor(scale: Scale, what: &str, limit: Limit, fd: BorrowedFd<'_>, region: Option<&Arc<Region>>) {
-    let mut plain = Connection::plain(echo);
-    let mut hop = Connection::hop(region, echo);
+fn with_descriptor(
+    scale: Scale,
+    placement: &Placement,
+    what: &str,
+    limit: Limit,
+    fd: BorrowedFd<'_>,
+    region: Option<&Arc<Region>>,
+) {
+    let mut plain = Connection::plain(placement, echo);
+    let mut hop = Connection::hop(placement, region, echo);
     let measured = Rounds::measure(
         scale.rounds,
-        || trips(&mut plain.client, scale.trips, &[fd]),
-        || trips(&mut hop.client, scale.trips, &[fd]),
+        || Cost::of(|| trips(&mut plain.client, scale.trips, &[fd])),
+        || Cost::of(|| trips(&mut hop.client, scale.trips, &[fd])),
     );
     let name = format!("round trip, 64 bytes and {what}");
-    measured.report(&name, limit, Amount::Trips(scale.trips));
+    measured.report(&name, placement, limit, Amount::Trips(scale.trips));
     plain.close();
     hop.close();
 }
@@ -124,49 +136,45 @@ fn source(mut wire: impl Wire, total: usize) {
     }
 }
 
-fn send_stream(client: &mut OwnedFd, total: usize) -> Duration {
-    let start = Instant::now();
+fn send_stream(client: &mut OwnedFd, total: usize) {
     for _ in 0..total / MESSAGE {
         client.send(&[7; MESSAGE], &[]);
     }
     client.receive_exact(&mut [0], &mut Vec::new());
-    start.elapsed()
 }
 
-fn receive_stream(client: &mut OwnedFd, total: usize) -> Duration {
+fn receive_stream(client: &mut OwnedFd, total: usize) {
     let mut buffer = [0; RECEIVE];
-    let start = Instant::now();
     client.send(&[1], &[]);
     let mut received = 0;
     while received < total {
         received += client.receive(&mut buffer, &mut Vec::new());
     }
-    start.elapsed()
 }
 
 /// Messages of 4 KiB, as many as the other end takes.
-pub(crate) fn streams(scale: Scale) {
+pub(crate) fn streams(scale: Scale, placement: &Placement) {
     let total = scale.stream_bytes;
     let limit = Limit::PartOfThroughput(0.6);
-    let mut plain = Connection::plain(move |wire| sink(wire, total));
-    let mut hop = Connection::hop(None, move |wire| sink(wire, total));
+    let mut plain = Connection::plain(placement, move |wire| sink(wire, total));
+    let mut hop = Connection::hop(placement, None, move |wire| sink(wire, total));
     let measured = Rounds::measure(
         scale.rounds,
-        || send_stream(&mut plain.client, total),
-        || send_stream(&mut hop.client, total),
+        || Cost::of(|| send_stream(&mut plain.client, total)),
+        || Cost::of(|| send_stream(&mut hop.client, total)),
     );
-    measured.report("stream of 4 KiB messages, client to peer", limit, Amount::Bytes(total));
+    measured.report("stream of 4 KiB messages, client to peer", placement, limit, Amount::Bytes(total));
     plain.close();
     hop.close();
 
-    let mut plain = Connection::plain(move |wire| source(wire, total));
-    let mut hop = Connection::hop(None, move |wire| source(wire, total));
+    let mut plain = Connection::plain(placement, move |wire| source(wire, total));
+    let mut hop = Connection::hop(placement, None, move |wire| source(wire, total));
     let measured = Rounds::measure(
         scale.rounds,
-        || receive_stream(&mut plain.client, total),
-        || receive_stream(&mut hop.client, total),
+        || Cost::of(|| receive_stream(&mut plain.client, total)),
+        || Cost::of(|| receive_stream(&mut hop.client, total)),
     );
-    measured.report("stream of 4 KiB messages, peer to client", limit, Amount::Bytes(total));
+    measured.report("stream of 4 KiB messages, peer to client", placement, limit, Amount::Bytes(total));
     plain.close();
     hop.close();
 }

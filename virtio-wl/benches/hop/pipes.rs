@@ -5,21 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use virtio_wl::{Socket, SocketError};
 
 use crate::memory::{resident, take_peak};
+use crate::placement::Placement;
 use crate::wire::{Connection, Wire, wait};
-use crate::{Amount, Limit, Rounds, Scale};
+use crate::{Amount, Cost, Limit, Rounds, Scale};
 
 /// What programs usually read and write at a time: as much as a pipe holds.
 const CHUNK: usize = 64 * 1024;
-
-/// An end of a round: how long it took, and a hash of what arrived where that was wanted.
-type Outcome = (Duration, u64);
 
 /// Content without a short period, and a hash of it in passing.
 #[derive(Debug)]
@@ -78,39 +76,38 @@ fn spawn_writer(writer: OwnedFd, total: usize, hashed: bool) -> (JoinHandle<u64>
     (std::thread::spawn(move || write_all(writer, total, hashed, &counter)), written)
 }
 
-/// writer thread → pipe → copying thread → pipe → this thread
-fn plain(total: usize) -> Duration {
+/// writer thread → pipe → this thread, which copies → pipe → reader thread
+fn plain(total: usize, placement: &Placement) {
     let (reader, writer) = rustix::pipe::pipe().expect("pipe");
     let (far_reader, far_writer) = rustix::pipe::pipe().expect("pipe");
-    let start = Instant::now();
     let (writing, _) = spawn_writer(writer, total, false);
-    let copying = std::thread::spawn(move || {
+    let placement = placement.clone();
+    let reading = std::thread::spawn(move || {
+        placement.far();
         let mut buffer = vec![0; CHUNK];
+        let mut received = 0;
         loop {
-            let len = rustix::io::read(&reader, &mut buffer).expect("read");
-            if len == 0 {
-                return;
-            }
-            let mut rest = &buffer[..len];
-            while !rest.is_empty() {
-                let taken = rustix::io::write(&far_writer, rest).expect("written");
-                rest = &rest[taken..];
+            match rustix::io::read(&far_reader, &mut buffer).expect("read") {
+                0 => return received,
+                len => received += len,
             }
         }
     });
     let mut buffer = vec![0; CHUNK];
-    let mut received = 0;
     loop {
-        match rustix::io::read(&far_reader, &mut buffer).expect("read") {
-            0 => break,
-            len => received += len,
+        let len = rustix::io::read(&reader, &mut buffer).expect("read");
+        if len == 0 {
+            break;
+        }
+        let mut rest = &buffer[..len];
+        while !rest.is_empty() {
+            let taken = rustix::io::write(&far_writer, rest).expect("written");
+            rest = &rest[taken..];
         }
     }
-    let elapsed = start.elapsed();
-    assert_eq!(received, total);
+    drop(far_writer);
     writing.join().expect("written");
-    copying.join().expect("copied");
-    elapsed
+    assert_eq!(reading.join().expect("read"), total);
 }
 
 /// Peer of the hop: takes pipes and reads each to its end, hashing if the byte that came with it says so.
@@ -148,38 +145,40 @@ fn read_pipes(mut socket: Socket, done: &Sender<(usize, u64)>) {
 }
 
 /// One pipe through the hop.
-fn hop(client: &mut OwnedFd, total: usize, hashed: bool, done: &Receiver<(usize, u64)>) -> Outcome {
+fn hop(client: &mut OwnedFd, total: usize, hashed: bool, done: &Receiver<(usize, u64)>) -> u64 {
     let (reader, writer) = rustix::pipe::pipe().expect("pipe");
-    let start = Instant::now();
     let (writing, _) = spawn_writer(writer, total, hashed);
     client.send(if hashed { b"h" } else { b"t" }, &[reader.as_fd()]);
     drop(reader);
     let (received, hash) = done.recv().expect("the peer");
-    let elapsed = start.elapsed();
     assert_eq!(received, total);
     let sent = writing.join().expect("written");
     assert!(!hashed || sent == hash, "what arrived is not what was sent");
-    (elapsed, hash)
+    hash
 }
 
 /// 1 GiB through one pipe.
-pub(crate) fn throughput(scale: Scale) {
+pub(crate) fn throughput(scale: Scale, placement: &Placement) {
     let total = scale.pipe_bytes;
     let (sender, done) = channel();
-    let mut connection = Connection::hop(None, move |socket| read_pipes(socket, &sender));
+    let mut connection = Connection::hop(placement, None, move |socket| read_pipes(socket, &sender));
     // What is allocated once is not what content costs.
     hop(&mut connection.client, total / 16, false, &done);
     take_peak();
     let before = resident();
     let measured = Rounds::measure(
         scale.pipe_rounds,
-        || plain(total),
-        || hop(&mut connection.client, total, false, &done).0,
+        || Cost::of(|| plain(total, placement)),
+        || {
+            Cost::of(|| {
+                hop(&mut connection.client, total, false, &done);
+            })
+        },
     );
     let grown = take_peak().saturating_sub(before);
     let name = format!("pipe of {} MiB", total >> 20);
-    measured.report(&name, Limit::PartOfThroughput(0.5), Amount::Bytes(total));
-    let (_, hash) = hop(&mut connection.client, total, true, &done);
+    measured.report(&name, placement, Limit::PartOfThroughput(0.5), Amount::Bytes(total));
+    let hash = hop(&mut connection.client, total, true, &done);
     let (grown, content) = (grown / 1024, total >> 20);
     println!("  memory grew by {grown} KiB at most; hash of {content} MiB equal on both sides: {hash:016x}");
     connection.close();
@@ -228,10 +227,10 @@ fn stop_reading(mut socket: Socket, done: &Sender<(usize, u64)>) {
 }
 
 /// A reader that stops, and what goes on meanwhile.
-pub(crate) fn stopped_reader(scale: Scale) {
+pub(crate) fn stopped_reader(scale: Scale, placement: &Placement) {
     let total = scale.pipe_bytes / 16;
     let (sender, done) = channel();
-    let mut connection = Connection::hop(None, move |socket| stop_reading(socket, &sender));
+    let mut connection = Connection::hop(placement, None, move |socket| stop_reading(socket, &sender));
     let (reader, writer) = rustix::pipe::pipe().expect("pipe");
     let (writing, written) = spawn_writer(writer, total, false);
     connection.client.send(b"s", &[reader.as_fd()]);
@@ -255,7 +254,7 @@ pub(crate) fn stopped_reader(scale: Scale) {
     assert_eq!(done.recv().expect("the peer").0, total, "the stopped pipe goes on where it was");
     writing.join().expect("written");
     println!(
-        "a reader that stops for {stopped:.1} s                   its writer got rid of {} KiB, then waited; meanwhile \
+        "a reader that stops for {stopped:.1} s            {placement:15} its writer got rid of {} KiB, then waited; meanwhile \
          another pipe moved {} MiB and {trips} round trips went on; memory grew by {grown} KiB",
         taken / 1024,
         moved >> 20,

@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use crate::placement::Placement;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -115,13 +116,22 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// One socket pair. `peer` runs in a thread of its own.
-    pub(crate) fn plain(peer: impl FnOnce(OwnedFd) + Send + 'static) -> Self {
+    pub(crate) fn plain(placement: &Placement, peer: impl FnOnce(OwnedFd) + Send + 'static) -> Self {
         let (client, other) = unix_pair();
-        Self { client, threads: vec![spawn("plain-peer", move || peer(other))] }
+        let placement = placement.clone();
+        let peer = spawn("plain-peer", move || {
+            placement.far();
+            peer(other);
+        });
+        Self { client, threads: vec![peer] }
     }
 
     /// A pump in between. `peer` runs in a thread of its own and has the socket at the other end of the stream.
-    pub(crate) fn hop(region: Option<&Arc<Region>>, peer: impl FnOnce(Socket) + Send + 'static) -> Self {
+    pub(crate) fn hop(
+        placement: &Placement,
+        region: Option<&Arc<Region>>,
+        peer: impl FnOnce(Socket) + Send + 'static,
+    ) -> Self {
         let (client, local) = unix_pair();
         let (near, far) = unix_pair();
         let options = SocketOptions { region: region.cloned(), ..SocketOptions::default() };
@@ -131,7 +141,12 @@ impl Connection {
         while !far.is_open() {
             wait_and_dispatch(&mut far);
         }
-        Self { client, threads: vec![pumping, spawn("peer", move || peer(far))] }
+        let placement = placement.clone();
+        let peer = spawn("peer", move || {
+            placement.far();
+            peer(far);
+        });
+        Self { client, threads: vec![pumping, peer] }
     }
 
     /// Ends the connection.
