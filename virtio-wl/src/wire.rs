@@ -370,6 +370,26 @@ impl MirrorRect {
         u64::from(self.row_len) * u64::from(self.rows)
     }
 
+    /// The same rectangle, as a single row where its rows have no gaps between them.
+    pub(crate) fn without_gaps(self) -> Self {
+        match u32::try_from(self.content_len()) {
+            Ok(len) if self.row_len == self.stride => Self { row_len: len, stride: len, rows: 1, ..self },
+            _ => self,
+        }
+    }
+
+    /// Where its content lies from byte `from` of it on: offset and length of what is left of each row.
+    pub(crate) fn pieces_from(self, from: u64) -> impl Iterator<Item = (u64, u64)> {
+        let rect = self.without_gaps();
+        let row_len = u64::from(rect.row_len).max(1);
+        let (first, column) = (from / row_len, from % row_len);
+        (first..rect.rows.into()).map(move |row| {
+            let skipped = if row == first { column } else { 0 };
+            let offset = rect.offset.saturating_add(row * u64::from(rect.stride)).saturating_add(skipped);
+            (offset, row_len - skipped)
+        })
+    }
+
     /// Whether the rectangle is well formed and lies within a mirror of `len` bytes.
     #[must_use]
     pub fn fits(&self, len: u64) -> bool {
@@ -560,15 +580,7 @@ impl<'a> Frame<'a> {
     }
 
     fn decode_mirror(reader: &mut Reader<'a>, length: WireError) -> Result<Self, WireError> {
-        let id = reader.id(length)?;
-        let row_len = reader.u32().ok_or(length)?;
-        let stride = reader.u32().ok_or(length)?;
-        let rows = reader.u32().ok_or(length)?;
-        let offset = reader.u64().ok_or(length)?;
-        let rect = MirrorRect { offset, row_len, stride, rows };
-        if !rect.fits(MAX_MEMORY) {
-            return Err(WireError::Bounds { field: "rectangle", value: offset });
-        }
+        let (id, rect) = decode_rect(reader, length)?;
         let bytes = reader.content(length)?;
         if u64::try_from(bytes.len()) != Ok(rect.content_len()) {
             return Err(length);
@@ -611,15 +623,8 @@ impl<'a> Frame<'a> {
             Self::PipeEnd { id } => frame(out, PIPE_END, 0, &[&id.to_le_bytes()]),
             Self::PipeStop { id } => frame(out, PIPE_STOP, 0, &[&id.to_le_bytes()]),
             Self::MirrorWrite { id, rect, bytes } => {
-                let parts: [&[u8]; 6] = [
-                    &id.to_le_bytes(),
-                    &rect.row_len.to_le_bytes(),
-                    &rect.stride.to_le_bytes(),
-                    &rect.rows.to_le_bytes(),
-                    &rect.offset.to_le_bytes(),
-                    bytes,
-                ];
-                frame(out, MIRROR_WRITE, 0, &parts);
+                encode_mirror_head(id, rect, bytes.len(), out);
+                out.extend_from_slice(bytes);
             }
             Self::MirrorClose { id } => frame(out, MIRROR_CLOSE, 0, &[&id.to_le_bytes()]),
         }
@@ -660,11 +665,58 @@ pub fn data_cost(fds: usize, bytes: usize) -> u64 {
     fds.saturating_mul(FD_COST.into()).saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX))
 }
 
-fn frame(out: &mut Vec<u8>, kind: u8, flags: u8, parts: &[&[u8]]) {
-    let len: usize = parts.iter().map(|part| part.len()).sum();
+/// Reads what comes before the content of a MIRROR_WRITE: the mirror and the rectangle. `None` if the header is that of another
+/// frame.
+///
+/// # Errors
+///
+/// As for [`Frame::decode`].
+pub fn decode_mirror_head(
+    header: FrameHeader,
+    fields: &[u8; MIRROR_OVERHEAD - HEADER_LEN],
+) -> Result<Option<(u32, MirrorRect)>, WireError> {
+    if header.kind != MIRROR_WRITE {
+        return Ok(None);
+    }
+    let length = WireError::PayloadLength { kind: MIRROR_WRITE, len: header.payload_len() };
+    let (id, rect) = decode_rect(&mut Reader::new(fields), length)?;
+    let content = header.payload_len().checked_sub(fields.len()).and_then(|len| u64::try_from(len).ok());
+    if content != Some(rect.content_len()) {
+        return Err(length);
+    }
+    Ok(Some((id, rect)))
+}
+
+fn decode_rect(reader: &mut Reader<'_>, length: WireError) -> Result<(u32, MirrorRect), WireError> {
+    let id = reader.id(length)?;
+    let row_len = reader.u32().ok_or(length)?;
+    let stride = reader.u32().ok_or(length)?;
+    let rows = reader.u32().ok_or(length)?;
+    let offset = reader.u64().ok_or(length)?;
+    let rect = MirrorRect { offset, row_len, stride, rows };
+    if !rect.fits(MAX_MEMORY) {
+        return Err(WireError::Bounds { field: "rectangle", value: offset });
+    }
+    Ok((id, rect))
+}
+
+/// Appends what comes before the `len` bytes of content of a MIRROR_WRITE.
+pub fn encode_mirror_head(id: u32, rect: MirrorRect, len: usize, out: &mut Vec<u8>) {
+    frame_header(out, MIRROR_WRITE, 0, len.saturating_add(MIRROR_OVERHEAD - HEADER_LEN));
+    for field in [id, rect.row_len, rect.stride, rect.rows] {
+        out.extend_from_slice(&field.to_le_bytes());
+    }
+    out.extend_from_slice(&rect.offset.to_le_bytes());
+}
+
+fn frame_header(out: &mut Vec<u8>, kind: u8, flags: u8, len: usize) {
     debug_assert!(len <= MAX_PAYLOAD);
     out.extend_from_slice(&[kind, flags, 0, 0]);
     out.extend_from_slice(&u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes());
+}
+
+fn frame(out: &mut Vec<u8>, kind: u8, flags: u8, parts: &[&[u8]]) {
+    frame_header(out, kind, flags, parts.iter().map(|part| part.len()).sum());
     for part in parts {
         out.extend_from_slice(part);
     }

@@ -355,6 +355,35 @@ fn mirrors_keep_to_their_bounds_and_to_the_limits() {
     assert_eq!(violation(&large), Violation::Limit { what: "bytes of mirrors", limit: 256 << 20 });
 }
 
+/// The first bytes of a MIRROR_WRITE with more rows to come than are there.
+fn mirror_head(id: u32, row_len: u32, offset: u64) -> Vec<u8> {
+    let content = vec![7; usize::try_from(row_len).expect("short")];
+    mirror_write(id, row_len, row_len, 1, offset, &content)[..40].to_vec()
+}
+
+#[test]
+fn rows_are_judged_before_they_are_received() {
+    let mirror = || vfd(1, 2, 0, 0, 8192);
+    assert_eq!(violation(&[mirror(), mirror_head(1, 8000, 193)]), Violation::MirrorBounds(1));
+    let unknown = Violation::Unknown { frame: "MIRROR_WRITE", id: 3 };
+    assert_eq!(violation(&[mirror(), mirror_head(3, 8000, 0)]), unknown);
+    let after_end = [mirror(), frame(3, 0, b""), mirror_head(1, 8000, 0)];
+    assert_eq!(violation(&after_end), Violation::AfterEnd("MIRROR_WRITE"));
+    let mut wrong = mirror_head(1, 8000, 0);
+    wrong[4] += 1;
+    let len = 8000 + 24 + 1;
+    assert_eq!(wire(&[mirror(), wrong]), WireError::PayloadLength { kind: 11, len });
+}
+
+#[test]
+fn a_stream_that_ends_within_rows_is_truncated() {
+    let frames = [hello(), vfd(1, 2, 0, 0, 1 << 20), mirror_write(1, 3000, 4000, 20, 0, &[7; 60_000])];
+    let bytes = frames.concat();
+    for missing in [1, 3001, 59_000] {
+        assert_eq!(fail(&bytes[..bytes.len() - missing], true), SocketError::Truncated);
+    }
+}
+
 #[test]
 fn a_region_that_is_not_shared_cannot_be_named() {
     assert_eq!(violation(&[vfd(1, 1, 0, 0, 4096)]), Violation::Region);

@@ -34,7 +34,7 @@ const MAX_EVENTS: usize = 64;
 /// a failing system call.
 const DESCRIPTOR_HEADROOM: u64 = 512;
 
-/// Address space beyond the region: the program itself, its queues and buffers, in bytes.
+/// Address space beyond the region and mirrors: the program itself, its queues and buffers, in bytes.
 const ADDRESS_SPACE_HEADROOM: u64 = 1 << 30;
 
 /// Log lines about refusals that a VM can cause, per second.
@@ -97,14 +97,16 @@ pub struct WorkerOptions {
 
 /// Raises the walls around this process, which must have one thread and all the descriptors it cannot be sent.
 ///
-/// The address space is among them. Mirrors take none of it, so that ordinary use stays far below; a VM that goes to
-/// this limit loses its worker and nothing more.
+/// The address space is among them: the region, mirrors up to what the VM may have in shared memory, and room to work. A VM
+/// that goes to this limit loses its worker and nothing more.
 ///
 /// # Errors
 /// See [`Jail::enter`].
 pub fn enter_jail(limits: &Limits, region: Option<&Region>) -> Result<JailReport, JailError> {
     let descriptors = u64::from(limits.fds).saturating_add(DESCRIPTOR_HEADROOM);
-    let address_space = region.map_or(0, Region::len).saturating_add(ADDRESS_SPACE_HEADROOM);
+    let mirrors = u64::from(limits.shm_mib) << 20;
+    let address_space =
+        region.map_or(0, Region::len).saturating_add(mirrors).saturating_add(ADDRESS_SPACE_HEADROOM);
     Jail::new(Role::GateWorker).open_files(descriptors).address_space(address_space).enter()
 }
 

@@ -20,6 +20,7 @@
 
 mod memory;
 mod messages;
+mod mirrors;
 mod pipes;
 mod placement;
 mod wire;
@@ -204,12 +205,13 @@ fn main() {
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let placements = Placement::all();
     println!("Linux {}, {} placements of the threads", kernel.trim(), placements.len());
-    let benches: [(&str, Bench); 6] = [
+    let benches: [(&str, Bench); 7] = [
         ("round-trip", messages::round_trips),
         ("descriptors", messages::round_trips_with_descriptors),
         ("stream", messages::streams),
         ("pipe", pipes::throughput),
         ("stop", pipes::stopped_reader),
+        ("mirror", mirrors::rectangles),
         ("memory", memory::idle),
     ];
     for (name, run) in benches {

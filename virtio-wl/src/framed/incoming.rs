@@ -18,7 +18,10 @@ use super::bytes::ByteQueue;
 use crate::region::memfd;
 use crate::socket::{SocketError, Violation};
 use crate::vfd::{ReceivedFd, ReceivedKind};
-use crate::wire::{FD_COST, Frame, FrameHeader, HEADER_LEN, MAX_FDS, MAX_PAYLOAD, WireError, data_cost};
+use crate::wire::{
+    FD_COST, Frame, FrameHeader, HEADER_LEN, MAX_FDS, MAX_PAYLOAD, MIRROR_OVERHEAD, MirrorRect, WireError,
+    data_cost, decode_mirror_head,
+};
 
 /// Size of the buffer of a stream that carries little, in bytes.
 const SMALL_BUFFER: usize = 4 * 1024;
@@ -26,22 +29,27 @@ const SMALL_BUFFER: usize = 4 * 1024;
 /// Size of the buffer that the longest frame fits into.
 const LARGE_BUFFER: usize = HEADER_LEN + MAX_PAYLOAD;
 
+/// What is read at a time after rows of a mirror, in bytes: more rows may follow, or the message that shows them.
+const AFTER_ROWS: usize = 512;
+
 /// The stream as it comes, until whole frames are there. The buffer is small until a read has filled it.
 #[derive(Debug)]
 pub(super) struct FrameBuffer {
     bytes: Vec<u8>,
     start: usize,
     end: usize,
+    /// The last frame was one of those whose content is better read to where it belongs.
+    after_rows: bool,
 }
 
 impl FrameBuffer {
     pub(super) fn new() -> Self {
-        Self { bytes: vec![0; SMALL_BUFFER], start: 0, end: 0 }
+        Self { bytes: vec![0; SMALL_BUFFER], start: 0, end: 0, after_rows: false }
     }
 
     /// What stands in for the buffer while frames are borrowed from it.
     pub(super) fn lent() -> Self {
-        Self { bytes: Vec::new(), start: 0, end: 0 }
+        Self { bytes: Vec::new(), start: 0, end: 0, after_rows: false }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -59,7 +67,9 @@ impl FrameBuffer {
         if is_full && self.bytes.len() < LARGE_BUFFER {
             self.bytes.resize(LARGE_BUFFER, 0);
         }
-        self.bytes.get_mut(self.end..).unwrap_or_default()
+        // Another frame of that kind is to be recognised before its content is here.
+        let end = if self.after_rows && self.end == 0 { AFTER_ROWS } else { self.bytes.len() };
+        self.bytes.get_mut(self.end..end).unwrap_or_default()
     }
 
     /// So many bytes were read.
@@ -81,7 +91,24 @@ impl FrameBuffer {
         let header = FrameHeader::decode(header)?;
         let Some(payload) = rest.get(..header.payload_len()) else { return Ok(None) };
         self.start += HEADER_LEN + payload.len();
-        Frame::decode(header, payload).map(Some)
+        let frame = Frame::decode(header, payload)?;
+        self.after_rows &= matches!(frame, Frame::MirrorWrite { .. });
+        Ok(Some(frame))
+    }
+
+    /// The mirror and rectangle of the next frame, if it is a MIRROR_WRITE that is here in part.
+    pub(super) fn mirror_head(&self) -> Result<Option<(u32, MirrorRect)>, WireError> {
+        let all = self.bytes.get(self.start..self.end).unwrap_or_default();
+        let Some((header, rest)) = all.split_first_chunk() else { return Ok(None) };
+        let Some(fields) = rest.first_chunk() else { return Ok(None) };
+        decode_mirror_head(FrameHeader::decode(header)?, fields)
+    }
+
+    /// Takes such a frame. Gives what is here of its content.
+    pub(super) fn take_mirror_content(&mut self) -> &[u8] {
+        let content = self.start.saturating_add(MIRROR_OVERHEAD)..self.end;
+        (self.start, self.after_rows) = (self.end, true);
+        self.bytes.get(content).unwrap_or_default()
     }
 }
 

@@ -9,6 +9,7 @@ mod deadline;
 mod incoming;
 mod outgoing;
 mod pipes;
+mod rows;
 mod send;
 mod stream;
 
@@ -21,9 +22,10 @@ use self::deadline::Deadline;
 use self::incoming::{FrameBuffer, Incoming};
 use self::outgoing::Outgoing;
 use self::pipes::{Ends, Pipes};
+use self::rows::{IncomingRows, Parts, mirror_error};
 use self::send::{LocalMirror, Prepared};
 use self::stream::Stream;
-use crate::mirror::{Mirror, MirrorError};
+use crate::mirror::Mirror;
 use crate::pipe::PipeEnd;
 use crate::poll::{Interest, Poll};
 use crate::socket::{Readiness, SocketError, SocketOptions, Violation};
@@ -62,6 +64,8 @@ pub(crate) struct FramedSocket {
     received: u64,
     paused: bool,
     buffer: FrameBuffer,
+    /// The frame whose rows are read to where they belong.
+    rows: Option<IncomingRows>,
     incoming: Incoming,
     outgoing: Outgoing,
     pipes: Pipes,
@@ -119,6 +123,7 @@ impl FramedSocket {
             received: 0,
             paused: false,
             buffer: FrameBuffer::new(),
+            rows: None,
             incoming: Incoming::new(limits.data_window, limits.max_blob_bytes),
             outgoing: Outgoing::new(&bytes, stream.max_write()),
             stream,
@@ -233,7 +238,7 @@ impl FramedSocket {
     /// Bytes of data and blobs that wait to be sent.
     #[must_use]
     pub fn queued_bytes(&self) -> usize {
-        self.outgoing.queued().saturating_add(self.outgoing.unwritten().len())
+        self.outgoing.queued().saturating_add(self.outgoing.unwritten().left())
     }
 
     /// Pipes that have not ended, of both sides.
@@ -285,7 +290,7 @@ impl FramedSocket {
     /// without anybody losing anything.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        let sent = self.outgoing.is_ended() && self.outgoing.unwritten().is_empty();
+        let sent = self.outgoing.is_ended() && self.outgoing.unwritten().left() == 0;
         sent && self.incoming.is_ended() && self.pipes.len() == 0
     }
 
@@ -303,6 +308,7 @@ impl FramedSocket {
         self.pipes.clear(&mut self.poll);
         self.vfds.local_mirrors.clear();
         self.vfds.peer_mirrors.clear();
+        self.rows = None;
         let _ = self.deadline.stop(&mut self.poll);
         // Nothing is waited for any more; the error at hand is the one to report.
         let _ = self.poll.set(STREAM, self.stream.as_fd(), Interest::NONE);
@@ -314,14 +320,16 @@ impl FramedSocket {
     fn read_stream(&mut self) -> Result<bool, SocketError> {
         let mut budget = DISPATCH_BYTES;
         while budget > 0 && !self.closed && !self.paused {
-            let space = self.buffer.space();
-            let wanted = space.len();
-            match self.stream.read(space) {
+            let (result, wanted) = self.read_once();
+            match result {
                 Ok(0) => self.end_of_stream()?,
                 Ok(len) => {
                     self.received = self.received.saturating_add(u64::try_from(len).unwrap_or(0));
-                    self.buffer.filled(len);
-                    self.handle_frames()?;
+                    let in_buffer = self.advance_rows(len);
+                    self.buffer.filled(in_buffer);
+                    if self.rows.is_none() {
+                        self.handle_frames()?;
+                    }
                     budget = budget.saturating_sub(len);
                     if len < wanted || self.incoming.has_data() {
                         break;
@@ -335,9 +343,23 @@ impl FramedSocket {
         Ok(budget < DISPATCH_BYTES)
     }
 
+    /// Reads to where the next bytes belong. Gives how many were asked for, too.
+    fn read_once(&mut self) -> (Result<usize, Errno>, usize) {
+        if self.rows.is_none() {
+            let space = self.buffer.space();
+            let wanted = space.len();
+            return (self.stream.read(space), wanted);
+        }
+        let mut parts = Parts::new();
+        self.row_parts(&mut parts);
+        // SAFETY: the parts are of the mapping of a mirror and of the buffer, both of which are `self`'s and stay as they
+        // are during the call.
+        (unsafe { self.stream.read_parts(&mut parts) }, parts.len())
+    }
+
     fn end_of_stream(&mut self) -> Result<(), SocketError> {
         self.closed = true;
-        if !self.buffer.is_empty() {
+        if !self.buffer.is_empty() || self.rows.is_some() {
             return Err(SocketError::Truncated);
         }
         // Credit that has not left is not missed by a peer that has closed the stream.
@@ -359,7 +381,7 @@ impl FramedSocket {
                         break Err(error);
                     }
                 }
-                Ok(None) => break Ok(()),
+                Ok(None) => break self.begin_rows(&mut buffer),
                 Err(error) => break Err(error.into()),
             }
         };
@@ -512,11 +534,7 @@ impl FramedSocket {
         self.before_end("MIRROR_WRITE")?;
         let mirror = self.vfds.peer_mirrors.get_mut(&id);
         let mirror = mirror.ok_or(Violation::Unknown { frame: "MIRROR_WRITE", id })?;
-        mirror.write(rect, bytes).map_err(|error| match error {
-            MirrorError::Bounds => Violation::MirrorBounds(id).into(),
-            MirrorError::Budget(limit) => Violation::Limit { what: "memory in mirrors", limit }.into(),
-            MirrorError::Write(source) => SocketError::Make { what: "mirror's content", source },
-        })
+        mirror.write(rect, bytes).map_err(|error| mirror_error(id, error))
     }
 
     /// Writes data that nothing precedes. Gives how much of it is on its way: written, or the write under way.
@@ -545,18 +563,18 @@ impl FramedSocket {
         self.write_blocked = false;
         self.full = false;
         while !self.closed {
-            if self.outgoing.unwritten().is_empty() {
+            if self.outgoing.unwritten().left() == 0 {
                 self.compose()?;
             }
-            let bytes = self.outgoing.unwritten();
-            if bytes.is_empty() {
+            let write = self.outgoing.unwritten();
+            if write.left() == 0 {
                 break;
             }
             if budget == 0 {
                 self.write_blocked = true;
                 break;
             }
-            match self.stream.write(bytes) {
+            match self.stream.write_out(write) {
                 Ok(len) => {
                     self.outgoing.advance(len);
                     budget = budget.saturating_sub(len);

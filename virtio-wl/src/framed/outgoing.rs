@@ -19,12 +19,13 @@ use rustix::io::Errno;
 
 use super::bytes::ByteQueue;
 use super::pipes::Pipes;
+use super::rows::{DIRECT_ROW, Write};
 use crate::poll::Poll;
 use crate::region::{Region, row_offsets};
 use crate::socket::{SocketError, Violation};
 use crate::wire::{
     CONTENT_OVERHEAD, Frame, HEADER_LEN, MAX_FDS, MIRROR_OVERHEAD, MirrorRect, NewVfd, data_cost,
-    data_header, data_overhead,
+    data_header, data_overhead, encode_mirror_head,
 };
 
 /// Length of the longest frame that is queued whole.
@@ -103,7 +104,7 @@ impl MirrorJob {
     }
 
     /// Appends one frame of at most `room` bytes; nothing if that is too little.
-    fn fill(&mut self, out: &mut Vec<u8>, room: usize) -> Result<bool, SocketError> {
+    fn fill(&mut self, out: &mut Write, room: usize) -> Result<bool, SocketError> {
         let rect = self.rect;
         let room = u32::try_from(room.saturating_sub(MIRROR_OVERHEAD)).unwrap_or(u32::MAX);
         let left = rect.row_len.saturating_sub(self.column);
@@ -118,8 +119,9 @@ impl MirrorJob {
             }
             piece = MirrorRect { offset: piece.offset, row_len: len, stride: len, rows: 1 };
         }
-        let content = self.content(piece, begin)?;
-        Frame::MirrorWrite { id: self.id, rect: piece, bytes: &content }.encode(out);
+        let len = usize::try_from(piece.content_len()).unwrap_or(0);
+        encode_mirror_head(self.id, piece, len, &mut out.bytes);
+        self.push_content(piece, begin, out)?;
         if piece.row_len == rect.row_len && self.column == 0 {
             self.row = self.row.saturating_add(piece.rows);
         } else if piece.row_len == left {
@@ -131,31 +133,37 @@ impl MirrorJob {
         Ok(true)
     }
 
-    fn content(&self, piece: MirrorRect, begin: u64) -> Result<Vec<u8>, SocketError> {
+    /// Appends the rows of a piece that begins at byte `begin` of the whole.
+    fn push_content(&self, piece: MirrorRect, begin: u64, out: &mut Write) -> Result<(), SocketError> {
         let row_len = usize::try_from(piece.row_len).unwrap_or(0);
-        let mut content = Vec::with_capacity(usize::try_from(piece.content_len()).unwrap_or(0));
         match &self.source {
             MirrorSource::Region(region) => {
-                for row in 0..u64::from(piece.rows) {
-                    let offset = piece.offset.saturating_add(row * u64::from(piece.stride));
-                    region
-                        .append_to(offset, row_len, &mut content)
-                        .map_err(|_| SocketError::Invalid("a rectangle outside its memory"))?;
+                let outside = |_| SocketError::Invalid("a rectangle outside its memory");
+                region.check(piece).map_err(outside)?;
+                if piece.without_gaps().row_len >= DIRECT_ROW {
+                    out.push_rows(region, piece);
+                    return Ok(());
+                }
+                for offset in row_offsets(piece) {
+                    region.append_to(offset, row_len, &mut out.bytes).map_err(outside)?;
                 }
             }
             MirrorSource::File(file) => {
                 let len = usize::try_from(piece.content_len()).unwrap_or(0);
-                content.resize(len, 0);
+                let start = out.bytes.len();
+                out.bytes.resize(start.saturating_add(len), 0);
+                let content = out.bytes.get_mut(start..).unwrap_or_default();
                 for (row, offset) in content.chunks_exact_mut(row_len.max(1)).zip(row_offsets(piece)) {
                     read_row(file, row, offset);
                 }
             }
             MirrorSource::Content(all) => {
                 let begin = usize::try_from(begin).unwrap_or(usize::MAX);
-                content.extend(all.iter().skip(begin).take(row_len));
+                let rows = all.get(begin..).and_then(|rest| rest.get(..row_len)).unwrap_or_default();
+                out.bytes.extend_from_slice(rows);
             }
         }
-        Ok(content)
+        Ok(())
     }
 }
 
@@ -188,9 +196,7 @@ pub(super) struct Outgoing {
     jobs: usize,
     /// Most bytes in one write.
     max_write: usize,
-    /// The write under way, sent up to `written`.
-    write: Vec<u8>,
-    written: usize,
+    write: Write,
     /// What the peer allows of data and blob content.
     credit: u64,
     peer_window: u64,
@@ -211,8 +217,7 @@ impl Outgoing {
             queued: 0,
             jobs: 0,
             max_write,
-            write: hello.to_vec(),
-            written: 0,
+            write: Write::new(hello.to_vec()),
             credit: 0,
             peer_window: 0,
             end_wanted: false,
@@ -281,7 +286,7 @@ impl Outgoing {
     /// The next write, if nothing is before `bytes`: a header, and as many of the bytes as may follow it. Whoever asks must
     /// write both and then say how much has left.
     pub(super) fn at_once<'a>(&mut self, bytes: &'a [u8]) -> Option<([u8; HEADER_LEN], &'a [u8])> {
-        if !(self.write.is_empty() && self.queue.is_empty()) {
+        if !(self.write.len() == 0 && self.queue.is_empty()) {
             return None;
         }
         let credit = usize::try_from(self.credit).unwrap_or(usize::MAX);
@@ -293,8 +298,8 @@ impl Outgoing {
 
     /// So many bytes of what [`at_once`](Self::at_once) gave have left. The rest is the write under way.
     pub(super) fn left(&mut self, len: usize, header: &[u8], body: &[u8]) {
-        self.write.extend_from_slice(header.get(len..).unwrap_or_default());
-        self.write.extend_from_slice(body.get(len.saturating_sub(header.len())..).unwrap_or_default());
+        self.write.bytes.extend_from_slice(header.get(len..).unwrap_or_default());
+        self.write.bytes.extend_from_slice(body.get(len.saturating_sub(header.len())..).unwrap_or_default());
     }
 
     pub(super) fn push_data(&mut self, bytes: &[u8], vfds: &[u32]) {
@@ -317,16 +322,13 @@ impl Outgoing {
     }
 
     /// What is left of the write under way.
-    pub(super) fn unwritten(&self) -> &[u8] {
-        self.write.get(self.written..).unwrap_or_default()
+    pub(super) fn unwritten(&self) -> &Write {
+        &self.write
     }
 
     /// So many bytes of it have left.
     pub(super) fn advance(&mut self, len: usize) {
-        self.written = self.written.saturating_add(len);
-        if self.unwritten().is_empty() {
-            self.write.clear();
-            self.written = 0;
+        if self.write.advance(len) {
             self.end_left = self.end_sent;
         }
     }
@@ -340,19 +342,20 @@ impl Outgoing {
         poll: &mut Poll,
     ) -> Result<(), SocketError> {
         if std::mem::take(stop_due) {
-            Frame::DataStop.encode(&mut self.write);
+            Frame::DataStop.encode(&mut self.write.bytes);
         }
         if let Ok(bytes @ 1..) = u32::try_from(*data_grant) {
             *data_grant = 0;
-            Frame::DataCredit { bytes }.encode(&mut self.write);
+            Frame::DataCredit { bytes }.encode(&mut self.write.bytes);
         }
-        pipes.fill_due(&mut self.write, self.max_write);
+        pipes.fill_due(&mut self.write.bytes, self.max_write);
         self.pipes_first = !self.pipes_first;
         if self.pipes_first {
-            pipes.fill(&mut self.write, self.max_write, poll)?;
+            pipes.fill(&mut self.write.bytes, self.max_write, poll)?;
         }
         self.fill_queue(pipes, poll)?;
-        pipes.fill(&mut self.write, self.max_write, poll)
+        let most = self.max_write.saturating_sub(self.write.rows_len());
+        pipes.fill(&mut self.write.bytes, most, poll)
     }
 
     fn room(&self) -> usize {
@@ -367,13 +370,13 @@ impl Outgoing {
             match self.queue.front_mut() {
                 None => break,
                 Some(&mut Item::Vfd { id, vfd }) => {
-                    Frame::VfdNew { id, vfd }.encode(&mut self.write);
+                    Frame::VfdNew { id, vfd }.encode(&mut self.write.bytes);
                     // A no-op for everything but pipes.
                     pipes.activate(id, poll)?;
                     self.pop();
                 }
                 Some(&mut Item::MirrorClose { id }) => {
-                    Frame::MirrorClose { id }.encode(&mut self.write);
+                    Frame::MirrorClose { id }.encode(&mut self.write.bytes);
                     self.pop();
                 }
                 Some(Item::Mirror(_)) => {
@@ -395,7 +398,7 @@ impl Outgoing {
         }
         if self.end_wanted && !self.end_sent {
             self.end_sent = true;
-            Frame::DataEnd.encode(&mut self.write);
+            Frame::DataEnd.encode(&mut self.write.bytes);
         }
         Ok(())
     }
@@ -425,7 +428,7 @@ impl Outgoing {
             return false;
         }
         if let Some(bytes) = rest.get(..len).filter(|bytes| !bytes.is_empty()) {
-            Frame::BlobData { id: *id, bytes }.encode(&mut self.write);
+            Frame::BlobData { id: *id, bytes }.encode(&mut self.write.bytes);
         }
         *sent += len;
         self.credit = self.credit.saturating_sub(data_cost(0, len));
@@ -450,7 +453,8 @@ impl Outgoing {
             .zip(self.vfds.drain(..self.vfds.len().min(*vfds)))
             .map(|(to, id)| *to = id)
             .count();
-        Frame::data(named.get(..count).unwrap_or_default(), bytes, &mut self.scratch).encode(&mut self.write);
+        Frame::data(named.get(..count).unwrap_or_default(), bytes, &mut self.scratch)
+            .encode(&mut self.write.bytes);
         self.credit = credit.saturating_sub(data_cost(0, len));
         *vfds = 0;
         *left = left.saturating_sub(len);

@@ -1,12 +1,13 @@
 //! The byte stream below a socket, read and written without blocking.
 
-use std::io::IoSlice;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, sockopt};
 
+use super::rows::{Parts, Write};
 use crate::wire::{MAX_UNIX_WRITE, MAX_WRITE};
 
 /// A connected stream. A socket is used with per-call flags, so that a description that is shared with another
@@ -72,6 +73,60 @@ impl Stream {
             } else {
                 rustix::io::writev(&self.fd, &parts)
             }
+        })
+    }
+
+    /// Writes what is left of a write, or a part of it.
+    pub(super) fn write_out(&self, write: &Write) -> Result<usize, Errno> {
+        if let Some(bytes) = write.as_piece() {
+            return self.write(bytes);
+        }
+        let mut parts = Parts::new();
+        write.parts(&mut parts);
+        self.transfer(&mut parts, |fd, message| {
+            if self.is_socket {
+                // SAFETY: the message points to parts that are valid for reading while `write` is borrowed.
+                unsafe { libc::sendmsg(fd, message, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) }
+            } else {
+                let count = libc::c_int::try_from(message.msg_iovlen).unwrap_or(0);
+                // SAFETY: as above.
+                unsafe { libc::writev(fd, message.msg_iov, count) }
+            }
+        })
+    }
+
+    /// Reads into several places. 0 is the end of the stream.
+    ///
+    /// # Safety
+    ///
+    /// The parts must be valid for writing until the call returns.
+    pub(super) unsafe fn read_parts(&self, parts: &mut Parts) -> Result<usize, Errno> {
+        self.transfer(parts, |fd, message| {
+            if self.is_socket {
+                // SAFETY: the message points to parts that the caller has promised to be valid for writing.
+                unsafe { libc::recvmsg(fd, message, libc::MSG_DONTWAIT) }
+            } else {
+                let count = libc::c_int::try_from(message.msg_iovlen).unwrap_or(0);
+                // SAFETY: as above.
+                unsafe { libc::readv(fd, message.msg_iov, count) }
+            }
+        })
+    }
+
+    /// Runs `call` on the parts.
+    fn transfer(
+        &self,
+        parts: &mut Parts,
+        call: impl Fn(libc::c_int, &mut libc::msghdr) -> isize,
+    ) -> Result<usize, Errno> {
+        let parts = parts.as_mut_slice();
+        uninterrupted(|| {
+            // SAFETY: null pointers and zeros are a message without name, parts and control data.
+            let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+            message.msg_iov = parts.as_mut_ptr();
+            message.msg_iovlen = parts.len();
+            usize::try_from(call(self.fd.as_raw_fd(), &mut message))
+                .map_err(|_| Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO))
         })
     }
 }

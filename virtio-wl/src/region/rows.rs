@@ -132,7 +132,16 @@ impl Region {
         Ok(())
     }
 
-    fn check(&self, rect: MirrorRect) -> Result<(), RegionError> {
+    /// Pointers to what the rectangle `rect` has from byte `from` of its content on, each with a length: valid for reading
+    /// while the region exists. None for what is not within the region.
+    pub(crate) fn pieces(&self, rect: MirrorRect, from: u64) -> impl Iterator<Item = (*mut u8, usize)> {
+        rect.pieces_from(from).map_while(|(offset, len)| {
+            let len = usize::try_from(len).ok()?;
+            Some((self.pointer(offset, len).ok()?, len))
+        })
+    }
+
+    pub(crate) fn check(&self, rect: MirrorRect) -> Result<(), RegionError> {
         if rect.fits(self.len) {
             Ok(())
         } else {

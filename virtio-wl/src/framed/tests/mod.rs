@@ -3,6 +3,7 @@
 mod data;
 mod mirrors;
 mod pipes;
+mod rectangles;
 mod sockets;
 mod together;
 
