@@ -12,8 +12,6 @@ use vitrail_protocols::{Limits, VmName};
 use super::{Config, GateConfig, VmConfig};
 use crate::trust::style::{LabelStyle, Pattern, Rgb};
 
-/// How addresses that the gate can listen on begin.
-const ADDRESS_SCHEMES: [&str; 1] = ["unix:"];
 /// The directory that an address or region may begin with instead of `/`.
 const RUNTIME_DIR: &str = "$XDG_RUNTIME_DIR/";
 
@@ -215,13 +213,29 @@ impl Gate {
     }
 }
 
+/// The addresses that the gate listens on: a socket file, whose callers are known by their user, or a port of vsock with the
+/// machine that may call it.
 fn check_address(address: &Spanned<String>) -> Result<(), Mistake> {
     let text = address.get_ref();
-    if !ADDRESS_SCHEMES.iter().any(|scheme| text.starts_with(scheme)) {
-        let known = ADDRESS_SCHEMES.join(" or ");
-        return Err(Mistake::at(address, format!("An address begins with {known}")));
+    if let Some(path) = text.strip_prefix("unix:") {
+        return check_variables(address, path);
     }
-    check_variables(address, text.strip_prefix("unix:").unwrap_or(text))
+    let Some((cid, port)) = text.strip_prefix("vsock:").and_then(|rest| rest.split_once(':')) else {
+        return Err(Mistake::at(address, "An address is unix:PATH or vsock:CID:PORT"));
+    };
+    if cid == "any" {
+        let message = "Anybody could call as the hub: give the CID of its machine, which is 2 for the host";
+        return Err(Mistake::at(address, message));
+    }
+    // The largest number means any CID or port.
+    let is_number = |text: &str| {
+        text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse().is_ok_and(|n: u32| n < u32::MAX)
+    };
+    if is_number(cid) && is_number(port) {
+        Ok(())
+    } else {
+        Err(Mistake::at(address, "CID and port of vsock:CID:PORT are numbers"))
+    }
 }
 
 /// Only one variable is ever replaced, and only at the start: what is checked here is what will be opened.

@@ -154,6 +154,11 @@ fn the_gate_needs_a_program_and_plain_paths() {
         ("[gate]\nlisten = \"unix:/x\"", 1),
         ("[gate]\ncommand = [\"g\"]\nlisten = \"/x\"", 3),
         ("[gate]\ncommand = [\"g\"]\nlisten = \"unix:$HOME/x\"", 3),
+        ("[gate]\ncommand = [\"g\"]\nlisten = \"vsock:any:5000\"", 3),
+        ("[gate]\ncommand = [\"g\"]\nlisten = \"vsock:5000\"", 3),
+        ("[gate]\ncommand = [\"g\"]\nlisten = \"vsock:2:\"", 3),
+        ("[gate]\ncommand = [\"g\"]\nlisten = \"vsock:2:4294967295\"", 3),
+        ("[gate]\ncommand = [\"g\"]\nlisten = \"vsock-uds:/v:5000\"", 3),
         ("[gate]\ncommand = [\"g\"]\nregions = [\n \"/a\",\n \"/*/b\"]", 5),
         ("[gate]\ncommand = [\"g\"]\nregions = [\"a\"]", 3),
     ] {

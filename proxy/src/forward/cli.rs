@@ -31,10 +31,11 @@ Environment:
 Examples:
   wl-forward -- foot
   wl-forward --socket wayland-vitrail --region /dev/vitrail-region
+  wl-forward --hub vsock:2:6000 -- foot
   WAYLAND_DISPLAY=wayland-vitrail firefox"
 )]
 pub struct Options {
-    /// Address of the hub: unix:PATH or fd:N [default: unix:$XDG_RUNTIME_DIR/vitrail-hub.sock]
+    /// Address of the hub: unix:PATH, vsock:2:PORT or fd:N [default: unix:$XDG_RUNTIME_DIR/vitrail-hub.sock]
     #[arg(long, value_name = "ADDRESS")]
     pub hub: Option<Address>,
 

@@ -38,7 +38,7 @@ use std::thread;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::io::Errno;
 use rustix::process::Signal;
-use virtio_wl::address::AddressError;
+use virtio_wl::address::{AddressError, VsockCid};
 use virtio_wl::region::RegionError;
 use virtio_wl::{Address, Region};
 
@@ -59,6 +59,9 @@ pub enum ForwardError {
     /// The address in the environment is none.
     #[error("in VITRAIL_HUB: {0}")]
     HubVariable(#[source] AddressError),
+    /// There is no hub that is called like that.
+    #[error("`{0}` is no address of a hub: expected unix:PATH, vsock:CID:PORT (2 is the host) or fd:N")]
+    NotAHub(Address),
     /// The region cannot be used.
     #[error(transparent)]
     Region(#[from] RegionError),
@@ -119,12 +122,15 @@ fn variable(name: &str) -> Option<String> {
 }
 
 fn hub_address(options: &Options) -> Result<Address, ForwardError> {
-    if let Some(hub) = &options.hub {
-        return Ok(hub.clone());
-    }
-    match variable("VITRAIL_HUB") {
-        Some(text) => text.parse().map_err(ForwardError::HubVariable),
-        None => Ok(cli::default_hub(&listener::runtime_dir()?)),
+    let hub = match (&options.hub, variable("VITRAIL_HUB")) {
+        (Some(hub), _) => hub.clone(),
+        (None, Some(text)) => text.parse().map_err(ForwardError::HubVariable)?,
+        (None, None) => cli::default_hub(&listener::runtime_dir()?),
+    };
+    match hub {
+        // A hub takes streams of bytes, and has a place.
+        Address::Wl0 { .. } | Address::Vsock { cid: VsockCid::Any, .. } => Err(ForwardError::NotAHub(hub)),
+        hub => Ok(hub),
     }
 }
 

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
-use virtio_wl::Address;
-use virtio_wl::address::AddressError;
+use virtio_wl::address::{AddressError, VsockCid};
+use virtio_wl::{Address, Listener};
 use vitrail_protocols::VmName;
 
 use super::config::{Config, ConfigError};
@@ -50,6 +50,12 @@ pub enum SupervisorError {
     /// The hub's address is wrong or in use.
     #[error(transparent)]
     Listen(#[from] AddressError),
+    /// The hub's address would let others be the hub.
+    #[error(
+        "`{0}` would let others call as the hub: [gate].listen is unix:PATH, or vsock:CID:PORT with the CID of the hub's \
+         machine (2 is the host)"
+    )]
+    NotTheHubs(Address),
     /// There is no compositor, or not any more.
     #[error(transparent)]
     Compositor(#[from] ContextError),
@@ -108,7 +114,7 @@ pub fn run(options: SupervisorOptions) -> Result<(), SupervisorError> {
     let config = Config::read(&options.config)?;
     let signals = Signals::block().map_err(SupervisorError::Signals)?;
     let contexts = Contexts::connect(options.compositor)?;
-    let listener = config.listen.parse::<Address>()?.listen()?;
+    let listener = listen(&config.listen)?;
     let hub_uid = config.hub_uid.unwrap_or_else(|| rustix::process::getuid().as_raw());
     tracing::info!(address = config.listen, hub_uid, "waiting for the hub");
     let supervisor = Supervisor {
@@ -123,6 +129,20 @@ pub fn run(options: SupervisorOptions) -> Result<(), SupervisorError> {
         paused_until: None,
     };
     supervisor.run()
+}
+
+/// Listens where only the hub can call, or where the kernel says who is calling.
+fn listen(address: &str) -> Result<Listener, SupervisorError> {
+    let address: Address = address.parse()?;
+    match address {
+        Address::Unix(_) | Address::Fd(_) | Address::Vsock { cid: VsockCid::Is(_), .. } => {
+            Ok(address.listen()?)
+        }
+        // Behind a VMM's socket, anything in that VM could call.
+        Address::Vsock { .. } | Address::VsockUds { .. } | Address::Wl0 { .. } => {
+            Err(SupervisorError::NotTheHubs(address))
+        }
+    }
 }
 
 impl Supervisor {
@@ -255,6 +275,21 @@ impl Supervisor {
                 tracing::info!("the configuration was read again; running workers keep their limits");
             }
             Err(error) => tracing::error!(%error, "the configuration stays as it was"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gate_listens_only_where_the_hub_alone_can_call() {
+        let dir = tempfile::tempdir().unwrap();
+        listen(&format!("unix:{}/s", dir.path().display())).unwrap();
+        for address in ["vsock:any:5000", "vsock-uds:/run/vm:5000", "wl0"] {
+            let error = listen(address).unwrap_err().to_string();
+            assert!(error.contains(address) && error.contains("vsock:CID:PORT"), "{error}");
         }
     }
 }

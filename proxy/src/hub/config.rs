@@ -436,6 +436,18 @@ listen = "unix:/run/web/hub.sock"
     }
 
     #[test]
+    fn the_examples_of_the_documentation_are_understood() {
+        let text = include_str!("../../../docs/hub.md");
+        let blocks = text.split("```toml\n").skip(1).filter_map(|rest| rest.split_once("```"));
+        let examples: Vec<_> =
+            blocks.map(|(block, _)| block).filter(|block| block.starts_with("gate")).collect();
+        assert!(!examples.is_empty());
+        for example in examples {
+            parse(example).unwrap();
+        }
+    }
+
+    #[test]
     fn errors_show_file_line_and_the_line_itself() {
         let error = error_of(&GOOD.replace("max_pending", "max_pendign"));
         assert!(error.starts_with("hub.toml:8: "), "{error}");

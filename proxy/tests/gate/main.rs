@@ -13,6 +13,7 @@ mod limits;
 mod mirrors;
 mod requests;
 mod supervisor;
+mod vsock;
 mod wire;
 
 use std::os::fd::{AsFd as _, OwnedFd};

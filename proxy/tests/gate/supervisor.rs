@@ -78,7 +78,7 @@ impl Gate {
         Self { dir, process, status: BufReader::new(status), contexts, log: Some(log) }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
