@@ -98,14 +98,17 @@ impl Control {
         self.ask("vfds").parse().expect("a number")
     }
 
-    /// Receives that gave nothing, not even an end, since this was last asked: wake-ups in vain.
+    /// How often the driver was asked to receive since this was last asked.
     pub fn requests(&self) -> usize {
         self.ask("requests").parse().expect("a number")
     }
 
-    /// Listens on the default socket of the host.
+    /// Listens on the default socket of the host, in place of whoever did so before.
     pub fn host(&self) -> UnixListener {
-        UnixListener::bind(self.directory.join("default")).expect("bound")
+        let path = self.directory.join("default");
+        // There is none the first time.
+        let _ = std::fs::remove_file(&path);
+        UnixListener::bind(path).expect("bound")
     }
 
     /// Listens on the host's other socket, the name of which is [`NAMED`].

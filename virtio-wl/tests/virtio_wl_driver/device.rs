@@ -1,13 +1,14 @@
 //! The driver and the VMM: what they answer, and what the host does meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::OFlags;
+use rustix::fs::{Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair};
 use rustix::pipe::PipeFlags;
@@ -33,13 +34,31 @@ const MAX_GUEST_VFDS: usize = 0x7ff;
 /// The host's VFDs are numbered from here.
 const HOST_IDS: u32 = 0x4000_0000;
 
-/// Which file a descriptor is.
+/// Which VFD a descriptor is: the file, and for memory, of which the host may have the same file, the position in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Key(u64, u64);
+pub(super) struct Key(u64, u64, u64);
+
+/// The position of memory that the child has as a VFD, which nothing can move there. Each has another.
+static NEXT_POSITION: AtomicU64 = AtomicU64::new(FIRST_POSITION);
+const FIRST_POSITION: u64 = 1 << 40;
 
 impl Key {
     pub(super) fn of(fd: BorrowedFd<'_>) -> Option<Self> {
-        rustix::fs::fstat(fd).ok().map(|stat| Self(stat.st_dev, stat.st_ino))
+        let stat = rustix::fs::fstat(fd).ok()?;
+        let position = rustix::fs::tell(fd).unwrap_or(0);
+        let position = if position >= FIRST_POSITION { position } else { 0 };
+        Some(Self(stat.st_dev, stat.st_ino, position))
+    }
+
+    /// The same memory, as a VFD.
+    pub(super) fn mark(memory: BorrowedFd<'_>) -> OwnedFd {
+        let path = format!("/proc/self/fd/{}", memory.as_raw_fd());
+        let open = |flags| rustix::fs::open(&path, flags | OFlags::CLOEXEC, Mode::empty());
+        // What is sealed, or was opened to be read alone, may not be written.
+        let fd = open(OFlags::RDWR).or_else(|_| open(OFlags::RDONLY)).expect("opened anew");
+        let position = NEXT_POSITION.fetch_add(1, Ordering::Relaxed);
+        rustix::fs::seek(&fd, SeekFrom::Start(position)).expect("a file");
+        fd
     }
 }
 

@@ -64,7 +64,7 @@ pub(super) struct Vfd {
 impl Vfd {
     pub(super) fn new(kind: Kind, mode: OFlags) -> Self {
         let (signal, theirs) = match &kind {
-            Kind::Memory(memory, _) => (None, memory.try_clone().expect("duplicated")),
+            Kind::Memory(memory, _) => (None, Key::mark(memory.as_fd())),
             _ => {
                 let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
                 let (ours, theirs) =
