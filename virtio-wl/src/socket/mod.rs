@@ -230,7 +230,8 @@ impl Socket {
     }
 
     /// No more data will be sent. What is queued is sent still, then the peer receives the end of the data.
-    /// Pipes are not affected.
+    /// Pipes are not affected. The virtio_wl device cannot tell the peer before the other direction has ended too: see
+    /// [`crate::wl0`].
     pub fn shutdown_write(&mut self) {
         match &mut self.backend {
             Backend::Framed(socket) => socket.shutdown_write(),
@@ -239,7 +240,8 @@ impl Socket {
     }
 
     /// No more data will be received: what was not taken yet is dropped, and the peer's sends fail with a broken
-    /// pipe. Pipes are not affected.
+    /// pipe. Pipes are not affected. Over the virtio_wl device the peer's sends go on, into nothing, until the other direction
+    /// has ended too.
     pub fn shutdown_read(&mut self) {
         match &mut self.backend {
             Backend::Framed(socket) => socket.shutdown_read(),

@@ -72,6 +72,27 @@ fn a_reader_that_goes_away_breaks_the_pipe_for_its_writer() {
 }
 
 #[test]
+fn a_reader_of_the_guest_that_goes_away_is_noticed_although_nobody_writes() {
+    let test = "descriptors::a_reader_of_the_guest_that_goes_away_is_noticed_although_nobody_writes";
+    supervised(test, |control| {
+        let mut connection = Connection::open(control);
+        let (read, write) = pipe();
+        let there = connection.give_host(&write);
+        let (host_read, host_write) = pipe();
+        let here = connection.give_guest(&host_read);
+        drop((write, host_read));
+        connection.rest();
+        assert_eq!(connection.guest.pipes_open(), 2);
+        drop((read, here));
+        connection.rest();
+        assert_eq!((connection.guest.pipes_open(), control.vfds()), (0, 1));
+        for write in [there, host_write] {
+            assert_eq!(rustix::io::write(write, b"x"), Err(Errno::PIPE));
+        }
+    });
+}
+
+#[test]
 fn a_pipe_that_is_not_read_holds_little_and_nobody_up() {
     supervised("descriptors::a_pipe_that_is_not_read_holds_little_and_nobody_up", |control| {
         let mut connection = Connection::open(control);
