@@ -171,7 +171,8 @@ pub(super) fn is_vfd(fd: BorrowedFd<'_>) -> bool {
         *len = 0;
     }
     // SAFETY: the pointer is that of a whole header, aligned as it must be, which lives longer than the call. Its list of
-    // descriptors ends at once, and it announces no data behind it.
+    // descriptors ends at once, and it announces no data behind it. The number says the length of the header, within
+    // which another driver stays that gives the number another meaning.
     unsafe { ioctl(fd, IOCTL_SEND, header.as_mut_ptr().cast()) }.is_ok()
 }
 
