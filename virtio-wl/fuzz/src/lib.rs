@@ -8,6 +8,7 @@
 
 use std::sync::Once;
 
+pub mod c_msghdr;
 pub mod choices;
 pub mod conversation;
 pub mod descriptors;
@@ -24,6 +25,7 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
 pub const TARGETS: &[Target] = &[
+    ("c_msghdr", c_msghdr::run),
     ("frames", frames::run),
     ("hello", hello::run),
     ("mirrors", mirrors::run),

@@ -113,7 +113,7 @@ impl Bench {
         wire_peer::write_some(&mut peer, &reference::hello_bytes(&hello));
         wire_peer::settle(&mut socket).expect("a valid hello");
         let mut splitter = Splitter::default();
-        let frames = splitter.push(&wire_peer::read_some(&mut peer, 1 << 16));
+        let frames = splitter.push(&wire_peer::read_some(&peer, 1 << 16));
         assert_eq!(frames, [], "nothing but the hello before something happens");
         let theirs = splitter.hello().expect("the socket says hello");
         Self {
@@ -306,7 +306,7 @@ impl Bench {
     /// The peer reads everything that the socket has to say.
     fn listen(&mut self) {
         while self.failed.is_none() {
-            let bytes = wire_peer::read_some(&mut self.peer, 1 << 16);
+            let bytes = wire_peer::read_some(&self.peer, 1 << 16);
             if bytes.is_empty() {
                 return;
             }

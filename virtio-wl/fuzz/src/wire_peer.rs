@@ -1,10 +1,12 @@
 //! The stream of a socket as a peer sees it: bytes in, judged frames out.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
+use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::pipe::PipeFlags;
 use virtio_wl::{Socket, SocketError};
 
@@ -74,15 +76,12 @@ pub fn is_ready(fd: impl AsFd) -> bool {
 }
 
 /// Reads what is there, at most `max` bytes. The stream does not block.
-pub fn read_some(stream: &mut UnixStream, max: usize) -> Vec<u8> {
-    let mut bytes = vec![0; max];
-    let len = match stream.read(&mut bytes) {
-        Ok(len) => len,
-        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::ConnectionReset) => 0,
+pub fn read_some(stream: &UnixStream, max: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(max);
+    match rustix::io::read(stream, spare_capacity(&mut bytes)) {
+        Ok(_) | Err(Errno::AGAIN | Errno::CONNRESET) => bytes,
         Err(error) => panic!("reading the stream: {error}"),
-    };
-    bytes.truncate(len);
-    bytes
+    }
 }
 
 /// Writes what fits. The stream does not block. `None` if nobody reads it any more.

@@ -25,7 +25,12 @@ fn replay(target: &str) {
 #[test]
 fn every_target_has_a_test() {
     let names: Vec<&str> = harness::TARGETS.iter().map(|(name, _)| *name).collect();
-    assert_eq!(names, ["frames", "hello", "mirrors", "pipes", "vfds"]);
+    assert_eq!(names, ["c_msghdr", "frames", "hello", "mirrors", "pipes", "vfds"]);
+}
+
+#[test]
+fn c_msghdr() {
+    replay("c_msghdr");
 }
 
 #[test]

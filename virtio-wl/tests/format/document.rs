@@ -118,9 +118,9 @@ fn the_example_hellos_are_those_of_this_implementation() {
         }
         options.take_sockets = !who.contains("without sockets");
         let role = if who.contains("acceptor") { Role::Acceptor } else { Role::Initiator };
-        let (mut peer, stream) = wire_peer::stream_pair();
+        let (peer, stream) = wire_peer::stream_pair();
         let _socket = Socket::new(stream, role, options).expect("socket");
-        assert_eq!(wire_peer::read_some(&mut peer, 100), bytes, "{who}");
+        assert_eq!(wire_peer::read_some(&peer, 100), bytes, "{who}");
     }
 }
 
@@ -148,7 +148,7 @@ impl Ends {
             moved = false;
             for from in 0..2 {
                 wire_peer::settle(&mut self.sockets[from]).expect("a healthy connection");
-                let bytes = wire_peer::read_some(&mut self.streams[from], 65_536);
+                let bytes = wire_peer::read_some(&self.streams[from], 65_536);
                 self.streams[1 - from].write_all(&bytes).expect("room");
                 moved |= !bytes.is_empty();
                 self.heard[from].extend(bytes);
