@@ -54,6 +54,8 @@ struct Side {
     carried: Vec<u8>,
     /// Pipes whose end is on its way to this side.
     expected: VecDeque<usize>,
+    /// It reads nothing of its stream for the moment.
+    paused: bool,
 }
 
 struct Bench {
@@ -87,10 +89,14 @@ impl Bench {
         };
         let side = |role| {
             let (stream, end) = wire_peer::stream_pair();
+            if config & 2 != 0 {
+                wire_peer::narrow(&end);
+            }
             let options = SocketOptions { limits: limits.clone(), ..SocketOptions::default() };
             let socket = Socket::new(end, role, options).expect("socket");
             let expected = VecDeque::new();
-            Side { socket, stream, splitter: Splitter::default(), carried: Vec::new(), expected }
+            let (splitter, carried) = (Splitter::default(), Vec::new());
+            Side { socket, stream, splitter, carried, expected, paused: false }
         };
         let mut bench =
             Self { sides: [side(Role::Initiator), side(Role::Acceptor)], talk: None, pipes: Vec::new() };
@@ -120,7 +126,8 @@ impl Bench {
                 }
             }
             9 => self.carry(side, 1 + usize::from(choices.byte())),
-            _ => self.carry(side, 1 + usize::from(choices.short())),
+            10 => self.carry(side, 1 + usize::from(choices.short())),
+            _ => self.sides[side].pause(!self.sides[side].paused),
         }
     }
 
@@ -196,7 +203,7 @@ impl Bench {
     }
 
     fn read(&mut self, choices: &mut Choices<'_>) {
-        let length = usize::from(choices.short());
+        let length = usize::from(choices.short()).max(1);
         if let Some(pipe) = self.pick(choices) {
             pipe.read(length);
         }
@@ -226,6 +233,7 @@ impl Bench {
 
     /// Carries and receives until nothing moves in two rounds, while readers read.
     fn quiesce(&mut self) {
+        self.sides.iter_mut().for_each(|side| side.pause(false));
         let mut still = 0;
         for _ in 0..MAX_ROUNDS {
             let before = self.progress();
@@ -284,6 +292,14 @@ impl Bench {
     }
 }
 
+impl Side {
+    fn pause(&mut self, paused: bool) {
+        self.paused = paused;
+        self.socket.pause(paused).expect("a healthy connection");
+        wire_peer::settle(&mut self.socket).expect("a healthy connection");
+    }
+}
+
 impl Pipe {
     fn new(writer: Option<Rc<OwnedFd>>, reader: Option<Rc<OwnedFd>>, of_socket: bool) -> Self {
         let (crossing, reader_closed, ended) = (true, false, false);
@@ -324,11 +340,12 @@ impl Pipe {
         false
     }
 
+    /// Reads up to `length` bytes, which is not zero.
     fn read(&mut self, length: usize) {
         let Some(reader) = &self.reader else { return };
         let mut bytes = Vec::with_capacity(length);
         match rustix::io::read(&**reader, spare_capacity(&mut bytes)) {
-            Ok(0) if length > 0 => {
+            Ok(0) => {
                 assert!(self.writer.is_none() && !self.crossing, "end of file although the writer is open");
                 assert_eq!(self.read, self.written, "nothing is lost before the end of file");
                 self.ended = true;

@@ -99,6 +99,9 @@ impl Bench {
             max_mirror_pages: 16,
         };
         let (mut peer, stream) = wire_peer::stream_pair();
+        if config & 32 != 0 {
+            wire_peer::narrow(&stream);
+        }
         let role = if acceptor { Role::Acceptor } else { Role::Initiator };
         let mirror_budget = Some(budget);
         let take_sockets = config & 16 == 0;

@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::net::sockopt;
 use rustix::pipe::PipeFlags;
 use virtio_wl::{Socket, SocketError};
 
@@ -100,6 +101,12 @@ pub fn stream_pair() -> (UnixStream, OwnedFd) {
     let (peer, stream) = UnixStream::pair().expect("socket pair");
     peer.set_nonblocking(true).expect("non-blocking");
     (peer, stream.into())
+}
+
+/// Makes an end of a stream take a few thousand bytes until they are read, so that it is soon full.
+pub fn narrow(stream: impl AsFd) {
+    // The kernel makes it the least that there is.
+    sockopt::set_socket_send_buffer_size(stream, 1).expect("a smaller buffer");
 }
 
 /// Both ends of a pipe that do not block: the reader and the writer.

@@ -453,8 +453,8 @@ impl Sink {
         poll.set(u64::from(id) | SINK, end.as_fd(), Interest::NONE).map_err(SocketError::Poll)
     }
 
-    /// Nothing is granted after the end. A quarter is worth a frame; more than that is still allowed.
+    /// Nothing is granted after the last frame of either side. A quarter is worth a frame; more than that is still allowed.
     fn is_grant_due(&self, window: u64) -> bool {
-        !self.ended && self.grant >= window / 4
+        self.last == Last::NotYet && !self.ended && self.grant >= window / 4
     }
 }

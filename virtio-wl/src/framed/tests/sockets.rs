@@ -170,6 +170,29 @@ fn the_applications_own_socket_stays_blocking() {
 }
 
 #[test]
+fn what_was_delivered_before_the_reader_went_is_not_granted_after_its_last_frame() {
+    let (mut one, mut two) = pair();
+    let (mut near, far) = crossed(&mut one, &mut two);
+    // Nobody reads what `two` says, so that the grant has not left when the reader goes.
+    one.pause(true).expect("alive");
+    while two.sendmsg(&[7; 4096], &[]).is_ok() {}
+    for content in [pattern(20_000), pattern(1)] {
+        near.write_all(&content).expect("room in the socket");
+        one.dispatch().expect("alive");
+        two.dispatch().expect("alive");
+        far.shutdown(Shutdown::Read).expect("half-closed");
+    }
+    one.pause(false).expect("alive");
+    // The other end of that direction has not come when the last frame of this one is due.
+    two.pause(true).expect("alive");
+    fill_until_broken(&mut one, &mut two, &near);
+    drop(far);
+    two.dispatch().expect("alive");
+    two.pause(false).expect("alive");
+    until_none_is_open(&mut one, &mut two);
+}
+
+#[test]
 fn content_that_waits_in_a_socket_whose_other_end_has_gone_still_crosses() {
     let (mut one, mut two) = pair();
     let (mut near, passed) = UnixStream::pair().expect("socket pair");
