@@ -15,6 +15,17 @@ const XKB_OFFSET: u32 = 8;
 enum Chord {
     /// The next window comes up, hidden ones included.
     NextWindow,
+    /// The window with the keyboard is asked to close.
+    CloseWindow,
+}
+
+/// What a key does that is pressed while the logo key is down.
+fn chord(key: Keysym) -> Option<Chord> {
+    match key {
+        Keysym::Tab => Some(Chord::NextWindow),
+        Keysym::q => Some(Chord::CloseWindow),
+        _ => None,
+    }
 }
 
 impl State {
@@ -25,25 +36,38 @@ impl State {
         let serial = if pressed { self.comp.input.press_serial() } else { SERIAL_COUNTER.next_serial() };
         let time = self.input_time();
         let keycode = Keycode::new(code.saturating_add(XKB_OFFSET));
-        let chord = keyboard.input(self, keycode, key_state, serial, time, |state, modifiers, key| {
-            let kept = &mut state.comp.input.kept_keys;
-            if pressed && modifiers.logo && key.modified_sym() == Keysym::Tab {
-                kept.push(code);
-                return FilterResult::Intercept(Some(Chord::NextWindow));
+        let pressed_chord =
+            keyboard.input(self, keycode, key_state, serial, time, |state, modifiers, key| {
+                let kept = &mut state.comp.input.kept_keys;
+                if pressed
+                    && modifiers.logo
+                    && let Some(chord) = chord(key.modified_sym())
+                {
+                    kept.push(code);
+                    return FilterResult::Intercept(Some(chord));
+                }
+                // A release goes where the press went, whatever is held now.
+                let before = kept.len();
+                kept.retain(|other| pressed || *other != code);
+                if kept.len() == before { FilterResult::Forward } else { FilterResult::Intercept(None) }
+            });
+        match pressed_chord.flatten() {
+            Some(Chord::NextWindow) => self.activate_next(),
+            Some(Chord::CloseWindow) => {
+                if let Some(window) = self.comp.shell.focused() {
+                    window.handle.send_close();
+                }
             }
-            // A release goes where the press went, whatever is held now.
-            let before = kept.len();
-            kept.retain(|other| pressed || *other != code);
-            if kept.len() == before { FilterResult::Forward } else { FilterResult::Intercept(None) }
-        });
-        if let Some(Some(Chord::NextWindow)) = chord
-            && let Some(next) = self.comp.shell.next_to_activate()
-        {
-            self.comp.shell.activate(next);
-            self.sync_focus();
-            self.refresh_pointer();
-            self.comp.schedule.request();
+            None => {}
         }
+    }
+
+    fn activate_next(&mut self) {
+        let Some(next) = self.comp.shell.next_to_activate() else { return };
+        self.comp.shell.activate(next);
+        self.sync_focus();
+        self.refresh_pointer();
+        self.comp.schedule.request();
     }
 
     /// Makes clients see the focus that the model has: the keyboard, the activated states, the selections,

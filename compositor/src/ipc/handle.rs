@@ -10,9 +10,9 @@ use vitrail_protocols::VmName;
 use super::keys;
 use super::picture;
 use super::protocol::{
-    Area, InputEvent, MAX_EVENTS, Request, Status, Usage, VmReport, WindowInfo, WindowList,
+    Area, FrameNumber, InputEvent, MAX_EVENTS, Request, Status, Usage, VmReport, WindowInfo, WindowList,
 };
-use super::server::{Handler, Reply, Server, ServerError};
+use super::server::{Awaited, Handler, Reply, Server, ServerError};
 use crate::state::{Comp, State, limits_of};
 use crate::trust::limits::Resource;
 use crate::trust::origin::Origin;
@@ -25,7 +25,15 @@ impl Handler for State {
             Request::Windows {} => value(&self.comp.window_list()),
             Request::WaitWindows { generation } => {
                 let list = self.comp.window_list();
-                if list.generation == generation { Reply::WaitWindows(generation) } else { value(&list) }
+                if list.generation == generation {
+                    Reply::Wait(Awaited::Windows(generation))
+                } else {
+                    value(&list)
+                }
+            }
+            Request::WaitFrame { frame } => {
+                let drawn = self.comp.frame_number();
+                if drawn.frame == frame { Reply::Wait(Awaited::Frame(frame)) } else { value(&drawn) }
             }
             Request::Vms {} => value(&self.comp.vm_reports()),
             Request::Status {} => value(&self.comp.status()),
@@ -61,11 +69,13 @@ impl State {
         Ok(())
     }
 
-    /// Answers the clients that wait for a change of the windows. Costs nothing while nobody waits.
+    /// Answers the clients that wait for a change of the windows or for a frame. Costs nothing while nobody waits.
     pub fn answer_ipc(&self) {
-        if let Some(server) = self.comp.ipc.as_ref().filter(|server| server.is_awaited()) {
-            server.answer_waiting(&self.comp.events, &self.comp.window_list());
+        let Some(server) = &self.comp.ipc else { return };
+        if server.awaits_windows() {
+            server.answer_windows(&self.comp.events, &self.comp.window_list());
         }
+        server.answer_frame(&self.comp.events, self.comp.frame_number());
     }
 
     fn save_screenshot(&mut self, path: &Path) -> Reply {
@@ -135,6 +145,10 @@ impl Comp {
         windows.hash(&mut hasher);
         // 0 is what a client says that knows no list.
         WindowList { generation: hasher.finish().max(1), windows }
+    }
+
+    fn frame_number(&self) -> FrameNumber {
+        FrameNumber { frame: self.schedule.frames() }
     }
 
     /// `local` and every VM of the configuration.

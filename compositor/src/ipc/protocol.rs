@@ -20,6 +20,11 @@ pub enum Request {
         /// The generation that the client knows.
         generation: u64,
     },
+    /// How many frames were drawn, as soon as that is another number than `frame`; answered with [`FrameNumber`].
+    WaitFrame {
+        /// The number that the client knows.
+        frame: u64,
+    },
     /// What every origin is called, may use and uses; answered with a list of [`VmReport`].
     Vms {},
     /// How the compositor itself is; answered with [`Status`].
@@ -123,6 +128,13 @@ pub struct WindowList {
     pub windows: Vec<WindowInfo>,
 }
 
+/// How many frames were drawn. A screenshot shows another picture only after this number has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrameNumber {
+    /// Counted from 1 since the start; 0 before the first frame.
+    pub frame: u64,
+}
+
 /// What one origin uses now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
@@ -203,6 +215,7 @@ mod tests {
         for (line, request) in [
             (r#"{"request":"windows"}"#, Request::Windows {}),
             (r#"{"request":"wait_windows","generation":7}"#, Request::WaitWindows { generation: 7 }),
+            (r#"{"request":"wait_frame","frame":7}"#, Request::WaitFrame { frame: 7 }),
             (r#"{"request":"screenshot","path":"/a.png"}"#, Request::Screenshot { path: "/a.png".into() }),
             (
                 r#"{"request":"input","events":[{"event":"move","x":1,"y":2.5}]}"#,

@@ -2,8 +2,8 @@
 //!
 //! A [`Server`] is one source of the event loop for the socket, and one for each client. A client is read
 //! only while no answer is on its way to it, so what it can make the compositor hold is one request and one
-//! answer. A client that waits for a change of the windows ([`Reply::WaitWindows`]) is answered by
-//! [`Server::answer_waiting`].
+//! answer. A client that waits ([`Reply::Wait`]) is answered by [`Server::answer_windows`] or
+//! [`Server::answer_frame`].
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ use rustix::fs::Mode as FileMode;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use serde_json::Value;
 
-use super::protocol::{Answer, MAX_REQUEST, Request, WindowList};
+use super::protocol::{Answer, FrameNumber, MAX_REQUEST, Request, WindowList};
 
 /// The most clients at a time.
 pub const MAX_CLIENTS: usize = 16;
@@ -58,8 +58,17 @@ pub enum Reply {
     Ok(Value),
     /// With the reason why not.
     Error(String),
-    /// Later, once the windows' generation is another one.
-    WaitWindows(u64),
+    /// Later, once this has changed.
+    Wait(Awaited),
+}
+
+/// What a client waits for, and what it knows of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// Another generation of the windows.
+    Windows(u64),
+    /// Another number of drawn frames.
+    Frame(u64),
 }
 
 /// Who answers requests: the compositor's state.
@@ -125,14 +134,32 @@ impl Server {
 
     /// Whether a client waits for a change of the windows, so that the list need not be made for nobody.
     #[must_use]
-    pub fn is_awaited(&self) -> bool {
-        self.peers.borrow().values().any(|entry| entry.peer.borrow().waiting.is_some())
+    pub fn awaits_windows(&self) -> bool {
+        let awaits = |entry: &Entry| matches!(entry.peer.borrow().waiting, Some(Awaited::Windows(_)));
+        self.peers.borrow().values().any(awaits)
     }
 
     /// Answers the clients that wait for another list than they know.
-    pub fn answer_waiting<D: 'static>(&self, events: &LoopHandle<'static, D>, list: &WindowList) {
+    pub fn answer_windows<D: 'static>(&self, events: &LoopHandle<'static, D>, list: &WindowList) {
+        let news = |known| matches!(known, Awaited::Windows(generation) if generation != list.generation);
+        self.answer_waiting(events, news, list);
+    }
+
+    /// Answers the clients that wait for another frame than they know.
+    pub fn answer_frame<D: 'static>(&self, events: &LoopHandle<'static, D>, frame: FrameNumber) {
+        let news = |known| matches!(known, Awaited::Frame(number) if number != frame.frame);
+        self.answer_waiting(events, news, &frame);
+    }
+
+    /// Gives `answer` to the clients for which what they know is not the news.
+    fn answer_waiting<D: 'static, T: serde::Serialize>(
+        &self,
+        events: &LoopHandle<'static, D>,
+        news: impl Fn(Awaited) -> bool,
+        answer: &T,
+    ) {
         for entry in self.peers.borrow().values() {
-            if !entry.peer.borrow_mut().notify(list) {
+            if !entry.peer.borrow_mut().notify(&news, answer) {
                 continue;
             }
             // Flushed by its source, which is woken by being writable.
@@ -214,8 +241,8 @@ struct Peer {
     output: Vec<u8>,
     /// How much of it was taken.
     sent: usize,
-    /// The generation of the windows that the client knows, while it waits for another.
-    waiting: Option<u64>,
+    /// What the client knows, while it waits for another.
+    waiting: Option<Awaited>,
     /// Nothing more is read; the client is dropped once the answer was taken.
     closing: bool,
 }
@@ -233,12 +260,12 @@ impl Peer {
         self.sent = 0;
     }
 
-    /// Answers the client if it waits for another list than it knows; false if it does not.
-    fn notify(&mut self, list: &WindowList) -> bool {
-        let news = self.waiting.is_some_and(|known| known != list.generation);
+    /// Answers the client if it waits for these news; false if it does not.
+    fn notify<T: serde::Serialize>(&mut self, news: impl Fn(Awaited) -> bool, answer: &T) -> bool {
+        let news = self.waiting.is_some_and(news);
         if news {
             self.waiting = None;
-            self.answer(&Answer::Ok(list));
+            self.answer(&Answer::Ok(answer));
         }
         news
     }
@@ -341,7 +368,7 @@ impl PeerSource {
                     match reply {
                         Reply::Ok(value) => peer.answer(&Answer::Ok(value)),
                         Reply::Error(reason) => peer.answer(&Answer::<()>::Error(reason)),
-                        Reply::WaitWindows(known) => peer.waiting = Some(known),
+                        Reply::Wait(known) => peer.waiting = Some(known),
                     }
                 }
                 Err(error) => peer.answer(&Answer::<()>::Error(format!("not a request: {error}"))),

@@ -54,6 +54,7 @@ pub struct Shown {
     configures: Vec<Configure>,
     next: Configure,
     pub done: bool,
+    pub asked_to_close: bool,
 }
 
 /// Everything that the client was told.
@@ -192,8 +193,8 @@ impl Client {
     }
 
     fn push(&mut self, surface: WlSurface, xdg: XdgSurface, toplevel: Option<XdgToplevel>) -> usize {
-        let shown =
-            Shown { surface, xdg, toplevel, configures: vec![], next: Configure::default(), done: false };
+        let (configures, next) = (Vec::new(), Configure::default());
+        let shown = Shown { surface, xdg, toplevel, configures, next, done: false, asked_to_close: false };
         self.told.shown.push(shown);
         self.told.shown.len() - 1
     }
@@ -340,11 +341,15 @@ impl Dispatch<XdgToplevel, usize> for Told {
         _: &Connection,
         _: &QueueHandle<Self>,
     ) {
-        if let xdg_toplevel::Event::Configure { width, height, states } = event {
-            let next = &mut told.shown[*index].next;
-            next.size = (width, height);
-            let words = states.chunks_exact(4).map(|word| u32::from_ne_bytes(word.try_into().unwrap()));
-            next.states = words.filter_map(|word| word.try_into().ok()).collect();
+        match event {
+            xdg_toplevel::Event::Configure { width, height, states } => {
+                let next = &mut told.shown[*index].next;
+                next.size = (width, height);
+                let words = states.chunks_exact(4).map(|word| u32::from_ne_bytes(word.try_into().unwrap()));
+                next.states = words.filter_map(|word| word.try_into().ok()).collect();
+            }
+            xdg_toplevel::Event::Close => told.shown[*index].asked_to_close = true,
+            _ => {}
         }
     }
 }

@@ -116,6 +116,20 @@ fn a_minimized_window_gives_up_the_focus_and_comes_back_by_the_key() {
 }
 
 #[test]
+fn the_window_with_the_keyboard_alone_is_asked_to_close_by_the_key() {
+    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let (work, first, web, other) = two(&mut fixture);
+    let (leftmeta, q) = (125, 16);
+    for (key, pressed) in [(leftmeta, true), (q, true), (q, false), (leftmeta, false)] {
+        fixture.state().input_key(key, pressed);
+    }
+    fixture.wait("the request", |fixture| fixture.client(work).told.shown[first].asked_to_close);
+    fixture.roundtrip(web);
+    assert!(!fixture.client(web).told.shown[other].asked_to_close);
+    assert!(fixture.client(work).told.keys.iter().all(|(key, _)| *key != q), "the client saw the key");
+}
+
+#[test]
 fn an_empty_input_region_does_not_let_clicks_through_to_another_vm() {
     let mut fixture = Fixture::new();
     let (work, first, web, _) = two(&mut fixture);

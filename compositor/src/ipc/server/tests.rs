@@ -20,7 +20,8 @@ impl Handler for Fake {
     fn handle(&mut self, request: Request) -> Reply {
         self.asked.push(request.clone());
         match request {
-            Request::WaitWindows { generation } => Reply::WaitWindows(generation),
+            Request::WaitWindows { generation } => Reply::Wait(Awaited::Windows(generation)),
+            Request::WaitFrame { frame } => Reply::Wait(Awaited::Frame(frame)),
             Request::Reload {} => Reply::Error(String::from("line 3 is wrong")),
             _ => Reply::Ok(self.answer.clone().unwrap_or_else(|| Value::from("done"))),
         }
@@ -193,16 +194,37 @@ fn a_client_that_hangs_up_after_its_request_is_answered_and_forgotten() {
 fn waiting_clients_are_answered_when_the_list_is_another_one() {
     let mut fixture = Fixture::new();
     let mut client = fixture.connect();
-    assert!(!fixture.server.is_awaited());
+    assert!(!fixture.server.awaits_windows());
     client.get_mut().write_all(b"{\"request\":\"wait_windows\",\"generation\":7}\n").unwrap();
-    fixture.until(|fixture| fixture.server.is_awaited().then_some(()));
+    fixture.until(|fixture| fixture.server.awaits_windows().then_some(()));
 
     let list = |generation| WindowList { generation, windows: Vec::new() };
-    fixture.server.answer_waiting(&fixture.events.handle(), &list(7));
-    assert!(fixture.server.is_awaited());
-    fixture.server.answer_waiting(&fixture.events.handle(), &list(8));
-    assert!(!fixture.server.is_awaited());
+    fixture.server.answer_windows(&fixture.events.handle(), &list(7));
+    assert!(fixture.server.awaits_windows());
+    fixture.server.answer_windows(&fixture.events.handle(), &list(8));
+    assert!(!fixture.server.awaits_windows());
     assert_eq!(fixture.line(&mut client), "{\"ok\":{\"generation\":8,\"windows\":[]}}\n");
+}
+
+#[test]
+fn clients_that_wait_for_a_frame_are_answered_with_its_number() {
+    let mut fixture = Fixture::new();
+    let mut client = fixture.connect();
+    client.get_mut().write_all(b"{\"request\":\"wait_frame\",\"frame\":7}\n").unwrap();
+    let waits = |fixture: &mut Fixture| {
+        let peers = fixture.server.peers.borrow();
+        peers.values().any(|entry| entry.peer.borrow().waiting == Some(Awaited::Frame(7)))
+    };
+    fixture.until(|fixture| waits(fixture).then_some(()));
+    assert!(!fixture.server.awaits_windows());
+    fixture.server.answer_frame(&fixture.events.handle(), FrameNumber { frame: 7 });
+    fixture
+        .server
+        .answer_windows(&fixture.events.handle(), &WindowList { generation: 8, windows: Vec::new() });
+    assert!(waits(&mut fixture));
+    fixture.server.answer_frame(&fixture.events.handle(), FrameNumber { frame: 9 });
+    assert!(!waits(&mut fixture));
+    assert_eq!(fixture.line(&mut client), "{\"ok\":{\"frame\":9}}\n");
 }
 
 #[test]
@@ -210,7 +232,7 @@ fn a_client_that_leaves_while_it_waits_is_forgotten() {
     let mut fixture = Fixture::new();
     let mut client = fixture.connect();
     client.get_mut().write_all(b"{\"request\":\"wait_windows\",\"generation\":7}\n").unwrap();
-    fixture.until(|fixture| fixture.server.is_awaited().then_some(()));
+    fixture.until(|fixture| fixture.server.awaits_windows().then_some(()));
     drop(client);
     fixture.until(|fixture| fixture.server.peers.borrow().is_empty().then_some(()));
 }
