@@ -1,4 +1,4 @@
-//! The commands of the workspace: `cargo xtask setup`, `demo`, `vm`, `test`, `fuzz` and `deny`.
+//! The commands of the workspace: `cargo xtask setup`, `demo`, `vm`, `test`, `bench`, `fuzz` and `deny`.
 //!
 //! Every command does its own set-up: what it needs from the system is installed by apt, or listed where
 //! there is no apt. Nothing else on the machine is changed.
@@ -10,6 +10,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench;
+mod debian;
 mod demo;
 mod fuzz;
 mod processes;
@@ -51,6 +53,11 @@ enum Command {
         #[arg(long)]
         no_vm: bool,
     },
+    /// Measure what the whole chain costs, against a direct connection and waypipe, and hold it against its limits.
+    ///
+    /// Writes DIR/bench.json and DIR/bench.svg. Builds with optimisation. waypipe and socat are fetched as Debian
+    /// packages and unpacked below target/; nothing is installed. Run it on an otherwise idle machine.
+    Bench(bench::Options),
     /// Fuzz virtio-wl: run its targets one after the other, and minimise the inputs that are checked in.
     ///
     /// Needs a nightly toolchain; cargo-fuzz is installed below target/ if missing.
@@ -66,6 +73,7 @@ fn main() -> ExitCode {
         Command::Demo(options) => demo::run(&options),
         Command::Vm(action) => vm::run(&action),
         Command::Test { filter, no_vm } => test::run(filter.as_deref(), no_vm),
+        Command::Bench(options) => bench::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Deny => test::deny(),
     };

@@ -47,6 +47,15 @@ impl Processes {
         Ok(())
     }
 
+    /// The process that was started under this name.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn id(&self, name: &str) -> Result<u32> {
+        let process = self.running.iter().find(|process| process.name == name);
+        process.map(|process| process.child.id()).with_context(|| format!("no process is called {name}"))
+    }
+
     /// Makes Ctrl+C and SIGTERM end everything and then call `clean`: the programs are in process groups of their
     /// own, which the terminal does not signal.
     ///

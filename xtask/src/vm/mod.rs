@@ -20,7 +20,6 @@ mod guest;
 mod initramfs;
 mod packages;
 mod regions;
-mod source;
 mod streams;
 mod vsock;
 

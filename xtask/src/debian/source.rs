@@ -29,9 +29,7 @@ impl Source {
         };
         let release = match (value("ID").as_deref(), value("VERSION_CODENAME")) {
             (Some("debian"), Some(release)) => release,
-            _ => bail!(
-                "this is no Debian release: QEMU and kernel of the virtual machines come as Debian packages"
-            ),
+            _ => bail!("this is no Debian release, and this comes as Debian packages"),
         };
         for file in source_files(Path::new(FOLDER)) {
             let text =
