@@ -252,10 +252,12 @@ impl Bench {
         panic!("the connection never comes to rest");
     }
 
-    fn progress(&self) -> (u64, usize, usize) {
+    fn progress(&self) -> (u64, u64, usize, usize) {
         let read = self.pipes.iter().map(|pipe| pipe.read).sum();
+        // A long frame takes many rounds through a stream that is soon full.
+        let received = self.sides.iter().map(|side| side.socket.received_bytes()).sum();
         let crossing = self.pipes.iter().filter(|pipe| pipe.crossing).count();
-        (read, crossing, self.sides.iter().map(|side| side.socket.pipes_open()).sum())
+        (read, received, crossing, self.sides.iter().map(|side| side.socket.pipes_open()).sum())
     }
 
     /// Everything comes to its end as a pipe does.

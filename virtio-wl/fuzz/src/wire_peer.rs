@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 
 use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::sockopt;
 use rustix::pipe::PipeFlags;
 use virtio_wl::{Socket, SocketError};
@@ -73,7 +73,8 @@ pub fn settle(socket: &mut Socket) -> Result<(), SocketError> {
 pub fn is_ready(fd: impl AsFd) -> bool {
     let mut fds = [PollFd::new(&fd, PollFlags::IN)];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    poll(&mut fds, Some(&now)).expect("poll") > 0
+    // The fuzzer has a timer of its own, whose signal interrupts calls.
+    retry_on_intr(|| poll(&mut fds, Some(&now))).expect("poll") > 0
 }
 
 /// Reads what is there, at most `max` bytes. The stream does not block.
