@@ -272,12 +272,15 @@ fn spawn(options: &GateOptions, compositor: &UnixStream, status: &UnixStream) ->
 /// In the child: lets these descriptors pass through exec and no other beside the standard ones, and ends the
 /// child if the compositor dies without ending it.
 fn inherit_only(passed: [RawFd; 2]) -> io::Result<()> {
-    // SAFETY: the calls take numbers only. A number that is no open descriptor is an error, not undefined.
-    let result = unsafe {
-        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM)
-            | libc::close_range(3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC.cast_signed())
-            | libc::fcntl(passed[0], libc::F_SETFD, 0)
-            | libc::fcntl(passed[1], libc::F_SETFD, 0)
-    };
-    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    let checked = |result| if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) };
+    // SAFETY: the call takes numbers alone.
+    checked(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) })?;
+    let close_on_exec = libc::CLOSE_RANGE_CLOEXEC.cast_signed();
+    // SAFETY: the call takes numbers alone, and with this flag it closes nothing here.
+    checked(unsafe { libc::close_range(3, libc::c_uint::MAX, close_on_exec) })?;
+    for fd in passed {
+        // SAFETY: the call takes numbers alone. One that is no open descriptor is an error.
+        checked(unsafe { libc::fcntl(fd, libc::F_SETFD, 0) })?;
+    }
+    Ok(())
 }

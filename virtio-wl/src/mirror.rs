@@ -218,8 +218,8 @@ impl Mirror {
     }
 
     /// Writes the first bytes of a rectangle that was prepared and can be written through pointers.
-    pub(crate) fn write_front(&self, rect: MirrorRect, bytes: &[u8]) {
-        let Some(mapping) = &self.mapping else { return };
+    pub(crate) fn write_front(&mut self, rect: MirrorRect, bytes: &[u8]) {
+        let Some(mapping) = &mut self.mapping else { return };
         let mut rest = bytes;
         for (offset, len) in rect.pieces_from(0) {
             let len = usize::try_from(len).unwrap_or(usize::MAX).min(rest.len());

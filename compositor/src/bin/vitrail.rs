@@ -165,10 +165,15 @@ fn take_ready_fd(fd: RawFd) -> anyhow::Result<File> {
     if fd <= 2 {
         bail!("--ready-fd must not be a standard descriptor");
     }
-    // SAFETY: whoever started the program passed this descriptor for this one use; nothing else in the program
-    // knows it.
+    // SAFETY: fcntl with F_GETFD reads a flag of the descriptor table and touches no memory.
+    let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
+    if flags < 0 || flags & libc::FD_CLOEXEC != 0 {
+        bail!("--ready-fd is not a descriptor that was inherited");
+    }
+    // SAFETY: the descriptor is open, and nothing in this program owns it: all that is opened here is closed on exec, which
+    // one that came through an exec is not.
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
     let file = File::from(fd);
-    rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::CLOEXEC).context("--ready-fd is not open")?;
+    rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::CLOEXEC).context("error setting up --ready-fd")?;
     Ok(file)
 }

@@ -19,19 +19,18 @@ impl Signals {
     ///
     /// The kernel gives no descriptor.
     pub fn take() -> io::Result<Self> {
-        let mut set = MaybeUninit::uninit();
-        // SAFETY: sigemptyset initialises the set that the calls after it use, and all of them get pointers
-        // that are valid for the time of the call. signalfd gives a new descriptor or -1.
-        let fd = unsafe {
-            libc::sigemptyset(set.as_mut_ptr());
-            for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGTERM] {
-                libc::sigaddset(set.as_mut_ptr(), signal);
-            }
-            if libc::pthread_sigmask(libc::SIG_BLOCK, set.as_ptr(), ptr::null_mut()) != 0 {
-                return Err(io::ErrorKind::InvalidInput.into());
-            }
-            libc::signalfd(-1, set.as_ptr(), libc::SFD_CLOEXEC | libc::SFD_NONBLOCK)
-        };
+        let mut set = empty_set();
+        for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGTERM] {
+            // SAFETY: the set is a valid one, and so is the signal.
+            unsafe { libc::sigaddset(&raw mut set, signal) };
+        }
+        // SAFETY: the set is read, and a null pointer for the previous one is allowed.
+        let result = unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, ptr::null_mut()) };
+        if result != 0 {
+            return Err(io::Error::from_raw_os_error(result));
+        }
+        // SAFETY: the set is read; -1 asks for a new descriptor.
+        let fd = unsafe { libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
@@ -55,14 +54,18 @@ impl Signals {
 ///
 /// None that the kernel documents.
 pub fn unblock() -> io::Result<()> {
-    let mut set = MaybeUninit::uninit();
-    // SAFETY: sigemptyset initialises the set, and both functions get pointers that are valid for the time of
-    // the call.
-    let result = unsafe {
-        libc::sigemptyset(set.as_mut_ptr());
-        libc::pthread_sigmask(libc::SIG_SETMASK, set.as_ptr(), ptr::null_mut())
-    };
+    let set = empty_set();
+    // SAFETY: the set is read, and a null pointer for the previous one is allowed.
+    let result = unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const set, ptr::null_mut()) };
     if result == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(result)) }
+}
+
+fn empty_set() -> libc::sigset_t {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: the pointer is that of a set, which the call writes as a whole.
+    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+    // SAFETY: the set was written just now.
+    unsafe { set.assume_init() }
 }
 
 impl AsFd for Signals {

@@ -157,7 +157,7 @@ impl Bench {
     /// Headers that are right or nearly so, or bytes.
     fn control(&self, choices: &mut Choices<'_>) -> Control {
         let shape = choices.byte();
-        let mut control = Control::new(0, usize::from(choices.byte()));
+        let mut control = Control::new(usize::from(shape >> 3) % 8, usize::from(choices.byte()));
         if shape & 3 == 3 {
             let bytes = choices.bytes(control.len);
             control.store(0, bytes);
@@ -209,7 +209,7 @@ impl Bench {
 
     fn receive(&self, kernel: bool, len: usize, room: usize, flags: c_int) -> Received {
         let mut data = [vec![0; len / 2], vec![0; len - len / 2]];
-        let mut control = Control::new(0, room);
+        let mut control = Control::new(len % 8, room);
         let mut pieces = pieces(&mut data);
         let mut message = message(&mut pieces, &mut control);
         let result = if kernel {

@@ -95,13 +95,13 @@ mod tests {
     #[test]
     fn an_address_is_what_the_kernel_expects_and_reads_back() {
         let address = SocketAddrVsock { cid: 0x0102_0304, port: 0x0506_0708 };
-        // SAFETY: the closure reads the bytes that the length says, while they live.
-        let bytes = unsafe {
-            address.with_sockaddr(|pointer, len| {
-                std::slice::from_raw_parts(pointer.cast::<u8>(), usize::try_from(len).expect("short"))
-                    .to_vec()
-            })
+        let copy = |pointer: *const SocketAddrOpaque, len| {
+            let len = usize::try_from(len).expect("short");
+            // SAFETY: `with_sockaddr` says that the pointer is valid for so many bytes, as long as this is running.
+            unsafe { std::slice::from_raw_parts(pointer.cast::<u8>(), len) }.to_vec()
         };
+        // SAFETY: the closure reads no more than the bytes that it is given, and keeps no pointer.
+        let bytes = unsafe { address.with_sockaddr(copy) };
         // From linux/vm_sockets.h: family, reserved, port, CID, flags and zeros, in the order of the machine.
         let mut expected = 40_u16.to_ne_bytes().to_vec();
         expected.extend_from_slice(&[0; 2]);

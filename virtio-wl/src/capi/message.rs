@@ -19,6 +19,15 @@ use crate::vfd::ReceivedFd;
 /// The most pieces of one message, as the kernel has it (UIO_MAXIOV).
 const MAX_PIECES: usize = 1024;
 
+/// The longest control part in bytes, as the kernel has it (INT_MAX).
+const MAX_CONTROL: usize = 0x7fff_ffff;
+
+/// Length of the header of a control message, behind which its data begins.
+const HEADER: usize = size_of::<cmsghdr>();
+/// What headers and their data are aligned to, counted from the beginning of the control part.
+const WORD: usize = size_of::<usize>();
+const _: () = assert!(HEADER.is_multiple_of(WORD));
+
 /// Bytes of a message that are received at a time: more are never under way.
 const MAX_LEN: usize = isize::MAX as usize;
 
@@ -141,36 +150,27 @@ pub unsafe fn rights<'a>(message: &msghdr) -> Result<Vec<BorrowedFd<'a>>, Errno>
     if message.msg_control.is_null() {
         return if message.msg_controllen == 0 { Ok(fds) } else { Err(Errno::FAULT) };
     }
-    let end = (message.msg_control as usize).checked_add(message.msg_controllen).ok_or(Errno::INVAL)?;
-    // SAFETY: CMSG_FIRSTHDR looks at the two fields of the message only.
-    let mut next = unsafe { libc::CMSG_FIRSTHDR(message) };
-    while !next.is_null() {
-        // SAFETY: the macros give headers that lie within the control part, which is valid for reading. The caller
-        // may have put it at any address.
-        let header = unsafe { ptr::read_unaligned(next) };
-        let room = end.saturating_sub(next as usize);
-        if header.cmsg_len < size_of::<cmsghdr>() || header.cmsg_len > room {
-            return Err(Errno::INVAL);
-        }
+    if message.msg_controllen > MAX_CONTROL {
+        return Err(Errno::NOBUFS);
+    }
+    // SAFETY: not null, valid for reading by the contract of this function, and not longer than `isize::MAX`. As bytes it
+    // may lie at any address.
+    let mut rest = unsafe { slice::from_raw_parts(message.msg_control.cast::<u8>(), message.msg_controllen) };
+    while let Some((header, _)) = rest.split_first_chunk::<HEADER>() {
+        // SAFETY: these bytes are as long as the structure, for whose numbers every content is valid. The alignment is not
+        // relied on.
+        let header = unsafe { ptr::read_unaligned(header.as_ptr().cast::<cmsghdr>()) };
+        let data = rest.get(HEADER..header.cmsg_len).ok_or(Errno::INVAL)?;
         if header.cmsg_level == libc::SOL_SOCKET {
             if header.cmsg_type != libc::SCM_RIGHTS {
                 return Err(Errno::INVAL);
             }
-            // SAFETY: CMSG_LEN computes.
-            let before = unsafe { libc::CMSG_LEN(0) } as usize;
-            let bytes = header.cmsg_len.saturating_sub(before);
-            // SAFETY: the data of a header begins behind it.
-            let data = unsafe { libc::CMSG_DATA(next) };
-            for place in (0..bytes / size_of::<c_int>()).map(|index| index * size_of::<c_int>()) {
-                // SAFETY: `place` and four bytes more are within the length of the header, which is within the
-                // control part.
-                let number: RawFd = unsafe { ptr::read_unaligned(data.wrapping_add(place).cast()) };
-                // SAFETY: open, as is checked, and kept open by the caller.
-                fds.push(unsafe { open(number)? });
+            for number in data.as_chunks().0 {
+                // SAFETY: kept open by the caller, by the contract of this function.
+                fds.push(unsafe { open(RawFd::from_ne_bytes(*number))? });
             }
         }
-        // SAFETY: as for CMSG_FIRSTHDR; the header was checked to lie within the control part.
-        next = unsafe { libc::CMSG_NXTHDR(message, next) };
+        rest = rest.get(header.cmsg_len.next_multiple_of(WORD)..).unwrap_or_default();
     }
     Ok(fds)
 }
@@ -206,18 +206,14 @@ pub unsafe fn deliver(message: &mut msghdr, fds: Vec<ReceivedFd>, close_on_exec:
     if fds.is_empty() {
         return;
     }
-    // SAFETY: CMSG_LEN computes.
-    let before = unsafe { libc::CMSG_LEN(0) } as usize;
-    let count = (room.saturating_sub(before) / size_of::<c_int>()).min(fds.len());
+    let count = (room.saturating_sub(HEADER) / size_of::<c_int>()).min(fds.len());
     if count < fds.len() {
         message.msg_flags |= libc::MSG_CTRUNC;
     }
     if count == 0 {
         return;
     }
-    let len = u32::try_from(count * size_of::<c_int>()).unwrap_or(0);
-    // SAFETY: CMSG_LEN and CMSG_SPACE compute.
-    let (len, space) = unsafe { (libc::CMSG_LEN(len) as usize, libc::CMSG_SPACE(len) as usize) };
+    let len = HEADER + count * size_of::<c_int>();
     let header = cmsghdr { cmsg_len: len, cmsg_level: libc::SOL_SOCKET, cmsg_type: libc::SCM_RIGHTS };
     let start = message.msg_control.cast::<u8>();
     // SAFETY: there is room for the header and `count` numbers, as was computed, and the part is valid for writing.
@@ -228,11 +224,11 @@ pub unsafe fn deliver(message: &mut msghdr, fds: Vec<ReceivedFd>, close_on_exec:
             // A descriptor that is open has flags to set.
             let _ = rustix::io::fcntl_setfd(&received.fd, FdFlags::empty());
         }
-        let to = start.wrapping_add(before + index * size_of::<c_int>());
+        let to = start.wrapping_add(HEADER + index * size_of::<c_int>());
         // SAFETY: as above; `index` is less than `count`.
         unsafe { ptr::write_unaligned(to.cast(), received.fd.into_raw_fd()) };
     }
-    message.msg_controllen = space.min(room);
+    message.msg_controllen = len.next_multiple_of(WORD).min(room);
 }
 
 /// Whether the descriptor has O_NONBLOCK.

@@ -39,9 +39,15 @@ use crate::address::{Address, AddressError};
 /// The most descriptors in one message.
 pub const VIRTIO_WL_MAX_FDS: c_int = 28;
 
+/// Where errno is.
+fn errno_location() -> *mut c_int {
+    // SAFETY: the call takes nothing and cannot fail.
+    unsafe { libc::__errno_location() }
+}
+
 fn set_errno(error: Errno) {
-    // SAFETY: __errno_location gives the errno of the calling thread, which lives as long as the thread.
-    unsafe { *libc::__errno_location() = error.raw_os_error() };
+    // SAFETY: the errno of the calling thread, which lives as long as the thread and is nobody else's.
+    unsafe { *errno_location() = error.raw_os_error() };
 }
 
 /// Runs the body of a C function: `failure` and errno for an error or a panic.
@@ -65,7 +71,7 @@ where
     T: PartialEq,
 {
     // SAFETY: as in `set_errno`.
-    if result != failure || unsafe { *libc::__errno_location() } != libc::ENOTSOCK {
+    if result != failure || unsafe { *errno_location() } != libc::ENOTSOCK {
         return result;
     }
     guarded(failure, || {
@@ -138,8 +144,10 @@ pub unsafe extern "C" fn virtio_wl_connect(
 ) -> c_int {
     guarded(-1, || {
         check_flags(flags, libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK)?;
-        // SAFETY: by the contract of this function.
-        let (address, region) = unsafe { (parse(address)?, region::shared(region)) };
+        // SAFETY: a string, by the contract of this function.
+        let address = unsafe { parse(address)? };
+        // SAFETY: null or a region that was not released, by the contract of this function.
+        let region = unsafe { region::shared(region) };
         publish(socket::connect(&address, region)?, flags)
     })
 }
@@ -160,8 +168,10 @@ pub unsafe extern "C" fn virtio_wl_listen(
 ) -> c_int {
     guarded(-1, || {
         check_flags(flags, libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK)?;
-        // SAFETY: by the contract of this function.
-        let (address, region) = unsafe { (parse(address)?, region::shared(region)) };
+        // SAFETY: a string, by the contract of this function.
+        let address = unsafe { parse(address)? };
+        // SAFETY: null or a region that was not released, by the contract of this function.
+        let region = unsafe { region::shared(region) };
         let listener = address.listen().map_err(|error| address_errno(&error))?;
         publish(Descriptor::listener(listener, region)?, flags)
     })

@@ -282,8 +282,10 @@ pub unsafe extern "C" fn virtio_wl_mirror_write(
         let rect = unsafe { rect.as_ref() }.ok_or(Errno::FAULT)?;
         let rect =
             MirrorRect { offset: rect.offset, row_len: rect.row_len, stride: rect.stride, rows: rect.rows };
-        // SAFETY: both are used during this call only.
-        let (fd, memory) = unsafe { (message::open(fd)?, message::open(memory)?) };
+        // SAFETY: used during this call only, in which the caller keeps it open.
+        let fd = unsafe { message::open(fd)? };
+        // SAFETY: as above.
+        let memory = unsafe { message::open(memory)? };
         or_not_socket(fd)?.mirror_write(memory, rect).map(|()| 0)
     })
 }

@@ -50,16 +50,19 @@ impl Drop for SigpipeGuard {
 
 fn only_sigpipe() -> libc::sigset_t {
     let mut set = MaybeUninit::uninit();
-    // SAFETY: sigemptyset writes the whole set, and sigaddset adds a valid signal to it.
-    unsafe {
-        libc::sigemptyset(set.as_mut_ptr());
-        libc::sigaddset(set.as_mut_ptr(), libc::SIGPIPE);
-        set.assume_init()
-    }
+    // SAFETY: the pointer is that of a set, which the call writes as a whole.
+    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+    // SAFETY: the set was written just now.
+    let mut set = unsafe { set.assume_init() };
+    // SAFETY: the set is a valid one, and so is the signal.
+    unsafe { libc::sigaddset(&raw mut set, libc::SIGPIPE) };
+    set
 }
 
 fn is_pending() -> bool {
     let mut set = MaybeUninit::uninit();
-    // SAFETY: sigpending writes the set if it returns 0, and only then is it read.
-    unsafe { libc::sigpending(set.as_mut_ptr()) == 0 && libc::sigismember(set.as_ptr(), libc::SIGPIPE) == 1 }
+    // SAFETY: the pointer is that of a set, which the call writes as a whole if it returns 0.
+    let written = unsafe { libc::sigpending(set.as_mut_ptr()) } == 0;
+    // SAFETY: the set is looked at only if it was written.
+    written && unsafe { libc::sigismember(set.as_ptr(), libc::SIGPIPE) } == 1
 }

@@ -63,9 +63,10 @@ pub unsafe fn sendmsg(
     if !message.msg_name.is_null() && message.msg_namelen > 0 {
         return Err(Errno::ISCONN);
     }
-    // SAFETY: by the contract of this function.
-    let (pieces, fds) =
-        unsafe { (message::slices(message.msg_iov, message.msg_iovlen)?, message::rights(message)?) };
+    // SAFETY: the pieces are valid for reading during the call, by the contract of this function.
+    let pieces = unsafe { message::slices(message.msg_iov, message.msg_iovlen)? };
+    // SAFETY: the control part is valid for reading, and the caller keeps open what it names, likewise.
+    let fds = unsafe { message::rights(message)? };
     let dont_wait = flags & libc::MSG_DONTWAIT != 0 || message::is_nonblocking(fd);
     let result = descriptor.send(&pieces, &fds, CallFlags { dont_wait, ..CallFlags::default() });
     if result == Err(Errno::PIPE) && flags & libc::MSG_NOSIGNAL == 0 {
@@ -132,13 +133,14 @@ pub fn shutdown(descriptor: &Descriptor, how: c_int) -> Result<(), Errno> {
 ///
 /// `length` is valid, and `address` is for as many bytes as it says.
 pub(super) unsafe fn unspecified_address(address: *mut sockaddr, length: *mut socklen_t) {
-    let family = libc::AF_UNSPEC.to_ne_bytes();
-    // SAFETY: by the contract of this function. Only the family is written, and no more of it than there is room for.
-    unsafe {
-        let room = usize::try_from(*length).unwrap_or(0).min(size_of::<libc::sa_family_t>());
-        std::ptr::copy_nonoverlapping(family.as_ptr(), address.cast::<u8>(), room);
-        *length = 2;
-    }
+    // SAFETY: valid by the contract of this function, and nobody else uses it during the call.
+    let length = unsafe { &mut *length };
+    let family = (libc::AF_UNSPEC as libc::sa_family_t).to_ne_bytes();
+    let room = usize::try_from(*length).unwrap_or(0).min(family.len());
+    // SAFETY: `address` is valid for as many bytes as `length` says, and no more are written; they are the caller's, and
+    // cannot overlap a variable of this function.
+    unsafe { std::ptr::copy_nonoverlapping(family.as_ptr(), address.cast::<u8>(), room) };
+    *length = 2;
 }
 
 /// What the calls return for so many bytes: no buffer is longer than that.

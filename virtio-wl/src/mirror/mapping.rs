@@ -20,7 +20,8 @@ pub(super) struct Mapping {
 
 // SAFETY: the mapping belongs to the process, not to a thread, and is reached through `self` alone.
 unsafe impl Send for Mapping {}
-// SAFETY: through a shared reference only pointers are made, and whoever uses one answers for what it does with it.
+// SAFETY: a shared reference gives pointers alone, and whoever uses one answers for what it does with it; writing takes an
+// exclusive one.
 unsafe impl Sync for Mapping {}
 
 impl Drop for Mapping {
@@ -67,7 +68,7 @@ impl Mapping {
     /// Copies `bytes` to `offset`. False if there is no such place.
     ///
     /// The pages must exist, so that there is no lack of memory that could end the process here.
-    pub(super) fn write(&self, offset: u64, bytes: &[u8]) -> bool {
+    pub(super) fn write(&mut self, offset: u64, bytes: &[u8]) -> bool {
         let Some(to) = self.pointer(offset, bytes.len()) else { return false };
         // SAFETY: `to` is valid for `bytes.len()` bytes. They cannot overlap `bytes`, because no reference into the mapping
         // exists. Another writer in another process can only tear bytes.

@@ -292,6 +292,6 @@ pub(super) fn empty_stat() -> [u8; size_of::<libc::stat>()] {
     stat.st_mode = 0o600;
     stat.st_nlink = 1;
     stat.st_blksize = 4096;
-    // SAFETY: a structure of integers was zeroed as a whole, so that all its bytes, gaps included, have values.
+    // SAFETY: a structure of integers without gaps between them, so that each of its bytes has a value.
     unsafe { std::mem::transmute(stat) }
 }
