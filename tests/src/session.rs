@@ -36,6 +36,8 @@ const BUTTON_LEFT: u32 = 0x110;
 pub enum Sharing {
     /// A region that both have mapped.
     Region,
+    /// A region in a file that a VMM would show to a VM as persistent memory.
+    Pmem,
     /// Nothing: pixels travel in the stream.
     Stream,
 }
@@ -550,10 +552,12 @@ fn write_hub_configuration(options: &Options, root: &Path, regions: &Path) {
     let mut text = format!("gate = \"unix:{}\"\n", root.join("gui/vitrail-gate.sock").display());
     for vm in &options.vms {
         writeln!(text, "[vm.{vm}]\nlisten = \"unix:{}\"", hub_socket(root, vm).display()).expect("a String");
-        if options.sharing == Sharing::Region {
+        if options.sharing != Sharing::Stream {
             let size = options.region_mib;
+            let layout = if options.sharing == Sharing::Pmem { "pmem" } else { "plain" };
             writeln!(text, "[vm.{vm}.region]\npath = {:?}\nsize_mib = {size}", region(regions, vm))
                 .expect("a String");
+            writeln!(text, "layout = \"{layout}\"").expect("a String");
         }
     }
     fs::write(root.join("hub.toml"), text).expect("a configuration file");
@@ -587,9 +591,10 @@ fn start_forward(options: &Options, root: &Path, regions: &Path, vm: &str) -> Pr
     let mut command = process::command(process::program("wl-forward"));
     command.env("XDG_RUNTIME_DIR", root.join(vm)).args(["--socket", "wayland-vm"]);
     command.arg("--hub").arg(format!("unix:{}", hub_socket(root, vm).display()));
-    if options.sharing == Sharing::Region {
-        command.arg("--region").arg(region(regions, vm));
-    }
+    match options.sharing {
+        Sharing::Region | Sharing::Pmem => command.arg("--region").arg(region(regions, vm)),
+        Sharing::Stream => command.args(["--region", "none"]),
+    };
     let forward = Process::start(&format!("wl-forward-{vm}"), &root.join("logs"), &mut command, &[]);
     forward.wait_path(&root.join(vm).join("wayland-vm"));
     forward

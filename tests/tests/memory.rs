@@ -1,4 +1,4 @@
-//! What a VM no longer uses goes back to the host: the blocks of the region's file.
+//! The file of a region: what a VM no longer uses goes back to the host, wherever in the file the region begins.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use vitrail_tests::client::{Buffer, Client, Window, WindowOptions};
 use vitrail_tests::deadline::Deadline;
 use vitrail_tests::process::wait_for_change;
-use vitrail_tests::session::{Options, Session};
+use vitrail_tests::session::{Options, Session, Sharing};
 
 const MIB: u64 = 1 << 20;
 
@@ -100,4 +100,26 @@ fn the_memory_of_a_forwarder_that_died_goes_back_to_the_host() {
     let scene = Scene::start();
     scene.session.forward("work").kill();
     wait_returned(&scene.region);
+}
+
+#[test]
+fn a_region_behind_what_the_kernel_keeps_of_a_devdax_device_is_drawn_and_trimmed_in_its_place() {
+    let mut session = Session::with(Options::new(&["work"]).sharing(Sharing::Pmem));
+    let path = session.region("work");
+    let info_block = || fs::read(&path).expect("the file of a region")[4096..8192].to_vec();
+    let before = info_block();
+    assert!(before.starts_with(b"NVDIMM_DAX_INFO"));
+    let mut client = session.client("work");
+    let mut window =
+        client.window(&WindowOptions::new("window", 0x0010_2030).size(320, 200)).expect("a window");
+    session.wait_window("window");
+    session.assert_color("window", 0x0010_2030);
+    client.recolor(&mut window, 0x0040_5060).expect("a live connection");
+    session.assert_color("window", 0x0040_5060);
+    let used = blocks(&path);
+    drop((window, client));
+    // What is left: a page of the header, and one of the info block.
+    let returned = wait_for_change(&path, Deadline::patient(), || blocks(&path) <= 8192);
+    assert!(returned, "{} bytes are left of {used}", blocks(&path));
+    assert_eq!(info_block(), before);
 }

@@ -218,7 +218,8 @@ pub struct ReceivedFd {
 pub enum ReceivedKind {
     /// The shared region: the descriptor is that of the whole file.
     Region {
-        /// First byte that the sender means, counted from the beginning of the file.
+        /// First byte that the sender means, counted from the beginning of the region; see [`Region::start`] for where that
+        /// is in the file.
         offset: u64,
         /// Bytes that the sender means.
         len: u64,

@@ -30,7 +30,7 @@ Environment:
 
 Examples:
   wl-forward -- foot
-  wl-forward --socket wayland-vitrail --region /dev/vitrail-region
+  wl-forward --socket wayland-vitrail --region /dev/dax0.0
   wl-forward --hub vsock:2:6000 -- foot
   WAYLAND_DISPLAY=wayland-vitrail firefox"
 )]
@@ -43,8 +43,9 @@ pub struct Options {
     #[arg(long, value_name = "NAME", conflicts_with = "client")]
     pub socket: Option<String>,
 
-    /// Memory shared with the compositor: a file, or fd:N
-    #[arg(long, value_name = "PATH|fd:N")]
+    /// Memory shared with the compositor: a file or device, fd:N, `auto` for the one device that is a region, or
+    /// `none` [default: like auto, but without one pixels are sent through the connection]
+    #[arg(long, value_name = "PATH|fd:N|auto|none")]
     pub region: Option<String>,
 
     /// How many applications are served at a time; more wait until one ends

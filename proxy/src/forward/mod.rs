@@ -65,6 +65,9 @@ pub enum ForwardError {
     /// The region cannot be used.
     #[error(transparent)]
     Region(#[from] RegionError),
+    /// A region was asked for, and no device is one.
+    #[error("no devdax or ivshmem device of this machine is a region, or none may be opened by this user")]
+    NoRegion,
     /// There is no memory for copies.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -134,18 +137,43 @@ fn hub_address(options: &Options) -> Result<Address, ForwardError> {
     }
 }
 
-/// The shared region, locked for this process, if one is configured.
+/// The shared region, locked for this process, if there is one.
 fn open_store(options: &Options, hub: Option<&Address>) -> Result<Option<Arc<Store>>, ForwardError> {
-    let Some(argument) = options.region.clone().or_else(|| variable("VITRAIL_REGION")) else {
+    let wanted = options.region.clone().or_else(|| variable("VITRAIL_REGION"));
+    let Some((name, region)) = open_region(wanted.as_deref())? else {
         return Ok(None);
     };
-    let region = Region::open_argument(&argument)?;
-    region.lock_exclusive()?;
     // An inherited stream can be used once, and that is not for trimming.
     let hub = hub.filter(|hub| !matches!(hub, Address::Fd(_))).cloned();
     let store = Store::shared(region, |allocator| Trimmer::start(hub?, allocator))?;
-    tracing::info!("pixels go through {argument}, {} MiB", store.region().len() >> 20);
+    tracing::info!("pixels go through {name}, {} MiB", store.region().len() >> 20);
     Ok(Some(Arc::new(store)))
+}
+
+/// Opens the region that is `wanted`, with what to call it. Where none was asked for, one that cannot be used is no
+/// error: another wl-forward of this VM may have it.
+fn open_region(wanted: Option<&str>) -> Result<Option<(String, Region)>, ForwardError> {
+    let (name, region) = match wanted {
+        Some("none") => return Ok(None),
+        Some("auto") => {
+            let (path, region) = Region::discover()?.ok_or(ForwardError::NoRegion)?;
+            (path.display().to_string(), region)
+        }
+        Some(argument) => (argument.to_owned(), Region::open_argument(argument)?),
+        None => {
+            let found = Region::discover().and_then(|found| {
+                found.map(|(path, region)| region.lock_exclusive().map(|()| (path, region))).transpose()
+            });
+            return Ok(found
+                .unwrap_or_else(|error| {
+                    tracing::warn!("pixels are sent through the connections: {error}");
+                    None
+                })
+                .map(|(path, region)| (path.display().to_string(), region)));
+        }
+    };
+    region.lock_exclusive()?;
+    Ok(Some((name, region)))
 }
 
 fn listen(options: &Options) -> Result<Vec<Listener>, ForwardError> {

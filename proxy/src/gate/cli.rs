@@ -102,8 +102,7 @@ fn supervise(arguments: Arguments) -> anyhow::Result<()> {
 
 fn work_for_supervisor(control: &Address) -> anyhow::Result<()> {
     let control = inherited(Some(control), "control")?.context("--control is missing")?;
-    let (mut options, region) = worker::await_start(control).map_err(plain)?;
-    options.region = region.map(Region::from_fd).transpose()?.map(Arc::new);
+    let options = worker::await_start(control).map_err(plain)?;
     let jail = worker::enter_jail(&options.limits, options.region.as_deref())?;
     Worker::new(options, jail).and_then(Worker::run).map_err(plain)?;
     Ok(())

@@ -21,6 +21,8 @@ pub enum Order {
         vm: VmName,
         /// What it may hold.
         limits: Limits,
+        /// Where the region begins in its file, in bytes.
+        region_start: u64,
     },
     /// Serve a connection. Comes with two descriptors: the VM's stream and the compositor's socket.
     Serve {

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, PidfdFlags};
+use virtio_wl::Region;
 use virtio_wl::vfd::FileId;
 use vitrail_protocols::report::JailReport;
 use vitrail_protocols::{Limits, VmName, WorkerReport};
@@ -33,9 +34,6 @@ pub enum FleetError {
     /// The worker does not take the connection.
     #[error("the worker does not take the connection: {0}")]
     Control(#[from] ControlError),
-    /// The region cannot be examined.
-    #[error("the region cannot be examined: {0}")]
-    Region(#[source] rustix::io::Errno),
 }
 
 /// A connection for a worker.
@@ -46,7 +44,7 @@ pub struct Delivery {
     /// What the VM may hold, if a worker has to be started.
     pub limits: Limits,
     /// The VM's region, if it has one.
-    pub region: Option<OwnedFd>,
+    pub region: Option<Region>,
     /// The VM's stream.
     pub stream: OwnedFd,
     /// The socket to the compositor, with the VM's identity.
@@ -71,7 +69,8 @@ struct Worker {
     pidfd: OwnedFd,
     /// `None` once the worker is retired or misbehaved.
     control: Option<OwnedFd>,
-    region: Option<FileId>,
+    /// Which file, and where the region begins in it.
+    region: Option<(FileId, u64)>,
     last: WorkerReport,
 }
 
@@ -87,8 +86,7 @@ impl Fleet {
     /// # Errors
     /// No worker takes it; the connection is closed.
     pub fn serve(&mut self, delivery: &Delivery) -> Result<(), FleetError> {
-        let region = delivery.region.as_ref().map(|fd| FileId::of(fd.as_fd())).transpose();
-        let region = region.map_err(FleetError::Region)?;
+        let region = delivery.region.as_ref().map(|region| (region.id(), region.start()));
         self.retire_unless(&delivery.vm, region);
         if let Some(worker) = self.workers.get(&delivery.vm)
             && worker.deliver(delivery).is_ok()
@@ -103,7 +101,7 @@ impl Fleet {
         Ok(())
     }
 
-    fn retire_unless(&mut self, vm: &VmName, region: Option<FileId>) {
+    fn retire_unless(&mut self, vm: &VmName, region: Option<(FileId, u64)>) {
         if self.workers.get(vm).is_some_and(|worker| worker.region != region || worker.control.is_none()) {
             self.retire(vm);
         }
@@ -168,7 +166,11 @@ impl Fleet {
 }
 
 impl Worker {
-    fn start(program: &PathBuf, delivery: &Delivery, region: Option<FileId>) -> Result<Self, FleetError> {
+    fn start(
+        program: &PathBuf,
+        delivery: &Delivery,
+        region: Option<(FileId, u64)>,
+    ) -> Result<Self, FleetError> {
         let vm = &delivery.vm;
         let (ours, theirs) = control::pair()?;
         let mut command = Command::new(program);
@@ -181,7 +183,8 @@ impl Worker {
         let handle = Pid::from_raw(pid).ok_or(FleetError::Watch(rustix::io::Errno::SRCH))?;
         let pidfd = rustix::process::pidfd_open(handle, PidfdFlags::empty()).map_err(FleetError::Watch)?;
         tracing::info!(%vm, pid, "started a worker");
-        let order = Order::Start { vm: vm.clone(), limits: delivery.limits.clone() };
+        let region_start = region.map_or(0, |(_, start)| start);
+        let order = Order::Start { vm: vm.clone(), limits: delivery.limits.clone(), region_start };
         let fds: Vec<_> = delivery.region.iter().map(AsFd::as_fd).collect();
         control::send_order(&ours, &order, &fds)?;
         let last = WorkerReport {

@@ -14,6 +14,7 @@ use wl_proxy::protocols::wayland::wl_display::WlDisplayError;
 
 use super::coverage::Coverage;
 use super::ledger::{Exceeded, Kind, Ledger, Share};
+use super::memory::Placement;
 use super::tree::SubsurfaceTree;
 use crate::connection::Control;
 
@@ -27,7 +28,7 @@ const MAX_MESSAGE: usize = 1024;
 #[derive(Debug)]
 pub struct Guard {
     ledger: Rc<Ledger>,
-    region: Option<FileId>,
+    region: Option<Placement>,
     control: Control,
     tree: RefCell<SubsurfaceTree>,
     mirrors: RefCell<Mirrors>,
@@ -44,7 +45,7 @@ struct Mirrors {
 impl Guard {
     /// The guard of a connection that is ended by `control`.
     #[must_use]
-    pub fn new(ledger: Rc<Ledger>, region: Option<FileId>, control: Control) -> Rc<Self> {
+    pub fn new(ledger: Rc<Ledger>, region: Option<Placement>, control: Control) -> Rc<Self> {
         Rc::new(Self { ledger, region, control, tree: RefCell::default(), mirrors: RefCell::default() })
     }
 
@@ -56,7 +57,7 @@ impl Guard {
 
     /// Which memory is the VM's region.
     #[must_use]
-    pub fn region(&self) -> Option<FileId> {
+    pub fn region(&self) -> Option<Placement> {
         self.region
     }
 

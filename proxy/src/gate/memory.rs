@@ -7,6 +7,8 @@
 use std::os::fd::BorrowedFd;
 
 use rustix::fs::{FileType, OFlags, SealFlags};
+use virtio_wl::Region;
+use virtio_wl::allocator::PAGE;
 use virtio_wl::vfd::FileId;
 
 /// The longest side of a buffer, in pixels. 8K displays have 7680; renderers stop at 16384 or 32767.
@@ -21,6 +23,28 @@ pub struct Memory {
     pub is_region: bool,
     /// Which file it is.
     pub id: FileId,
+    /// Where it begins in that file, in bytes. The compositor maps files from their beginning.
+    pub start: i32,
+    /// What the kernel maps it in multiples of, in bytes.
+    pub alignment: u64,
+}
+
+/// Where the region of a VM is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placement {
+    id: FileId,
+    start: u64,
+    len: u64,
+    alignment: u64,
+}
+
+impl Placement {
+    /// That of a region.
+    #[must_use]
+    pub fn of(region: &Region) -> Self {
+        let (start, len, alignment) = (region.start(), region.len(), region.alignment());
+        Self { id: region.id(), start, len, alignment }
+    }
 }
 
 /// Why memory, a pool or a buffer is refused.
@@ -45,6 +69,14 @@ pub enum MemoryError {
         old: i32,
         /// Size asked for, in bytes.
         new: i32,
+    },
+    /// A size that the kernel cannot map.
+    #[error("a pool of {size} bytes is not a multiple of {alignment}, in which its device is mapped")]
+    Alignment {
+        /// Size asked for, in bytes.
+        size: i32,
+        /// What it must be a multiple of.
+        alignment: u64,
     },
     /// A size above that of the memory.
     #[error("a pool of {size} bytes is larger than its memory of {memory}")]
@@ -113,9 +145,11 @@ impl MemoryError {
             | Self::OutsidePool { .. }
             | Self::PoolSize(_)
             | Self::Shrink { .. } => shm_error::INVALID_STRIDE,
-            Self::Examine(_) | Self::Kind | Self::ReadOnly | Self::BeyondMemory { .. } => {
-                shm_error::INVALID_FD
-            }
+            Self::Examine(_)
+            | Self::Kind
+            | Self::ReadOnly
+            | Self::Alignment { .. }
+            | Self::BeyondMemory { .. } => shm_error::INVALID_FD,
         }
     }
 }
@@ -124,11 +158,11 @@ impl MemoryError {
 ///
 /// # Errors
 /// It is not memory that can safely back a pool.
-pub fn examine(fd: BorrowedFd<'_>, region: Option<FileId>) -> Result<Memory, MemoryError> {
+pub fn examine(fd: BorrowedFd<'_>, region: Option<Placement>) -> Result<Memory, MemoryError> {
     let stat = rustix::fs::fstat(fd).map_err(MemoryError::Examine)?;
     let id = FileId::of(fd).map_err(MemoryError::Examine)?;
-    let is_region = region == Some(id);
-    if !is_region {
+    let region = region.filter(|region| region.id == id);
+    if region.is_none() {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(MemoryError::Kind);
         }
@@ -145,17 +179,34 @@ pub fn examine(fd: BorrowedFd<'_>, region: Option<FileId>) -> Result<Memory, Mem
     if flags & OFlags::ACCMODE != OFlags::RDWR {
         return Err(MemoryError::ReadOnly);
     }
-    Ok(Memory { len: u64::try_from(stat.st_size).unwrap_or(0), is_region, id })
+    Ok(match region {
+        // A device has no size that fstat(2) could tell.
+        Some(Placement { id, start, len, alignment }) => {
+            let start = i32::try_from(start).map_err(|_| MemoryError::Kind)?;
+            Memory { len, is_region: true, id, start, alignment }
+        }
+        None => Memory {
+            len: u64::try_from(stat.st_size).unwrap_or(0),
+            is_region: false,
+            id,
+            start: 0,
+            alignment: 1,
+        },
+    })
 }
 
 /// Checks the size of a new pool against its memory.
 ///
 /// # Errors
 /// The size is impossible.
-pub fn check_pool(size: i32, memory_len: u64) -> Result<(), MemoryError> {
+pub fn check_pool(size: i32, memory: &Memory) -> Result<(), MemoryError> {
     let bytes = u64::try_from(size).ok().filter(|bytes| *bytes > 0).ok_or(MemoryError::PoolSize(size))?;
-    if bytes > memory_len {
-        return Err(MemoryError::BeyondMemory { size, memory: memory_len });
+    if bytes > memory.len {
+        return Err(MemoryError::BeyondMemory { size, memory: memory.len });
+    }
+    // The kernel maps whole pages of anything, but of devdax devices nothing less than their own.
+    if memory.alignment > PAGE && !bytes.is_multiple_of(memory.alignment) {
+        return Err(MemoryError::Alignment { size, alignment: memory.alignment });
     }
     Ok(())
 }
@@ -164,8 +215,8 @@ pub fn check_pool(size: i32, memory_len: u64) -> Result<(), MemoryError> {
 ///
 /// # Errors
 /// The pool would vanish, shrink or reach beyond its memory.
-pub fn check_resize(old: i32, new: i32, memory_len: u64) -> Result<(), MemoryError> {
-    check_pool(new, memory_len)?;
+pub fn check_resize(old: i32, new: i32, memory: &Memory) -> Result<(), MemoryError> {
+    check_pool(new, memory)?;
     if new < old {
         return Err(MemoryError::Shrink { old, new });
     }
@@ -239,14 +290,16 @@ mod tests {
     fn a_sealed_memfd_may_back_a_pool() {
         let fd = memfd(8192, SealFlags::SHRINK | SealFlags::GROW);
         let id = FileId::of(fd.as_fd()).unwrap();
-        assert_eq!(examine(fd.as_fd(), None).unwrap(), Memory { len: 8192, is_region: false, id });
+        let expected = Memory { len: 8192, is_region: false, id, start: 0, alignment: 1 };
+        assert_eq!(examine(fd.as_fd(), None).unwrap(), expected);
     }
 
     #[test]
     fn memory_that_can_shrink_may_not_unless_it_is_the_region() {
         let fd = memfd(8192, SealFlags::empty());
         assert!(matches!(examine(fd.as_fd(), None), Err(MemoryError::Kind)));
-        let region = FileId::of(fd.as_fd()).unwrap();
+        let id = FileId::of(fd.as_fd()).unwrap();
+        let region = Placement { id, start: 0, len: 8192, alignment: PAGE };
         assert!(examine(fd.as_fd(), Some(region)).unwrap().is_region);
         let other = memfd(8192, SealFlags::empty());
         assert!(matches!(examine(other.as_fd(), Some(region)), Err(MemoryError::Kind)));
@@ -262,17 +315,45 @@ mod tests {
         assert!(matches!(examine(null.as_fd(), None), Err(MemoryError::Kind)));
     }
 
+    /// A page of memory that is mapped in multiples of `alignment`.
+    fn memory(alignment: u64) -> Memory {
+        let id = FileId::of(memfd(PAGE, SealFlags::empty()).as_fd()).unwrap();
+        Memory { len: PAGE, is_region: true, id, start: 0, alignment }
+    }
+
+    #[test]
+    fn a_pool_of_a_device_has_as_many_bytes_as_the_kernel_maps() {
+        let device = Memory { len: 8 << 20, ..memory(2 << 20) };
+        for (size, fits) in [(8 << 20, true), (2 << 20, true), (4096, false), ((2 << 20) + 4096, false)] {
+            assert_eq!(check_pool(size, &device).is_ok(), fits, "{size}");
+        }
+        assert!(matches!(check_pool(4096, &device), Err(MemoryError::Alignment { .. })));
+        assert!(matches!(check_resize(2 << 20, 3 << 20, &device), Err(MemoryError::Alignment { .. })));
+        assert!(check_pool(10, &memory(PAGE)).is_ok());
+    }
+
+    #[test]
+    fn the_region_has_the_length_and_the_beginning_that_it_was_mapped_with() {
+        let fd = memfd(4 << 20, SealFlags::SHRINK);
+        let file = std::fs::File::from(fd.try_clone().unwrap());
+        let start = virtio_wl::region::DEVDAX_OFFSET;
+        std::os::unix::fs::FileExt::write_all_at(&file, &virtio_wl::region::MAGIC, start).unwrap();
+        let region = Region::from_fd_at(fd.try_clone().unwrap(), start).unwrap();
+        let memory = examine(fd.as_fd(), Some(Placement::of(&region))).unwrap();
+        assert_eq!((memory.len, memory.start, memory.is_region), (2 << 20, 2 << 20, true));
+    }
+
     #[test]
     fn pools_have_a_size_and_keep_it() {
         for size in [0, -1, i32::MIN] {
-            assert!(matches!(check_pool(size, 4096), Err(MemoryError::PoolSize(_))));
-            assert!(matches!(check_resize(16, size, 4096), Err(MemoryError::PoolSize(_))));
+            assert!(matches!(check_pool(size, &memory(PAGE)), Err(MemoryError::PoolSize(_))));
+            assert!(matches!(check_resize(16, size, &memory(PAGE)), Err(MemoryError::PoolSize(_))));
         }
-        assert!(matches!(check_pool(4097, 4096), Err(MemoryError::BeyondMemory { .. })));
-        assert!(matches!(check_resize(16, 4097, 4096), Err(MemoryError::BeyondMemory { .. })));
-        assert!(matches!(check_resize(16, 15, 4096), Err(MemoryError::Shrink { .. })));
-        assert!(check_resize(16, 16, 4096).is_ok());
-        assert!(check_pool(4096, 4096).is_ok());
+        assert!(matches!(check_pool(4097, &memory(PAGE)), Err(MemoryError::BeyondMemory { .. })));
+        assert!(matches!(check_resize(16, 4097, &memory(PAGE)), Err(MemoryError::BeyondMemory { .. })));
+        assert!(matches!(check_resize(16, 15, &memory(PAGE)), Err(MemoryError::Shrink { .. })));
+        assert!(check_resize(16, 16, &memory(PAGE)).is_ok());
+        assert!(check_pool(4096, &memory(PAGE)).is_ok());
     }
 
     #[test]

@@ -3,14 +3,15 @@
 //! The hub names a challenge over its own stream and has written it into the header of exactly one region; the candidates of
 //! the configuration, files or devices, are searched for it ([`Region::find`]).
 
-use std::io;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use virtio_wl::Region;
-use virtio_wl::region::FindError;
+use virtio_wl::region::{FindError, devices};
 
 use crate::introduction::RegionProof;
+
+/// The candidate that stands for all devices that can be regions.
+const DEVICES: &str = "auto";
 
 /// How many files of one directory are considered.
 const MAX_CANDIDATES: usize = 1024;
@@ -29,21 +30,18 @@ pub enum RegionSearchError {
         /// Bytes that the hub announced.
         expected: u64,
     },
-    /// There are too many descriptors.
-    #[error("cannot duplicate the descriptor of the region: {0}")]
-    Duplicate(#[source] io::Error),
 }
 
 /// Searches the candidates for the proven region and opens it.
 ///
 /// # Errors
 /// No candidate, or more than one, fits the proof.
-pub fn find(candidates: &[String], proof: &RegionProof) -> Result<OwnedFd, RegionSearchError> {
+pub fn find(candidates: &[String], proof: &RegionProof) -> Result<Region, RegionSearchError> {
     let region = Region::find(expand(candidates), &proof.challenge)?;
     if region.len() != proof.length {
         return Err(RegionSearchError::Length { found: region.len(), expected: proof.length });
     }
-    region.try_clone_fd().map_err(RegionSearchError::Duplicate)
+    Ok(region)
 }
 
 /// The files that the candidates of the configuration stand for, each once.
@@ -52,6 +50,7 @@ fn expand(candidates: &[String]) -> Vec<PathBuf> {
     for candidate in candidates {
         let (dir, name) = candidate.rsplit_once('/').unwrap_or((".", candidate));
         match name.split_once('*') {
+            _ if candidate == DEVICES => paths.extend(devices()),
             Some((begin, end)) if !end.contains('*') => paths.extend(matching(Path::new(dir), begin, end)),
             _ => paths.push(PathBuf::from(candidate)),
         }

@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use virtio_wl::vfd::FileId;
 use virtio_wl::{
     Endpoint, MirrorBudget, Pump, Region, Role, Socket, SocketError, SocketOptions, StreamLimits,
 };
@@ -17,6 +16,7 @@ use wl_proxy::protocols::wayland::wl_region::WlRegion;
 
 use super::guard::Guard;
 use super::ledger::{Kind, Ledger, Share};
+use super::memory::Placement;
 use super::meter::{HeaderScanner, Rate};
 use super::registry;
 use crate::connection::{Connection, ConnectionError, End, Status};
@@ -129,8 +129,8 @@ impl Served {
         };
         let socket = Socket::new(stream, Role::Acceptor, options)?;
         let mut connection = Connection::new(Endpoint::from(socket), Endpoint::Unix(compositor))?;
-        let region_id: Option<FileId> = region.map(|region| region.id());
-        let guard = Guard::new(Rc::clone(ledger), region_id, connection.control().clone());
+        let placement = region.map(|region| Placement::of(region.as_ref()));
+        let guard = Guard::new(Rc::clone(ledger), placement, connection.control().clone());
         registry::protect(&guard, connection.client());
         let meter = Rc::new(RefCell::new(Meter::new(limits)));
         if let Some(pump) = connection.client_pump() {

@@ -26,14 +26,14 @@ impl WlShmHandler for Shm {
 
     fn handle_create_pool(&mut self, slf: &Rc<WlShm>, id: &Rc<WlShmPool>, fd: &Rc<OwnedFd>, size: i32) {
         let examined = memory::examine(fd.as_fd(), self.0.region())
-            .and_then(|memory| memory::check_pool(size, memory.len).map(|()| memory));
+            .and_then(|memory| memory::check_pool(size, &memory).map(|()| memory));
         let memory = match examined {
             Ok(memory) => memory,
             Err(error) => return self.0.refuse(slf, error.code(), &error),
         };
         let Some(share) = self.0.take(Kind::Pools, 1) else { return };
         id.set_handler(Pool { guard: Rc::clone(&self.0), share: Some(share), memory, size });
-        slf.send_create_pool(id, fd, size);
+        slf.send_create_pool(id, fd, size.saturating_add(memory.start));
     }
 }
 
@@ -69,16 +69,17 @@ impl WlShmPoolHandler for Pool {
             return;
         }
         if watch_buffer(&self.guard, id, Some(bytes)) {
+            let offset = offset.saturating_add(self.memory.start);
             slf.send_create_buffer(id, offset, width, height, stride, format);
         }
     }
 
     fn handle_resize(&mut self, slf: &Rc<WlShmPool>, size: i32) {
-        if let Err(error) = memory::check_resize(self.size, size, self.memory.len) {
+        if let Err(error) = memory::check_resize(self.size, size, &self.memory) {
             return self.guard.refuse(slf, error.code(), &error);
         }
         self.size = size;
-        slf.send_resize(size);
+        slf.send_resize(size.saturating_add(self.memory.start));
     }
 
     fn handle_destroy(&mut self, slf: &Rc<WlShmPool>) {

@@ -14,6 +14,7 @@ use std::time::Instant;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
+use virtio_wl::region::RegionError;
 use virtio_wl::unix::UnixError;
 use virtio_wl::{MirrorBudget, Region};
 use vitrail_protocols::report::JailReport;
@@ -54,6 +55,9 @@ pub enum WorkerError {
     /// The supervisor cannot be understood.
     #[error(transparent)]
     Control(#[from] ControlError),
+    /// The region cannot be mapped.
+    #[error(transparent)]
+    Region(#[from] RegionError),
     /// The walls cannot be raised.
     #[error(transparent)]
     Jail(#[from] JailError),
@@ -289,15 +293,15 @@ fn watch(epoll: &OwnedFd, fd: impl AsFd, token: u64) -> Result<(), WorkerError> 
 ///
 /// # Errors
 /// The supervisor is gone, or says something else first.
-pub fn await_start(control: OwnedFd) -> Result<(WorkerOptions, Option<OwnedFd>), WorkerError> {
+pub fn await_start(control: OwnedFd) -> Result<WorkerOptions, WorkerError> {
     use rustix::event::{PollFd, PollFlags};
     loop {
         if let Some((order, fds)) = control::receive_order(&control)? {
-            let Order::Start { vm, limits } = order else {
+            let Order::Start { vm, limits, region_start } = order else {
                 return Err(ControlError::Descriptors(fds.len()).into());
             };
-            let options = WorkerOptions { vm, limits, region: None, control: Some(control) };
-            return Ok((options, fds.into_iter().next()));
+            let region = fds.into_iter().next().map(|fd| Region::from_fd_at(fd, region_start)).transpose()?;
+            return Ok(WorkerOptions { vm, limits, region: region.map(Arc::new), control: Some(control) });
         }
         match rustix::event::poll(&mut [PollFd::new(&control, PollFlags::IN)], None) {
             Ok(_) | Err(Errno::INTR) => {}

@@ -471,7 +471,6 @@ impl FramedSocket {
             NewVfd::Region { offset, len } => {
                 let region = self.options.region.as_deref().ok_or(Violation::Region)?;
                 offset.checked_add(len).filter(|end| *end <= region.len()).ok_or(Violation::Region)?;
-                let offset = region.start().saturating_add(offset);
                 let fd = duplicate(region, "region descriptor", ReceivedKind::Region { offset, len })?;
                 self.incoming.add_ready(id, fd)
             }

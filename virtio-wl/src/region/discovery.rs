@@ -49,8 +49,10 @@ impl Region {
         for path in candidates {
             count = count.saturating_add(1);
             match open_with_challenge(&path) {
-                Ok((region, theirs)) if theirs == *challenge => match found {
-                    Some((first, _)) => return Err(FindError::Ambiguous(first, path)),
+                Ok((region, theirs)) if theirs == *challenge => match &found {
+                    // Another name of the same file or device.
+                    Some((_, first)) if first.id() == region.id() => {}
+                    Some((first, _)) => return Err(FindError::Ambiguous(first.clone(), path)),
                     None => found = Some((path, region)),
                 },
                 Ok(_) => {}
@@ -106,6 +108,15 @@ mod tests {
         let error = Region::find(candidates.clone(), &[1; CHALLENGE_LEN]).expect_err("refused");
         let [first, second] = candidates;
         assert!(matches!(error, FindError::Ambiguous(a, b) if a == first && b == second));
+    }
+
+    #[test]
+    fn a_file_with_two_names_is_one_candidate() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let one = make(dir.path().join("a"), 1);
+        let two = dir.path().join("b");
+        std::fs::hard_link(&one, &two).expect("linked");
+        Region::find([one, two], &[1; CHALLENGE_LEN]).expect("found");
     }
 
     #[test]

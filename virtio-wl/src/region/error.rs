@@ -53,6 +53,9 @@ pub enum RegionError {
     /// The kernel says of a devdax device what cannot be.
     #[error("cannot find out the size of the devdax device: {0}")]
     DevDax(io::Error),
+    /// Two devices are regions, and none was named.
+    #[error("`{0}` and `{1}` are both regions: name the one that is meant")]
+    Several(PathBuf, PathBuf),
     /// The size cannot be found out.
     #[error("cannot examine the region: {0}")]
     Examine(Errno),

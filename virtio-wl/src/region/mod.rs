@@ -18,6 +18,7 @@
 //! hub; files of applications are never mapped but read with pread(2) ([`Region::copy_from_fd_rows`]).
 
 pub mod backing;
+mod devices;
 mod discovery;
 mod error;
 pub mod pmem;
@@ -39,6 +40,7 @@ use crate::vfd::FileId;
 use crate::wire::MAX_MEMORY;
 
 pub use backing::{Backing, Extent};
+pub use devices::devices;
 pub use discovery::FindError;
 pub use error::RegionError;
 pub(crate) use rows::row_offsets;
