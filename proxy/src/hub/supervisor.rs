@@ -27,12 +27,12 @@ use vitrail_protocols::VmName;
 use self::listening::Sockets;
 use self::stream::{Gate, HelloProgress, Stage, Stream};
 use self::vm::{Reading, Vm, carries_vsock};
-use super::config::HubConfig;
+use super::config::{HubConfig, VmConfig};
 use super::control::VsockEnds;
 use super::decision::{Refusal, log_allow, log_refuse, nonzero};
 use super::listener::ListenerError;
 use super::poller::Poller;
-use super::region::RegionFileError;
+use super::region::{RegionFileError, SharedRegion};
 use super::signals::{TerminationSignals, close_inherited_on_exec};
 use crate::introduction::{INTRODUCTION_LEN, Introduction};
 use crate::jail::Identity;
@@ -153,8 +153,23 @@ pub struct Supervisor {
     last_serial: u64,
 }
 
+/// Opens or makes the region of each VM, in the order of the configuration.
+fn open_regions(config: &HubConfig) -> Result<Vec<Option<SharedRegion>>, SupervisorError> {
+    let mut owners = HashMap::new();
+    let open = |(vm, VmConfig { region, .. }): (&VmName, &VmConfig)| {
+        let Some(region) = region else { return Ok(None) };
+        let error = |source| SupervisorError::Region { vm: vm.clone(), source };
+        let region = SharedRegion::open(region).map_err(error)?;
+        match owners.insert(region.identity().map_err(error)?, vm.clone()) {
+            Some(other) => Err(SupervisorError::SharedRegion { vm: vm.clone(), other }),
+            None => Ok(Some(region)),
+        }
+    };
+    config.vms.iter().map(open).collect()
+}
+
 impl Supervisor {
-    /// Makes sockets and regions. From here on VMs can call, and are served once [`Supervisor::run`] is called.
+    /// Makes regions and then sockets. From here on VMs can call, and are served once [`Supervisor::run`] is called.
     ///
     /// # Errors
     ///
@@ -174,14 +189,11 @@ impl Supervisor {
         poller.add(&signals, Source::Signals.token(), EventFlags::IN).map_err(prepare)?;
         let mut vms = Vec::new();
         let mut sockets = Sockets::default();
-        let mut regions = HashMap::new();
-        for (name, vm) in &config.vms {
+        // Whoever waits for a socket may rely on all regions.
+        let regions = open_regions(&config)?;
+        for ((name, vm), region) in config.vms.iter().zip(regions) {
             let socket = sockets.add(name, vms.len(), vm)?;
-            let vm = Vm::new(name, vm, socket, identity, required)?;
-            if let Some(other) = vm.region_identity()?.and_then(|file| regions.insert(file, name.clone())) {
-                return Err(SupervisorError::SharedRegion { vm: name.clone(), other });
-            }
-            vms.push(vm);
+            vms.push(Vm::new(name, vm, socket, region, identity, required));
         }
         for (index, socket) in sockets.iter().enumerate() {
             poller.add(&socket.listener, Source::Listener(index).token(), EventFlags::IN).map_err(prepare)?;

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::process::Command;
 
 use virtio_wl::Region;
 use virtio_wl::trim::TrimRecord;
@@ -31,6 +32,32 @@ fn the_introduction_carries_the_challenge_that_is_in_the_region() {
     assert_eq!(proof.challenge, region.challenge().unwrap());
     let _other = call(&hub, "web", &hello(Purpose::Wayland));
     assert_eq!(gate.accept().0.region, None);
+}
+
+/// Whoever starts VMs when their sockets appear gives them their regions then. With sockets first, a program that waited
+/// for the socket sometimes found no region on a busy machine.
+#[test]
+fn all_regions_are_made_before_any_socket() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str| dir.path().join(name);
+    fs::write(file("file"), "").unwrap();
+    let text = r#"
+        gate = "unix:DIR/gate.sock"
+        [vm.first]
+        listen = "unix:DIR/file/no-directory.sock"
+        [vm.second]
+        listen = "unix:DIR/second.sock"
+        region = { path = "DIR/second.region", size_mib = 1 }
+    "#;
+    fs::write(file("hub.toml"), text.replace("DIR", dir.path().to_str().unwrap())).unwrap();
+    let hub = Command::new(env!("CARGO_BIN_EXE_vitrail-hub"))
+        .arg("--config")
+        .arg(file("hub.toml"))
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&hub.stderr);
+    assert!(!hub.status.success() && stderr.contains("VM first"), "{stderr}");
+    Region::open(&file("second.region")).unwrap();
 }
 
 #[test]
@@ -242,7 +269,7 @@ fn two_vms_cannot_have_one_region_under_two_names() {
     };
     let text = format!("gate = \"unix:{place}/gate.sock\"\n{}{}", vm("work", "region"), vm("web", "other"));
     fs::write(dir.path().join("hub.toml"), text).unwrap();
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_vitrail-hub"))
+    let output = Command::new(env!("CARGO_BIN_EXE_vitrail-hub"))
         .arg("--config")
         .arg(dir.path().join("hub.toml"))
         .output()

@@ -62,22 +62,17 @@ impl Vm {
         name: &VmName,
         config: &VmConfig,
         socket: usize,
+        region: Option<SharedRegion>,
         identity: Option<Identity>,
         identity_required: bool,
-    ) -> Result<Self, SupervisorError> {
-        let region = config
-            .region
-            .as_ref()
-            .map(SharedRegion::open)
-            .transpose()
-            .map_err(|source| SupervisorError::Region { vm: name.clone(), source })?;
+    ) -> Self {
         let setup = ToRelay::Setup {
             identity,
             identity_required,
             region: region.as_ref().map_or(0..0, SharedRegion::range),
             max_connections: config.max_connections,
         };
-        Ok(Self {
+        Self {
             name: name.clone(),
             socket,
             is_vsock: carries_vsock(&config.listen),
@@ -89,13 +84,7 @@ impl Vm {
             max_pending: usize::try_from(config.max_pending).unwrap_or(usize::MAX),
             max_connections: usize::try_from(config.max_connections).unwrap_or(usize::MAX),
             quota: Quota::new(Instant::now()),
-        })
-    }
-
-    /// Device and inode of the region, to find two VMs with one.
-    pub(super) fn region_identity(&self) -> Result<Option<(u64, u64)>, SupervisorError> {
-        let identity = self.region.as_ref().map(SharedRegion::identity).transpose();
-        identity.map_err(|source| SupervisorError::Region { vm: self.name.clone(), source })
+        }
     }
 
     /// Whether no further stream may be accepted for now.
