@@ -65,6 +65,17 @@ pub fn program(name: &str) -> PathBuf {
     })
 }
 
+/// A shared library of this workspace, by its name without `lib` and `.so`.
+///
+/// # Panics
+///
+/// When it was not built.
+#[must_use]
+#[track_caller]
+pub fn library(name: &str) -> PathBuf {
+    program(&format!("lib{name}.so"))
+}
+
 /// Whether `name` is in one of the directories of PATH.
 #[must_use]
 pub fn is_installed(name: &str) -> bool {

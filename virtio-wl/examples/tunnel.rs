@@ -15,7 +15,7 @@ use std::thread;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use virtio_wl::listener::AcceptError;
-use virtio_wl::{Address, Pump, PumpOptions, Role, Socket, SocketOptions};
+use virtio_wl::{Address, MirrorBudget, Pump, PumpOptions, Role, Socket, SocketOptions, StreamLimits};
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -58,7 +58,11 @@ fn serve(accepted: OwnedFd, target: &Address, is_near: bool) -> Result<()> {
     let opened = target.connect()?;
     let (local, stream, role) =
         if is_near { (accepted, opened, Role::Initiator) } else { (opened, accepted, Role::Acceptor) };
-    let socket = Socket::new(stream, role, SocketOptions::default())?;
+    // Programs make memory that is much longer than what they draw into; what is written is bounded.
+    let limits = StreamLimits { max_mirror_bytes: 1 << 30, ..StreamLimits::default() };
+    let mirror_budget = Some(MirrorBudget::new(256 << 20));
+    let options = SocketOptions { limits, mirror_budget, ..SocketOptions::default() };
+    let socket = Socket::new(stream, role, options)?;
     let mut pump = Pump::new(local, socket, &PumpOptions::default())?;
     while !pump.finished() {
         if !pump.turn()?.more && !pump.finished() {

@@ -84,6 +84,12 @@ enum Identity {
 }
 
 impl FileId {
+    /// The regular file with this inode number on this device, as stat(2) numbers them.
+    #[must_use]
+    pub fn of_inode(device: u64, inode: u64) -> Self {
+        Self(Identity::File { device, inode })
+    }
+
     /// The identity of the file behind `fd`.
     ///
     /// # Errors

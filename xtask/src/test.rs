@@ -23,7 +23,7 @@ pub fn run(filter: Option<&str>, no_vm: bool) -> Result<()> {
         deny()?;
         steps::run("documentation", steps::cargo().args(docs).env("RUSTDOCFLAGS", "-D warnings"))?;
     }
-    steps::run("build", steps::cargo().args(["build", "--workspace", "--bins", "--quiet"]))?;
+    steps::run("build", steps::cargo().args(["build", "--workspace", "--bins", "--lib", "--quiet"]))?;
     let mut tests = steps::cargo();
     tests.args(["test", "--workspace", "--quiet", "--no-fail-fast", "--"]);
     tests.args(filter);

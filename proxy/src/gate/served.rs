@@ -246,10 +246,18 @@ impl AsFd for Served {
 
 /// What the VM's stream may hold, within the VM's limits. The length of mirrors is not among them: a mirror is
 /// mostly empty, and what is in it has a budget.
+/// Programs that send their memory themselves make it much longer than what they draw into: a terminal's is 512 MiB. That
+/// costs nothing here, where only what is written counts.
+const MAX_MIRROR_BYTES: u64 = 1 << 30;
+
 fn stream_limits(limits: &Limits) -> StreamLimits {
     let defaults = StreamLimits::default();
     let max_pipes = u16::try_from(limits.fds / 4).unwrap_or(u16::MAX);
-    StreamLimits { max_pipes: defaults.max_pipes.min(max_pipes), ..defaults }
+    StreamLimits {
+        max_pipes: defaults.max_pipes.min(max_pipes),
+        max_mirror_bytes: MAX_MIRROR_BYTES,
+        ..defaults
+    }
 }
 
 /// Whether a connection ended because a rule was broken: the gate's, the transport's or the compositor's.

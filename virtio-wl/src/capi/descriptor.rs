@@ -26,8 +26,8 @@ use rustix::io::Errno;
 use super::sigpipe::SigpipeGuard;
 use crate::listener::{AcceptError, Listener};
 use crate::region::Region;
-use crate::socket::{Readiness, Socket, SocketError, SocketOptions};
-use crate::vfd::{ReceivedFd, ReceivedKind};
+use crate::socket::{Readiness, Socket, SocketError};
+use crate::vfd::{FileId, ReceivedFd, ReceivedKind};
 use crate::wire::MirrorRect;
 
 /// Bytes that are moved at a time where they do not lie in one piece.
@@ -353,20 +353,45 @@ impl Descriptor {
                 Err(AcceptError::Peer(error) | AcceptError::Accept(error)) => return Err(error),
             }
         };
-        let options = SocketOptions { region: region.clone(), ..SocketOptions::default() };
+        let options = super::socket::options(region.clone());
         let _guard = SigpipeGuard::new();
         Socket::new(stream, crate::wire::Role::Acceptor, options).map_err(|error| error.errno())
     }
 
-    /// Announces new content of memory that the peer has a mirror of.
+    /// Announces new content of memory that the peer has a mirror of. Waits for room if `waits` says so.
     ///
     /// # Errors
     ///
     /// As [`Socket::mirror_write_file`]; EAGAIN if it would block.
-    pub fn mirror_write(&self, memory: BorrowedFd<'_>, rect: MirrorRect) -> Result<(), Errno> {
+    pub fn mirror_write(&self, memory: BorrowedFd<'_>, rect: MirrorRect, waits: bool) -> Result<(), Errno> {
+        loop {
+            let result = self.with(|body| {
+                let written = match body.socket.mirror_write_file(memory, rect) {
+                    Err(SocketError::WouldBlock) => {
+                        // A failure is what the next attempt reports.
+                        let _ = body.socket.dispatch();
+                        body.socket.mirror_write_file(memory, rect)
+                    }
+                    result => result,
+                };
+                written.and_then(|()| body.socket.flush()).map_err(|error| error.errno())
+            });
+            match result {
+                Err(Errno::WOULDBLOCK) if waits => self.wait_room(None)?,
+                result => return result,
+            };
+        }
+    }
+
+    /// The peer's mirror of a file is not needed any more, as nobody will write it.
+    ///
+    /// # Errors
+    ///
+    /// It is a listener, or a call has panicked.
+    pub fn mirror_close(&self, file: FileId) -> Result<(), Errno> {
         self.with(|body| {
-            let written = body.socket.mirror_write_file(memory, rect);
-            written.and_then(|()| body.socket.flush()).map_err(|error| error.errno())
+            body.socket.mirror_close_file(file);
+            Ok(())
         })
     }
 

@@ -13,7 +13,7 @@
 
 pub mod descriptor;
 pub mod message;
-mod poll;
+pub mod poll;
 mod region;
 mod sigpipe;
 pub mod socket;

@@ -32,28 +32,27 @@ impl Drop for Watched {
     }
 }
 
-impl Watched {
-    /// What poll(2) would say of a Unix socket in this state.
-    fn events(&self) -> c_short {
-        let Ok(ready) = self.descriptor.dispatch() else { return POLLERR | POLLHUP };
-        let mut events = 0;
-        if ready.read {
-            events |= READS & self.wanted;
-        }
-        if ready.write {
-            events |= WRITES & self.wanted;
-        }
-        if ready.error {
-            events |= POLLERR;
-        }
-        if ready.end {
-            events |= POLLRDHUP & self.wanted;
-        }
-        if ready.hang_up {
-            events |= POLLHUP;
-        }
-        events
+/// What poll(2) would say of a Unix socket in the state of `descriptor`, to who waits for `wanted`.
+#[must_use]
+pub fn events_of(descriptor: &Descriptor, wanted: c_short) -> c_short {
+    let Ok(ready) = descriptor.dispatch() else { return POLLERR | POLLHUP };
+    let mut events = 0;
+    if ready.read {
+        events |= READS & wanted;
     }
+    if ready.write {
+        events |= WRITES & wanted;
+    }
+    if ready.error {
+        events |= POLLERR;
+    }
+    if ready.end {
+        events |= POLLRDHUP & wanted;
+    }
+    if ready.hang_up {
+        events |= POLLHUP;
+    }
+    events
 }
 
 /// Waits for descriptors: poll(2).
@@ -114,7 +113,7 @@ pub fn wait(
         let mut left = left();
         for one in &watched {
             if let Some(fd) = fds.get_mut(one.index) {
-                fd.revents = one.events();
+                fd.revents = events_of(&one.descriptor, one.wanted);
                 // Others may be ready too, and are looked at without waiting.
                 left = if fd.revents == 0 { left } else { Some(Duration::ZERO) };
             }
@@ -122,7 +121,7 @@ pub fn wait(
         poll(&mut inner, left)?;
         for (index, fd) in fds.iter_mut().enumerate() {
             if let Some(one) = watched.iter().find(|one| one.index == index) {
-                fd.revents |= one.events();
+                fd.revents |= events_of(&one.descriptor, one.wanted);
             } else if let Some(inner) = inner.get(index) {
                 fd.revents = inner.revents;
             }

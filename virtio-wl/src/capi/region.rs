@@ -266,7 +266,7 @@ pub unsafe extern "C" fn virtio_wl_region_free(region: *mut virtio_wl_region, of
 /// copy (or gets one now). It arrives before all that is sent later.
 ///
 /// `memory` is a descriptor of memory that can be written (a memfd). Does nothing if it is memory that both sides
-/// share. EAGAIN if the socket's queue is full, even for one that blocks: wait until it can be written.
+/// share. Waits for room if the socket's queue is full, or fails with EAGAIN if it is non-blocking.
 ///
 /// # Safety
 ///
@@ -286,6 +286,6 @@ pub unsafe extern "C" fn virtio_wl_mirror_write(
         let fd = unsafe { message::open(fd)? };
         // SAFETY: as above.
         let memory = unsafe { message::open(memory)? };
-        or_not_socket(fd)?.mirror_write(memory, rect).map(|()| 0)
+        or_not_socket(fd)?.mirror_write(memory, rect, !message::is_nonblocking(fd)).map(|()| 0)
     })
 }

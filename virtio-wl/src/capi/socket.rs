@@ -12,9 +12,22 @@ use super::descriptor::{CallFlags, Descriptor};
 use super::message::{self, Pieces};
 use super::sigpipe::SigpipeGuard;
 use crate::address::Address;
+use crate::mirror::MirrorBudget;
 use crate::region::Region;
-use crate::socket::{ConnectError, Socket, SocketOptions};
+use crate::socket::{ConnectError, Socket, SocketOptions, StreamLimits};
 use crate::wl0::DeviceError;
+
+/// Programs make memory that is much longer than what they draw into (a terminal's may be 512 MiB), which costs an
+/// address only; what is written is bounded for each socket.
+const MAX_MIRROR_BYTES: u64 = 1 << 30;
+const MAX_MIRROR_CONTENT: u64 = 256 << 20;
+
+/// How sockets for C are opened.
+pub(super) fn options(region: Option<Arc<Region>>) -> SocketOptions {
+    let limits = StreamLimits { max_mirror_bytes: MAX_MIRROR_BYTES, ..StreamLimits::default() };
+    let mirror_budget = Some(MirrorBudget::new(MAX_MIRROR_CONTENT));
+    SocketOptions { region, limits, mirror_budget, ..SocketOptions::default() }
+}
 
 /// Connects to `address`, sharing `region`.
 ///
@@ -22,9 +35,8 @@ use crate::wl0::DeviceError;
 ///
 /// As connect(2) has them.
 pub fn connect(address: &Address, region: Option<Arc<Region>>) -> Result<Descriptor, Errno> {
-    let options = SocketOptions { region, ..SocketOptions::default() };
     let guard = SigpipeGuard::new();
-    let socket = Socket::connect(address, options).map_err(|error| connect_errno(&error))?;
+    let socket = Socket::connect(address, options(region)).map_err(|error| connect_errno(&error))?;
     drop(guard);
     Descriptor::socket(socket)
 }

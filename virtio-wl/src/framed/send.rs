@@ -203,9 +203,9 @@ impl FramedSocket {
         self.record(result)
     }
 
-    /// The peer's mirror of `source` is not needed any more. Does nothing if it has none.
-    pub fn mirror_close(&mut self, source: &Region) {
-        if let Some(mirror) = self.vfds.local_mirrors.remove(&source.id())
+    /// The peer's mirror of a file is not needed any more. Does nothing if it has none.
+    pub fn mirror_close_file(&mut self, file: FileId) {
+        if let Some(mirror) = self.vfds.local_mirrors.remove(&file)
             && !self.outgoing.end_wanted()
         {
             self.outgoing.push(Item::MirrorClose { id: mirror.id });

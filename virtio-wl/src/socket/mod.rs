@@ -28,7 +28,7 @@ use crate::address::Address;
 use crate::framed::FramedSocket;
 use crate::mirror::MirrorBudget;
 use crate::region::Region;
-use crate::vfd::ReceivedFd;
+use crate::vfd::{FileId, ReceivedFd};
 use crate::wire::{MirrorRect, Purpose, Role};
 use crate::wl0::{Device, DeviceSocket};
 
@@ -281,9 +281,14 @@ impl Socket {
 
     /// The peer's mirror of `source` is not needed any more. Does nothing if it has none.
     pub fn mirror_close(&mut self, source: &Region) {
+        self.mirror_close_file(source.id());
+    }
+
+    /// As [`mirror_close`](Self::mirror_close), by the identity of the file.
+    pub fn mirror_close_file(&mut self, file: FileId) {
         match &mut self.backend {
-            Backend::Framed(socket) => socket.mirror_close(source),
-            Backend::Device(socket) => socket.mirror_close(source),
+            Backend::Framed(socket) => socket.mirror_close_file(file),
+            Backend::Device(socket) => socket.mirror_close_file(file),
         }
     }
 

@@ -194,9 +194,9 @@ impl DeviceSocket {
         }
     }
 
-    /// See [`Socket::mirror_close`](crate::Socket::mirror_close).
-    pub(crate) fn mirror_close(&mut self, source: &Region) {
-        self.mirrors.remove(&source.id());
+    /// See [`Socket::mirror_close_file`](crate::Socket::mirror_close_file).
+    pub(crate) fn mirror_close_file(&mut self, file: FileId) {
+        self.mirrors.remove(&file);
     }
 
     /// Makes everything that can fail. Nothing of it is known to the host before it is sent.

@@ -1,0 +1,142 @@
+//! Unmodified clients of libwayland that reach the compositor of another machine without `wl-forward`: through
+//! `libvirtio_wl_preload.so`, by a `WAYLAND_DISPLAY` that is an address.
+
+use rustix::process::Signal;
+use vitrail_tests::client::Rect;
+use vitrail_tests::deadline::Deadline;
+use vitrail_tests::image::Image;
+use vitrail_tests::ipc::WindowInfo;
+use vitrail_tests::process::{self, Exit, Process};
+use vitrail_tests::session::{Options, Session, Sharing, places};
+
+/// A session of one VM without a region, whose clients call the hub themselves.
+fn session() -> Session {
+    Session::with(Options::new(&["work"]).sharing(Sharing::Stream))
+}
+
+/// Starts an installed program whose display is the hub's address.
+#[track_caller]
+fn start(session: &mut Session, program: &str, arguments: &[&str]) -> Process {
+    assert!(process::is_installed(program), "{program} is not installed; `cargo xtask setup` does it");
+    let mut command = session.application("work", program);
+    command.env("LD_PRELOAD", process::library("virtio_wl_preload"));
+    command.env("WAYLAND_DISPLAY", format!("unix:{}", session.hub_socket("work").display()));
+    Process::start(program, &session.logs(), command.args(arguments), &[])
+}
+
+/// The only window of a VM.
+#[track_caller]
+fn window(session: &mut Session, vm: &str) -> WindowInfo {
+    let windows = session.wait_windows(vm, |windows| windows.iter().any(|window| window.vm == vm));
+    windows.into_iter().find(|window| window.vm == vm).expect("it was among them")
+}
+
+/// Takes pictures until one is as it should be. The compositor answers with a picture of its next frame, so this waits
+/// for frames.
+#[track_caller]
+fn wait_picture(session: &mut Session, what: &str, condition: impl Fn(&Image) -> bool) -> Image {
+    let deadline = Deadline::patient();
+    loop {
+        let image = session.screenshot();
+        if condition(&image) {
+            return image;
+        }
+        assert!(!deadline.passed(), "gave up waiting for {what}");
+    }
+}
+
+/// The frame of 20 pixels around the animation of weston-simple-shm.
+fn margin(content: Rect) -> impl Iterator<Item = (i32, i32)> {
+    let inner = Rect { x: content.x + 20, y: content.y + 20, w: content.w - 40, h: content.h - 40 };
+    places(content).filter(move |&(x, y)| !vitrail_tests::session::contains(inner, x, y))
+}
+
+#[test]
+fn weston_simple_shm_animates_its_whole_window_and_ends_cleanly() {
+    let mut session = session();
+    let program = start(&mut session, "weston-simple-shm", &[]);
+    let content = window(&mut session, "work").content();
+    let inner = Rect { x: content.x + 25, y: content.y + 25, w: content.w - 50, h: content.h - 50 };
+    let first = wait_picture(&mut session, "the margin", |image| {
+        margin(content).all(|(x, y)| image.pixel(x, y) == Some(0x00ff_ffff))
+    });
+    let drawn = |image: &Image| image.count(inner, 0x00ff_ffff) == 0 && image.count(inner, 0) == 0;
+    // The animation moves on, and no row of it stays behind.
+    let moved = wait_picture(&mut session, "the animation", |image| {
+        drawn(image) && image.part(inner) != first.part(inner)
+    });
+    wait_picture(&mut session, "the animation to go on", |image| image.part(inner) != moved.part(inner));
+    program.signal(Signal::INT);
+    assert_eq!(program.wait_exit(Deadline::patient()), Exit::Status(0), "{}", program.log());
+    session.wait_windows("the end of the window", <[_]>::is_empty);
+}
+
+/// Fills a terminal with colours, by way of scrolling. Without a cursor, which shows the focus.
+const COLORS: &str = r#"
+printf '\033[?25l'
+for i in $(seq 300); do printf '\033[4%d;3%dm%40d\033[0m\n' $((i % 8)) $(((i / 8) % 8)) $i; done
+exec sleep 1000
+"#;
+
+#[test]
+fn what_foot_draws_arrives_pixel_by_pixel() {
+    let mut session = session();
+    let arguments = ["--config=/dev/null", "--title=colors", "sh", "-c", COLORS];
+    let mut command = session.application("local", "foot");
+    let local = Process::start("foot-local", &session.logs(), command.args(arguments), &[]);
+    let expected = window(&mut session, "local").content();
+    // Its last line is at the bottom, and has the colours of number 300.
+    let bottom = |content: Rect| Rect { y: content.y + content.h - 60, h: 60, ..content };
+    let last = wait_picture(&mut session, "the local terminal", |image| {
+        image.part(bottom(expected)).iter().any(|pixel| *pixel != image.part(expected)[0])
+    });
+    drop(last);
+    let program = start(&mut session, "foot", &arguments);
+    let found = window(&mut session, "work").content();
+    assert_eq!((found.w, found.h), (expected.w, expected.h));
+    // Focus brings a window to the front: each is looked at while it is.
+    let front = |session: &mut Session, vm: &str| {
+        let window = window(session, vm);
+        session.click(window.content().x + 5, window.content().y + 5);
+        session.wait_windows("focus", |windows| windows.iter().any(|w| w.vm == vm && w.focused));
+    };
+    front(&mut session, "local");
+    let picture = session.screenshot().part(expected);
+    front(&mut session, "work");
+    wait_picture(&mut session, "the same content", |image| image.part(found) == picture);
+    for terminal in [&program, &local] {
+        terminal.signal(Signal::TERM);
+        terminal.wait_exit(Deadline::patient());
+    }
+    session.wait_windows("the end of the windows", <[_]>::is_empty);
+}
+
+#[test]
+fn foot_runs_what_is_typed_and_exits_with_its_shell() {
+    let mut session = session();
+    let terminal = start(&mut session, "foot", &["--config=/dev/null", "sh"]);
+    let title = window(&mut session, "work").title;
+    session.focus(&title);
+    let result = session.root().join("typed");
+    session.control(&["input", "type", &format!("echo hi > {}\n", result.display())]);
+    process::wait_for_content(&result, "hi\n", Deadline::patient());
+    session.control(&["input", "type", "exit\n"]);
+    assert_eq!(terminal.wait_exit(Deadline::patient()), Exit::Status(0), "{}", terminal.log());
+    session.wait_windows("the end of the window", <[_]>::is_empty);
+}
+
+#[test]
+fn nobody_behind_the_address_is_an_error_and_an_ordinary_display_is_not_touched() {
+    let mut session = session();
+    let mut command = session.application("work", "weston-simple-shm");
+    command.env("LD_PRELOAD", process::library("virtio_wl_preload"));
+    command.env("WAYLAND_DISPLAY", "unix:/nowhere");
+    let refused = Process::start("refused", &session.logs(), &mut command, &[]);
+    assert_ne!(refused.wait_exit(Deadline::patient()), Exit::Status(0));
+    let mut command = session.application("local", "weston-simple-shm");
+    command.env("LD_PRELOAD", process::library("virtio_wl_preload"));
+    let local = Process::start("local", &session.logs(), &mut command, &[]);
+    window(&mut session, "local");
+    local.signal(Signal::INT);
+    assert_eq!(local.wait_exit(Deadline::patient()), Exit::Status(0), "{}", local.log());
+}

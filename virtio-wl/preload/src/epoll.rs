@@ -1,0 +1,227 @@
+//! epoll(7): sets of the program that have sockets of this library as members.
+//!
+//! The descriptor of a socket is readable whenever the library has something to do. So that the program sees what
+//! it asked for, the data that belongs to a member is remembered, and events with that data are replaced by what poll(2)
+//! would say. Room to send is a second member of the set, with the same data, as long as the program waits for it.
+//!
+//! Data that two members have in common is data that the program cannot tell them by either.
+
+use std::collections::BTreeMap;
+use std::ffi::c_int;
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use libc::{EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLIN, EPOLLOUT, epoll_event, sigset_t};
+use rustix::io::Errno;
+use virtio_wl::capi::descriptor::Descriptor;
+use virtio_wl::capi::poll;
+
+use crate::numbers::{guarded, socket};
+use crate::real;
+
+/// A socket that is a member of a set.
+#[derive(Debug)]
+struct Member {
+    socket: Arc<Descriptor>,
+    /// What the program asked for.
+    events: u32,
+    data: u64,
+    /// Whether room to send is waited for.
+    room: bool,
+}
+
+/// By the numbers of the set and the socket.
+type Members = BTreeMap<(c_int, c_int), Member>;
+
+static MEMBERS: Mutex<Members> = Mutex::new(BTreeMap::new());
+
+/// How many there are, so that programs without any are not slowed down.
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+fn members() -> MutexGuard<'static, Members> {
+    // Each change of the map is one call, so a panic elsewhere has left it whole.
+    MEMBERS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether any socket is a member of any set.
+pub fn is_used() -> bool {
+    COUNT.load(Relaxed) > 0
+}
+
+/// A number is closed: of a socket or of a set.
+pub fn forget(number: c_int) {
+    if !is_used() {
+        return;
+    }
+    let mut gone = Vec::new();
+    let mut members = members();
+    let keys: Vec<_> = members.keys().copied().filter(|(set, fd)| *set == number || *fd == number).collect();
+    for key in keys {
+        gone.extend(members.remove(&key).map(|member| (key, member)));
+    }
+    COUNT.store(members.len(), Relaxed);
+    drop(members);
+    for ((set, fd), member) in gone {
+        member.leave(set);
+        // SAFETY: takes a member out. The set may be closed already, which is an error that does not matter.
+        unsafe { real::epoll_ctl(set, EPOLL_CTL_DEL, fd, std::ptr::null_mut()) };
+    }
+}
+
+impl Member {
+    /// Room is not waited for any more.
+    fn leave(&self, set: c_int) {
+        if !self.room {
+            return;
+        }
+        // What fails here is about a socket or set that nobody will wait for again.
+        let _ = self.socket.watch_room(false);
+        if let Ok(room) = self.socket.room_set() {
+            // SAFETY: takes a member out, and touches no memory.
+            unsafe { real::epoll_ctl(set, EPOLL_CTL_DEL, room.as_raw_fd(), std::ptr::null_mut()) };
+        }
+    }
+
+    /// Room is waited for from now on.
+    fn enter(&mut self, set: c_int) -> Result<(), Errno> {
+        let room = self.socket.room_set()?;
+        let kept = self.events & !flag(EPOLLOUT);
+        let mut event = epoll_event { events: kept | flag(EPOLLIN), u64: self.data };
+        // SAFETY: the event is valid, and the descriptor is open as long as the socket lives.
+        if unsafe { real::epoll_ctl(set, EPOLL_CTL_ADD, room.as_raw_fd(), &raw mut event) } < 0 {
+            return Err(Errno::from_raw_os_error(real::errno()));
+        }
+        self.room = true;
+        self.socket.watch_room(true)
+    }
+}
+
+/// The bits of epoll are those of an unsigned word.
+fn flag(bits: c_int) -> u32 {
+    bits.cast_unsigned()
+}
+
+/// # Safety
+///
+/// As epoll_ctl(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn epoll_ctl(
+    set: c_int,
+    operation: c_int,
+    fd: c_int,
+    event: *mut epoll_event,
+) -> c_int {
+    let Some(socket) = socket(fd) else {
+        // SAFETY: by the contract of this function.
+        return unsafe { real::epoll_ctl(set, operation, fd, event) };
+    };
+    guarded(|| {
+        let wanted = if operation == EPOLL_CTL_DEL {
+            None
+        } else {
+            // SAFETY: null, or valid by the contract of this function. Its fields may lie at any address.
+            Some(unsafe { event.as_ref() }.map(|event| (event.events, event.u64)).ok_or(Errno::FAULT)?)
+        };
+        let (events, data) = wanted.unwrap_or_default();
+        let mut inner = epoll_event { events: events & !flag(EPOLLOUT), u64: data };
+        // SAFETY: the event is valid for the call.
+        if unsafe { real::epoll_ctl(set, operation, fd, &raw mut inner) } < 0 {
+            return Err(Errno::from_raw_os_error(real::errno()));
+        }
+        let old = members().remove(&(set, fd));
+        if let Some(old) = old {
+            old.leave(set);
+        }
+        if operation == EPOLL_CTL_ADD || operation == EPOLL_CTL_MOD {
+            let mut member = Member { socket, events, data, room: false };
+            if events & flag(EPOLLOUT) != 0 {
+                member.enter(set)?;
+            }
+            members().insert((set, fd), member);
+        }
+        COUNT.store(members().len(), Relaxed);
+        Ok(0)
+    })
+}
+
+/// Replaces the events of sockets by what the program asked about them. Returns how many are left.
+fn translate(set: c_int, events: &mut [epoll_event]) -> usize {
+    let known: BTreeMap<u64, (Arc<Descriptor>, u32)> = members()
+        .range((set, c_int::MIN)..=(set, c_int::MAX))
+        .map(|(_, member)| (member.data, (Arc::clone(&member.socket), member.events)))
+        .collect();
+    let mut seen = Vec::new();
+    let mut kept = 0;
+    for index in 0..events.len() {
+        let Some(mut event) = events.get(index).copied() else { break };
+        let data = event.u64;
+        if let Some((socket, wanted)) = known.get(&data) {
+            // Data and room may both have an event: they are one.
+            let is_new = !seen.contains(&data);
+            seen.push(data);
+            event.events = if is_new { now(socket, *wanted) } else { 0 };
+        }
+        if event.events != 0
+            && let Some(place) = events.get_mut(kept)
+        {
+            *place = event;
+            kept += 1;
+        }
+    }
+    kept
+}
+
+/// What epoll would say of a Unix socket in this state: its bits are those of poll.
+fn now(socket: &Descriptor, wanted: u32) -> u32 {
+    let wanted = libc::c_short::try_from(wanted & 0x7fff).unwrap_or(0);
+    u32::try_from(poll::events_of(socket, wanted)).unwrap_or(0)
+}
+
+/// # Safety
+///
+/// As epoll_pwait(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn epoll_pwait(
+    set: c_int,
+    events: *mut epoll_event,
+    count: c_int,
+    timeout: c_int,
+    mask: *const sigset_t,
+) -> c_int {
+    let length = |timeout| Duration::from_millis(timeout);
+    let deadline =
+        u64::try_from(timeout).ok().and_then(|timeout| Instant::now().checked_add(length(timeout)));
+    let mut left = timeout;
+    loop {
+        // SAFETY: by the contract of this function.
+        let ready = unsafe { real::epoll_pwait(set, events, count, left, mask) };
+        let Some(len) = usize::try_from(ready).ok().filter(|len| *len > 0 && is_used()) else {
+            return ready;
+        };
+        // SAFETY: the kernel has written that many events.
+        let found = unsafe { std::slice::from_raw_parts_mut(events, len) };
+        let kept = guarded(|| c_int::try_from(translate(set, found)).map_err(|_| Errno::INVAL));
+        let rest = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        if kept != 0 || rest == Some(Duration::ZERO) {
+            return kept;
+        }
+        left = rest
+            .map_or(-1, |rest| c_int::try_from(rest.as_nanos().div_ceil(1_000_000)).unwrap_or(c_int::MAX));
+    }
+}
+
+/// # Safety
+///
+/// As epoll_wait(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn epoll_wait(
+    set: c_int,
+    events: *mut epoll_event,
+    count: c_int,
+    timeout: c_int,
+) -> c_int {
+    // SAFETY: by the contract of this function.
+    unsafe { epoll_pwait(set, events, count, timeout, std::ptr::null()) }
+}
