@@ -106,7 +106,7 @@ fn mirrors_beyond_the_limits_are_refused_until_others_are_closed() {
     let third = staging(8192);
     let error = one.sendmsg(b"x", &[third.as_fd()]).expect_err("two are the limit");
     assert_eq!(error, SocketError::Unsupported(VfdError::TooMany { what: "mirrors", limit: 2 }));
-    one.mirror_close(&second);
+    one.mirror_close_file(second.id());
     let large = staging(1 << 20);
     let error = one.sendmsg(b"x", &[large.as_fd()]).expect_err("not enough bytes are left");
     let expected = VfdError::MirrorTooLarge { len: 1 << 20, limit: 512 << 10 };
@@ -151,8 +151,8 @@ fn a_mirror_that_is_closed_gives_its_memory_back_even_if_others_have_its_descrip
     assert_eq!(budget.used(), 4 * 4096);
     let blocks = || rustix::fs::fstat(&received[0]).expect("examined").st_blocks;
     assert!(blocks() > 0);
-    one.mirror_close(&delivered);
-    one.mirror_close(&unnamed);
+    one.mirror_close_file(delivered.id());
+    one.mirror_close_file(unnamed.id());
     cross(&mut one, &mut two, &[]);
     assert_eq!((budget.used(), blocks()), (0, 0));
     // What is left of it can be read still, and is empty.
