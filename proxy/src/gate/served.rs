@@ -244,12 +244,12 @@ impl AsFd for Served {
     }
 }
 
-/// What the VM's stream may hold, within the VM's limits. The length of mirrors is not among them: a mirror is
-/// mostly empty, and what is in it has a budget.
-/// Programs that send their memory themselves make it much longer than what they draw into: a terminal's is 512 MiB. That
-/// costs nothing here, where only what is written counts.
-const MAX_MIRROR_BYTES: u64 = 1 << 30;
+/// Length of all mirrors of one stream together. Programs that send their memory themselves make it much longer than what
+/// they draw into: each of a terminal's pools is 512 MiB. That costs nothing here, where only what is written counts.
+const MAX_MIRROR_BYTES: u64 = 16 << 30;
 
+/// What the VM's stream may hold, within the VM's limits. The length of mirrors is hardly among them: a mirror is
+/// mostly empty, and what is in it has a budget.
 fn stream_limits(limits: &Limits) -> StreamLimits {
     let defaults = StreamLimits::default();
     let max_pipes = u16::try_from(limits.fds / 4).unwrap_or(u16::MAX);

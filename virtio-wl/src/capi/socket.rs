@@ -17,9 +17,10 @@ use crate::region::Region;
 use crate::socket::{ConnectError, Socket, SocketOptions, StreamLimits};
 use crate::wl0::DeviceError;
 
-/// Programs make memory that is much longer than what they draw into (a terminal's may be 512 MiB), which costs an
-/// address only; what is written is bounded for each socket.
-const MAX_MIRROR_BYTES: u64 = 1 << 30;
+/// Length of all mirrors of one socket together. Programs make memory that is much longer than what they draw into (each
+/// of a terminal's pools is 512 MiB), which costs an address only.
+const MAX_MIRROR_BYTES: u64 = 16 << 30;
+/// Content of all mirrors of one socket: what was written into them takes up memory.
 const MAX_MIRROR_CONTENT: u64 = 256 << 20;
 
 /// How sockets for C are opened.

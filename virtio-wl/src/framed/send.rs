@@ -304,7 +304,10 @@ impl FramedSocket {
         }
         taken.mirror_bytes = taken.mirror_bytes.saturating_add(len);
         let used = self.vfds.local_mirrors.values().map(|mirror| mirror.len).sum::<u64>();
-        let limit = peer.max_mirror_bytes.min(limits.max_mirror_bytes).min(MAX_MEMORY).saturating_sub(used);
+        let limit = peer.max_mirror_bytes.min(limits.max_mirror_bytes).saturating_sub(used);
+        if len > MAX_MEMORY {
+            return Err(VfdError::MirrorTooLarge { len, limit: MAX_MEMORY });
+        }
         if taken.mirror_bytes > limit {
             return Err(VfdError::MirrorTooLarge { len: taken.mirror_bytes, limit });
         }
