@@ -100,8 +100,10 @@ unsafe fn send_message(fd: c_int, socket: &Arc<Descriptor>, message: *const msgh
 /// `message` is as recvmsg(2) wants it.
 unsafe fn receive_message(fd: c_int, socket: &Descriptor, message: *mut msghdr, flags: c_int) -> ssize_t {
     guarded(|| {
-        // SAFETY: the descriptor is used during this call only; the message by the contract of this function.
-        unsafe { socket::recvmsg(message::open(fd)?, socket, message, flags) }
+        // SAFETY: the descriptor is used during this call only.
+        let fd = unsafe { message::open(fd)? };
+        // SAFETY: by the contract of this function.
+        unsafe { socket::recvmsg(fd, socket, message, flags) }
     })
 }
 
@@ -158,12 +160,11 @@ fn count_of(count: c_int) -> usize {
 /// As sendmsg(2).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> ssize_t {
-    // SAFETY: by the contract of this function.
-    unsafe {
-        match ours(fd) {
-            Some(socket) => send_message(fd, &socket, message, flags),
-            None => real::sendmsg(fd, message, flags),
-        }
+    match ours(fd) {
+        // SAFETY: by the contract of this function.
+        Some(socket) => unsafe { send_message(fd, &socket, message, flags) },
+        // SAFETY: as above.
+        None => unsafe { real::sendmsg(fd, message, flags) },
     }
 }
 
@@ -172,12 +173,11 @@ pub unsafe extern "C" fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int
 /// As recvmsg(2).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> ssize_t {
-    // SAFETY: by the contract of this function.
-    unsafe {
-        match ours(fd) {
-            Some(socket) => receive_message(fd, &socket, message, flags),
-            None => real::recvmsg(fd, message, flags),
-        }
+    match ours(fd) {
+        // SAFETY: by the contract of this function.
+        Some(socket) => unsafe { receive_message(fd, &socket, message, flags) },
+        // SAFETY: as above.
+        None => unsafe { real::recvmsg(fd, message, flags) },
     }
 }
 
@@ -187,12 +187,11 @@ pub unsafe extern "C" fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn send(fd: c_int, bytes: *const c_void, length: size_t, flags: c_int) -> ssize_t {
     let piece = iovec { iov_base: bytes.cast_mut(), iov_len: length };
-    // SAFETY: by the contract of this function.
-    unsafe {
-        match ours(fd) {
-            Some(socket) => send_pieces(fd, &socket, &raw const piece, 1, flags),
-            None => real::send(fd, bytes, length, flags),
-        }
+    match ours(fd) {
+        // SAFETY: by the contract of this function.
+        Some(socket) => unsafe { send_pieces(fd, &socket, &raw const piece, 1, flags) },
+        // SAFETY: as above.
+        None => unsafe { real::send(fd, bytes, length, flags) },
     }
 }
 
@@ -202,12 +201,11 @@ pub unsafe extern "C" fn send(fd: c_int, bytes: *const c_void, length: size_t, f
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn recv(fd: c_int, bytes: *mut c_void, length: size_t, flags: c_int) -> ssize_t {
     let piece = iovec { iov_base: bytes, iov_len: length };
-    // SAFETY: by the contract of this function.
-    unsafe {
-        match ours(fd) {
-            Some(socket) => receive_pieces(fd, &socket, &raw const piece, 1, flags),
-            None => real::recv(fd, bytes, length, flags),
-        }
+    match ours(fd) {
+        // SAFETY: by the contract of this function.
+        Some(socket) => unsafe { receive_pieces(fd, &socket, &raw const piece, 1, flags) },
+        // SAFETY: as above.
+        None => unsafe { real::recv(fd, bytes, length, flags) },
     }
 }
 
@@ -217,12 +215,11 @@ pub unsafe extern "C" fn recv(fd: c_int, bytes: *mut c_void, length: size_t, fla
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn write(fd: c_int, bytes: *const c_void, length: size_t) -> ssize_t {
     let piece = iovec { iov_base: bytes.cast_mut(), iov_len: length };
-    // SAFETY: by the contract of this function.
-    unsafe {
-        match ours(fd) {
-            Some(socket) => send_pieces(fd, &socket, &raw const piece, 1, 0),
-            None => real::write(fd, bytes, length),
-        }
+    match ours(fd) {
+        // SAFETY: by the contract of this function.
+        Some(socket) => unsafe { send_pieces(fd, &socket, &raw const piece, 1, 0) },
+        // SAFETY: as above.
+        None => unsafe { real::write(fd, bytes, length) },
     }
 }
 
@@ -232,12 +229,11 @@ pub unsafe extern "C" fn write(fd: c_int, bytes: *const c_void, length: size_t) 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn read(fd: c_int, bytes: *mut c_void, length: size_t) -> ssize_t {
     let piece = iovec { iov_base: bytes, iov_len: length };
-    // SAFETY: by the contract of this function.
-    unsafe {
-        match ours(fd) {
-            Some(socket) => receive_pieces(fd, &socket, &raw const piece, 1, 0),
-            None => real::read(fd, bytes, length),
-        }
+    match ours(fd) {
+        // SAFETY: by the contract of this function.
+        Some(socket) => unsafe { receive_pieces(fd, &socket, &raw const piece, 1, 0) },
+        // SAFETY: as above.
+        None => unsafe { real::read(fd, bytes, length) },
     }
 }
 
@@ -246,12 +242,11 @@ pub unsafe extern "C" fn read(fd: c_int, bytes: *mut c_void, length: size_t) -> 
 /// As writev(2).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn writev(fd: c_int, pieces: *const iovec, count: c_int) -> ssize_t {
-    // SAFETY: by the contract of this function.
-    unsafe {
-        match ours(fd) {
-            Some(socket) => send_pieces(fd, &socket, pieces, count_of(count), 0),
-            None => real::writev(fd, pieces, count),
-        }
+    match ours(fd) {
+        // SAFETY: by the contract of this function.
+        Some(socket) => unsafe { send_pieces(fd, &socket, pieces, count_of(count), 0) },
+        // SAFETY: as above.
+        None => unsafe { real::writev(fd, pieces, count) },
     }
 }
 
@@ -260,12 +255,11 @@ pub unsafe extern "C" fn writev(fd: c_int, pieces: *const iovec, count: c_int) -
 /// As readv(2).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn readv(fd: c_int, pieces: *const iovec, count: c_int) -> ssize_t {
-    // SAFETY: by the contract of this function.
-    unsafe {
-        match ours(fd) {
-            Some(socket) => receive_pieces(fd, &socket, pieces, count_of(count), 0),
-            None => real::readv(fd, pieces, count),
-        }
+    match ours(fd) {
+        // SAFETY: by the contract of this function.
+        Some(socket) => unsafe { receive_pieces(fd, &socket, pieces, count_of(count), 0) },
+        // SAFETY: as above.
+        None => unsafe { real::readv(fd, pieces, count) },
     }
 }
 
@@ -307,13 +301,13 @@ pub unsafe extern "C" fn getsockopt(
         if value.is_null() || length.is_null() {
             return Err(Errno::FAULT);
         }
-        // SAFETY: both are valid by the contract of this function, `value` for as many bytes as `length` says. No more
-        // of the answer is written than there is room for.
-        unsafe {
-            let room = usize::try_from(*length).unwrap_or(0).min(size_of::<c_int>());
-            std::ptr::copy_nonoverlapping(answer.to_ne_bytes().as_ptr(), value.cast(), room);
-            *length = room.try_into().unwrap_or(0);
-        }
+        // SAFETY: not null, and valid by the contract of this function.
+        let asked = unsafe { length.read_unaligned() };
+        let room = usize::try_from(asked).unwrap_or(0).min(size_of::<c_int>());
+        // SAFETY: `value` is valid for as many bytes as were asked for, and no more of the answer is written.
+        unsafe { std::ptr::copy_nonoverlapping(answer.to_ne_bytes().as_ptr(), value.cast(), room) };
+        // SAFETY: as for reading it.
+        unsafe { length.write_unaligned(room.try_into().unwrap_or(0)) };
         Ok(0)
     })
 }

@@ -89,14 +89,19 @@ of_libc! {
     ) -> c_int;
 }
 
+fn place_of_errno() -> *mut c_int {
+    // SAFETY: the function has no conditions.
+    unsafe { libc::__errno_location() }
+}
+
 /// Sets errno.
 pub fn set_errno(errno: c_int) {
-    // SAFETY: __errno_location gives the errno of the calling thread, which lives as long as the thread.
-    unsafe { *libc::__errno_location() = errno };
+    // SAFETY: this is the errno of the calling thread, which lives as long as the thread.
+    unsafe { *place_of_errno() = errno };
 }
 
 /// errno.
 pub fn errno() -> c_int {
     // SAFETY: as in `set_errno`.
-    unsafe { *libc::__errno_location() }
+    unsafe { *place_of_errno() }
 }

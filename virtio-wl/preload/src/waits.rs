@@ -57,13 +57,13 @@ unsafe fn concerns_us(fds: *const pollfd, count: nfds_t) -> bool {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poll(fds: *mut pollfd, count: nfds_t, timeout: c_int) -> c_int {
     // SAFETY: by the contract of this function.
-    unsafe {
-        if !concerns_us(fds, count) {
-            return real::poll(fds, count, timeout);
-        }
-        let timeout = u64::try_from(timeout).ok().map(Duration::from_millis);
-        wait(fds, count, timeout, std::ptr::null())
+    if !unsafe { concerns_us(fds, count) } {
+        // SAFETY: as above.
+        return unsafe { real::poll(fds, count, timeout) };
     }
+    let timeout = u64::try_from(timeout).ok().map(Duration::from_millis);
+    // SAFETY: as above; there is no mask.
+    unsafe { wait(fds, count, timeout, std::ptr::null()) }
 }
 
 /// # Safety
@@ -77,16 +77,23 @@ pub unsafe extern "C" fn ppoll(
     mask: *const sigset_t,
 ) -> c_int {
     // SAFETY: by the contract of this function.
-    unsafe {
-        if !concerns_us(fds, count) {
-            return real::ppoll(fds, count, timeout, mask);
-        }
-        let timeout = timeout.as_ref().map(|timeout| {
-            let seconds = Duration::from_secs(u64::try_from(timeout.tv_sec).unwrap_or(0));
-            seconds.saturating_add(Duration::from_nanos(u64::try_from(timeout.tv_nsec).unwrap_or(0)))
-        });
-        wait(fds, count, timeout, mask)
+    if !unsafe { concerns_us(fds, count) } {
+        // SAFETY: as above.
+        return unsafe { real::ppoll(fds, count, timeout, mask) };
     }
+    // SAFETY: null, or valid by the contract of this function.
+    let timeout = unsafe { timeout.as_ref() };
+    let is_time = |time: &timespec| time.tv_sec >= 0 && (0..1_000_000_000).contains(&time.tv_nsec);
+    if timeout.is_some_and(|time| !is_time(time)) {
+        real::set_errno(libc::EINVAL);
+        return -1;
+    }
+    let timeout = timeout.map(|time| {
+        let seconds = Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or(0));
+        seconds.saturating_add(Duration::from_nanos(u64::try_from(time.tv_nsec).unwrap_or(0)))
+    });
+    // SAFETY: as above.
+    unsafe { wait(fds, count, timeout, mask) }
 }
 
 /// What poll(2) is in programs that are compiled with checks of their buffers.
