@@ -7,7 +7,7 @@ use virtio_wl::Address;
 use virtio_wl::wire::Purpose;
 use vitrail_protocols::VmName;
 
-use super::{MAX_TRIMS, SupervisorError};
+use super::MAX_TRIMS;
 use crate::hub::config::VmConfig;
 use crate::hub::control::{FromRelay, ToRelay};
 use crate::hub::decision::{Quota, Refusal};
