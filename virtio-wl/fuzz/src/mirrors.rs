@@ -83,8 +83,7 @@ impl Bench {
             6 => self.pass(),
             _ if choices.below(4) == 0 => {
                 self.check();
-                self.sender.mirror_close(&self.memory);
-                self.mirror = None;
+                self.close();
             }
             _ => self.check(),
         }
@@ -148,6 +147,17 @@ impl Bench {
         }
         self.mirror = Some(mirror);
         self.check();
+    }
+
+    /// The memory is not mirrored any more: whoever has a descriptor keeps it, but it takes up nothing.
+    fn close(&mut self) {
+        self.sender.mirror_close(&self.memory);
+        self.settle();
+        if let Some(closed) = self.mirror.take() {
+            let stat = rustix::fs::fstat(&closed).expect("stat");
+            assert_eq!(u64::try_from(stat.st_size), Ok(LENGTH), "a mirror keeps its length");
+            assert_eq!(stat.st_blocks, 0, "memory of a mirror that was closed");
+        }
     }
 
     fn settle(&mut self) {
