@@ -40,12 +40,13 @@ pub unsafe extern "C" fn connect(fd: c_int, address: *const sockaddr, length: so
     let path = unsafe { address::path(address, length) };
     let runtime = std::env::var_os("XDG_RUNTIME_DIR");
     match path.and_then(|path| address::of_path(path, runtime.as_deref())) {
-        Some(elsewhere) => guarded(|| {
+        Some(elsewhere) => {
             CONNECTING.set(true);
-            let result = replace(fd, &elsewhere);
+            let result = guarded(|| replace(fd, &elsewhere).map(|()| 0));
+            // After a panic, too.
             CONNECTING.set(false);
-            result.map(|()| 0)
-        }),
+            result
+        }
         None => {
             real::set_errno(missing);
             result

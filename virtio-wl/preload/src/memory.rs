@@ -72,7 +72,8 @@ pub fn bring_up_to_date(socket: &Arc<Descriptor>, fds: &[BorrowedFd<'_>], waits:
     };
     let result = announce(&mut memory);
     if !memory.is_empty() {
-        SENT.lock().unwrap_or_else(PoisonError::into_inner).insert(key, memory);
+        // Another thread may have sent memory of its own meanwhile.
+        SENT.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default().append(&mut memory);
     }
     result
 }

@@ -134,12 +134,18 @@ fn prepare_for_fork() {
     });
 }
 
+/// Runs `work` on the place for the lock. A thread that is ending has none any more; it forks without the lock, as a panic
+/// must not leave a function that C calls.
+fn while_forking(work: impl FnOnce(&mut Option<MutexGuard<'static, Table>>)) {
+    let _ = FORKING.try_with(|forking| forking.try_borrow_mut().map(|mut forking| work(&mut forking)));
+}
+
 extern "C" fn before_fork() {
-    FORKING.with_borrow_mut(|forking| *forking = Some(table()));
+    while_forking(|forking| *forking = Some(table()));
 }
 
 extern "C" fn after_fork() {
-    FORKING.with_borrow_mut(|forking| drop(forking.take()));
+    while_forking(|forking| drop(forking.take()));
 }
 
 extern "C" fn after_fork_in_child() {
