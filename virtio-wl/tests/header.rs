@@ -48,3 +48,20 @@ fn the_header_is_that_of_the_library() {
     let advice = format!("to update it: {UPDATE}=1 cargo test -p virtio-wl --test header");
     assert_eq!(found, expected, "include/virtio_wl.h is not what src/capi/ says; {advice}");
 }
+
+#[test]
+fn the_manual_declares_every_function_of_the_header() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manual = fs::read_to_string(root.join("../docs/man/virtio_wl.3")).expect("the manual");
+    let synopsis = manual.split(".SH DESCRIPTION").next().unwrap_or_default();
+    let header = generated(root);
+    let code = header.lines().filter(|line| !line.trim_start().starts_with(['/', '*']));
+    let functions: Vec<_> = code
+        .filter_map(|line| line.split_once('(')?.0.rsplit([' ', '*']).next())
+        .filter(|name| name.starts_with("virtio_wl_"))
+        .collect();
+    assert!(functions.len() > 10, "{functions:?}");
+    for function in functions {
+        assert!(synopsis.contains(&format!("{function}(")), "{function} is not in virtio_wl(3)");
+    }
+}
