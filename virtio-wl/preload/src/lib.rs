@@ -14,7 +14,9 @@
 //! unmodified program. What the other side writes into it (screen captures) does not come back.
 //!
 //! **Not covered:** programs that make system calls without libc; select(2) for writing; closing by close_range(2) in
-//! the process that goes on using the connection; the addresses of the socket (getsockname(2), getpeername(2)).
+//! the process that goes on using the connection; the addresses of the socket (getsockname(2), getpeername(2));
+//! sendto(2), recvfrom(2), sendmmsg(2), recvmmsg(2) and epoll_pwait2(2); and the variants of read(2) and recv(2) that check their
+//! buffer. Those of them that take a socket fail with `ENOTSOCK`, and read(2) with `EINVAL`.
 //!
 //! Everything rests on the table of `virtio_wl::capi`. No lock of it is held while a function of libc is called
 //! that is defined here, so that the library may use them itself. A panic never leaves a function: it becomes `EIO`.
