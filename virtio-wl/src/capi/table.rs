@@ -127,9 +127,9 @@ fn prepare_for_fork() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         OWNER.store(rustix::process::getpid().as_raw_nonzero().get(), Relaxed);
-        // SAFETY: the handlers are functions without arguments that live as long as the library, which is never
-        // unloaded once it has registered them (thread-local destructors pin it). They take and give back one lock.
-        // Without memory for them, fork works as it does without handlers.
+        // SAFETY: the handlers are functions without arguments that live as long as the library: glibc forgets those of a
+        // library that is unloaded, and musl unloads none. They take and give back one lock. Without memory for
+        // them, fork works as it does without handlers.
         unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork), Some(after_fork_in_child)) };
     });
 }

@@ -61,6 +61,9 @@ const CHALLENGE_OFFSET: u64 = 8;
 const PAGE: u64 = 4096;
 
 /// Memory that another process or VM has mapped too. See the module for the rules.
+///
+/// Threads of one process that share a region keep to ranges of their own, as the slots of an
+/// [`Allocator`](crate::allocator::Allocator) are: bytes that two of them copy at once may be torn.
 #[derive(Debug)]
 pub struct Region {
     file: File,
