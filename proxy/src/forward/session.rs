@@ -3,8 +3,9 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::os::fd::OwnedFd;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use virtio_wl::allocator::Slot;
 use virtio_wl::wire::MirrorRect;
@@ -21,10 +22,23 @@ use wl_proxy::protocols::wayland::wl_shm_pool::WlShmPool;
 use wl_proxy::protocols::xdg_toplevel_icon_v1::xdg_toplevel_icon_manager_v1::XdgToplevelIconManagerV1;
 
 use super::globals::Announced;
+use super::memory::ClientMemory;
 use super::shm::{ShmHandler, UpstreamPool};
 use super::store::Store;
 use super::surface::{CompositorHandler, IconManagerHandler, ViewporterHandler};
 use crate::connection::{Control, Outbox};
+
+/// How long after its last frame an application's memory stays mapped.
+const MAPPED_FOR: Duration = Duration::from_millis(200);
+
+/// The application's memory that is mapped.
+#[derive(Debug, Default)]
+struct Mapped {
+    /// What was copied from since the last time that everything was unmapped.
+    memories: Vec<Weak<ClientMemory>>,
+    /// The newest copy.
+    used: Option<Instant>,
+}
 
 /// One application's connection, as the handlers of its objects see it.
 pub struct Session {
@@ -45,6 +59,7 @@ pub struct Session {
     /// The other side has mapped the store.
     is_shared: Cell<bool>,
     surfaces: Cell<u64>,
+    mapped: RefCell<Mapped>,
 }
 
 impl std::fmt::Debug for Session {
@@ -72,6 +87,7 @@ impl Session {
             written: RefCell::default(),
             is_shared: Cell::new(false),
             surfaces: Cell::new(0),
+            mapped: RefCell::default(),
         }))
     }
 
@@ -126,6 +142,36 @@ impl Session {
     pub fn written(&self, rect: MirrorRect) {
         if !self.is_shared.get() {
             self.written.borrow_mut().push_back(rect);
+        }
+    }
+
+    /// Pixels were copied out of this memory, which may be mapped since.
+    pub fn copied_from(&self, memory: &Rc<ClientMemory>) {
+        let mut mapped = self.mapped.borrow_mut();
+        mapped.used = Some(Instant::now());
+        let address = Rc::as_ptr(memory);
+        // The memory of the last frames is at the end, and there is rarely more than one.
+        if mapped.memories.iter().rev().any(|known| std::ptr::eq(known.as_ptr(), address)) {
+            return;
+        }
+        // An application may make new memory for each frame.
+        mapped.memories.retain(|known| known.strong_count() > 0);
+        mapped.memories.push(Rc::downgrade(memory));
+    }
+
+    /// When [`unmap`](Self::unmap) is due; none while nothing is mapped.
+    pub fn unmap_at(&self) -> Option<Instant> {
+        self.mapped.borrow().used.and_then(|used| used.checked_add(MAPPED_FOR))
+    }
+
+    /// Unmaps the application's memory, which has not drawn for a while.
+    pub fn unmap(&self) {
+        let mut mapped = self.mapped.borrow_mut();
+        mapped.used = None;
+        for memory in mapped.memories.drain(..) {
+            if let Some(memory) = memory.upgrade() {
+                memory.unmap();
+            }
         }
     }
 

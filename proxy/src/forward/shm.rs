@@ -250,6 +250,7 @@ impl Buffer {
                 break;
             }
         }
+        session.copied_from(&self.memory);
         Ok(())
     }
 

@@ -15,12 +15,14 @@
 //!
 //! A mapped file that becomes shorter makes every access behind its new end a SIGBUS. Regions are therefore
 //! either memory sealed against shrinking ([`Region::create_memfd`]) or files and devices that belong to the
-//! hub; files of applications are never mapped but read with pread(2) ([`Region::copy_from_fd_rows`]).
+//! hub. Files of applications are read with pread(2) ([`Region::copy_from_fd_rows`]), or mapped and read under a guard that
+//! survives it ([`ForeignMapping`]).
 
 pub mod backing;
 mod devices;
 mod discovery;
 mod error;
+mod foreign;
 pub mod pmem;
 mod rows;
 
@@ -43,6 +45,7 @@ pub use backing::{Backing, Extent};
 pub use devices::devices;
 pub use discovery::FindError;
 pub use error::RegionError;
+pub use foreign::ForeignMapping;
 pub(crate) use rows::row_offsets;
 
 /// Bytes at the beginning of a region that hold no pixels.
