@@ -18,11 +18,12 @@
 use std::cell::RefCell;
 use std::error::Error;
 use std::fmt;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
-use rustix::event::epoll;
+use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType, shutdown, socketpair};
 use virtio_wl::pump::{PumpError, Turn};
@@ -256,6 +257,39 @@ fn error_event(object: u32, code: u32, message: &str) -> Vec<u8> {
     event
 }
 
+/// What is waited for, in the order in which it is registered.
+const CLIENT_TOKEN: u64 = 0;
+const SERVER_TOKEN: u64 = 1;
+
+/// What has something to do.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ready {
+    client: bool,
+    server: bool,
+    state: bool,
+}
+
+impl Ready {
+    const ALL: Self = Self { client: true, server: true, state: true };
+
+    /// What there is within the time, and whether there is anything.
+    fn find(epoll: &OwnedFd, timeout: Option<&Timespec>) -> Result<(Self, bool), Errno> {
+        let mut space = [const { MaybeUninit::<epoll::Event>::uninit() }; 3];
+        let (events, _) = epoll::wait(epoll, &mut space, timeout)?;
+        let mut ready = Self::default();
+        for event in events.iter() {
+            // The structure is packed, so its field is copied out.
+            let data = event.data;
+            match data.u64() {
+                CLIENT_TOKEN => ready.client = true,
+                SERVER_TOKEN => ready.server = true,
+                _ => ready.state = true,
+            }
+        }
+        Ok((ready, !events.is_empty()))
+    }
+}
+
 /// One side of the state: the pump, and the state's end of the socket pair between them.
 struct Side {
     /// None once all is delivered, or nothing can be.
@@ -263,6 +297,8 @@ struct Side {
     local: Rc<OwnedFd>,
     /// The endpoint is not fed to the state.
     paused: bool,
+    /// The last turn used up its budget, or something changed that no event announces.
+    more: bool,
 }
 
 impl Side {
@@ -273,16 +309,33 @@ impl Side {
         // The state takes it for a hang-up if it cannot send, and would not read what came before.
         let options = PumpOptions { drop_untaken: true, ..PumpOptions::default() };
         let pump = Pump::new(remote, endpoint, &options).map_err(ConnectionError::Pump)?;
-        Ok(Self { pump: Some(pump), local: Rc::new(local), paused: false })
+        Ok(Self { pump: Some(pump), local: Rc::new(local), paused: false, more: true })
     }
 
-    fn turn(&mut self) -> Result<Turn, PumpError> {
-        self.pump.as_mut().map_or_else(|| Ok(Turn::default()), Pump::turn)
+    /// Does what can be done, if there is something to do.
+    fn turn(&mut self, ready: bool) -> Result<Turn, PumpError> {
+        match &mut self.pump {
+            Some(pump) if ready || self.more => {
+                let turn = pump.turn()?;
+                self.more = turn.more;
+                Ok(turn)
+            }
+            _ => Ok(Turn::default()),
+        }
+    }
+
+    /// Takes what the state has sent to the endpoint.
+    fn turn_out(&mut self) -> Result<Turn, PumpError> {
+        let Some(pump) = &mut self.pump else { return Ok(Turn::default()) };
+        let turn = pump.turn_from_local()?;
+        self.more |= turn.more;
+        Ok(turn)
     }
 
     /// Stops feeding the state, or goes on with it. True: a turn can do more than before.
     fn pause(&mut self, paused: bool) -> bool {
         let resumed = std::mem::replace(&mut self.paused, paused) && !paused;
+        self.more |= resumed;
         if let Some(pump) = &mut self.pump {
             pump.pause_to_local(paused);
         }
@@ -357,6 +410,8 @@ pub struct Connection {
     /// The outbox holds something that the state's bytes must not pass.
     outbox_waits: bool,
     paused: bool,
+    /// What the last wait has found, for the turn that follows.
+    seen: Option<Ready>,
     pending: Pending,
     phase: Phase,
 }
@@ -397,7 +452,7 @@ impl Connection {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(ConnectionError::Epoll)?;
         let pumps = [&client_side, &server_side].into_iter().filter_map(|side| side.pump.as_ref());
         let fds = pumps.map(AsFd::as_fd).chain([state.poll_fd().as_fd()]);
-        for (fd, token) in fds.zip(0..) {
+        for (fd, token) in fds.zip(CLIENT_TOKEN..) {
             epoll::add(&epoll, fd, epoll::EventData::new_u64(token), epoll::EventFlags::IN)
                 .map_err(ConnectionError::Epoll)?;
         }
@@ -411,6 +466,7 @@ impl Connection {
             outbox: None,
             outbox_waits: false,
             paused: false,
+            seen: None,
             pending: Pending::default(),
             phase: Phase::Open,
         })
@@ -483,16 +539,33 @@ impl Connection {
     }
 
     /// Bytes come in, the state handles them, bytes go out.
+    ///
+    /// Only what is ready is looked at: asking the rest costs more than handling what there is.
     fn turn_open(&mut self) -> Result<bool, End> {
+        let ready = self.ready();
         self.apply_back_pressure();
-        let from_client = self.client_side.turn().map_err(End::ClientFailed);
-        let from_server = self.server_side.turn().map_err(End::ServerFailed);
+        let from_client = self.client_side.turn(ready.client).map_err(End::ClientFailed);
+        let from_server = self.server_side.turn(ready.server).map_err(End::ServerFailed);
         // What came before a failure is handled still; it may explain the failure.
-        self.dispatch()?;
+        let moved_in = |turn: &Result<Turn, End>| turn.as_ref().map_or(true, |turn| turn.to_local > 0);
+        let (client_sent, server_sent) = (moved_in(&from_client), moved_in(&from_server));
+        let handled = ready.state || client_sent || server_sent || self.control.has_ended();
+        if handled {
+            self.dispatch()?;
+        }
         let (from_client, from_server) = (from_client?, from_server?);
+        let waited = self.outbox_waits;
         self.flush_outbox()?;
-        let to_server = self.server_side.turn().map_err(End::ServerFailed)?;
-        let to_client = self.client_side.turn().map_err(End::ClientFailed)?;
+        // What goes back to the side that sent is rare, and then the descriptor of that side's pump says so.
+        let to_server = if client_sent || ready.state || waited {
+            self.server_side.turn_out()
+        } else {
+            Ok(Turn::default())
+        };
+        let to_client =
+            if server_sent || ready.state { self.client_side.turn_out() } else { Ok(Turn::default()) };
+        let (to_server, to_client) =
+            (to_server.map_err(End::ServerFailed)?, to_client.map_err(End::ClientFailed)?);
         self.check_ends()?;
         // What the turn has delivered may have been all that the other side was waiting for, and no event
         // will tell.
@@ -501,6 +574,24 @@ impl Connection {
         let to_client_bytes = from_client.from_local.saturating_add(to_client.from_local);
         self.pending.count(from_server_bytes, to_client_bytes, self.client_side.is_blocked())?;
         Ok(resumed || [from_client, from_server, to_server, to_client].iter().any(|turn| turn.more))
+    }
+
+    /// Waits until a [turn](Self::turn) has something to do. False: the time is over.
+    ///
+    /// # Errors
+    ///
+    /// Events cannot be waited for, or a signal came.
+    pub fn wait(&mut self, timeout: Option<&Timespec>) -> Result<bool, Errno> {
+        let (ready, any) = Ready::find(&self.epoll, timeout)?;
+        self.seen = any.then_some(ready);
+        Ok(any)
+    }
+
+    /// What has something to do. Where the kernel does not say, everything is looked at.
+    fn ready(&mut self) -> Ready {
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let seen = self.seen.take();
+        seen.unwrap_or_else(|| Ready::find(&self.epoll, Some(&now)).map_or(Ready::ALL, |(ready, _)| ready))
     }
 
     /// Ends the connection when one side has, once the state has handled everything that this side sent.

@@ -32,6 +32,26 @@ fn pass(time: Duration) {
     std::thread::sleep(time);
 }
 
+/// Waits until nobody runs any more, and asserts that it stays so.
+fn assert_idle(session: &Session, threads: usize) {
+    // Whatever the last window and the last request caused is done when the counters stand still.
+    let settled_by = Instant::now() + SETTLING;
+    let mut before = switches(session);
+    loop {
+        pass(LOOK);
+        let now = switches(session);
+        if now == before {
+            break;
+        }
+        assert!(Instant::now() < settled_by, "still not settled: {:#?}", changes(&before, &now));
+        before = now;
+    }
+    assert!(before.len() >= threads, "fewer than {threads} threads are watched: {before:#?}");
+    pass(QUIET);
+    let after = switches(session);
+    assert!(before == after, "woken up within {QUIET:?}: {:#?}", changes(&before, &after));
+}
+
 #[test]
 fn windows_that_do_not_draw_wake_nobody() {
     let mut session = Session::start(&["work", "personal", "untrusted"]);
@@ -42,26 +62,30 @@ fn windows_that_do_not_draw_wake_nobody() {
         clients.push((client, window));
     }
     session.wait_titles(&["work", "personal", "untrusted"]);
-    // Whatever the last window and the last request caused is done when the counters stand still.
-    let settled_by = Instant::now() + SETTLING;
-    let mut before = switches(&session);
-    loop {
-        pass(LOOK);
-        let now = switches(&session);
-        if now == before {
-            break;
-        }
-        assert!(Instant::now() < settled_by, "still not settled: {:#?}", changes(&before, &now));
-        before = now;
-    }
     for vm in ["work", "personal", "untrusted"] {
         // Both are among those that are watched.
         let (_relay, _worker) = (session.relay(vm), session.worker(vm));
     }
-    assert!(before.len() >= 12, "wl-forward, relay and worker of each VM, and three more: {before:#?}");
-    pass(QUIET);
-    let after = switches(&session);
-    assert!(before == after, "woken up within {QUIET:?}: {:#?}", changes(&before, &after));
+    // wl-forward, relay and worker of each VM, and three more.
+    assert_idle(&session, 12);
+}
+
+#[test]
+fn fifty_connected_clients_wake_nobody() {
+    let mut session = Session::start(&["work"]);
+    let mut clients: Vec<_> = (0..50).map(|_| session.client("work")).collect();
+    // One has drawn, so that there is memory to be unmapped.
+    let _window = clients[0].window(&WindowOptions::new("drawn", 0x0030_6090)).unwrap();
+    session.wait_titles(&["drawn"]);
+    let (_relay, _worker) = (session.relay("work"), session.worker("work"));
+    // wl-forward has a thread for each; and relay, worker and three more.
+    assert_idle(&session, 56);
+    // What the window drew is not in the memory of wl-forward any more.
+    for forward in session.forward("work").members() {
+        let maps = format!("/proc/{}/maps", forward.pid.as_raw_nonzero());
+        let mapped = std::fs::read_to_string(maps).unwrap();
+        assert!(!mapped.contains("memfd:vitrail-test"), "{mapped}");
+    }
 }
 
 /// The threads whose counters differ.

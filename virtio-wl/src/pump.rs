@@ -268,6 +268,22 @@ impl Pump {
         Ok(Turn { more, to_local, from_local })
     }
 
+    /// The part of [`turn`](Self::turn) that takes what the local socket has sent to the other end: for whoever knows that
+    /// nothing else has happened since the last turn.
+    ///
+    /// # Errors
+    ///
+    /// As for [`turn`](Self::turn).
+    pub fn turn_from_local(&mut self) -> Result<Turn, PumpError> {
+        self.from_local.drained = false;
+        let from_local = self.move_from_local()?;
+        if let Endpoint::Virtio(socket) = &mut self.endpoint {
+            socket.flush()?;
+        }
+        self.update_interest()?;
+        Ok(Turn { more: from_local >= self.budget, to_local: 0, from_local })
+    }
+
     /// Stops or resumes feeding the local socket. After resuming, call [`turn`](Self::turn).
     pub fn pause_to_local(&mut self, paused: bool) {
         self.to_local.paused = paused;

@@ -1,10 +1,9 @@
 //! One application's connection, from the first byte to the last.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::time::Timespec;
 use virtio_wl::address::AddressError;
@@ -64,31 +63,35 @@ pub fn serve(client: OwnedFd, upstream: OwnedFd, store: Option<&Arc<Store>>) -> 
     let session = Session::new(store, connection.control().clone()).map_err(ServeError::Duplicate)?;
     session.install(connection.client());
     connection.set_outbox(session.clone());
-    let result = drive(&mut connection);
+    let result = drive(&mut connection, &session);
     drop(connection);
     session.release();
     result
 }
 
-fn drive(connection: &mut Connection) -> Result<(), ServeError> {
+fn drive(connection: &mut Connection, session: &Session) -> Result<(), ServeError> {
     loop {
         match connection.turn() {
             Status::More => {}
-            Status::Idle => wait(connection)?,
+            Status::Idle => wait(connection, session)?,
             Status::Ended(end) if end.is_orderly() => return Ok(()),
             Status::Ended(end) => return Err(ServeError::Ended(end)),
         }
     }
 }
 
-fn wait(connection: &Connection) -> Result<(), ServeError> {
-    let timeout = connection.deadline().map(|deadline| {
-        let left = deadline.saturating_duration_since(Instant::now());
-        Timespec::try_from(left).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 })
-    });
-    let mut fds = [PollFd::from_borrowed_fd(connection.as_fd(), PollFlags::IN)];
-    match poll(&mut fds, timeout.as_ref()) {
-        Ok(_) | Err(Errno::INTR) => Ok(()),
-        Err(error) => Err(ServeError::Wait(error)),
+/// Waits for something to do. What the application drew is unmapped on the way, if it does not draw any more.
+fn wait(connection: &mut Connection, session: &Session) -> Result<(), ServeError> {
+    loop {
+        let unmap_at = session.unmap_at();
+        let timeout = connection.deadline().into_iter().chain(unmap_at).min().map(|deadline| {
+            let left = deadline.saturating_duration_since(Instant::now());
+            Timespec::try_from(left).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 })
+        });
+        match connection.wait(timeout.as_ref()) {
+            Ok(false) if unmap_at.is_some_and(|at| at <= Instant::now()) => session.unmap(),
+            Ok(_) | Err(Errno::INTR) => return Ok(()),
+            Err(error) => return Err(ServeError::Wait(error)),
+        }
     }
 }
