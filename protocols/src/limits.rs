@@ -49,7 +49,7 @@ impl Default for Limits {
             shm_mib: 512,
             fds: 1024,
             requests_per_second: 50_000,
-            bytes_per_second: 256 << 20,
+            bytes_per_second: 1 << 30,
             pending_bytes: 1 << 20,
         }
     }
