@@ -78,8 +78,8 @@ fn parse_size(text: &str) -> Result<Size<i32, Physical>, String> {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let filter =
-        EnvFilter::try_from_env("VITRAIL_LOG").unwrap_or_else(|_| EnvFilter::new("info,smithay=error"));
+    let filter = EnvFilter::try_from_env("VITRAIL_LOG")
+        .unwrap_or_else(|_| EnvFilter::new("info,smithay=error,calloop=error"));
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
     match run(arguments) {

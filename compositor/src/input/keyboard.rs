@@ -107,6 +107,10 @@ impl State {
             }
             keyboard.set_focus(self, focused.as_ref().map(|(_, surface)| surface.clone()), serial);
         }
+        if focused.is_none() {
+            // Smithay tells of every focus but of none.
+            self.selection_focus(None);
+        }
         for (id, _) in old.iter().chain(&focused) {
             self.configure(*id);
             if let Some(window) = self.comp.shell.get(*id)

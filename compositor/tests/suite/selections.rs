@@ -68,3 +68,27 @@ fn a_selection_ends_with_its_client() {
     fixture.roundtrip(first);
     assert_eq!(clipboard(&mut fixture, second), None);
 }
+
+#[test]
+fn a_client_is_told_nothing_of_selections_after_it_has_lost_the_keyboard_to_nobody() {
+    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let [first, second] = ["work", "work"].map(|name| fixture.connect(vm(name)));
+    let devices = [first, second].map(|who| fixture.client(who).listen());
+    let copying = fixture.window(first, 200, 100, BLUE);
+    let source = fixture.client(first).copy(&devices[0], "text/plain");
+    fixture.roundtrip(first);
+    let pasting = fixture.window(second, 200, 100, BLUE);
+    fixture.wait("the keyboard", |fixture| fixture.client(second).told.keyboard.is_some());
+    assert!(clipboard(&mut fixture, second).is_some());
+    for (who, window) in [(first, copying), (second, pasting)] {
+        let shown = &fixture.client(who).told.shown[window];
+        shown.toplevel.as_ref().unwrap().destroy();
+        shown.xdg.destroy();
+        shown.surface.destroy();
+        fixture.roundtrip(who);
+    }
+    source.destroy();
+    fixture.roundtrip(first);
+    // A program that pastes may still read what it was offered: an end of the offer would make it give up.
+    assert!(clipboard(&mut fixture, second).is_some());
+}
