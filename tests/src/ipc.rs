@@ -164,12 +164,29 @@ impl Ipc {
     #[must_use]
     #[track_caller]
     pub fn changed_windows(&mut self, generation: u64, deadline: Deadline) -> Option<WindowList> {
-        self.send(&json!({"request": "wait_windows", "generation": generation}));
-        if !deadline.wait(self.stream.get_ref().as_fd(), PollFlags::IN) {
-            return None;
-        }
-        let answer = self.receive().unwrap_or_else(|error| panic!("wait_windows: {error}"));
+        let answer = self.changed(&json!({"request": "wait_windows", "generation": generation}), deadline)?;
         Some(serde_json::from_value(answer).expect("a list of windows"))
+    }
+
+    /// Waits until the number of drawn frames differs from `known`, and returns it; none when it did not before the
+    /// deadline, after which this connection can no longer be used.
+    ///
+    /// # Panics
+    ///
+    /// When the answer is not a number of frames.
+    #[must_use]
+    #[track_caller]
+    pub fn changed_frame(&mut self, known: u64, deadline: Deadline) -> Option<u64> {
+        let answer = self.changed(&json!({"request": "wait_frame", "frame": known}), deadline)?;
+        Some(answer["frame"].as_u64().expect("a number of frames"))
+    }
+
+    /// The answer to a request that is answered once something has changed; none when the deadline passes before.
+    #[track_caller]
+    fn changed(&mut self, request: &Value, deadline: Deadline) -> Option<Value> {
+        self.send(request);
+        let answered = deadline.wait(self.stream.get_ref().as_fd(), PollFlags::IN);
+        answered.then(|| self.receive().unwrap_or_else(|error| panic!("{request}: {error}")))
     }
 
     #[track_caller]

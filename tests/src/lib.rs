@@ -8,6 +8,7 @@
 //! * [`client`]: well-behaved Wayland clients; [`raw`]: hand-encoded messages for the others.
 //! * [`painter`]: an application that draws random rectangles.
 //! * [`pipes`]: reading and writing with a deadline.
+//! * [`applications`]: unmodified applications of Debian, and what is done to each.
 //! * [`bystander`]: connections that nothing may happen to while others misbehave.
 //! * [`random`]: reproducible random numbers.
 //!
@@ -19,6 +20,7 @@
 //! or unlucky client may meet (a protocol error, a closed connection, a passed deadline) is a
 //! [`client::ClientError`].
 
+pub mod applications;
 pub mod bystander;
 pub mod client;
 pub mod deadline;

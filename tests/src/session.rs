@@ -227,6 +227,11 @@ impl Session {
         command.env("XDG_RUNTIME_DIR", self.root().join(directory)).env("WAYLAND_DISPLAY", socket);
         command.env("HOME", self.root().join(directory)).env("GSK_RENDERER", "cairo");
         command.env("GDK_BACKEND", "wayland").env("NO_AT_BRIDGE", "1").env("GSETTINGS_BACKEND", "memory");
+        command.env("QT_QPA_PLATFORM", "wayland").env("LANG", "C.UTF-8");
+        // What the user of the machine has set up, and the bus on which an instance of the user's would answer.
+        for name in ["DBUS_SESSION_BUS_ADDRESS", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"] {
+            command.env_remove(name);
+        }
         command
     }
 
@@ -294,10 +299,31 @@ impl Session {
     pub fn screenshot(&mut self) -> Image {
         self.screenshots += 1;
         let path = self.root().join(format!("screenshot-{}.png", self.screenshots));
-        self.ipc.request(&json!({"request": "screenshot", "path": path}));
+        self.save_screenshot(&path);
         let image = Image::read(&path);
         fs::remove_file(&path).expect("a screenshot that was just read");
         image
+    }
+
+    /// Writes what the output shows to a PNG file at an absolute path.
+    ///
+    /// # Panics
+    ///
+    /// When the screenshot fails.
+    #[track_caller]
+    pub fn save_screenshot(&mut self, path: &Path) {
+        self.ipc.request(&json!({"request": "screenshot", "path": path}));
+    }
+
+    /// Waits until the number of drawn frames is another one than `known`, and returns it; `None` when the deadline
+    /// passed before, after which the session can be asked for nothing more.
+    ///
+    /// # Panics
+    ///
+    /// When the compositor does not answer well.
+    #[track_caller]
+    pub fn changed_frame(&mut self, known: u64, deadline: Deadline) -> Option<u64> {
+        self.ipc.changed_frame(known, deadline)
     }
 
     /// How the content of the window with `title` differs from `expected` on the screen.
@@ -343,12 +369,26 @@ impl Session {
     /// When it fails.
     #[track_caller]
     pub fn control(&self, arguments: &[&str]) -> String {
+        self.try_control(arguments).unwrap_or_else(|errors| panic!("vitrailctl {arguments:?}: {errors}"))
+    }
+
+    /// Runs `vitrailctl` with arguments, over a connection of its own, and returns its output.
+    ///
+    /// # Errors
+    ///
+    /// What it complains of.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started.
+    #[track_caller]
+    pub fn try_control(&self, arguments: &[&str]) -> Result<String, String> {
         let mut command = process::command(process::program("vitrailctl"));
         command.env("VITRAIL_IPC", self.root().join("gui/ipc.sock")).args(arguments);
         let output = command.output().expect("vitrailctl starts");
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "vitrailctl {arguments:?}: {errors}");
-        String::from_utf8(output.stdout).expect("output in UTF-8")
+        let said = if output.status.success() { &output.stdout } else { &output.stderr };
+        let text = String::from_utf8_lossy(said).into_owned();
+        if output.status.success() { Ok(text) } else { Err(text) }
     }
 
     /// Clicks with the left button at a place of the output, in pixels.

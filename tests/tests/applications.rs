@@ -1,12 +1,12 @@
-//! Unmodified applications of Debian, through the whole chain.
-
-use std::path::PathBuf;
+//! Unmodified applications of Debian, through the whole chain: the light ones of `applications.toml`, and how they get on
+//! with each other and with `wl-forward`.
 
 use rustix::process::Signal;
-use vitrail_tests::client::{Rect, WindowOptions};
+use vitrail_tests::applications::{run, table};
+use vitrail_tests::client::WindowOptions;
 use vitrail_tests::deadline::Deadline;
 use vitrail_tests::process::{self, Exit, Process};
-use vitrail_tests::session::{Session, places};
+use vitrail_tests::session::Session;
 
 /// Starts an installed application of a VM and waits for its window.
 #[track_caller]
@@ -28,73 +28,55 @@ fn end(session: &mut Session, application: &Process) {
     session.wait_windows("the end of a window", |windows| windows.len() < before);
 }
 
-/// The title of the only window.
-fn only_title(session: &mut Session) -> String {
-    let windows = session.windows();
-    assert_eq!(windows.len(), 1, "{windows:?}");
-    windows[0].title.clone()
+/// A test for each light application of the table, and one that none is forgotten.
+macro_rules! light_applications {
+    ($($test:ident: $name:literal,)*) => {
+        $(
+            #[test]
+            fn $test() {
+                let mut applications = table::applications().into_iter();
+                let application = applications.find(|application| application.name == $name);
+                run(&application.expect("it is in the table"), None);
+            }
+        )*
+
+        #[test]
+        fn every_light_application_of_the_table_is_a_test() {
+            let applications = table::applications();
+            let light = applications.iter().filter(|application| application.light);
+            let names: Vec<&str> = light.map(|application| application.name.as_str()).collect();
+            assert_eq!(names, [$($name),*]);
+        }
+    };
 }
 
-/// Types a shell command into the terminal and waits for its effect.
-#[track_caller]
-fn type_into_terminal(program: &str, arguments: &[&str]) {
-    let mut session = Session::start(&["work"]);
-    let terminal = start(&mut session, "work", program, arguments);
-    let result: PathBuf = session.root().join("typed");
-    let title = only_title(&mut session);
-    session.focus(&title);
-    session.control(&["input", "type", &format!("echo hi > {}\n", result.display())]);
-    process::wait_for_content(&result, "hi\n", Deadline::patient());
-    end(&mut session, &terminal);
-}
-
-#[test]
-fn foot_runs_what_is_typed() {
-    type_into_terminal("foot", &["--config=/dev/null", "sh"]);
-}
-
-#[test]
-fn weston_terminal_runs_what_is_typed() {
-    type_into_terminal("weston-terminal", &["--shell=/bin/sh"]);
-}
-
-/// Maps a window in a VM, sees that it has more than one colour, and ends it.
-#[track_caller]
-fn shows_a_picture(program: &str, arguments: &[&str]) {
-    let mut session = Session::start(&["personal"]);
-    let application = start(&mut session, "personal", program, arguments);
-    let windows = session.windows();
-    assert_eq!(windows[0].vm, "personal");
-    let content = windows[0].content();
-    assert!(content.w > 20 && content.h > 20, "{content:?}");
-    assert!(colors(&mut session, content) > 1, "{program} shows nothing");
-    end(&mut session, &application);
-}
-
-fn colors(session: &mut Session, rect: Rect) -> usize {
-    let image = session.screenshot();
-    let colors: std::collections::BTreeSet<_> = places(rect).map(|(x, y)| image.pixel(x, y)).collect();
-    colors.len()
-}
-
-#[test]
-fn weston_flower_shows_a_picture() {
-    shows_a_picture("weston-flower", &[]);
-}
-
-#[test]
-fn weston_simple_shm_shows_a_picture() {
-    shows_a_picture("weston-simple-shm", &[]);
-}
-
-#[test]
-fn a_gtk_3_application_shows_a_picture() {
-    shows_a_picture("gtk3-demo", &[]);
-}
-
-#[test]
-fn a_gtk_4_application_shows_a_picture() {
-    shows_a_picture("gtk4-demo", &[]);
+light_applications! {
+    foot: "foot",
+    weston_terminal: "weston-terminal",
+    weston_flower: "weston-flower",
+    weston_simple_shm: "weston-simple-shm",
+    weston_simple_damage: "weston-simple-damage",
+    weston_smoke: "weston-smoke",
+    weston_clickdot: "weston-clickdot",
+    weston_cliptest: "weston-cliptest",
+    weston_dnd: "weston-dnd",
+    weston_eventdemo: "weston-eventdemo",
+    weston_fullscreen: "weston-fullscreen",
+    weston_image: "weston-image",
+    weston_multi_resource: "weston-multi-resource",
+    weston_resizor: "weston-resizor",
+    weston_scaler: "weston-scaler",
+    weston_stacking: "weston-stacking",
+    weston_subsurfaces: "weston-subsurfaces",
+    weston_transformed: "weston-transformed",
+    weston_confine: "weston-confine",
+    weston_simple_touch: "weston-simple-touch",
+    weston_info: "weston-info",
+    gtk3_demo: "gtk3-demo",
+    gtk4_demo: "gtk4-demo",
+    focuswriter: "focuswriter",
+    mpv: "mpv",
+    wl_clipboard: "wl-clipboard",
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The commands of the workspace: `cargo xtask setup`, `demo`, `vm`, `test`, `bench`, `fuzz` and `deny`.
+//! The commands of the workspace: `cargo xtask setup`, `demo`, `apps`, `vm`, `test`, `bench`, `fuzz` and `deny`.
 //!
 //! Every command does its own set-up: what it needs from the system is installed by apt, or listed where
 //! there is no apt. Nothing else on the machine is changed.
@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod apps;
 mod bench;
 mod debian;
 mod demo;
@@ -41,6 +42,11 @@ enum Command {
     /// Writes DIR/screen.png and DIR/windows.json and prints a table of the windows. Each "VM" is a process
     /// tree in namespaces of its own that has only its wl-forward socket.
     Demo(demo::Options),
+    /// Run real applications through the whole chain, one after the other, and check how each does.
+    ///
+    /// Installs them from packages. Writes a picture of each and a table of the results to DIR. The tests run the light
+    /// ones.
+    Apps(apps::Options),
     /// Boot virtual machines: QEMU, a stock Debian kernel, and programs of this workspace in it.
     #[command(subcommand)]
     Vm(vm::Action),
@@ -71,6 +77,7 @@ fn main() -> ExitCode {
         Command::Setup { check: true } => setup::check(),
         Command::Setup { check: false } => setup::install(),
         Command::Demo(options) => demo::run(&options),
+        Command::Apps(options) => apps::run(&options),
         Command::Vm(action) => vm::run(&action),
         Command::Test { filter, no_vm } => test::run(filter.as_deref(), no_vm),
         Command::Bench(options) => bench::run(&options),

@@ -1,23 +1,28 @@
 //! The system packages: which are needed and why, which are missing, and installing them by apt.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::apps::table;
 use crate::{steps, target_dir};
 
 /// One Debian package and what it is for.
+#[derive(Clone)]
 struct Package {
-    name: &'static str,
-    purpose: &'static str,
+    name: Cow<'static, str>,
+    purpose: Cow<'static, str>,
+    /// The program that says that it is there, where [`brought`] knows none.
+    program: Cow<'static, str>,
 }
 
 const fn package(name: &'static str, purpose: &'static str) -> Package {
-    Package { name, purpose }
+    Package { name: Cow::Borrowed(name), purpose: Cow::Borrowed(purpose), program: Cow::Borrowed(name) }
 }
 
-/// Everything that `cargo xtask demo` and `cargo xtask test` need beside cargo.
+/// What `cargo xtask demo` and `cargo xtask test` need beside cargo and the light applications of the table.
 const PACKAGES: &[Package] = &[
     package("gcc", "linking"),
     package("libc6-dev", "linking"),
@@ -28,18 +33,33 @@ const PACKAGES: &[Package] = &[
     package("fonts-dejavu-core", "text in the applications of the demo"),
     package("bubblewrap", "the demo's VMs: namespaces for each"),
     package("foot", "demo and tests: a terminal"),
-    package("weston", "demo and tests: weston-terminal, weston-flower, weston-simple-shm"),
-    package("gtk-3-examples", "tests: a GTK 3 application"),
+    package("weston", "demo and tests: its terminal and its other clients"),
     package("gtk-4-examples", "demo and tests: a GTK 4 application"),
 ];
+
+/// Everything that is needed: [`PACKAGES`] and what the light applications of the table come from.
+fn needed() -> Result<Vec<Package>> {
+    let mut packages = PACKAGES.to_vec();
+    for application in table::read()?.into_iter().filter(|application| application.light) {
+        for name in application.packages {
+            if packages.iter().all(|package| package.name != name) {
+                let purpose = Cow::Owned(format!("tests: {}", application.name));
+                let program = application.command.first().cloned().unwrap_or_default();
+                packages.push(Package { name: Cow::Owned(name), purpose, program: Cow::Owned(program) });
+            }
+        }
+    }
+    Ok(packages)
+}
 
 /// Reports what is missing.
 ///
 /// # Errors
 /// When something is missing, with the list.
 pub fn check() -> Result<()> {
-    let missing = missing()?;
-    for package in PACKAGES {
+    let needed = needed()?;
+    let missing = missing(&needed)?;
+    for package in &needed {
         let state = if missing.iter().any(|m| m.name == package.name) { "missing" } else { "present" };
         println!("{state:8} {:20} {}", package.name, package.purpose);
     }
@@ -55,18 +75,56 @@ pub fn check() -> Result<()> {
 /// # Errors
 /// Where apt is missing (with the list of what is needed) or fails.
 pub fn install() -> Result<()> {
-    let missing = missing()?;
+    let needed = needed()?;
+    let missing = missing(&needed)?;
     if missing.is_empty() {
         return Ok(());
     }
-    let names: Vec<&str> = missing.iter().map(|p| p.name).collect();
     if !has_program("apt-get") {
         bail!("there is no apt here; install these by your system's package manager:\n{}", listed(&missing));
     }
-    eprintln!("==> Installing: {}", names.join(" "));
+    let names: Vec<&str> = missing.iter().map(|package| package.name.as_ref()).collect();
     apt(&["update", "-qq"])?;
+    apt_install(&names)
+}
+
+/// Installs those of the packages that are missing and that the distribution has. Returns those that it has not.
+///
+/// # Errors
+/// Where apt fails.
+pub fn install_available(names: &[&str]) -> Result<Vec<String>> {
+    let absent: Vec<&str> = names.iter().copied().filter(|name| version(name).is_empty()).collect();
+    if absent.is_empty() || !has_program("apt-get") {
+        return Ok(absent.into_iter().map(str::to_owned).collect());
+    }
+    apt(&["update", "-qq"])?;
+    let (available, unavailable): (Vec<&str>, Vec<&str>) =
+        absent.into_iter().partition(|name| is_packaged(name));
+    if !available.is_empty() {
+        apt_install(&available)?;
+    }
+    Ok(unavailable.into_iter().map(str::to_owned).collect())
+}
+
+/// The version of an installed package; empty for one that is not installed.
+pub fn version(package: &str) -> String {
+    let mut query = Command::new("dpkg-query");
+    query.args(["--show", "--showformat", "${db:Status-Status} ${Version}", package]).stderr(Stdio::null());
+    let output = query.output().map(|output| output.stdout).unwrap_or_default();
+    String::from_utf8_lossy(&output).strip_prefix("installed ").unwrap_or_default().to_owned()
+}
+
+/// Whether apt knows a version that could be installed.
+fn is_packaged(name: &str) -> bool {
+    let mut query = Command::new("apt-cache");
+    query.args(["show", "--no-all-versions", name]).stdin(Stdio::null()).stderr(Stdio::null());
+    query.output().is_ok_and(|output| output.status.success() && !output.stdout.is_empty())
+}
+
+fn apt_install(names: &[&str]) -> Result<()> {
+    eprintln!("==> Installing: {}", names.join(" "));
     let mut arguments = vec!["install", "--yes", "--no-install-recommends", "-qq"];
-    arguments.extend(&names);
+    arguments.extend(names);
     apt(&arguments)
 }
 
@@ -88,28 +146,27 @@ fn sudo() -> Result<Command> {
 }
 
 /// The packages that are not there: by dpkg where it exists, else by looking for what they bring.
-fn missing() -> Result<Vec<&'static Package>> {
+fn missing(needed: &[Package]) -> Result<Vec<&Package>> {
     if !has_program("dpkg-query") {
-        let absent: Vec<_> = PACKAGES.iter().filter(|p| !brought(p.name)).collect();
-        return Ok(absent);
+        return Ok(needed.iter().filter(|package| !brought(package)).collect());
     }
     let output = Command::new("dpkg-query")
         .args(["--show", "--showformat", "${db:Status-Status} ${Package}\n"])
-        .args(PACKAGES.iter().map(|p| p.name))
+        .args(needed.iter().map(|package| package.name.as_ref()))
         .stderr(Stdio::null())
         .output()
         .context("error asking dpkg-query what is installed")?;
     let listed = String::from_utf8_lossy(&output.stdout);
     let installed = |name: &str| listed.lines().any(|line| line.strip_prefix("installed ") == Some(name));
-    Ok(PACKAGES.iter().filter(|p| !installed(p.name)).collect())
+    Ok(needed.iter().filter(|package| !installed(&package.name)).collect())
 }
 
 /// Whether what a package is needed for is there, on a system without dpkg.
-fn brought(name: &str) -> bool {
+fn brought(package: &Package) -> bool {
     let pkg_config = |library: &str| {
         Command::new("pkg-config").args(["--exists", library]).status().is_ok_and(|status| status.success())
     };
-    match name {
+    match package.name.as_ref() {
         "gcc" => has_program("cc"),
         "libc6-dev" => Path::new("/usr/include/stdio.h").exists(),
         "pkg-config" => has_program("pkg-config"),
@@ -121,7 +178,7 @@ fn brought(name: &str) -> bool {
         "weston" => has_program("weston-flower"),
         "gtk-3-examples" => has_program("gtk3-demo"),
         "gtk-4-examples" => has_program("gtk4-demo"),
-        program => has_program(program),
+        _ => has_program(&package.program),
     }
 }
 

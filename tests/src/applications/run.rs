@@ -1,0 +1,311 @@
+//! One run of one application: a session with one VM, the steps of the table, an orderly end, and then the logs.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use super::logs;
+use super::table::{Application, End, Place, Step};
+use crate::client::Rect;
+use crate::deadline::Deadline;
+use crate::image::Image;
+use crate::ipc::WindowInfo;
+use crate::process::{self, Exit, Process};
+use crate::session::{Session, places};
+
+/// The VM that applications run in.
+const VM: &str = "work";
+/// How far a colour's channels may be from the wanted ones: toolkits convert between colour spaces.
+const TOLERANCE: u32 = 6;
+
+/// Runs an application as the table says. Pictures of the screen go to `pictures`, if they are wanted: one before
+/// the end and those that the table asks for.
+///
+/// # Panics
+///
+/// When anything is not as it should be; with a picture of how it was, where pictures are wanted.
+#[track_caller]
+pub fn run(application: &Application, pictures: Option<&Path>) {
+    let mut run = Run::start(application, pictures);
+    for step in &application.steps {
+        let start = Instant::now();
+        run.step(step);
+        eprintln!("{}: {:.1} s: {step:?}", application.name, start.elapsed().as_secs_f64());
+    }
+    run.keep_picture("");
+    run.end();
+    run.check_logs();
+}
+
+struct Run<'a> {
+    application: &'a Application,
+    process: Process,
+    session: Session,
+    /// What the screen showed when something was last waited for.
+    seen: Option<Image>,
+    pictures: Option<&'a Path>,
+}
+
+impl Drop for Run<'_> {
+    fn drop(&mut self) {
+        let Some(pictures) = self.pictures.filter(|_| std::thread::panicking()) else { return };
+        // Over a connection of its own: the session's may wait for an answer that does not come.
+        let picture = pictures.join(format!("{}-failed.png", self.application.name));
+        for request in [&["windows"] as &[&str], &["screenshot", &picture.to_string_lossy()]] {
+            match self.session.try_control(request) {
+                Ok(said) | Err(said) => eprintln!("{said}"),
+            }
+        }
+    }
+}
+
+impl<'a> Run<'a> {
+    #[track_caller]
+    fn start(application: &'a Application, pictures: Option<&'a Path>) -> Self {
+        let session = Session::start(&[VM]);
+        let directory = session.root().join(VM);
+        for (name, content) in &application.files {
+            let path = directory.join(name);
+            fs::create_dir_all(path.parent().expect("a file in a directory")).expect("a directory");
+            fs::write(path, expand(content, &directory)).expect("a file for the application");
+        }
+        let mut command = command(&session, &application.command);
+        for (name, value) in &application.environment {
+            command.env(name, expand(value, &directory));
+        }
+        let process = Process::start(&application.name, &session.logs(), &mut command, &[]);
+        Self { application, process, session, seen: None, pictures }
+    }
+
+    #[track_caller]
+    fn step(&mut self, step: &Step) {
+        match step {
+            Step::Opens(title) => self.wait_window(title, 1),
+            Step::Window(title) => self.wait_window(title, 2),
+            Step::Type(text) => self.type_text(text),
+            Step::Keys(chord) => self.press(chord),
+            Step::Move(place) => self.point(*place),
+            Step::Click(place) => self.button(*place, "left", "click"),
+            Step::RightClick(place) => self.button(*place, "right", "click"),
+            Step::Press(place) => self.button(*place, "left", "press"),
+            Step::Release(place) => self.button(*place, "left", "release"),
+            Step::Scroll(steps) => {
+                self.session.control(&["input", "scroll", "0", &steps.to_string()]);
+            }
+            Step::Changes(share) => self.wait_change(*share),
+            Step::Shows(color, share) => self.wait_color(color, *share),
+            Step::File(name, content) => {
+                let path = self.directory().join(name);
+                process::wait_for_content(&path, &expand(content, &self.directory()), Deadline::patient());
+            }
+            Step::Logs(text) => self.process.wait_log(&expand(text, &self.directory())),
+            Step::Run(arguments, input, output) => self.run_beside(arguments, input, output),
+            Step::Picture(name) => self.keep_picture(name),
+        }
+    }
+
+    /// What the application's files are in.
+    fn directory(&self) -> PathBuf {
+        self.session.root().join(VM)
+    }
+
+    /// The window on top of all others.
+    fn top(&mut self) -> Option<WindowInfo> {
+        self.session.windows().into_iter().max_by_key(|window| window.z)
+    }
+
+    /// Waits until what the screen shows, and its top-most window, are as they should be; looks again with each frame.
+    #[track_caller]
+    fn wait_screen(&mut self, what: &str, as_it_should: impl Fn(&Image, &WindowInfo) -> bool) -> Image {
+        let deadline = Deadline::patient();
+        let mut frame = 0;
+        loop {
+            let drawn = self.session.changed_frame(frame, deadline);
+            assert_eq!(
+                self.process.exit(),
+                None,
+                "{} ended, still waiting for {what}",
+                self.application.name
+            );
+            assert!(!deadline.passed(), "gave up waiting for {what}");
+            frame = drawn.expect("an answer before the deadline");
+            let Some(top) = self.top() else { continue };
+            let image = self.session.screenshot();
+            if as_it_should(&image, &top) {
+                return image;
+            }
+        }
+    }
+
+    #[track_caller]
+    fn wait_window(&mut self, title: &str, least_colors: usize) {
+        let image = self.wait_screen(&format!("a window called {title:?}"), |image, top| {
+            top.title.contains(title) && colors(image, top.content()) >= least_colors
+        });
+        self.seen = Some(image);
+    }
+
+    #[track_caller]
+    fn wait_change(&mut self, share: f64) {
+        let before = self.seen.take().expect("a window was waited for before");
+        let image = self.wait_screen(&format!("a change of {share} of the window"), |image, top| {
+            changed(&before, image, top.content()) >= share
+        });
+        self.seen = Some(image);
+    }
+
+    #[track_caller]
+    fn wait_color(&mut self, color: &str, share: f64) {
+        let wanted = color.strip_prefix('#').and_then(|digits| u32::from_str_radix(digits, 16).ok());
+        let wanted = wanted.expect("a colour as #rrggbb");
+        let image = self.wait_screen(&format!("{share} of the window to be {color}"), |image, top| {
+            let content = top.content();
+            let alike = |&(x, y): &(i32, i32)| image.pixel(x, y).is_some_and(|found| is_near(found, wanted));
+            share_of(places(content).filter(alike).count(), content) >= share
+        });
+        self.seen = Some(image);
+    }
+
+    #[track_caller]
+    fn type_text(&self, text: &str) {
+        let text = expand(text, &self.directory()).replace('\n', "\\n").replace('\t', "\\t");
+        self.session.control(&["input", "type", &text]);
+    }
+
+    /// Presses the keys of a chord in order, and releases them in the opposite order.
+    #[track_caller]
+    fn press(&self, chord: &str) {
+        let names: Vec<&str> = chord.split('+').map(key_name).collect();
+        for name in &names {
+            self.session.control(&["input", "key", name, "press"]);
+        }
+        for name in names.iter().rev() {
+            self.session.control(&["input", "key", name, "release"]);
+        }
+    }
+
+    #[track_caller]
+    fn point(&mut self, (across, down): Place) {
+        let content = self.top().expect("a window to point at").content();
+        let x = f64::from(content.x) + across * f64::from(content.w);
+        let y = f64::from(content.y) + down * f64::from(content.h);
+        self.session.control(&["input", "move", &x.round().to_string(), &y.round().to_string()]);
+    }
+
+    #[track_caller]
+    fn button(&mut self, place: Place, button: &str, action: &str) {
+        self.point(place);
+        self.session.control(&["input", "button", button, action]);
+    }
+
+    /// Runs a second program of the VM.
+    #[track_caller]
+    fn run_beside(&mut self, arguments: &[String], input: &str, output: &str) {
+        let directory = self.directory();
+        let (from, to) = (directory.join("stdin"), directory.join("stdout"));
+        fs::write(&from, input).expect("a file");
+        let mut shell = vec![String::from("sh"), String::from("-c")];
+        shell.push(format!("exec \"$@\" < '{}' > '{}'", from.display(), to.display()));
+        shell.push(String::from("sh"));
+        shell.extend(arguments.iter().cloned());
+        let name = format!("{}-{}", self.application.name, arguments[0]);
+        let process = Process::start(&name, &self.session.logs(), &mut command(&self.session, &shell), &[]);
+        assert_eq!(process.wait_exit(Deadline::patient()), Exit::Status(0), "{arguments:?}");
+        let written = fs::read(&to).expect("its output");
+        assert_eq!(String::from_utf8_lossy(&written), output, "what {arguments:?} wrote");
+    }
+
+    /// Writes what is on the screen to `PICTURES/APPLICATION-NAME.png`, without the name if it is empty.
+    #[track_caller]
+    fn keep_picture(&mut self, name: &str) {
+        let Some(pictures) = self.pictures else { return };
+        let dash = if name.is_empty() { "" } else { "-" };
+        self.session.save_screenshot(&pictures.join(format!("{}{dash}{name}.png", self.application.name)));
+    }
+
+    /// Makes the application end, and sees that it ends well and its windows go.
+    #[track_caller]
+    fn end(&mut self) {
+        match &self.application.end {
+            End::Close => self.press("logo+q"),
+            End::Type(text) => self.type_text(text),
+            End::Keys(chord) => self.press(chord),
+            End::Interrupt => self.process.signal(Signal::INT),
+            End::Itself => {}
+        }
+        let exit = self.process.wait_exit(Deadline::patient());
+        assert_eq!(exit, Exit::Status(self.application.status), "how {} ended", self.application.name);
+        self.session.wait_windows("all windows to go", <[WindowInfo]>::is_empty);
+    }
+
+    /// Sees that nobody complains: neither the application nor any of our programs.
+    #[track_caller]
+    fn check_logs(&self) {
+        let log = self.process.log();
+        assert!(logs::connection_errors(&log).is_empty(), "{:#?}", logs::connection_errors(&log));
+        let ours = [self.session.forward(VM), self.session.hub(), self.session.compositor()];
+        for log in ours.map(Process::log) {
+            assert!(logs::warnings(&log).is_empty(), "{:#?}", logs::warnings(&log));
+        }
+        let vms: Value = serde_json::from_str(&self.session.control(&["vms", "--json"])).expect("JSON");
+        let workers = vms.as_array().expect("a list of VMs").iter().map(|vm| &vm["worker"]);
+        let refusals: Vec<&Value> = workers.filter(|worker| worker["refused"].as_u64() > Some(0)).collect();
+        assert!(refusals.is_empty(), "the gate ended connections: {refusals:#?}");
+    }
+}
+
+/// A command line in the VM.
+#[track_caller]
+fn command(session: &Session, line: &[String]) -> Command {
+    let directory = session.root().join(VM);
+    let (program, arguments) = line.split_first().expect("a program");
+    assert!(
+        process::is_installed(program),
+        "{program} is not installed; `cargo xtask` setup or apps does it"
+    );
+    let mut command = session.application(VM, program);
+    command.args(arguments.iter().map(|argument| expand(argument, &directory))).current_dir(&directory);
+    command
+}
+
+fn expand(text: &str, directory: &Path) -> String {
+    text.replace("{dir}", &directory.display().to_string())
+}
+
+/// The evdev name of a key as people write it.
+fn key_name(key: &str) -> &str {
+    match key {
+        "ctrl" => "leftctrl",
+        "shift" => "leftshift",
+        "alt" => "leftalt",
+        "logo" => "leftmeta",
+        other => other,
+    }
+}
+
+fn colors(image: &Image, rect: Rect) -> usize {
+    places(rect).filter_map(|(x, y)| image.pixel(x, y)).collect::<BTreeSet<_>>().len()
+}
+
+/// The share of a rectangle's pixels in which two pictures differ.
+fn changed(before: &Image, after: &Image, rect: Rect) -> f64 {
+    let differ = |&(x, y): &(i32, i32)| before.pixel(x, y) != after.pixel(x, y);
+    share_of(places(rect).filter(differ).count(), rect)
+}
+
+fn share_of(count: usize, rect: Rect) -> f64 {
+    let all = f64::from(rect.w) * f64::from(rect.h);
+    #[expect(clippy::cast_precision_loss, reason = "a screen has far fewer pixels than 2^53")]
+    let count = count as f64;
+    if all > 0.0 { count / all } else { 0.0 }
+}
+
+fn is_near(color: u32, wanted: u32) -> bool {
+    let channels = |color: u32| [color >> 16 & 0xff, color >> 8 & 0xff, color & 0xff];
+    channels(color).iter().zip(channels(wanted)).all(|(found, wanted)| found.abs_diff(wanted) <= TOLERANCE)
+}

@@ -1,0 +1,143 @@
+//! The table of applications, `tests/applications.toml`: how each is started, what is done to it, and how it ends.
+//!
+//! Texts (arguments, environment, files, what is typed) may contain `{dir}`, the directory of the VM that the
+//! application runs in, where its files are.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// One application.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Application {
+    /// What it is called; unique.
+    pub name: String,
+    /// The Debian packages that bring it. The first has the version that is shown.
+    pub packages: Vec<String>,
+    /// Whether it is among the tests, being small and quick.
+    #[serde(default)]
+    pub light: bool,
+    /// Where it does not follow from the name: what it is or why it stands for another one, for the reader of the
+    /// results.
+    #[serde(default)]
+    pub note: String,
+    /// Why it is not run: what it needs, no compositor of today gives. Empty for those that are run.
+    #[serde(default)]
+    pub unusable: String,
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// Variables beside those of every application.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+    /// Files that it finds in `{dir}`: name and content.
+    #[serde(default)]
+    pub files: BTreeMap<String, String>,
+    /// What the steps exercise, in words.
+    pub exercised: String,
+    /// What is done, in order.
+    #[serde(default)]
+    pub steps: Vec<Step>,
+    /// How it is made to end.
+    #[serde(default)]
+    pub end: End,
+    /// The exit status that it then has.
+    #[serde(default)]
+    pub status: i32,
+}
+
+/// A place in the content of the top-most window: shares of its width and height.
+pub type Place = (f64, f64);
+
+/// One thing that is done, or waited for.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Step {
+    /// Waits for a window whose title contains this, whatever it shows.
+    Opens(String),
+    /// Waits for a window whose title contains this, and which shows more than one colour.
+    Window(String),
+    /// Types a text by the US layout.
+    Type(String),
+    /// Presses the keys of a chord, such as `ctrl+shift+t`, and releases them.
+    Keys(String),
+    /// Moves the pointer.
+    Move(Place),
+    /// Clicks with the left button.
+    Click(Place),
+    /// Clicks with the right button.
+    RightClick(Place),
+    /// Presses the left button and holds it.
+    Press(Place),
+    /// Moves the pointer and releases the left button.
+    Release(Place),
+    /// Turns the wheel by this many steps down.
+    Scroll(f64),
+    /// Waits until this share of the top-most window shows something else than at the last such wait (or when the
+    /// window came).
+    Changes(f64),
+    /// Waits until a share of the top-most window has this colour (`#rrggbb`).
+    Shows(String, f64),
+    /// Waits until a file in `{dir}` has exactly this content.
+    File(String, String),
+    /// Waits until the application's output contains this.
+    Logs(String),
+    /// Runs another program in the same VM, with this as its standard input, until it ends with status 0 and has
+    /// written exactly the last part.
+    Run(Vec<String>, String, String),
+    /// Keeps a picture of the screen under this name.
+    Picture(String),
+}
+
+/// How an application is made to end.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum End {
+    /// Its window is asked to close, by the compositor's key.
+    #[default]
+    Close,
+    /// By what is typed into it.
+    Type(String),
+    /// By keys of its own.
+    Keys(String),
+    /// By SIGINT, where there is no other way.
+    Interrupt,
+    /// By itself, after the last step.
+    Itself,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    application: Vec<Application>,
+}
+
+/// All applications, in the order in which the results show them.
+///
+/// # Panics
+///
+/// When the table is not what it should be.
+#[must_use]
+pub fn applications() -> Vec<Application> {
+    let table: Table = toml::from_str(include_str!("../../applications.toml")).expect("a well-formed table");
+    table.application
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_application_has_its_own_name_and_says_what_is_exercised() {
+        let applications = applications();
+        let names: BTreeSet<_> = applications.iter().map(|application| &application.name).collect();
+        assert_eq!(names.len(), applications.len());
+        for application in &applications {
+            assert!(!application.packages.is_empty(), "{}", application.name);
+            assert!(!application.command.is_empty(), "{}", application.name);
+            assert!(!application.exercised.is_empty(), "{}", application.name);
+        }
+    }
+}
