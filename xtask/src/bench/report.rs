@@ -70,7 +70,7 @@ pub struct Report {
     pub sync_us: BTreeMap<&'static str, RoundTrip>,
     /// From the exec of wl-forward until its socket takes connections.
     pub startup_ms: f64,
-    /// Of a wl-forward with one connection, without its region.
+    /// Of a wl-forward with one connection, whose client has drawn frames and rests, without its region.
     pub rss_mib: f64,
     /// What is in no field of the file.
     #[serde(skip)]
