@@ -299,6 +299,8 @@ struct Side {
     paused: bool,
     /// The last turn used up its budget, or something changed that no event announces.
     more: bool,
+    /// The state may have sent something since the pump last looked.
+    state_sent: bool,
 }
 
 impl Side {
@@ -309,14 +311,16 @@ impl Side {
         // The state takes it for a hang-up if it cannot send, and would not read what came before.
         let options = PumpOptions { drop_untaken: true, ..PumpOptions::default() };
         let pump = Pump::new(remote, endpoint, &options).map_err(ConnectionError::Pump)?;
-        Ok(Self { pump: Some(pump), local: Rc::new(local), paused: false, more: true })
+        Ok(Self { pump: Some(pump), local: Rc::new(local), paused: false, more: true, state_sent: true })
     }
 
     /// Does what can be done, if there is something to do.
     fn turn(&mut self, ready: bool) -> Result<Turn, PumpError> {
         match &mut self.pump {
             Some(pump) if ready || self.more => {
-                let turn = pump.turn()?;
+                // After a whole budget there may be more of either.
+                let whole = std::mem::take(&mut self.state_sent) || self.more;
+                let turn = if whole { pump.turn()? } else { pump.turn_to_local()? };
                 self.more = turn.more;
                 Ok(turn)
             }
@@ -327,6 +331,7 @@ impl Side {
     /// Takes what the state has sent to the endpoint.
     fn turn_out(&mut self) -> Result<Turn, PumpError> {
         let Some(pump) = &mut self.pump else { return Ok(Turn::default()) };
+        self.state_sent = false;
         let turn = pump.turn_from_local()?;
         self.more |= turn.more;
         Ok(turn)
@@ -614,6 +619,7 @@ impl Connection {
     }
 
     fn dispatch(&mut self) -> Result<(), End> {
+        (self.client_side.state_sent, self.server_side.state_sent) = (true, true);
         let result = self.state.dispatch_available().and_then(|_| {
             // An error that was sent while the state gave up the client leaves with this.
             if self.control.has_ended() { self.state.before_poll() } else { Ok(()) }

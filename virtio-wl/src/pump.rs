@@ -243,6 +243,21 @@ impl Pump {
     ///
     /// The connection is over. What the peer had sent before it failed was passed on as far as possible.
     pub fn turn(&mut self) -> Result<Turn, PumpError> {
+        self.turn_both(true)
+    }
+
+    /// A [`turn`](Self::turn) for whoever knows that the local socket has sent nothing since the last one.
+    ///
+    /// # Errors
+    ///
+    /// As for [`turn`](Self::turn).
+    pub fn turn_to_local(&mut self) -> Result<Turn, PumpError> {
+        // What was taken from it earlier and waits for the other end may go on.
+        let waits = self.blocked_to_endpoint() || self.from_local.eof;
+        self.turn_both(waits)
+    }
+
+    fn turn_both(&mut self, local_sent: bool) -> Result<Turn, PumpError> {
         let dispatched = match &mut self.endpoint {
             Endpoint::Virtio(socket) => socket.dispatch(),
             Endpoint::Unix(_) => Ok(()),
@@ -254,7 +269,7 @@ impl Pump {
         }
         self.from_local.drained = false;
         self.to_local.drained = false;
-        let from_local = self.move_from_local()?;
+        let from_local = if local_sent { self.move_from_local()? } else { 0 };
         if self.waits_for_hang_up() && has_hung_up(&self.local)? {
             self.to_local.finish();
             self.stop_endpoint();

@@ -49,6 +49,8 @@ struct Meter {
     since: Instant,
     /// How long to take no more requests.
     wait: Duration,
+    /// Something came since this was last looked at.
+    sent: bool,
 }
 
 impl Meter {
@@ -58,10 +60,12 @@ impl Meter {
             requests: Rate::new(limits.requests_per_second),
             since: Instant::now(),
             wait: Duration::ZERO,
+            sent: false,
         }
     }
 
     fn measure(&mut self, guard: &Guard, bytes: &[u8]) {
+        self.sent = true;
         let messages = match self.scanner.feed(bytes) {
             Ok(messages) => messages,
             Err(error) => return guard.refuse_stream(WlDisplayError::INVALID_METHOD, &error),
@@ -170,6 +174,7 @@ impl Served {
             return status;
         }
         let for_requests = std::mem::take(&mut self.meter.borrow_mut().wait);
+        let before = self.stream_meter.measured;
         let for_bytes = self.measure_stream();
         let wait = for_requests.max(for_bytes);
         if !wait.is_zero() {
@@ -179,8 +184,12 @@ impl Served {
         if !for_bytes.is_zero() {
             self.pause_stream(true);
         }
-        self.check_objects();
-        self.check_descriptors();
+        // What the VM holds grows by what it sends.
+        let sent = std::mem::take(&mut self.meter.borrow_mut().sent);
+        if sent || self.stream_meter.measured != before {
+            self.check_objects();
+            self.check_descriptors();
+        }
         // A refusal from here is acted on in the next turn, which no event announces.
         if self.connection.control().has_ended() { Status::More } else { status }
     }
