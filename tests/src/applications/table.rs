@@ -41,6 +41,10 @@ pub struct Application {
     /// How it is made to end.
     #[serde(default)]
     pub end: End,
+    /// Whether it destroys its objects in an order that the protocol forbids when it ends. The compositor complains if it
+    /// comes to that before the connection is gone; only what was logged before the end counts then.
+    #[serde(default)]
+    pub careless_end: bool,
     /// The exit status that it then has.
     #[serde(default)]
     pub status: i32,
