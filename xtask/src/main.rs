@@ -1,4 +1,4 @@
-//! The commands of the workspace: `cargo xtask setup`, `demo`, `apps`, `vm`, `test`, `bench`, `fuzz` and `deny`.
+//! The commands of the workspace: `cargo xtask setup`, `demo`, `apps`, `vm`, `test`, `bench`, `fuzz`, `miri` and `deny`.
 //!
 //! Every command does its own set-up: what it needs from the system is installed by apt, or listed where
 //! there is no apt. Nothing else on the machine is changed.
@@ -15,6 +15,7 @@ mod bench;
 mod debian;
 mod demo;
 mod fuzz;
+mod miri;
 mod processes;
 mod setup;
 mod steps;
@@ -68,6 +69,10 @@ enum Command {
     ///
     /// Needs a nightly toolchain; cargo-fuzz is installed below target/ if missing.
     Fuzz(fuzz::Options),
+    /// Run the unit tests of virtio-wl that make no system calls in Miri, which finds undefined behaviour.
+    ///
+    /// Needs a nightly toolchain with Miri; `cargo xtask test` does it too where there is one.
+    Miri,
     /// Check the licences and sources of all dependencies with cargo-deny (installed below target/ if missing).
     Deny,
 }
@@ -82,6 +87,7 @@ fn main() -> ExitCode {
         Command::Test { filter, no_vm } => test::run(filter.as_deref(), no_vm),
         Command::Bench(options) => bench::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
+        Command::Miri => miri::run(),
         Command::Deny => test::deny(),
     };
     match outcome {

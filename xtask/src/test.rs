@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::{setup, steps, workspace};
+use crate::{miri, setup, steps, workspace};
 
 /// What runs in virtual machines, as actions of `cargo xtask vm`.
 const IN_GUESTS: [&str; 2] = ["streams", "regions"];
@@ -29,6 +29,13 @@ pub fn run(filter: Option<&str>, no_vm: bool) -> Result<()> {
     tests.args(filter);
     steps::run("tests", &mut tests)?;
     if filter.is_none() {
+        if miri::is_there() {
+            miri::run()?;
+        } else {
+            eprintln!(
+                "==> Miri: LEFT OUT, as there is no nightly toolchain with it; what to do: cargo xtask miri"
+            );
+        }
         in_guests(no_vm)?;
     }
     Ok(())
