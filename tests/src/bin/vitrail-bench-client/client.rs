@@ -21,7 +21,7 @@ use wayland_protocols::xdg::shell::client::xdg_toplevel::XdgToplevel;
 use wayland_protocols::xdg::shell::client::xdg_wm_base::{self, XdgWmBase};
 
 /// Buffers of the window: one shown, one on its way, one to draw in.
-const BUFFERS: usize = 3;
+pub const BUFFERS: usize = 3;
 /// Bytes of a pixel.
 const PIXEL: i32 = 4;
 
@@ -65,9 +65,9 @@ pub struct Client {
     shell: XdgWmBase,
     size: (i32, i32),
     window: Option<Window>,
-    /// What the next frame draws.
-    ink: Vec<u8>,
-    frames: u8,
+    /// What is drawn in one frame after the other. More than buffers, so that no buffer is drawn what it has already.
+    inks: [Vec<u8>; BUFFERS + 1],
+    frames: usize,
     connection: Connection,
 }
 
@@ -93,7 +93,7 @@ impl Client {
             state: State::default(),
             size,
             window: None,
-            ink: Vec::new(),
+            inks: [const { Vec::new() }; BUFFERS + 1],
             frames: 0,
             connection,
         })
@@ -187,13 +187,18 @@ impl Client {
             + u64::try_from(area.x * PIXEL)?;
         let window = self.window.as_ref().context("no window")?;
         let whole = area.width == self.size.0;
-        self.ink.clear();
-        self.ink.resize(if whole { row.saturating_mul(rows) } else { row }, self.frames);
+        let number = self.frames % self.inks.len();
+        let ink = self.inks.get_mut(number).context("no ink")?;
+        let len = if whole { row.saturating_mul(rows) } else { row };
+        if ink.len() != len {
+            ink.clear();
+            ink.resize(len, u8::try_from(number * 16)?);
+        }
         if whole {
-            return window.memory.write_all_at(&self.ink, start).context("error drawing");
+            return window.memory.write_all_at(ink, start).context("error drawing");
         }
         for line in 0..u64::try_from(rows)? {
-            window.memory.write_all_at(&self.ink, start + line * stride).context("error drawing")?;
+            window.memory.write_all_at(ink, start + line * stride).context("error drawing")?;
         }
         Ok(())
     }
