@@ -64,7 +64,7 @@ pub struct PumpOptions {
 
 impl Default for PumpOptions {
     fn default() -> Self {
-        Self { budget_bytes: 64 * 1024, chunk_bytes: 32 * 1024, drop_untaken: false }
+        Self { budget_bytes: 128 * 1024, chunk_bytes: 64 * 1024, drop_untaken: false }
     }
 }
 

@@ -56,7 +56,7 @@ const FULL: Scale = Scale {
     stream_bytes: 64 << 20,
     pipe_bytes: 1 << 30,
     pipe_rounds: 5,
-    stop: Duration::from_secs(5),
+    stop: Duration::from_secs(60),
     idle: 100,
 };
 
