@@ -11,10 +11,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
 
 /// Events that are collected at a time.
 const MAX_EVENTS: usize = 64;
+
+/// Token of what keeps a set ready. Nobody acts on it.
+const ALARM: u64 = u64::MAX - 1;
 
 /// Which readiness to wait for. Errors and hang-ups are always reported too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,6 +64,8 @@ impl From<&Event> for Ready {
 pub(crate) struct Poll {
     epoll: OwnedFd,
     registered: BTreeMap<u64, Interest>,
+    /// What keeps the set ready.
+    alarm: Option<OwnedFd>,
     /// What [`collect`](Self::collect) found and nobody has taken yet, the first last.
     events: Vec<Ready>,
 }
@@ -75,8 +81,20 @@ impl Poll {
         Ok(Self {
             epoll: epoll::create(CreateFlags::CLOEXEC)?,
             registered: BTreeMap::new(),
+            alarm: None,
             events: Vec::new(),
         })
+    }
+
+    /// Makes the set ready for ever, whatever its members are. Does nothing if there is no descriptor left to do it with.
+    pub(crate) fn stay_ready(&mut self) {
+        if self.alarm.is_some() {
+            return;
+        }
+        let Ok(alarm) = eventfd(1, EventfdFlags::CLOEXEC) else { return };
+        if epoll::add(&self.epoll, &alarm, EventData::new_u64(ALARM), EventFlags::IN).is_ok() {
+            self.alarm = Some(alarm);
+        }
     }
 
     /// Registers, changes or removes the interest in `fd`. Costs a system call only where something changes;

@@ -422,9 +422,12 @@ impl Bench {
     /// One side goes, the peer or the applications first.
     fn part(&mut self, choice: u8) {
         if self.failed.is_some() {
-            // Nothing of a failed connection is waited for.
+            // Where the socket has not read the breach yet, only the bench knows that it will fail.
             let certain = self.broke.is_some() && self.attentive && !self.paused;
-            assert!(!certain || !wire_peer::is_ready(&self.socket), "a failed socket stays readable");
+            assert!(
+                !certain || wire_peer::is_ready(&self.socket),
+                "who waits for a failed socket learns of it"
+            );
             return;
         }
         self.pause(false);

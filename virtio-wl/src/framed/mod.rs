@@ -312,6 +312,7 @@ impl FramedSocket {
         let _ = self.deadline.stop(&mut self.poll);
         // Nothing is waited for any more; the error at hand is the one to report.
         let _ = self.poll.set(STREAM, self.stream.as_fd(), Interest::NONE);
+        self.poll.stay_ready();
         Err(error)
     }
 

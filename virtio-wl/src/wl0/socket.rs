@@ -234,6 +234,7 @@ impl DeviceSocket {
             // What is closed now is not waited for any more in any case.
             let _ = self.poll.set(CONTEXT, context.as_fd(), Interest::NONE);
         }
+        self.poll.stay_ready();
         Err(error)
     }
 
