@@ -34,6 +34,8 @@ pub struct WindowInfo {
     pub z: u32,
     /// Whether it has the keyboard.
     pub focused: bool,
+    /// Whether it shows the state that it was last told of.
+    pub settled: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

@@ -138,6 +138,7 @@ impl Comp {
                     content: window.content.into(),
                     z: window.z,
                     focused: window.focused,
+                    settled: window.settled,
                 })
             })
             .collect();

@@ -117,6 +117,8 @@ pub struct WindowInfo {
     pub z: usize,
     /// Whether it has the keyboard.
     pub focused: bool,
+    /// Whether it shows the state that it was last told of: its size, and whether it is active.
+    pub settled: bool,
 }
 
 /// The mapped windows at one time.

@@ -219,6 +219,7 @@ mod tests {
             content: Area { x: 14, y: 52, w: 640, h: 380 },
             z,
             focused: z == 0,
+            settled: true,
         }
     }
 

@@ -18,6 +18,8 @@ use smithay::backend::renderer::{Color32F, ImportAll, ImportMem, Renderer, Textu
 use smithay::input::pointer::CursorImageStatus;
 use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
 use smithay::utils::{Physical, Point, Rectangle};
+use smithay::wayland::compositor::with_states;
+use smithay::wayland::shell::xdg::{ToplevelSurface, XdgToplevelSurfaceData};
 
 use super::elements::{BACKING, Guest, SceneElement};
 use super::frame;
@@ -303,6 +305,20 @@ pub struct WindowReport {
     pub z: usize,
     /// Has the keyboard.
     pub focused: bool,
+    /// Its client has drawn the state that it was last told of.
+    pub settled: bool,
+}
+
+/// Whether the client has acknowledged and committed the last state that was sent to it, and none waits to be sent.
+fn is_settled(toplevel: &ToplevelSurface) -> bool {
+    with_states(toplevel.wl_surface(), |states| {
+        let attributes = states.data_map.get::<XdgToplevelSurfaceData>().and_then(|data| data.lock().ok());
+        attributes.is_some_and(|attributes| {
+            attributes.pending_configures().is_empty()
+                && attributes.current_serial == attributes.configure_serial
+                && !attributes.has_pending_changes()
+        })
+    })
 }
 
 impl Comp {
@@ -325,6 +341,7 @@ impl Comp {
                 content: frame.content,
                 z,
                 focused: focused == Some(window.id),
+                settled: is_settled(&window.handle),
             }
         });
         report.collect()

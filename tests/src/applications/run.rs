@@ -92,6 +92,7 @@ impl<'a> Run<'a> {
         match step {
             Step::Opens(title) => self.wait_window(title, 1),
             Step::Window(title) => self.wait_window(title, 2),
+            Step::Settles(title) => self.wait_settled(title),
             Step::Type(text) => self.type_text(text),
             Step::Keys(chord) => self.press(chord),
             Step::Move(place) => self.point(*place),
@@ -153,6 +154,16 @@ impl<'a> Run<'a> {
             top.title.contains(title) && colors(image, top.content()) >= least_colors
         });
         self.seen = Some(image);
+    }
+
+    /// Waits until a window shows that it has the keyboard: what changes then is the effect of a later step.
+    #[track_caller]
+    fn wait_settled(&mut self, title: &str) {
+        self.session.wait_windows(&format!("a window called {title:?} that has settled"), |windows| {
+            let top = windows.iter().max_by_key(|window| window.z);
+            top.is_some_and(|top| top.settled && top.focused && top.title.contains(title))
+        });
+        self.wait_window(title, 2);
     }
 
     #[track_caller]

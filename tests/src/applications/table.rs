@@ -61,6 +61,9 @@ pub enum Step {
     Opens(String),
     /// Waits for a window whose title contains this, and which shows more than one colour.
     Window(String),
+    /// As `Window`, and it has drawn itself as the active one: for toolkits that draw themselves anew then, which would be
+    /// taken for the effect of the next step.
+    Settles(String),
     /// Types a text by the US layout.
     Type(String),
     /// Presses the keys of a chord, such as `ctrl+shift+t`, and releases them.
