@@ -417,6 +417,8 @@ pub struct Connection {
     paused: bool,
     /// What the last wait has found, for the turn that follows.
     seen: Option<Ready>,
+    /// In the last turn, the state had something to handle that may have been the client's.
+    handled_requests: bool,
     pending: Pending,
     phase: Phase,
 }
@@ -472,6 +474,7 @@ impl Connection {
             outbox_waits: false,
             paused: false,
             seen: None,
+            handled_requests: false,
             pending: Pending::default(),
             phase: Phase::Open,
         })
@@ -515,6 +518,13 @@ impl Connection {
         self.paused = paused;
     }
 
+    /// Whether the state may have handled requests of the client in the last turn. It handles a few kilobytes at a time, so
+    /// that they need not have come in that turn.
+    #[must_use]
+    pub fn may_have_handled_requests(&self) -> bool {
+        self.handled_requests
+    }
+
     /// When to call [`turn`](Self::turn) even if the descriptor has not become readable.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
@@ -554,6 +564,7 @@ impl Connection {
         // What came before a failure is handled still; it may explain the failure.
         let moved_in = |turn: &Result<Turn, End>| turn.as_ref().map_or(true, |turn| turn.to_local > 0);
         let (client_sent, server_sent) = (moved_in(&from_client), moved_in(&from_server));
+        self.handled_requests = ready.state || client_sent;
         let handled = ready.state || client_sent || server_sent || self.control.has_ended();
         if handled {
             self.dispatch()?;

@@ -49,8 +49,6 @@ struct Meter {
     since: Instant,
     /// How long to take no more requests.
     wait: Duration,
-    /// Something came since this was last looked at.
-    sent: bool,
 }
 
 impl Meter {
@@ -60,12 +58,10 @@ impl Meter {
             requests: Rate::new(limits.requests_per_second),
             since: Instant::now(),
             wait: Duration::ZERO,
-            sent: false,
         }
     }
 
     fn measure(&mut self, guard: &Guard, bytes: &[u8]) {
-        self.sent = true;
         let messages = match self.scanner.feed(bytes) {
             Ok(messages) => messages,
             Err(error) => return guard.refuse_stream(WlDisplayError::INVALID_METHOD, &error),
@@ -184,9 +180,9 @@ impl Served {
         if !for_bytes.is_zero() {
             self.pause_stream(true);
         }
-        // What the VM holds grows by what it sends.
-        let sent = std::mem::take(&mut self.meter.borrow_mut().sent);
-        if sent || self.stream_meter.measured != before {
+        // What the VM holds grows by what it sends, and by its requests only once the state has handled them: that may be
+        // turns after they came.
+        if self.connection.may_have_handled_requests() || self.stream_meter.measured != before {
             self.check_objects();
             self.check_descriptors();
         }

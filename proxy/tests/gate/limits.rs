@@ -179,6 +179,8 @@ fn descriptors_are_limited() {
     assert_limit(&client.error(), "vitrail-gate: the VM may have 3 file descriptors");
 }
 
+/// Objects were counted in turns in which something came. The state handles what came a few kilobytes at a time, turns
+/// later, so that what a client sent last was not counted, and it could have thousands of objects too many.
 #[test]
 fn objects_that_nothing_else_counts_are_limited_too() {
     let vm = Vm::new(Limits { requests_per_second: 1_000_000, ..Limits::default() });
