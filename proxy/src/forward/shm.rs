@@ -118,7 +118,7 @@ impl WlShmPoolHandler for PoolHandler {
             destroyed: Cell::new(false),
             busy: Cell::new(false),
         });
-        id.set_handler(BufferHandler { session: self.session.clone(), buffer });
+        id.set_handler(BufferHandler { session: self.session.clone(), buffer, gone: false });
     }
 
     fn handle_destroy(&mut self, slf: &Rc<WlShmPool>) {
@@ -276,6 +276,17 @@ impl Buffer {
 struct BufferHandler {
     session: Rc<Session>,
     buffer: Rc<Buffer>,
+    /// The other side was told that the buffer is destroyed.
+    gone: bool,
+}
+
+impl BufferHandler {
+    /// Destroys the buffer on the other side, once. One that two surfaces show is released twice.
+    fn destroy(&mut self, slf: &Rc<WlBuffer>) {
+        if !std::mem::replace(&mut self.gone, true) {
+            slf.send_destroy();
+        }
+    }
 }
 
 impl WlBufferHandler for BufferHandler {
@@ -289,14 +300,14 @@ impl WlBufferHandler for BufferHandler {
         if self.buffer.busy.get() {
             slf.delete_id();
         } else {
-            slf.send_destroy();
+            self.destroy(slf);
         }
     }
 
     fn handle_release(&mut self, slf: &Rc<WlBuffer>) {
         self.buffer.busy.set(false);
         if self.buffer.destroyed.get() {
-            slf.send_destroy();
+            self.destroy(slf);
         } else {
             slf.send_release();
         }

@@ -204,6 +204,28 @@ fn a_release_reaches_the_application() {
     while scene.app.next().object != buffer.object.app {}
 }
 
+/// The cursor of a window that closes is one: its buffer is released again after it was destroyed, and was destroyed again for
+/// that. The gate took it for a request on an object that does not exist, and ended the connection.
+#[test]
+fn a_buffer_that_two_surfaces_show_is_destroyed_once() {
+    let mut scene = Scene::new();
+    let (one, two) = (scene.surface(), scene.surface());
+    let pool = scene.client_pool(32 * 32 * 4);
+    let buffer = scene.buffer(&pool, 0, 32, 32);
+    scene.commit(one, Some(buffer), WHOLE);
+    scene.commit(two, Some(buffer), WHOLE);
+    scene.compositor.send(buffer.object.compositor, 0, Args::new());
+    while scene.app.next().object != buffer.object.app {}
+    scene.app.send(buffer.object.app, 0, Args::new());
+    scene.compositor.expect(buffer.object.compositor, 0);
+    scene.compositor.send(buffer.object.compositor, 0, Args::new());
+    // Whatever comes of it has come when the event behind it is there.
+    scene.compositor.send(scene.shm.compositor, 0, Args::new().u32(1));
+    while scene.app.next().object != scene.shm.app {}
+    // Takes nothing but the commit for an answer.
+    scene.commit(one, None, &[]);
+}
+
 #[test]
 fn slots_are_free_again_when_their_connection_has_ended() {
     use std::sync::Arc;
