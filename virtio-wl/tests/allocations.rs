@@ -1,8 +1,12 @@
 //! Once a connection has run for a while, moving data allocates nothing: not in a socket, not in a pump, with and without
-//! descriptors, in single messages and in a stream that is as fast as it can be.
+//! descriptors, in single messages and in a stream that is as fast as it can be; nor do rectangles of mirrors, the content of
+//! pipes and sockets that have crossed, and what the host sends over the virtio_wl device.
 //!
 //! The allocator of this program counts what each thread asks for. What makes a new object (a pipe, a blob, a mirror) may
 //! allocate.
+
+#[path = "virtio_wl_driver/mod.rs"]
+mod driver;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -11,10 +15,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use virtio_wl::unix::{self, UnixError};
-use virtio_wl::{Pump, PumpOptions, ReceivedFd, Region, Role, Socket, SocketError, SocketOptions};
+use virtio_wl::wire::MirrorRect;
+use virtio_wl::{Address, Pump, PumpOptions, ReceivedFd, Region, Role, Socket, SocketError, SocketOptions};
 
 thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
@@ -228,5 +234,111 @@ fn a_pump_between_two_sockets_costs_no_allocation() {
         }
         assert_eq!(fds.len(), 1);
         fds.clear();
+    });
+}
+
+/// A message for `fds`, and what the other side gets.
+fn give(one: &mut Socket, two: &mut Socket, fd: impl AsFd) -> OwnedFd {
+    assert_eq!(one.sendmsg(b"x", &[fd.as_fd()]), Ok(1));
+    let mut received = Vec::new();
+    while two.recvmsg(&mut [0], &mut received).is_err() {
+        one.dispatch().expect("alive");
+        two.dispatch().expect("alive");
+    }
+    received.pop().expect("a descriptor").fd
+}
+
+#[test]
+fn rectangles_of_mirrors_cost_no_allocation() {
+    let (mut one, mut two) = pair(None);
+    let (mut buffer, mut received) = (vec![0; 4096], Vec::new());
+    let source = Arc::new(Region::create_memfd(1 << 20).expect("memory"));
+    let mirror = give(&mut one, &mut two, &*source);
+    // Few bytes; rows with gaps between them; rows that are read from where they lie; more than a frame.
+    for rect in [
+        MirrorRect { offset: 5000, row_len: 100, stride: 100, rows: 1 },
+        MirrorRect { offset: 8192, row_len: 300, stride: 1000, rows: 64 },
+        MirrorRect { offset: 8192, row_len: 20_000, stride: 20_480, rows: 8 },
+        MirrorRect { offset: 0, row_len: 300_000, stride: 300_000, rows: 1 },
+    ] {
+        let mut round = 0_u64;
+        assert_no_allocation(&format!("rectangles of {} rows of {} bytes", rect.rows, rect.row_len), || {
+            round += 1;
+            source.write(rect.offset, &round.to_le_bytes()).expect("within the memory");
+            // By turns as memory of this process and as that of another.
+            match round % 2 {
+                0 => one.mirror_write(&source, rect).expect("queued"),
+                _ => one.mirror_write_file(source.as_fd(), rect).expect("queued"),
+            }
+            cross(&mut one, &mut two, b"shown", &[], &mut buffer, &mut received);
+            let mut shown = [0; 8];
+            assert_eq!(rustix::io::pread(&mirror, &mut shown, rect.offset), Ok(8));
+            assert_eq!(u64::from_le_bytes(shown), round);
+        });
+    }
+}
+
+#[test]
+fn the_content_of_sockets_costs_no_allocation_in_either_direction() {
+    let (mut one, mut two) = pair(None);
+    let (near, passed) = UnixStream::pair().expect("socket pair");
+    let far = give(&mut one, &mut two, &passed);
+    drop(passed);
+    let ends = [near.into(), far];
+    ends.iter().for_each(set_nonblocking);
+    let (content, mut buffer) = (vec![7; 10_000], vec![0; 10_000]);
+    let mut moved = [0; 2];
+    assert_no_allocation("content of sockets", || {
+        for end in &ends {
+            match rustix::io::write(end, &content) {
+                Ok(_) | Err(Errno::AGAIN) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        one.dispatch().expect("alive");
+        two.dispatch().expect("alive");
+        for (end, moved) in ends.iter().zip(&mut moved) {
+            match rustix::io::read(end, &mut buffer) {
+                Ok(len) => *moved += len,
+                Err(error) => assert_eq!(error, Errno::AGAIN),
+            }
+        }
+    });
+    // Far more than the windows: credit went back too.
+    assert!(moved.iter().all(|moved| *moved > 5_000_000), "{moved:?}");
+}
+
+/// Waits until the guest's socket has something to do, and has it do it.
+fn turn(guest: &mut Socket) {
+    let patience = Timespec { tv_sec: 40, tv_nsec: 0 };
+    assert_eq!(poll(&mut [PollFd::new(guest, PollFlags::IN)], Some(&patience)), Ok(1), "waited in vain");
+    guest.dispatch().expect("alive");
+}
+
+/// What the host sends over the virtio_wl device was once put into memory of its own, message by message.
+#[test]
+fn what_the_host_sends_over_the_virtio_wl_device_costs_no_allocation() {
+    driver::supervised("what_the_host_sends_over_the_virtio_wl_device_costs_no_allocation", |control| {
+        let listener = control.host();
+        let options = SocketOptions::default();
+        let mut guest = Socket::connect(&Address::Wl0 { name: None }, options).expect("connected");
+        let (mut host, _) = listener.accept().expect("the VMM calls");
+        let (mut buffer, mut received) = (vec![0; 4096], Vec::new());
+        for len in [1, 4096, 100_000] {
+            let message = vec![7; len];
+            assert_no_allocation(&format!("messages of {len} bytes from the host"), || {
+                host.write_all(&message).expect("the VMM takes them");
+                let mut total = 0;
+                while total < len {
+                    match guest.recvmsg(&mut buffer, &mut received) {
+                        Ok(len) => total += len,
+                        Err(SocketError::WouldBlock) => turn(&mut guest),
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+                assert_eq!(guest.sendmsg(b"answer", &[]), Ok(6));
+                assert_eq!(unix::receive(&host, &mut buffer, &mut Vec::new()), Ok(6));
+            });
+        }
     });
 }

@@ -9,8 +9,8 @@ use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags};
 
 use super::bridge::{Bridge, Bridges};
-use super::incoming::Incoming;
-use super::ioctl::{MAX_FDS, Transfer};
+use super::incoming::{Incoming, KEEP};
+use super::ioctl::{MAX_FDS, MAX_RECV, Transfer};
 use super::send::LocalMirror;
 use super::{Device, set_nonblocking};
 use crate::pipe::PipeEnd;
@@ -23,8 +23,8 @@ use crate::vfd::{FileId, ReceivedFd, ReceivedKind};
 const CONTEXT: u64 = 0;
 
 /// Messages received in one dispatch; the rest waits for the next one, so that one busy socket does not starve the
-/// others of a thread.
-const DISPATCH_MESSAGES: usize = 64;
+/// others of a thread. Whoever takes what came before the next dispatch needs no more memory than [`Incoming`] keeps.
+const DISPATCH_MESSAGES: usize = KEEP / MAX_RECV;
 
 /// What the device's memory consists of, in bytes.
 const PAGE: u64 = 4096;
@@ -39,6 +39,8 @@ pub(crate) struct DeviceSocket {
     options: SocketOptions,
     pub(super) transfer: Box<Transfer>,
     incoming: Incoming,
+    /// The VFDs of one receive; empty in between.
+    received: Vec<OwnedFd>,
     bridges: Bridges,
     pub(super) mirrors: BTreeMap<FileId, LocalMirror>,
     write_blocked: bool,
@@ -63,6 +65,7 @@ impl DeviceSocket {
             poll,
             transfer: Transfer::new(),
             incoming: Incoming::new(options.limits.data_window),
+            received: Vec::new(),
             bridges: Bridges::new(),
             mirrors: BTreeMap::new(),
             write_blocked: false,
@@ -97,7 +100,7 @@ impl DeviceSocket {
         if into.is_empty() {
             return Ok(0);
         }
-        if self.incoming.has_messages() {
+        if self.incoming.has_data() {
             let len = self.incoming.take(into, fds);
             if self.failed.is_none() {
                 // There may be room again. The data is here already: an error is reported by the next call.
@@ -160,7 +163,7 @@ impl DeviceSocket {
     pub(crate) fn readiness(&self) -> Readiness {
         let (error, end) = (self.failed.is_some(), self.incoming.is_ended());
         Readiness {
-            read: self.incoming.has_messages() || end || self.incoming.discards() || error,
+            read: self.incoming.has_data() || end || self.incoming.discards() || error,
             write: !self.write_blocked || self.write_ended || error,
             end,
             hang_up: end && self.write_ended || error,
@@ -228,6 +231,7 @@ impl DeviceSocket {
     fn record(&mut self, result: Result<(), SocketError>) -> Result<(), SocketError> {
         let Err(error) = result else { return Ok(()) };
         self.failed = Some(error.clone());
+        self.incoming.drop_unsettled();
         self.bridges.clear(&mut self.poll);
         self.mirrors.clear();
         if let Some(context) = self.context.take() {
@@ -239,19 +243,27 @@ impl DeviceSocket {
     }
 
     fn read_context(&mut self) -> Result<(), SocketError> {
-        let mut received = Vec::new();
+        let mut received = std::mem::take(&mut self.received);
+        let result = self.receive_all(&mut received);
+        // What an error has left is closed.
+        received.clear();
+        self.received = received;
+        result
+    }
+
+    fn receive_all(&mut self, received: &mut Vec<OwnedFd>) -> Result<(), SocketError> {
         for _ in 0..DISPATCH_MESSAGES {
             if self.incoming.is_full() {
                 break;
             }
             let Some(context) = &self.context else { break };
-            match self.transfer.recv(context.as_fd(), &mut received) {
+            match self.transfer.recv(context.as_fd(), received) {
                 Ok(0) if received.is_empty() => {
                     self.incoming.end();
                     // The host has closed its socket, so that nothing can be sent either.
                     self.shutdown_write();
                 }
-                Ok(len) => self.receive(len, &mut received)?,
+                Ok(len) => self.receive(len, received)?,
                 Err(Errno::AGAIN) => {
                     self.incoming.settle();
                     break;
@@ -264,15 +276,15 @@ impl DeviceSocket {
 
     fn receive(&mut self, len: usize, received: &mut Vec<OwnedFd>) -> Result<(), SocketError> {
         let complete = received.len() < MAX_FDS;
-        let mut fds = Vec::new();
         for vfd in received.drain(..) {
             // What nobody wants is closed, not bridged.
             if !self.incoming.discards() {
-                fds.push(self.receive_vfd(vfd)?);
+                let fd = self.receive_vfd(vfd)?;
+                self.incoming.add_fd(fd)?;
             }
         }
-        let bytes = self.transfer.content(len);
-        Ok(self.incoming.add(bytes, fds.into_iter(), complete)?)
+        self.incoming.add(self.transfer.content(len), complete);
+        Ok(())
     }
 
     /// Makes of a VFD what a program can use.
