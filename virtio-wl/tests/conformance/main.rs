@@ -14,6 +14,7 @@
 //!   cases that play the peer by hand.
 //! * Any other gives two sides as `Connection::sides`, the initiator first.
 //! * `unavailable` says why it cannot run here; its tests then print that and pass.
+//! * `open_with_region` makes a connection whose sides have a region, if that takes more than options of `Socket`.
 //! * `exempt` names the cases that the transport's own interface makes impossible, each with the reason.
 //! * What has to live as long as a connection (a thread, a directory) goes with it: see `Connection::keeping`. It is dropped
 //!   after both sides, and must have closed its descriptors when its drop returns, because cases count them.
@@ -119,6 +120,10 @@ macro_rules! conformance {
             } alone {
                 no_room_at_the_sender no_room_at_the_receiver nothing_taken_leaks_nothing
             });
+            conformance!(@theme kinds {
+                a_blob_arrives_whole_and_sealed a_mirror_has_a_rectangle_before_the_message_behind_it
+                a_region_is_the_same_memory_on_both_sides a_socket_carries_both_ways_and_each_ends_alone
+            } alone {});
             conformance!(@theme ends {
                 half_close_leaves_the_other_half sending_after_the_end_is_a_broken_pipe
                 a_side_that_wants_no_more_stops_the_other a_dead_peer_is_noticed_after_its_last_byte

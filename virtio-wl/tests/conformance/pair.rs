@@ -3,13 +3,16 @@
 use std::any::Any;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use virtio_wl::socket::Violation;
 use virtio_wl::unix::{self, UnixError};
-use virtio_wl::{ReceivedFd, Role, Socket, SocketError, SocketOptions};
+use virtio_wl::vfd::ReceivedKind;
+use virtio_wl::wire::MirrorRect;
+use virtio_wl::{ReceivedFd, Region, Role, Socket, SocketError, SocketOptions};
 
 use crate::PATIENCE;
 
@@ -33,6 +36,14 @@ pub enum Want {
     Send,
 }
 
+/// A descriptor that crossed.
+#[derive(Debug)]
+pub struct Crossed {
+    pub fd: OwnedFd,
+    /// What the side says that it is. An ordinary Unix socket says nothing.
+    pub kind: Option<ReceivedKind>,
+}
+
 /// One end of a connection. The calls never wait, and fail as the system calls of the same name do.
 pub trait Side: fmt::Debug {
     /// What the descriptor has to be polled for.
@@ -40,7 +51,11 @@ pub trait Side: fmt::Debug {
     /// Does what there is to do by itself. Errors are reported by the other calls.
     fn dispatch(&mut self);
     fn send(&mut self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<usize, Errno>;
-    fn receive(&mut self, into: &mut [u8], fds: &mut Vec<OwnedFd>) -> Result<usize, Errno>;
+    fn receive(&mut self, into: &mut [u8], fds: &mut Vec<Crossed>) -> Result<usize, Errno>;
+    /// Announces that a rectangle of memory that the peer has has changed.
+    fn mirror_write(&mut self, source: &Arc<Region>, rect: MirrorRect) -> Result<(), Errno>;
+    /// As `mirror_write`, for memory of another program.
+    fn mirror_write_file(&mut self, memory: BorrowedFd<'_>, rect: MirrorRect) -> Result<(), Errno>;
     fn shutdown_write(&mut self);
     fn shutdown_read(&mut self);
     /// Whether this is an ordinary Unix socket.
@@ -66,11 +81,19 @@ impl Side for Socket {
         self.sendmsg(bytes, fds).map_err(|error| errno(&error))
     }
 
-    fn receive(&mut self, into: &mut [u8], fds: &mut Vec<OwnedFd>) -> Result<usize, Errno> {
+    fn receive(&mut self, into: &mut [u8], fds: &mut Vec<Crossed>) -> Result<usize, Errno> {
         let mut received: Vec<ReceivedFd> = Vec::new();
         let result = self.recvmsg(into, &mut received).map_err(|error| errno(&error));
-        fds.extend(received.into_iter().map(|received| received.fd));
+        fds.extend(received.into_iter().map(|ReceivedFd { fd, kind }| Crossed { fd, kind: Some(kind) }));
         result
+    }
+
+    fn mirror_write(&mut self, source: &Arc<Region>, rect: MirrorRect) -> Result<(), Errno> {
+        Self::mirror_write(self, source, rect).map_err(|error| errno(&error))
+    }
+
+    fn mirror_write_file(&mut self, memory: BorrowedFd<'_>, rect: MirrorRect) -> Result<(), Errno> {
+        Self::mirror_write_file(self, memory, rect).map_err(|error| errno(&error))
     }
 
     fn shutdown_write(&mut self) {
@@ -112,8 +135,20 @@ impl Side for Plain {
         unix::send(&self.0, bytes, fds).map_err(unix_errno)
     }
 
-    fn receive(&mut self, into: &mut [u8], fds: &mut Vec<OwnedFd>) -> Result<usize, Errno> {
-        unix::receive(&self.0, into, fds).map_err(unix_errno)
+    fn receive(&mut self, into: &mut [u8], fds: &mut Vec<Crossed>) -> Result<usize, Errno> {
+        let mut received = Vec::new();
+        let result = unix::receive(&self.0, into, &mut received).map_err(unix_errno);
+        fds.extend(received.into_iter().map(|fd| Crossed { fd, kind: None }));
+        result
+    }
+
+    /// The peer has the memory itself.
+    fn mirror_write(&mut self, _: &Arc<Region>, _: MirrorRect) -> Result<(), Errno> {
+        Ok(())
+    }
+
+    fn mirror_write_file(&mut self, _: BorrowedFd<'_>, _: MirrorRect) -> Result<(), Errno> {
+        Ok(())
     }
 
     fn shutdown_write(&mut self) {
@@ -203,10 +238,17 @@ impl Connection {
 
     /// Two sides that have said hello to each other.
     pub fn into_pair(self) -> Pair {
+        self.into_pair_with([SocketOptions::default(), SocketOptions::default()])
+    }
+
+    /// As [`into_pair`](Self::into_pair). The options are those of the sockets on streams, the initiator's first; other sides
+    /// have theirs.
+    pub fn into_pair_with(self, options: [SocketOptions; 2]) -> Pair {
+        let [of_initiator, of_acceptor] = options;
         let (initiator, acceptor): (Box<dyn Side>, Box<dyn Side>) = match self.ends {
             Ends::Streams(initiator, acceptor) => (
-                Box::new(Socket::new(initiator, Role::Initiator, SocketOptions::default()).expect("usable")),
-                Box::new(Socket::new(acceptor, Role::Acceptor, SocketOptions::default()).expect("usable")),
+                Box::new(Socket::new(initiator, Role::Initiator, of_initiator).expect("usable")),
+                Box::new(Socket::new(acceptor, Role::Acceptor, of_acceptor).expect("usable")),
             ),
             Ends::Sides(initiator, acceptor) => (initiator, acceptor),
         };
@@ -305,8 +347,23 @@ impl Pair {
         }
     }
 
+    /// Sends a descriptor with one byte and closes it; gives what the other side receives.
+    pub fn give(&mut self, end: End, fd: impl AsFd) -> Crossed {
+        self.send_all(end, b"x", &[fd.as_fd()]);
+        drop(fd);
+        let (bytes, mut fds) = self.receive_crossed(end.other(), 1).expect("alive");
+        assert_eq!((bytes.as_slice(), fds.len()), (&b"x"[..], 1));
+        fds.remove(0)
+    }
+
     /// Receives once, waiting if necessary.
     pub fn receive(&mut self, end: End, room: usize) -> Result<(Vec<u8>, Vec<OwnedFd>), Errno> {
+        let (bytes, fds) = self.receive_crossed(end, room)?;
+        Ok((bytes, fds.into_iter().map(|crossed| crossed.fd).collect()))
+    }
+
+    /// As [`receive`](Self::receive), with what the side says of the descriptors.
+    fn receive_crossed(&mut self, end: End, room: usize) -> Result<(Vec<u8>, Vec<Crossed>), Errno> {
         let (mut bytes, mut fds) = (vec![0; room], Vec::new());
         loop {
             match self.side(end).receive(&mut bytes, &mut fds) {

@@ -4,6 +4,7 @@ pub mod data;
 pub mod ends;
 pub mod fds;
 pub mod flow;
+pub mod kinds;
 pub mod readiness;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -7,6 +7,9 @@ mod vsock;
 mod wl0;
 
 use std::fmt;
+use std::sync::Arc;
+
+use virtio_wl::{Region, SocketOptions};
 
 pub use self::hybrid::{HostCallsVm, VmCallsHost};
 pub use self::local::{Fd, Kernel, Unix};
@@ -14,7 +17,10 @@ pub use self::torn::Torn;
 pub use self::vsock::Vsock;
 pub use self::wl0::Wl0;
 use crate::Case;
-use crate::pair::Connection;
+use crate::pair::{Connection, Pair};
+
+/// Bytes of the region of connections that have one.
+pub const REGION_LEN: u64 = 1 << 20;
 
 /// A way to connect two sides. See the head of the program.
 pub trait Transport: fmt::Debug + Sync {
@@ -22,6 +28,18 @@ pub trait Transport: fmt::Debug + Sync {
 
     /// Makes a connection.
     fn open(&self) -> Connection;
+
+    /// Makes a connection whose sides have a region, and gives the region as each of them has it, the initiator first.
+    fn open_with_region(&self) -> (Pair, [Arc<Region>; 2]) {
+        let ours = Region::create_memfd(REGION_LEN).expect("memory");
+        let theirs = Region::from_fd(ours.try_clone_fd().expect("duplicated")).expect("a region");
+        let regions = [Arc::new(ours), Arc::new(theirs)];
+        let with = |region: &Arc<Region>| SocketOptions {
+            region: Some(Arc::clone(region)),
+            ..SocketOptions::default()
+        };
+        (self.open().into_pair_with(regions.each_ref().map(with)), regions)
+    }
 
     /// Why this transport cannot be used here.
     fn unavailable(&self) -> Option<String> {
@@ -35,6 +53,12 @@ pub trait Transport: fmt::Debug + Sync {
 
     /// Whether descriptors may come before the byte that they belong to, with other bytes (but in order, and never behind it).
     fn descriptors_come_early(&self) -> bool {
+        false
+    }
+
+    /// Whether memory crosses as memory of a device: in whole pages, with zeros behind the content, without seals, and such
+    /// that the side that it came to can only map it and calls it a mirror.
+    fn memory_is_the_devices(&self) -> bool {
         false
     }
 

@@ -1,15 +1,17 @@
 //! The kernel's virtio_wl device, with a driver and a VMM that are played for a child process.
 
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::net::UnixListener;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use rustix::event::PollFlags;
 use rustix::io::Errno;
-use virtio_wl::{Address, Socket, SocketOptions};
+use virtio_wl::wire::MirrorRect;
+use virtio_wl::wl0::Device;
+use virtio_wl::{Address, Region, Socket, SocketOptions};
 
-use super::Transport;
-use crate::pair::{Connection, Plain, Side, Want};
+use super::{REGION_LEN, Transport};
+use crate::pair::{Connection, Crossed, End, Pair, Plain, Side, Want};
 use crate::{Case, driver};
 
 /// The initiator is in the guest. The acceptor is an ordinary Unix socket on the host, which is the child as well.
@@ -19,16 +21,29 @@ pub struct Wl0;
 /// Where the VMM connects to. A child runs one case.
 static HOST: OnceLock<UnixListener> = OnceLock::new();
 
+fn open_with(options: SocketOptions) -> Connection {
+    let guest = Socket::connect(&Address::Wl0 { name: None }, options).expect("connected");
+    let (host, _) = HOST.get().expect("a child").accept().expect("the VMM calls");
+    Connection::sides(Box::new(Guest(guest)), Box::new(Plain(host.into())))
+}
+
 impl Transport for Wl0 {
     fn name(&self) -> &'static str {
         "wl0"
     }
 
     fn open(&self) -> Connection {
-        let address = Address::Wl0 { name: None };
-        let guest = Socket::connect(&address, SocketOptions::default()).expect("connected");
-        let (host, _) = HOST.get().expect("a child").accept().expect("the VMM calls");
-        Connection::sides(Box::new(Guest(guest)), Box::new(Plain(host.into())))
+        open_with(SocketOptions::default())
+    }
+
+    /// The region is memory of the device. The host has it once it was sent.
+    fn open_with_region(&self) -> (Pair, [Arc<Region>; 2]) {
+        let region = Device::open().expect("the device").allocate_region(REGION_LEN).expect("memory");
+        let region = Arc::new(region);
+        let options = SocketOptions { region: Some(Arc::clone(&region)), ..SocketOptions::default() };
+        let mut pair = open_with(options).into_pair();
+        let of_host = Region::from_fd(pair.give(End::Initiator, &*region).fd).expect("a region");
+        (pair, [region, Arc::new(of_host)])
     }
 
     fn exempt(&self) -> &[(&'static str, &'static str)] {
@@ -38,11 +53,19 @@ impl Transport for Wl0 {
             ("ends::a_side_that_wants_no_more_stops_the_other", "the device has no half-close"),
             ("ends::death_ends_what_crossed", "the host has the pipes themselves, which outlive it"),
             ("ends::peer_death_at_any_byte", "there is no stream below it"),
+            (
+                "kinds::a_socket_carries_both_ways_and_each_ends_alone",
+                "the device takes no socket of the guest, and one of the host has no half-close on it",
+            ),
             ("readiness::nothing_waits_on_blocking_streams", "there is no stream below it"),
         ]
     }
 
     fn descriptors_come_early(&self) -> bool {
+        true
+    }
+
+    fn memory_is_the_devices(&self) -> bool {
         true
     }
 
@@ -72,8 +95,16 @@ impl Side for Guest {
         Side::send(&mut self.0, bytes, fds)
     }
 
-    fn receive(&mut self, into: &mut [u8], fds: &mut Vec<OwnedFd>) -> Result<usize, Errno> {
+    fn receive(&mut self, into: &mut [u8], fds: &mut Vec<Crossed>) -> Result<usize, Errno> {
         Side::receive(&mut self.0, into, fds)
+    }
+
+    fn mirror_write(&mut self, source: &Arc<Region>, rect: MirrorRect) -> Result<(), Errno> {
+        Side::mirror_write(&mut self.0, source, rect)
+    }
+
+    fn mirror_write_file(&mut self, memory: BorrowedFd<'_>, rect: MirrorRect) -> Result<(), Errno> {
+        Side::mirror_write_file(&mut self.0, memory, rect)
     }
 
     fn shutdown_write(&mut self) {
