@@ -4,7 +4,11 @@
 //! and the host brings every call to its port 6000 + N back to the guest's port 5000 + N, so that this program is at both
 //! ends, and each stream goes out of the VM and in again. Each test has an N of its own.
 
+#[path = "virtio_wl_driver/left_out.rs"]
+mod left_out;
+
 use std::os::fd::OwnedFd;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -23,7 +27,10 @@ const LOOPBACK: VsockCid = VsockCid::Is(1);
 fn skipped() -> bool {
     let skipped = std::env::var_os(VARIABLE).is_none();
     if skipped {
-        eprintln!("skipped: this is not the guest of `cargo xtask vm streams`");
+        left_out::left_out(
+            "the tests of a guest's vsock",
+            "this is not the guest of `cargo xtask vm streams`",
+        );
     }
     skipped
 }
@@ -55,6 +62,23 @@ fn assert_ended(stream: &OwnedFd) {
     assert!(poll(&mut [PollFd::new(stream, PollFlags::IN)], Some(&patience)).expect("polled") > 0, "no end");
     let result = rustix::io::read(stream, &mut [0; 1]);
     assert!(matches!(result, Ok(0) | Err(Errno::CONNRESET)), "{result:?}");
+}
+
+/// They once said so with `eprintln!`, which libtest shows of tests that fail.
+#[test]
+fn a_test_that_is_for_another_machine_says_so_where_it_is_seen() {
+    let mut other = Command::new(std::env::current_exe().expect("this program"));
+    other.args(["both_ends_know_each_other_by_cid", "--exact"]).env_remove(VARIABLE);
+    let list = std::env::temp_dir().join(format!("virtio-wl-left-out-{}", std::process::id()));
+    let output = other.env(left_out::VARIABLE, &list).output().expect("run");
+    let listed = std::fs::read_to_string(&list);
+    // There is none if the test has failed.
+    let _ = std::fs::remove_file(&list);
+    let expected =
+        "the tests of a guest's vsock are skipped: this is not the guest of `cargo xtask vm streams`\n";
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), expected);
+    assert_eq!(listed.expect("a list"), expected);
 }
 
 #[test]

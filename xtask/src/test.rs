@@ -1,13 +1,18 @@
 //! `cargo xtask test`: everything that has to be true before a change lands; and `cargo xtask deny`.
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::{miri, setup, steps, workspace};
 
 /// What runs in virtual machines, as actions of `cargo xtask vm`.
 const IN_GUESTS: [&str; 2] = ["streams", "regions"];
+
+/// The variable that names the file to which tests that this machine leaves out add a line.
+const LEFT_OUT: &str = "VITRAIL_LEFT_OUT";
 
 /// Sets up, checks and tests. With a filter, only builds and runs the tests that match.
 ///
@@ -24,10 +29,7 @@ pub fn run(filter: Option<&str>, no_vm: bool) -> Result<()> {
         steps::run("documentation", steps::cargo().args(docs).env("RUSTDOCFLAGS", "-D warnings"))?;
     }
     steps::run("build", steps::cargo().args(["build", "--workspace", "--bins", "--lib", "--quiet"]))?;
-    let mut tests = steps::cargo();
-    tests.args(["test", "--workspace", "--quiet", "--no-fail-fast", "--"]);
-    tests.args(filter);
-    steps::run("tests", &mut tests)?;
+    tests(filter)?;
     if filter.is_none() {
         if miri::is_there() {
             miri::run()?;
@@ -39,6 +41,28 @@ pub fn run(filter: Option<&str>, no_vm: bool) -> Result<()> {
         in_guests(no_vm)?;
     }
     Ok(())
+}
+
+/// Runs the tests, and says which of them this machine has left out.
+fn tests(filter: Option<&str>) -> Result<()> {
+    let list = workspace().join("target").join("test").join("left-out");
+    let folder = list.parent().context("a list without a folder")?;
+    fs::create_dir_all(folder).with_context(|| format!("error creating {}", folder.display()))?;
+    fs::write(&list, "").with_context(|| format!("error creating {}", list.display()))?;
+    let mut tests = steps::cargo();
+    tests.args(["test", "--workspace", "--quiet", "--no-fail-fast", "--"]);
+    tests.args(filter).env(LEFT_OUT, &list);
+    let result = steps::run("tests", &mut tests);
+    let listed = fs::read_to_string(&list).with_context(|| format!("error reading {}", list.display()))?;
+    for line in left_out(&listed) {
+        eprintln!("==> tests: LEFT OUT: {line}");
+    }
+    result
+}
+
+/// What the tests have listed, of which several programs may say the same.
+fn left_out(listed: &str) -> BTreeSet<&str> {
+    listed.lines().filter(|line| !line.is_empty()).collect()
 }
 
 fn in_guests(left_out: bool) -> Result<()> {

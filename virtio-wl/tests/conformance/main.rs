@@ -36,13 +36,12 @@ mod driver;
 mod pair;
 mod transports;
 
-use std::collections::BTreeSet;
-use std::io::Write as _;
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock};
 use std::thread;
 use std::time::Duration;
 
+use driver::left_out::{left_out, say};
 use transports::Transport;
 
 /// Longer than anything takes on a machine that is very busy, or is emulated.
@@ -62,24 +61,14 @@ pub struct Case {
 /// Held for writing by the cases that run alone, for reading by all others. A case that has failed harms no other.
 static ALONE: RwLock<()> = RwLock::new(());
 
-/// Says something once, so that it appears even where the output of tests that pass is not shown.
-fn say(text: String) {
-    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
-    if !said.contains(&text) {
-        // Nobody may be listening.
-        let _ = writeln!(std::io::stderr(), "{text}");
-        said.insert(text);
-    }
-}
-
 /// Runs one case on one transport.
 fn check(transport: &'static dyn Transport, case: Case) {
     if let Some(reason) = transport.unavailable() {
-        return say(format!("the cases of {} are skipped: {reason}", transport.name()));
+        return left_out(&format!("the cases of {}", transport.name()), &reason);
     }
     if let Some((_, reason)) = transport.exempt().iter().find(|(name, _)| *name == case.name) {
-        return say(format!("{}::{} does not apply: {reason}", transport.name(), case.name));
+        say(&format!("{}::{} does not apply: {reason}", transport.name(), case.name));
+        return;
     }
     let (_shared, _alone);
     if case.alone {

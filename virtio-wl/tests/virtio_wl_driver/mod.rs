@@ -18,6 +18,7 @@
 
 pub mod child;
 mod device;
+pub mod left_out;
 mod seccomp;
 mod vfd;
 
@@ -54,8 +55,13 @@ pub fn supervised(test: &str, case: impl FnOnce(&Control)) {
         return case(&control);
     }
     if let Err(reason) = supervise(test) {
-        eprintln!("{test} is skipped: {reason}");
+        left_out::left_out("the tests that need the virtio_wl device", &reason);
     }
+}
+
+/// A command that is no child of this kind, also if a child starts it.
+pub fn unsupervised(command: &mut Command) -> &mut Command {
+    command.env_remove(CHILD)
 }
 
 /// Starts the child and plays the driver until it ends.

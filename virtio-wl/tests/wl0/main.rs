@@ -11,6 +11,7 @@ mod descriptors;
 mod driver;
 mod ends;
 mod faults;
+mod left_out;
 mod memory;
 mod names;
 mod pump;

@@ -8,6 +8,7 @@ use virtio_wl::wl0::{self, DeviceError};
 use virtio_wl::{Address, Socket, SocketOptions};
 
 use crate::driver::child::Request;
+use crate::driver::left_out::left_out;
 use crate::driver::{NAMED, supervised};
 
 fn connect(name: Option<&str>) -> Result<Socket, ConnectError> {
@@ -58,7 +59,7 @@ fn a_host_that_does_not_listen_and_an_unknown_name_are_errors() {
 #[test]
 fn a_machine_without_the_device_says_so() {
     if Path::new(wl0::NODE).exists() {
-        return eprintln!("skipped: this machine has the device");
+        return left_out("the tests of a machine without the virtio_wl device", "this one has it");
     }
     let error = connect(None).unwrap_err();
     assert!(error.to_string().contains("/dev/wl0"), "{error}");
