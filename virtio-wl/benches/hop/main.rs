@@ -10,9 +10,9 @@
 //! change of the machine's load meets both. Each line ends with the limit that the project set itself.
 //!
 //! Where the threads run decides more than what they do: a round trip through a socket pair takes three times as
-//! long if the scheduler puts its ends onto two idle processors rather than one. So it is not left to
-//! the scheduler: everything is measured with all threads on one processor, and with the peer on another one than the
-//! client, where the pump is with the client as it would be in a VM.
+//! long if the scheduler puts its ends onto two idle processors rather than one. So everything is measured in three ways:
+//! with all threads on one processor; with the peer on another one than the client, where the pump has to share the client's
+//! as it would in a VM with one processor; and where the scheduler puts them, which is what programs get by default.
 //!
 //! `cargo bench -p virtio-wl` runs everything, `cargo bench -p virtio-wl -- NAME` what contains NAME. Without
 //! `--bench`, which is how cargo runs benchmarks among tests, everything is done once with little content, to

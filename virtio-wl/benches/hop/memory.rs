@@ -32,7 +32,7 @@ pub(crate) fn take_peak() -> usize {
 
 /// What sockets occupy that nobody uses.
 pub(crate) fn idle(scale: Scale, placement: &Placement) {
-    if placement.is_apart() {
+    if !placement.is_shared() {
         // Only this thread does anything.
         return;
     }
