@@ -7,6 +7,9 @@
 //! altogether takes none, which matters where the other end has no half-close. The pump is finished when both
 //! directions have ended and, on a [`Socket`], its pipes too.
 //!
+//! What the other end sent last often says why it closed the connection, and sending to it fails first. So an error is
+//! returned only after what is held of the other end was passed on, as far as the local side takes it.
+//!
 //! Waiting: the pump's descriptor is readable when [`Pump::turn`] has something to do. Nothing is waited for
 //! that a turn would not act on, so that an idle or blocked pump causes no wake-up.
 
@@ -22,10 +25,13 @@ use crate::poll::{Interest, Poll};
 use crate::socket::{Socket, SocketError};
 use crate::unix::{self, UnixError};
 use crate::vfd::{ReceivedFd, ReceivedKind};
-use crate::wire::MAX_FDS;
+use crate::wire::{DATA_WINDOW, MAX_FDS};
 
 const LOCAL: u64 = 0;
 const ENDPOINT: u64 = 1;
+
+/// Bytes of the other end, about, that are passed on after an error: the most that a [`Socket`] can hold.
+const LAST_BYTES: usize = *DATA_WINDOW.end() as usize;
 
 /// Why a pump cannot go on. The connection is over.
 #[derive(Debug, Error)]
@@ -241,7 +247,9 @@ impl Pump {
     ///
     /// # Errors
     ///
-    /// The connection is over. What the peer had sent before it failed was passed on as far as possible.
+    /// The connection is over. What the other end had sent before it failed was passed on as far as the local side took it,
+    /// whatever the budget. If [`blocked_to_local`](Self::blocked_to_local) is true then, a further turn passes on more, and
+    /// fails in the same way.
     pub fn turn(&mut self) -> Result<Turn, PumpError> {
         self.turn_both(true)
     }
@@ -258,14 +266,29 @@ impl Pump {
     }
 
     fn turn_both(&mut self, local_sent: bool) -> Result<Turn, PumpError> {
-        let dispatched = match &mut self.endpoint {
-            Endpoint::Virtio(socket) => socket.dispatch(),
-            Endpoint::Unix(_) => Ok(()),
-        };
-        if let Err(error) = dispatched {
-            // The error at hand is the one to report.
-            let _ = self.move_to_local();
-            return Err(error.into());
+        let result = self.move_both(local_sent);
+        self.after_last_words(result)
+    }
+
+    /// A result, where it is an error after everything that is held of the other end has gone to the local side, or as much as
+    /// it takes: the other end sent it before the error, and it may explain it.
+    fn after_last_words(&mut self, result: Result<Turn, PumpError>) -> Result<Turn, PumpError> {
+        if result.is_err() {
+            let mut left = LAST_BYTES;
+            self.to_local.drained = false;
+            // An error of this has no other cause; the one at hand is the one to report.
+            while left > 0
+                && let Ok(moved @ 1..) = self.move_to_local()
+            {
+                left = left.saturating_sub(moved);
+            }
+        }
+        result
+    }
+
+    fn move_both(&mut self, local_sent: bool) -> Result<Turn, PumpError> {
+        if let Endpoint::Virtio(socket) = &mut self.endpoint {
+            socket.dispatch()?;
         }
         self.from_local.drained = false;
         self.to_local.drained = false;
@@ -290,6 +313,11 @@ impl Pump {
     ///
     /// As for [`turn`](Self::turn).
     pub fn turn_from_local(&mut self) -> Result<Turn, PumpError> {
+        let result = self.move_out();
+        self.after_last_words(result)
+    }
+
+    fn move_out(&mut self) -> Result<Turn, PumpError> {
         self.from_local.drained = false;
         let from_local = self.move_from_local()?;
         if let Endpoint::Virtio(socket) = &mut self.endpoint {
@@ -398,6 +426,15 @@ impl Pump {
     }
 
     fn move_to_local(&mut self) -> Result<usize, PumpError> {
+        let result = self.move_held_to_local();
+        if result.is_err() {
+            // What was read may lack a part or its descriptors, and nothing may follow a gap.
+            self.to_local.finish();
+        }
+        result
+    }
+
+    fn move_held_to_local(&mut self) -> Result<usize, PumpError> {
         let mut moved = 0;
         self.to_local.blocked = false;
         while moved < self.budget && !self.to_local.done && !self.to_local.paused {

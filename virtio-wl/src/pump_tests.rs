@@ -340,6 +340,90 @@ fn the_inspector_sees_every_byte_towards_the_local_side_once() {
     }
 }
 
+/// An application and the pump between it and a peer.
+fn with_a_peer(options: &PumpOptions) -> (UnixStream, [Pump; 1], Socket) {
+    let (one, one_local) = stream_pair();
+    let (left, right) = stream_pair();
+    let left = Socket::new(left.into(), Role::Initiator, SocketOptions::default()).expect("socket");
+    let mut peer = Socket::new(right, Role::Acceptor, SocketOptions::default()).expect("socket");
+    let mut pumps = [Pump::new(one_local, left, options).expect("pump")];
+    let start = Instant::now();
+    while !(peer.is_open() && pumps[0].socket_mut().is_some_and(|socket| socket.is_open())) {
+        assert!(start.elapsed() < DEADLINE, "timed out");
+        settle(&mut pumps);
+        peer.dispatch().expect("alive");
+    }
+    (one, pumps, peer)
+}
+
+/// A compositor that throws a client out sends the reason and closes the connection, most often while the client goes on
+/// sending. Sending then failed before what the compositor had sent was passed on, so that no client learnt the reason.
+#[test]
+fn the_last_words_of_a_peer_arrive_although_the_application_is_sending() {
+    type Act = fn(&mut Pump) -> Result<Turn, PumpError>;
+    for act in [Pump::turn as Act, Pump::turn_from_local] {
+        let (mut one, mut pumps, mut peer) = with_a_peer(&PumpOptions::default());
+        let (reader, _writer) = rustix::pipe::pipe().expect("pipe");
+        assert_eq!(peer.sendmsg(b"protocol error", &[reader.as_fd()]), Ok(14));
+        drop(peer);
+        one.write_all(&pattern(10_000)).expect("sent");
+        let error = act(&mut pumps[0]).expect_err("the peer is gone");
+        assert!(matches!(error, PumpError::Socket(SocketError::Disconnected)), "{error:?}");
+        let (mut buffer, mut fds) = ([0; 20], Vec::new());
+        one.set_nonblocking(true).expect("set");
+        assert_eq!(unix::receive(&one, &mut buffer, &mut fds), Ok(14), "the reason is there");
+        assert_eq!(&buffer[..14], b"protocol error");
+        // The pipe that came with it has ended with the connection, but it is there.
+        assert_eq!(fds.len(), 1);
+    }
+}
+
+#[test]
+fn last_words_longer_than_a_budget_arrive_and_in_parts_if_the_application_takes_no_more() {
+    let options = PumpOptions { budget_bytes: 4096, chunk_bytes: 4096, ..PumpOptions::default() };
+    let (mut one, mut pumps, mut peer) = with_a_peer(&options);
+    let sent = peer.sendmsg(&pattern(260_000), &[]).expect("sent");
+    let start = Instant::now();
+    while peer.queued_bytes() > 0 {
+        assert!(start.elapsed() < DEADLINE, "timed out");
+        // Only as a socket: nothing goes to the application yet.
+        pumps[0].socket_mut().expect("a socket").dispatch().expect("alive");
+        peer.dispatch().expect("alive");
+    }
+    drop(peer);
+    one.set_nonblocking(true).expect("set");
+    one.write_all(b"x").expect("sent");
+    let mut received = Vec::new();
+    loop {
+        pumps[0].turn().expect_err("the peer is gone");
+        let before = received.len();
+        let mut part = [0; 65_536];
+        while let Ok(len @ 1..) = one.read(&mut part) {
+            received.extend_from_slice(&part[..len]);
+        }
+        assert!(received.len() > before.saturating_add(4096) || received.len() == sent, "{before}");
+        if !pumps[0].blocked_to_local() {
+            break;
+        }
+    }
+    assert!(received == pattern(sent), "{} of {sent} bytes", received.len());
+}
+
+#[test]
+fn nothing_follows_a_message_that_could_not_be_passed_on() {
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+    let (one, two, mut pumps) = between_sockets();
+    let (reader, _writer) = rustix::pipe::pipe().expect("pipe");
+    let fds = [reader.as_fd(); 29];
+    let mut space = vec![std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(29))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    assert!(control.push(SendAncillaryMessage::ScmRights(&fds)));
+    sendmsg(&two, &[std::io::IoSlice::new(b"too many")], &mut control, SendFlags::empty()).expect("sent");
+    unix::send(&two, b"what follows", &[]).expect("sent");
+    assert!(matches!(pumps[0].turn(), Err(PumpError::Unix(UnixError::TooManyFds))));
+    assert!(!is_readable(&one), "a message is missing before it");
+}
+
 #[test]
 fn the_death_of_the_peer_is_an_error_after_its_last_bytes() {
     let (mut one, mut two, mut pumps) = across_a_stream();
