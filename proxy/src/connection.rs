@@ -11,7 +11,8 @@
 //! while the *other* side takes what comes out, so the state's own queues stay within one turn's budget.
 //!
 //! A connection is *open* until one side closes it, breaks it, or is refused by a handler through
-//! [`Control`]. Then the state is destroyed and the connection *drains*: what was sent before, the error that
+//! [`Control`]. Where a side has ended or broken, the state first handles what it had sent before: that may explain the end,
+//! and be a better reason. Then the state is destroyed and the connection *drains*: what was sent before, the error that
 //! explains the end, and the content of pipes that have crossed still reach their destinations, as they do
 //! with Unix sockets. A peer that takes nothing for [`DRAIN_PATIENCE`] loses the rest.
 
@@ -36,6 +37,10 @@ use wl_proxy::state::{State, StateHandler};
 
 /// How long a peer may take nothing before what it was still to get is dropped.
 pub const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Most times that the state is asked to handle what a side sent before it ended. It takes 8 KiB at a time, and a stream
+/// holds 16 MiB at the most; a side that is read until it ends might go on for ever otherwise.
+const LAST_ROUNDS: usize = 4096;
 
 /// The protocols and versions that are understood. Newer ones are hidden from clients, and versions capped.
 pub const BASELINE: Baseline = Baseline::V6;
@@ -337,6 +342,19 @@ impl Side {
         Ok(turn)
     }
 
+    /// Gives the state more of what the endpoint sent before it failed, if it holds more.
+    fn pass_on(&mut self) {
+        if let Some(pump) = &mut self.pump {
+            // It fails again.
+            let _ = pump.turn_to_local();
+        }
+    }
+
+    /// Bytes that the state has not read yet.
+    fn unread(&self) -> u64 {
+        rustix::io::ioctl_fionread(&*self.local).unwrap_or(0)
+    }
+
     /// Stops feeding the state, or goes on with it. True: a turn can do more than before.
     fn pause(&mut self, paused: bool) -> bool {
         let resumed = std::mem::replace(&mut self.paused, paused) && !paused;
@@ -541,6 +559,7 @@ impl Connection {
                 Ok(true) => Status::More,
                 Ok(false) => Status::Idle,
                 Err(end) => {
+                    let end = self.hear_out(end);
                     self.begin_draining(end);
                     Status::More
                 }
@@ -610,15 +629,49 @@ impl Connection {
         seen.unwrap_or_else(|| Ready::find(&self.epoll, Some(&now)).map_or(Ready::ALL, |(ready, _)| ready))
     }
 
-    /// Ends the connection when one side has, once the state has handled everything that this side sent.
-    fn check_ends(&mut self) -> Result<(), End> {
-        let ended = match (self.server_side.has_ended(), self.client_side.has_ended()) {
-            (true, _) => End::ServerClosed,
-            (false, true) => End::ClientClosed,
-            (false, false) => return Ok(()),
+    /// Ends the connection when one side has.
+    fn check_ends(&self) -> Result<(), End> {
+        match (self.server_side.has_ended(), self.client_side.has_ended()) {
+            (true, _) => Err(End::ServerClosed),
+            (false, true) => Err(End::ClientClosed),
+            (false, false) => Ok(()),
+        }
+    }
+
+    /// Has the state handle what a side sent before it ended, or before the way to it broke. What comes of it leaves as far as
+    /// the other side takes it. Returns the end, or a better reason.
+    fn hear_out(&mut self, end: End) -> End {
+        let (is_client, failed) = match &end {
+            End::ClientClosed => (true, false),
+            End::ClientFailed(_) => (true, true),
+            End::ServerClosed => (false, false),
+            End::ServerFailed(_) => (false, true),
+            _ => return end,
         };
-        self.dispatch()?;
-        Err(ended)
+        for _ in 0..LAST_ROUNDS {
+            let side = if is_client { &mut self.client_side } else { &mut self.server_side };
+            if failed {
+                side.pass_on();
+            }
+            let before = side.unread();
+            if let Err(reason) = self.dispatch() {
+                return reason;
+            }
+            // A failure of the other side changes nothing any more.
+            let out = if !is_client {
+                self.client_side.turn_out().ok()
+            } else if self.flush_outbox().is_ok() {
+                self.server_side.turn_out().ok()
+            } else {
+                None
+            };
+            let side = if is_client { &self.client_side } else { &self.server_side };
+            let has_left = out.is_some_and(|turn| turn.from_local > 0);
+            if side.unread() >= before && !has_left {
+                break;
+            }
+        }
+        end
     }
 
     /// A side is fed to the state only while the other side takes what comes out. True: one may go on that

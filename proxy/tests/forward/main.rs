@@ -4,6 +4,7 @@
 
 mod copies;
 mod crossing;
+mod endings;
 mod hostile;
 mod program;
 mod scene;

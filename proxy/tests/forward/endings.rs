@@ -1,0 +1,154 @@
+//! What a side sent before it closed the connection reaches the other one, whatever else is under way.
+
+use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::thread;
+
+use rustix::event::{PollFlags, Timespec};
+use virtio_wl::{Endpoint, Role, Socket, SocketError, SocketOptions};
+use vitrail_proxy::connection::{Connection, End, Outbox, Status};
+
+use crate::wire::{Args, PATIENCE, Peer, encode, wait};
+
+/// An application, its connection, and the gate at the other end of the stream.
+fn with_a_gate() -> (Peer, Connection, Socket) {
+    let (app, app_inner) = UnixStream::pair().unwrap();
+    let (upstream, gate) = UnixStream::pair().unwrap();
+    let socket = Socket::new(upstream.into(), Role::Initiator, SocketOptions::default()).unwrap();
+    let mut gate = Socket::new(gate.into(), Role::Acceptor, SocketOptions::default()).unwrap();
+    let mut connection = Connection::new(Endpoint::Unix(app_inner.into()), socket.into()).unwrap();
+    while !gate.is_open() {
+        settle(&mut connection);
+        assert!(wait(gate.as_fd(), PollFlags::IN, PATIENCE));
+        gate.dispatch().unwrap();
+    }
+    settle(&mut connection);
+    assert!(connection.server_pump().unwrap().socket_mut().unwrap().is_open());
+    (Peer::new(app), connection, gate)
+}
+
+/// An application, its connection, and a compositor on a Unix socket.
+fn with_a_compositor() -> (Peer, Connection, Peer) {
+    let (app, app_inner) = UnixStream::pair().unwrap();
+    let (compositor, inner) = UnixStream::pair().unwrap();
+    let connection = Connection::new(Endpoint::Unix(app_inner.into()), Endpoint::Unix(inner.into())).unwrap();
+    (Peer::new(app), connection, Peer::new(compositor))
+}
+
+/// Turns the connection until it has nothing to do.
+fn settle(connection: &mut Connection) {
+    loop {
+        match connection.turn() {
+            Status::More => {}
+            Status::Idle if wait(connection.as_fd(), PollFlags::IN, std::time::Duration::ZERO) => {}
+            Status::Idle => return,
+            Status::Ended(end) => panic!("the connection is over: {end}"),
+        }
+    }
+}
+
+/// Turns the connection until it is over.
+fn to_the_end(connection: &mut Connection) -> End {
+    let patience = Timespec::try_from(PATIENCE).unwrap();
+    loop {
+        match connection.turn() {
+            Status::More => {}
+            Status::Idle => assert!(connection.wait(Some(&patience)).unwrap(), "nothing happens any more"),
+            Status::Ended(end) => return end,
+        }
+    }
+}
+
+const DISPLAY: u32 = 1;
+
+/// The display's error that a compositor throws a client out with.
+fn error() -> Vec<u8> {
+    encode(DISPLAY, 0, &Args::new().u32(DISPLAY).u32(2).string("out of memory"))
+}
+
+#[track_caller]
+fn assert_told(mut app: Peer, end: &End) {
+    assert!(matches!(end, End::ServerError { code: 2, .. }), "{end}");
+    let message = app.last().expect("the error came");
+    assert_eq!((message.object, message.opcode), (DISPLAY, 0), "{message:?}");
+    assert_eq!(message.string(2), "out of memory");
+}
+
+/// The gate closes while a request is on its way to it: the request cannot be sent, which ended the connection before
+/// anybody had looked at what the gate had sent.
+#[test]
+fn an_application_with_requests_under_way_learns_why_it_is_thrown_out() {
+    let (app, mut connection, mut gate) = with_a_gate();
+    app.send(DISPLAY, 0, Args::new().u32(2));
+    // The connection knows of the request, and not yet of what comes now.
+    assert!(connection.wait(None).unwrap());
+    let error = error();
+    assert_eq!(gate.sendmsg(&error, &[]), Ok(error.len()));
+    drop(gate);
+    let end = to_the_end(&mut connection);
+    assert_told(app, &end);
+}
+
+/// Pixels go to the gate beside the state's bytes, and can be the first that cannot be sent.
+#[test]
+fn an_application_that_is_drawing_learns_why_it_is_thrown_out() {
+    struct Pixels;
+
+    impl Outbox for Pixels {
+        fn drain(&self, endpoint: &mut Endpoint) -> Result<bool, SocketError> {
+            let Endpoint::Virtio(socket) = endpoint else { panic!("the gate is at the other end") };
+            socket.sendmsg(b"pixels", &[]).map(|_| true)
+        }
+    }
+
+    let (app, mut connection, mut gate) = with_a_gate();
+    app.send(DISPLAY, 0, Args::new().u32(2));
+    assert!(connection.wait(None).unwrap());
+    connection.set_outbox(Rc::new(Pixels));
+    let error = error();
+    assert_eq!(gate.sendmsg(&error, &[]), Ok(error.len()));
+    drop(gate);
+    let end = to_the_end(&mut connection);
+    assert_told(app, &end);
+}
+
+/// The state takes 8 KiB at a time, and the connection ended as soon as it had been given the last of them. (What it takes
+/// together with an error it does not pass on; nothing depends on that any more.)
+#[test]
+fn an_error_behind_a_burst_of_events_arrives() {
+    let (mut app, mut connection, mut compositor) = with_a_compositor();
+    app.send(DISPLAY, 1, Args::new().u32(2));
+    settle(&mut connection);
+    let registry = compositor.expect(DISPLAY, 1).word(0);
+    let event = |name| encode(registry, 0, &Args::new().u32(name).string("wl_seat").u32(1));
+    let mut burst: Vec<u8> = (0..3000).flat_map(event).collect();
+    burst.extend(error());
+    compositor.send_raw(&burst, &[]);
+    drop(compositor);
+    let reader = thread::spawn(move || {
+        // Without reading, the rest would find no room.
+        for name in 0..2500 {
+            assert_eq!(app.expect(2, 0).word(0), name);
+        }
+        app
+    });
+    let end = to_the_end(&mut connection);
+    assert_told(reader.join().unwrap(), &end);
+}
+
+#[test]
+fn a_burst_of_requests_of_an_application_that_leaves_arrives() {
+    const REQUESTS: u32 = 8000;
+    let (app, mut connection, mut compositor) = with_a_compositor();
+    let requests: Vec<u8> =
+        (0..REQUESTS).flat_map(|id| encode(DISPLAY, 0, &Args::new().u32(id + 2))).collect();
+    app.send_raw(&requests, &[]);
+    drop(app);
+    let reader = thread::spawn(move || {
+        (0..REQUESTS).take_while(|_| compositor.try_next().is_some_and(|message| message.opcode == 0)).count()
+    });
+    let end = to_the_end(&mut connection);
+    assert!(matches!(end, End::ClientClosed), "{end}");
+    assert_eq!(u32::try_from(reader.join().unwrap()), Ok(REQUESTS));
+}
