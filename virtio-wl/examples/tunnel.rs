@@ -10,11 +10,11 @@
 
 use std::env;
 use std::error::Error;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::thread;
 
 use rustix::event::{PollFd, PollFlags, poll};
-use virtio_wl::listener::AcceptError;
+use virtio_wl::listener::{AcceptError, Accepted};
 use virtio_wl::{Address, MirrorBudget, Pump, PumpOptions, Role, Socket, SocketOptions, StreamLimits};
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
@@ -33,7 +33,7 @@ fn main() -> Result<()> {
     let target: Address = connect.parse()?;
     loop {
         let accepted = match listener.accept() {
-            Ok(accepted) => accepted.stream,
+            Ok(accepted) => accepted,
             Err(AcceptError::WouldBlock) => {
                 poll(&mut [PollFd::new(&listener, PollFlags::IN)], None)?;
                 continue;
@@ -54,14 +54,17 @@ fn main() -> Result<()> {
 }
 
 /// Joins one connection until both sides have ended it.
-fn serve(accepted: OwnedFd, target: &Address, is_near: bool) -> Result<()> {
+fn serve(accepted: Accepted, target: &Address, is_near: bool) -> Result<()> {
     let opened = target.connect()?;
-    let (local, stream, role) =
-        if is_near { (accepted, opened, Role::Initiator) } else { (opened, accepted, Role::Acceptor) };
+    let (local, stream, role, is_vsock) = if is_near {
+        (accepted.stream, opened, Role::Initiator, target.is_vsock())
+    } else {
+        (opened, accepted.stream, Role::Acceptor, accepted.is_vsock)
+    };
     // Programs make memory that is much longer than what they draw into; what is written is bounded.
     let limits = StreamLimits { max_mirror_bytes: 1 << 30, ..StreamLimits::default() };
     let mirror_budget = Some(MirrorBudget::new(256 << 20));
-    let options = SocketOptions { limits, mirror_budget, ..SocketOptions::default() };
+    let options = SocketOptions { limits, mirror_budget, is_vsock, ..SocketOptions::default() };
     let socket = Socket::new(stream, role, options)?;
     let mut pump = Pump::new(local, socket, &PumpOptions::default())?;
     while !pump.finished() {

@@ -33,7 +33,7 @@
 //! use std::os::fd::AsFd;
 //!
 //! use rustix::event::{PollFd, PollFlags, poll};
-//! use virtio_wl::{Address, ReceivedKind, Role, Socket, SocketError, SocketOptions};
+//! use virtio_wl::{Address, ReceivedKind, Socket, SocketError, SocketOptions};
 //!
 //! type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 //!
@@ -75,7 +75,7 @@
 //! let mut near = Socket::connect(&address, SocketOptions::default())?;
 //! let accepted = listener.accept()?;
 //! println!("called by {:?}", accepted.peer);
-//! let far = Socket::new(accepted.stream, Role::Acceptor, SocketOptions::default())?;
+//! let far = Socket::accept(accepted, SocketOptions::default())?;
 //! let far = std::thread::spawn(move || serve(far));
 //!
 //! let (read, mut write) = pipe()?;

@@ -121,6 +121,8 @@ pub struct Accepted {
     pub stream: OwnedFd,
     /// Who is calling.
     pub peer: Peer,
+    /// Whether what is written goes through a vsock: see [`SocketOptions::is_vsock`](crate::SocketOptions::is_vsock).
+    pub is_vsock: bool,
 }
 
 /// A socket file, removed when it is dropped unless another socket has taken the path since.
@@ -152,6 +154,7 @@ impl Drop for SocketFile {
 pub struct Listener {
     socket: OwnedFd,
     admitted: VsockCid,
+    is_vsock: bool,
     /// Kept for its drop.
     _file: Option<SocketFile>,
 }
@@ -174,21 +177,23 @@ impl Listener {
     pub fn bind(address: &Address, mode: Option<u32>) -> Result<Self, AddressError> {
         let failed = |source| AddressError::Listen { address: address.clone(), source };
         let kernel = |error: Errno| failed(error.into());
+        let is_vsock = address.is_vsock();
         let at_path = |path: &Path| {
             let socket = unix::bind(path, mode).map_err(kernel)?;
             let file = SocketFile::new(path).map_err(failed)?;
-            Ok(Self { socket, admitted: VsockCid::Any, _file: Some(file) })
+            Ok(Self { socket, admitted: VsockCid::Any, is_vsock, _file: Some(file) })
         };
         match address {
             Address::Unix(path) => at_path(path),
             Address::VsockUds { path, port } => at_path(&hybrid::listening_path(path, *port)),
             Address::Vsock { cid, port } => {
-                Ok(Self { socket: vsock::bind(*port).map_err(kernel)?, admitted: *cid, _file: None })
+                let socket = vsock::bind(*port).map_err(kernel)?;
+                Ok(Self { socket, admitted: *cid, is_vsock, _file: None })
             }
             Address::Fd(fd) => {
                 let socket = take_inherited(*fd)?;
                 rustix::io::ioctl_fionbio(&socket, true).map_err(kernel)?;
-                Ok(Self { socket, admitted: VsockCid::Any, _file: None })
+                Ok(Self { socket, admitted: VsockCid::Any, is_vsock, _file: None })
             }
             Address::Wl0 { .. } => Err(AddressError::NoStream(address.clone())),
         }
@@ -210,7 +215,12 @@ impl Listener {
             }
         };
         let peer = Peer::of_caller(&stream, address.as_ref()).map_err(AcceptError::Peer)?;
-        if self.admits(peer) { Ok(Accepted { stream, peer }) } else { Err(AcceptError::Stranger(peer)) }
+        if !self.admits(peer) {
+            return Err(AcceptError::Stranger(peer));
+        }
+        // An inherited listener may be one of the kernel's vsock.
+        let is_vsock = self.is_vsock || matches!(peer, Peer::Vsock { .. });
+        Ok(Accepted { stream, peer, is_vsock })
     }
 
     /// Only vsock addresses say who may call.
@@ -244,6 +254,7 @@ mod tests {
         let caller = address.connect().expect("connected");
         let accepted = listener.accept().expect("a caller");
         let pid = i32::try_from(std::process::id()).expect("a process id");
+        assert!(!accepted.is_vsock);
         assert!(
             matches!(accepted.peer, Peer::Unix { pid: Some(p), uid, .. } if p == pid && uid == own_uid())
         );
@@ -262,9 +273,9 @@ mod tests {
         let address = Address::VsockUds { path: dir.path().join("vm"), port: 6000 };
         let listener = address.listen().expect("listening");
         let _vmm = UnixStream::connect(dir.path().join("vm_6000")).expect("connected");
-        assert!(
-            matches!(listener.accept().expect("a caller").peer, Peer::Unix { uid, .. } if uid == own_uid())
-        );
+        let accepted = listener.accept().expect("a caller");
+        assert!(matches!(accepted.peer, Peer::Unix { uid, .. } if uid == own_uid()));
+        assert!(accepted.is_vsock, "although it is a Unix socket for the kernel");
         drop(listener);
         assert!(!dir.path().join("vm_6000").exists());
     }
@@ -328,7 +339,8 @@ mod tests {
     #[test]
     fn a_listener_for_one_machine_admits_nobody_else() {
         let (socket, _) = UnixStream::pair().expect("socket pair");
-        let listener = Listener { socket: socket.into(), admitted: VsockCid::Is(3), _file: None };
+        let listener =
+            Listener { socket: socket.into(), admitted: VsockCid::Is(3), is_vsock: true, _file: None };
         assert!(listener.admits(Peer::Vsock { cid: 3, port: 1 }));
         for peer in [Peer::Vsock { cid: 4, port: 1 }, Peer::Unix { pid: None, uid: 0, gid: 0 }, Peer::Unknown]
         {

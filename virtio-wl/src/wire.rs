@@ -23,7 +23,7 @@ pub const MAX_PAYLOAD: usize = 64 * 1024;
 /// Largest single write to a stream that may be a vsock, in bytes. Guests with Linux 6.12 stall for ever on larger
 /// writes to a vsock served by a vhost-user back end.
 pub const MAX_WRITE: usize = 16 * 1024;
-/// Largest single write to a Unix socket, in bytes; also the longest frame in it.
+/// Largest single write to a Unix socket that is no end of a vsock, in bytes; also the longest frame in it.
 pub const MAX_UNIX_WRITE: usize = 64 * 1024;
 /// Most file descriptors in one message, as in the virtio_wl device protocol and in libwayland.
 pub const MAX_FDS: usize = 28;

@@ -98,9 +98,10 @@ pub enum ForwardError {
 /// See [`ForwardError`].
 pub fn run(options: &Options) -> Result<u8, ForwardError> {
     if let (Some(client), Some(upstream)) = (&options.client, &options.upstream) {
+        let is_vsock = upstream.is_vsock();
         let (client, upstream) = (client.connect()?, upstream.connect()?);
         let store = open_store(options, None)?;
-        serve::serve(client, upstream, store.as_ref())?;
+        serve::serve(client, upstream, is_vsock, store.as_ref())?;
         return Ok(0);
     }
     // Before the first thread is started, so that all of them leave the signals to this one.
@@ -210,7 +211,7 @@ impl Upstream {
     /// Serves one application until it ends.
     fn serve(&self, client: OwnedFd) {
         let result = match self.hub.connect() {
-            Ok(stream) => serve::serve(client, stream, self.store.as_ref()),
+            Ok(stream) => serve::serve(client, stream, self.hub.is_vsock(), self.store.as_ref()),
             Err(error) => Err(ServeError::Dial(error)),
         };
         if let Err(error) = result {

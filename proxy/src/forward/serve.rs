@@ -42,14 +42,20 @@ pub enum ServeError {
 /// How long the gate may take for its hello. The hub gives up sooner where there is no gate.
 const HELLO_TIME: Duration = Duration::from_secs(30);
 
-/// Serves the application on `client` through the stream `upstream`, until either has ended.
+/// Serves the application on `client` through the stream `upstream`, until either has ended. `is_vsock` is what
+/// [`Address::is_vsock`](virtio_wl::Address::is_vsock) says of that stream.
 ///
 /// Pixels go to `store`, or to memory of the connection's own where there is none.
 ///
 /// # Errors
 ///
 /// See [`ServeError`]. That either side closed the connection is no error.
-pub fn serve(client: OwnedFd, upstream: OwnedFd, store: Option<&Arc<Store>>) -> Result<(), ServeError> {
+pub fn serve(
+    client: OwnedFd,
+    upstream: OwnedFd,
+    is_vsock: bool,
+    store: Option<&Arc<Store>>,
+) -> Result<(), ServeError> {
     let region = store.map(|store| store.region().clone());
     let store = match store {
         Some(store) => store.clone(),
@@ -57,7 +63,8 @@ pub fn serve(client: OwnedFd, upstream: OwnedFd, store: Option<&Arc<Store>>) -> 
     };
     // No event of Wayland hands over a socket.
     let hello_timeout = Some(HELLO_TIME);
-    let options = SocketOptions { region, take_sockets: false, hello_timeout, ..SocketOptions::default() };
+    let options =
+        SocketOptions { region, take_sockets: false, is_vsock, hello_timeout, ..SocketOptions::default() };
     let socket = Socket::new(upstream, Role::Initiator, options).map_err(ServeError::Stream)?;
     let mut connection = Connection::new(Endpoint::Unix(client), socket.into())?;
     let session = Session::new(store, connection.control().clone()).map_err(ServeError::Duplicate)?;

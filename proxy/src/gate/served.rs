@@ -124,6 +124,8 @@ impl Served {
             mirror_budget: Some(Arc::clone(mirrors)),
             // No request of Wayland hands over a socket, so one would be a way to talk that nobody has asked for.
             take_sockets: false,
+            // The supervisor takes no calls from behind a VMM's socket, and the kernel's vsock is recognised.
+            is_vsock: false,
             hello_timeout: Some(HELLO_TIME),
             ..SocketOptions::default()
         };

@@ -26,7 +26,7 @@ use vitrail_protocols::VmName;
 
 use self::listening::Sockets;
 use self::stream::{Gate, HelloProgress, Stage, Stream};
-use self::vm::{Reading, Vm, carries_vsock};
+use self::vm::{Reading, Vm};
 use super::config::{HubConfig, VmConfig};
 use super::control::VsockEnds;
 use super::decision::{Refusal, log_allow, log_refuse, nonzero};
@@ -287,7 +287,7 @@ impl Supervisor {
     }
 
     /// Takes a caller in, if it is a VM's and that VM may have one more stream that has not said what it wants.
-    fn take(&mut self, index: usize, Accepted { stream, peer }: Accepted) {
+    fn take(&mut self, index: usize, Accepted { stream, peer, .. }: Accepted) {
         let Some(socket) = self.sockets.get_mut(index) else { return };
         let caller = socket.caller(peer);
         let Some((caller, vm)) = caller.and_then(|caller| Some((caller, self.vms.get_mut(caller)?))) else {
@@ -438,7 +438,7 @@ impl Supervisor {
             Gate::Unknown | Gate::Calling(_) => None,
         };
         let fds: Vec<_> = std::iter::once(&stream.socket).chain(gate).map(AsFd::as_fd).collect();
-        let vsock = VsockEnds { vm: vm.is_vsock, gate: carries_vsock(&self.gate) };
+        let vsock = VsockEnds { vm: vm.is_vsock, gate: self.gate.is_vsock() };
         match vm.relay.as_mut().map(|relay| relay.hand_over(serial, purpose, vsock, &fds)) {
             Some(Ok(())) => Attempt::Done,
             Some(Err(error)) => Attempt::Again(Refusal::RelayUnavailable(error.into())),

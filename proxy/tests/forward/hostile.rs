@@ -182,7 +182,7 @@ fn a_peer_that_does_not_answer_the_end_is_waited_for_a_while_and_without_turning
 
     let (app, app_inner) = UnixStream::pair().unwrap();
     let (upstream, gate) = UnixStream::pair().unwrap();
-    let forward = std::thread::spawn(move || serve(app_inner.into(), upstream.into(), None));
+    let forward = std::thread::spawn(move || serve(app_inner.into(), upstream.into(), false, None));
     let mut gate = Socket::new(gate.into(), Role::Acceptor, SocketOptions::default()).unwrap();
     while !gate.is_open() {
         assert!(wait(gate.as_fd(), PollFlags::IN, PATIENCE));

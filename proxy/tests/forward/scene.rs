@@ -96,7 +96,7 @@ impl Scene {
         let (upstream, gate_stream) = UnixStream::pair().unwrap();
         let (compositor, compositor_inner) = UnixStream::pair().unwrap();
         let store = store.cloned();
-        let forward = thread::spawn(move || serve(app_inner.into(), upstream.into(), store.as_ref()));
+        let forward = thread::spawn(move || serve(app_inner.into(), upstream.into(), false, store.as_ref()));
         thread::spawn(move || run_gate(gate_stream.into(), compositor_inner.into(), gate.map(Arc::new)));
         let mut scene = Self {
             app: Peer::new(app),

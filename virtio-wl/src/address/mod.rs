@@ -259,6 +259,17 @@ impl Address {
         }
     }
 
+    /// Whether what is written to a stream of this address goes through a vsock, and must be written in short pieces:
+    /// [`SocketOptions::is_vsock`](crate::SocketOptions::is_vsock) says why. What `fd:N` is, only the kernel knows, and it
+    /// knows nothing of `vsock-uds:`.
+    #[must_use]
+    pub fn is_vsock(&self) -> bool {
+        match self {
+            Self::Vsock { .. } | Self::VsockUds { .. } => true,
+            Self::Unix(_) | Self::Fd(_) | Self::Wl0 { .. } => false,
+        }
+    }
+
     /// A connected byte stream to this address, in blocking mode. For `fd:N`, the descriptor itself.
     ///
     /// Waits up to [`CONNECT_TIME`]. An event loop uses [`Connecting`] instead.

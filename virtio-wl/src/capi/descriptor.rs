@@ -339,12 +339,12 @@ impl Descriptor {
     /// As accept(2) has them.
     pub fn accept(&self, dont_wait: bool) -> Result<Socket, Errno> {
         let Kind::Listener { listener, region } = &self.kind else { return Err(Errno::INVAL) };
-        let stream = loop {
+        let accepted = loop {
             if !dont_wait {
                 self.data.wait(None)?;
             }
             match listener.accept() {
-                Ok(accepted) => break accepted.stream,
+                Ok(accepted) => break accepted,
                 // Another thread was faster.
                 Err(AcceptError::WouldBlock) if !dont_wait => {}
                 Err(AcceptError::WouldBlock) => return Err(Errno::WOULDBLOCK),
@@ -355,7 +355,7 @@ impl Descriptor {
         };
         let options = super::socket::options(region.clone());
         let _guard = SigpipeGuard::new();
-        Socket::new(stream, crate::wire::Role::Acceptor, options).map_err(|error| error.errno())
+        Socket::accept(accepted, options).map_err(|error| error.errno())
     }
 
     /// Announces new content of memory that the peer has a mirror of. Waits for room if `waits` says so.

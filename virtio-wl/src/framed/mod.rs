@@ -114,7 +114,7 @@ impl FramedSocket {
         // What the peer would refuse is refused here.
         Hello::decode(&bytes).map_err(SocketError::Limits)?;
         let mut poll = Poll::new().map_err(SocketError::Poll)?;
-        let stream = Stream::new(stream).map_err(SocketError::Read)?;
+        let stream = Stream::new(stream, options.is_vsock).map_err(SocketError::Read)?;
         let mut socket = Self {
             deadline: Deadline::start(options.hello_timeout, &mut poll)?,
             poll,

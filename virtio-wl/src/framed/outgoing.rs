@@ -237,6 +237,11 @@ impl Outgoing {
         self.queued
     }
 
+    #[cfg(test)]
+    pub(super) fn max_write(&self) -> usize {
+        self.max_write
+    }
+
     /// Memory that the data in the queue occupies.
     #[cfg(test)]
     pub(super) fn occupied(&self) -> usize {

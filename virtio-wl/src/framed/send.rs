@@ -214,6 +214,12 @@ impl FramedSocket {
         }
     }
 
+    /// Most bytes that are written to the stream at once.
+    #[cfg(test)]
+    pub(crate) fn max_write(&self) -> usize {
+        self.outgoing.max_write()
+    }
+
     /// Whether the peer has the region of this side's options, so that pixels need not cross the stream.
     /// `None` until the peer's hello has come.
     #[must_use]

@@ -16,7 +16,8 @@ use crate::wire::{MAX_UNIX_WRITE, MAX_WRITE};
 pub(super) struct Stream {
     fd: OwnedFd,
     is_socket: bool,
-    is_unix: bool,
+    /// It is a Unix socket and no end of a vsock.
+    is_plain: bool,
 }
 
 impl AsFd for Stream {
@@ -26,20 +27,20 @@ impl AsFd for Stream {
 }
 
 impl Stream {
-    pub(super) fn new(fd: OwnedFd) -> Result<Self, Errno> {
+    /// `is_vsock` says of a Unix socket that a VMM makes a vsock of it, which the kernel does not know.
+    pub(super) fn new(fd: OwnedFd, is_vsock: bool) -> Result<Self, Errno> {
         let stat = rustix::fs::fstat(&fd)?;
         let is_socket = FileType::from_raw_mode(stat.st_mode) == FileType::Socket;
         if !is_socket {
             rustix::fs::fcntl_setfl(&fd, rustix::fs::fcntl_getfl(&fd)? | OFlags::NONBLOCK)?;
         }
         let is_unix = is_socket && sockopt::socket_domain(&fd)? == AddressFamily::UNIX;
-        Ok(Self { fd, is_socket, is_unix })
+        Ok(Self { fd, is_socket, is_plain: is_unix && !is_vsock })
     }
 
-    /// Most bytes in one write. A Unix socket takes any number, also where it is the host's end of a vsock, whose content
-    /// the VMM cuts into packets as it likes.
+    /// Most bytes in one write. A Unix socket takes any number, but not everything behind one does.
     pub(super) fn max_write(&self) -> usize {
-        if self.is_unix { MAX_UNIX_WRITE } else { MAX_WRITE }
+        if self.is_plain { MAX_UNIX_WRITE } else { MAX_WRITE }
     }
 
     /// 0 is the end of the stream.

@@ -28,6 +28,7 @@ use std::time::Duration;
 pub use self::error::{ConnectError, SocketError, Violation};
 use crate::address::Address;
 use crate::framed::FramedSocket;
+use crate::listener::Accepted;
 use crate::mirror::MirrorBudget;
 use crate::region::Region;
 use crate::vfd::{FileId, ReceivedFd};
@@ -83,6 +84,12 @@ pub struct SocketOptions {
     /// Whether the peer may send sockets. Without, a peer that keeps to the format refuses to send one, and one that does not
     /// is disconnected.
     pub take_sockets: bool,
+    /// Whether the stream is one end of a vsock, though it is a Unix socket: that of a VMM, as behind a `vsock-uds:` address.
+    /// Nothing is then written to it in pieces of more than 16 KiB ([`MAX_WRITE`](crate::wire::MAX_WRITE)), since some
+    /// guests and VMMs stall for ever on more; to other Unix sockets it is 64 KiB. The kernel's own vsock is recognised in any
+    /// case. [`Socket::connect`] and [`Socket::accept`] know the address and set this; with [`Socket::new`] it is the caller's
+    /// to take it from [`Address::is_vsock`] or [`Accepted::is_vsock`].
+    pub is_vsock: bool,
     /// How long to wait for the peer's hello; without it the socket then fails. `None`: for ever, which suits a peer that
     /// is trusted to be there. The clock starts when the socket is made.
     pub hello_timeout: Option<Duration>,
@@ -96,6 +103,7 @@ impl Default for SocketOptions {
             limits: StreamLimits::default(),
             mirror_budget: None,
             take_sockets: true,
+            is_vsock: false,
             hello_timeout: None,
         }
     }
@@ -150,7 +158,8 @@ impl From<DeviceSocket> for Socket {
 
 impl Socket {
     /// Opens a socket on a connected byte stream on which nothing was sent or received yet, and sends the
-    /// hello.
+    /// hello. Whether the stream goes through a vsock of a VMM has to be said in the
+    /// [options](SocketOptions::is_vsock).
     ///
     /// # Errors
     ///
@@ -161,8 +170,8 @@ impl Socket {
     }
 
     /// Opens a socket to an address, as the initiator. Waits until it is connected, at most
-    /// [`CONNECT_TIME`](crate::address::CONNECT_TIME), but not for the peer's hello. For the other end, accept a stream from
-    /// a [`Listener`](crate::Listener) and open it with [`new`](Self::new).
+    /// [`CONNECT_TIME`](crate::address::CONNECT_TIME), but not for the peer's hello. For the other end, [`accept`](Self::accept)
+    /// what calls at a [`Listener`](crate::Listener).
     ///
     /// # Errors
     ///
@@ -172,8 +181,19 @@ impl Socket {
             return Ok(Device::open()?.connect(name.as_deref(), options)?);
         }
         let stream = address.connect()?;
+        let options = SocketOptions { is_vsock: options.is_vsock || address.is_vsock(), ..options };
         Self::new(stream, Role::Initiator, options)
             .map_err(|source| ConnectError::Stream { address: address.clone(), source })
+    }
+
+    /// Opens a socket on a stream that a [`Listener`](crate::Listener) has accepted, as the acceptor.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn accept(accepted: Accepted, options: SocketOptions) -> Result<Self, SocketError> {
+        let options = SocketOptions { is_vsock: options.is_vsock || accepted.is_vsock, ..options };
+        Self::new(accepted.stream, Role::Acceptor, options)
     }
 
     /// Sends a part of `bytes`, at least one, and all of `fds` with the first of them. The descriptors stay
@@ -265,6 +285,15 @@ impl Socket {
         match &mut self.backend {
             Backend::Framed(socket) => socket.mirror_write(source, rect),
             Backend::Device(socket) => socket.mirror_write(source, rect),
+        }
+    }
+
+    /// Most bytes that are written to the stream at once.
+    #[cfg(test)]
+    pub(crate) fn max_write(&self) -> usize {
+        match &self.backend {
+            Backend::Framed(socket) => socket.max_write(),
+            Backend::Device(_) => usize::MAX,
         }
     }
 

@@ -3,7 +3,6 @@
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
-use virtio_wl::Address;
 use virtio_wl::wire::Purpose;
 use vitrail_protocols::VmName;
 
@@ -30,11 +29,6 @@ pub(super) enum Reading {
     More,
     /// The relay is of no use any more, and was killed.
     Broken,
-}
-
-/// Whether what is written at an address goes through a vsock.
-pub(super) fn carries_vsock(address: &Address) -> bool {
-    matches!(address, Address::Vsock { .. } | Address::VsockUds { .. })
 }
 
 /// One VM.
@@ -75,7 +69,7 @@ impl Vm {
         Self {
             name: name.clone(),
             socket,
-            is_vsock: carries_vsock(&config.listen),
+            is_vsock: config.listen.is_vsock(),
             region,
             relay: None,
             relay_started: None,

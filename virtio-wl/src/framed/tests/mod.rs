@@ -6,6 +6,7 @@ mod pipes;
 mod rectangles;
 mod sockets;
 mod together;
+mod vsock;
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
