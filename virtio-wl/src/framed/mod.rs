@@ -276,7 +276,7 @@ impl FramedSocket {
     pub fn readiness(&self) -> Readiness {
         let error = self.failed.is_some();
         let (sends_ended, data_ended) = (self.outgoing.end_wanted(), self.incoming.is_ended());
-        let room = self.outgoing.queued() < self.options.limits.max_queue_bytes;
+        let room = self.room() > 0;
         Readiness {
             read: self.incoming.has_data() || data_ended || error,
             write: self.peer.is_some() && room || sends_ended || error,

@@ -72,7 +72,7 @@ impl FramedSocket {
             return Err(SocketError::BrokenPipe);
         }
         let peer = self.peer.ok_or(SocketError::WouldBlock)?;
-        let room = self.options.limits.max_queue_bytes.saturating_sub(self.outgoing.queued());
+        let room = self.room();
         if room == 0 {
             return Err(SocketError::WouldBlock);
         }
@@ -84,6 +84,15 @@ impl FramedSocket {
             self.flush_unless_full()?;
         }
         Ok(bytes.len())
+    }
+
+    /// Bytes that may be queued. None while so many rectangles wait that none may join them: what can be done is said by one
+    /// flag for all of it, and whoever waits for it must be able to go on.
+    pub(super) fn room(&self) -> usize {
+        if self.outgoing.jobs() >= MAX_MIRROR_JOBS {
+            return 0;
+        }
+        self.options.limits.max_queue_bytes.saturating_sub(self.outgoing.queued())
     }
 
     /// Writes what can be written at once, and queues the rest.

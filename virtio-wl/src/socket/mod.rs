@@ -114,7 +114,8 @@ impl Default for SocketOptions {
 pub struct Readiness {
     /// [`recvmsg`](Socket::recvmsg) returns data, the end of the data or an error.
     pub read: bool,
-    /// [`sendmsg`](Socket::sendmsg) of data sends something or returns an error.
+    /// [`sendmsg`](Socket::sendmsg) of data sends something or returns an error, and neither that nor
+    /// [`mirror_write`](Socket::mirror_write) would block.
     pub write: bool,
     /// The peer sends no more data: what came is received still, then the end.
     pub end: bool,

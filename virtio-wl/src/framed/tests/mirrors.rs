@@ -136,6 +136,29 @@ fn rectangles_outside_the_memory_are_refused_here() {
     }
 }
 
+/// The rectangles cost no bytes of the queue, so that the socket was writable by its own word while a write would have
+/// blocked. Whoever waited until it could go on tried again at once, for ever.
+#[test]
+fn a_socket_with_too_many_rectangles_waiting_is_not_writable_until_they_have_left() {
+    let (mut one, mut two) = pair();
+    let staging = staging(8192);
+    let mut write = |socket: &mut FramedSocket| socket.mirror_write(&staging, rect(4096, 1, 1, 1));
+    let mut queued = 0;
+    while write(&mut one).is_ok() {
+        queued += 1;
+        assert!(queued <= 65_536, "nothing bounds them");
+    }
+    // The first content of the mirror counts, too.
+    assert!(queued >= 65_000, "{queued}");
+    assert_eq!(write(&mut one), Err(SocketError::WouldBlock));
+    assert!(!one.readiness().write);
+    assert_eq!(one.sendmsg(b"x", &[]), Err(SocketError::WouldBlock), "all calls say the same");
+    run(&mut [&mut one, &mut two], |sockets| sockets[0].readiness().write);
+    assert_eq!(write(&mut one), Ok(()));
+    assert_eq!(one.sendmsg(b"x", &[]), Ok(1));
+    assert_eq!(receive(&mut one, &mut two, 1).0, b"x");
+}
+
 #[test]
 fn a_mirror_that_is_closed_gives_its_memory_back_even_if_others_have_its_descriptor() {
     let budget = MirrorBudget::new(1 << 20);
