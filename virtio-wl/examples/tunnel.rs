@@ -6,7 +6,7 @@
 //! ```
 //!
 //! All addresses are in the syntax of `virtio_wl::address`, such as `unix:PATH` or `vsock:CID:PORT`. Pipes and read-only memory that the programs attach to their messages cross
-//! too; writable memory crosses with the content that it has at that moment, up to 4 MiB.
+//! too; writable memory crosses with the content that it has when it leaves, up to 4 MiB.
 
 use std::env;
 use std::error::Error;

@@ -58,10 +58,7 @@ impl Item {
         match self {
             Self::Vfd { .. } | Self::MirrorClose { .. } | Self::Data { .. } => ITEM_COST,
             Self::Blob { content, .. } => content.len().saturating_add(ITEM_COST),
-            Self::Mirror(job) => match &job.source {
-                MirrorSource::Region(_) | MirrorSource::File(_) => 0,
-                MirrorSource::Content(content) => content.len(),
-            },
+            Self::Mirror(_) => 0,
         }
     }
 }
@@ -83,8 +80,6 @@ pub(super) enum MirrorSource {
     Region(Arc<Region>),
     /// The same place in a file.
     File(Arc<OwnedFd>),
-    /// The content itself, row after row.
-    Content(Vec<u8>),
 }
 
 impl MirrorJob {
@@ -121,7 +116,7 @@ impl MirrorJob {
         }
         let len = usize::try_from(piece.content_len()).unwrap_or(0);
         encode_mirror_head(self.id, piece, len, &mut out.bytes);
-        self.push_content(piece, begin, out)?;
+        self.push_content(piece, out)?;
         if piece.row_len == rect.row_len && self.column == 0 {
             self.row = self.row.saturating_add(piece.rows);
         } else if piece.row_len == left {
@@ -133,8 +128,8 @@ impl MirrorJob {
         Ok(true)
     }
 
-    /// Appends the rows of a piece that begins at byte `begin` of the whole.
-    fn push_content(&self, piece: MirrorRect, begin: u64, out: &mut Write) -> Result<(), SocketError> {
+    /// Appends the rows of a piece.
+    fn push_content(&self, piece: MirrorRect, out: &mut Write) -> Result<(), SocketError> {
         let row_len = usize::try_from(piece.row_len).unwrap_or(0);
         match &self.source {
             MirrorSource::Region(region) => {
@@ -156,11 +151,6 @@ impl MirrorJob {
                 for (row, offset) in content.chunks_exact_mut(row_len.max(1)).zip(row_offsets(piece)) {
                     read_row(file, row, offset);
                 }
-            }
-            MirrorSource::Content(all) => {
-                let begin = usize::try_from(begin).unwrap_or(usize::MAX);
-                let rows = all.get(begin..).and_then(|rest| rest.get(..row_len)).unwrap_or_default();
-                out.bytes.extend_from_slice(rows);
             }
         }
         Ok(())
@@ -189,8 +179,8 @@ pub(super) struct Outgoing {
     queue: VecDeque<Item>,
     data: ByteQueue,
     vfds: VecDeque<u32>,
-    /// Memory that the queue occupies: data, content and something for each item but mirror jobs, which have a
-    /// bound of their own.
+    /// Memory that the queue occupies: data, the content of blobs and something for each item but mirror jobs, which have
+    /// a bound of their own.
     queued: usize,
     /// Mirror jobs in the queue.
     jobs: usize,

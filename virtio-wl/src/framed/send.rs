@@ -20,6 +20,9 @@ const MAX_MIRROR_JOBS: usize = 64 * 1024;
 /// Granularity in which the first content of a mirror is sent: pieces of zeros are left out.
 const PIECE: usize = 4096;
 
+/// Bytes that are looked at together when zeros are searched for; a multiple of [`PIECE`].
+const LOOK: usize = 64 * 1024;
+
 /// A file that the peer has a mirror of. The descriptor keeps the identity of the file from being used
 /// again while the mirror exists.
 #[derive(Debug)]
@@ -33,7 +36,7 @@ pub(super) struct LocalMirror {
 #[derive(Debug)]
 pub(super) enum Prepared {
     Region { len: u64 },
-    Mirror { file: FileId, len: u64, descriptor: OwnedFd, content: Vec<u8> },
+    Mirror { file: FileId, len: u64, descriptor: OwnedFd, content: Vec<MirrorRect> },
     KnownMirror { id: u32 },
     Blob(Vec<u8>),
     Pipe { end: PipeEnd, source: bool },
@@ -328,7 +331,7 @@ impl FramedSocket {
         }
         let descriptor = rustix::io::fcntl_dupfd_cloexec(fd, 3).map_err(VfdError::Duplicate)?;
         // A small file has its content already; that of a large one is announced as it is drawn.
-        let content = if len <= limits.max_blob_bytes.into() { read_content(fd, len)? } else { Vec::new() };
+        let content = if len <= limits.max_blob_bytes.into() { find_content(fd, len)? } else { Vec::new() };
         Ok(Prepared::Mirror { file, len, descriptor, content })
     }
 
@@ -345,8 +348,12 @@ impl FramedSocket {
                     self.outgoing.push(Item::MirrorClose { id: old.id });
                 }
                 let id = self.push_new(NewVfd::Mirror { len });
-                self.vfds.local_mirrors.insert(file, LocalMirror { id, len, file: Arc::new(descriptor) });
-                self.push_first_content(id, &content);
+                let descriptor = Arc::new(descriptor);
+                for rect in content {
+                    let source = MirrorSource::File(Arc::clone(&descriptor));
+                    self.outgoing.push(Item::Mirror(MirrorJob::new(id, rect, source)));
+                }
+                self.vfds.local_mirrors.insert(file, LocalMirror { id, len, file: descriptor });
                 id
             }
             Prepared::Region { len } => self.push_new(NewVfd::Region { offset: 0, len }),
@@ -378,33 +385,58 @@ impl FramedSocket {
         self.outgoing.push(Item::Vfd { id, vfd });
         id
     }
-
-    fn push_first_content(&mut self, id: u32, content: &[u8]) {
-        for (index, piece) in content.chunks(PIECE).enumerate() {
-            if piece.iter().all(|byte| *byte == 0) {
-                continue;
-            }
-            let offset = u64::try_from(index * PIECE).unwrap_or(u64::MAX);
-            let len = u32::try_from(piece.len()).unwrap_or(0);
-            let rect = MirrorRect { offset, row_len: len, stride: len, rows: 1 };
-            let source = MirrorSource::Content(piece.to_vec());
-            self.outgoing.push(Item::Mirror(MirrorJob::new(id, rect, source)));
-        }
-    }
 }
 
 /// A snapshot of the first `len` bytes of a file. A file that became shorter meanwhile is padded with zeros: it is its
 /// owner's mistake, and no reason to end the connection.
 fn read_content(fd: BorrowedFd<'_>, len: u64) -> Result<Vec<u8>, VfdError> {
     let mut content = vec![0; usize::try_from(len).map_err(|_| VfdError::Read(Errno::FBIG))?];
+    read_at(fd, &mut content, 0)?;
+    Ok(content)
+}
+
+/// Reads what a file has at an offset, and says how much that is.
+fn read_at(fd: BorrowedFd<'_>, into: &mut [u8], offset: u64) -> Result<usize, VfdError> {
     let mut done = 0;
-    while let Some(rest) = content.get_mut(done..).filter(|rest| !rest.is_empty()) {
-        match rustix::io::pread(fd, rest, u64::try_from(done).unwrap_or(u64::MAX)) {
+    while let Some(rest) = into.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        let at = offset.saturating_add(u64::try_from(done).unwrap_or(u64::MAX));
+        match rustix::io::pread(fd, rest, at) {
             Ok(0) => break,
             Ok(read) => done += read,
             Err(Errno::INTR) => {}
             Err(error) => return Err(VfdError::Read(error)),
         }
     }
-    Ok(content)
+    Ok(done)
+}
+
+/// Where the first `len` bytes of a file are not zero, in pieces that are joined where they touch. The content itself is read
+/// when it leaves, as that of every other rectangle: kept until then, that of all mirrors of a message would be many times what
+/// may wait.
+fn find_content(fd: BorrowedFd<'_>, len: u64) -> Result<Vec<MirrorRect>, VfdError> {
+    let mut found: Vec<MirrorRect> = Vec::new();
+    let mut space = vec![0; usize::try_from(len).unwrap_or(LOOK).min(LOOK)];
+    let mut offset = 0;
+    while offset < len {
+        let left = usize::try_from(len.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let look = space.get_mut(..left.min(LOOK)).unwrap_or_default();
+        let there = read_at(fd, look, offset)?;
+        if there == 0 {
+            break;
+        }
+        for piece in look.get(..there).unwrap_or_default().chunks(PIECE) {
+            let piece_len = u32::try_from(piece.len()).unwrap_or(0);
+            if piece.iter().any(|byte| *byte != 0) {
+                match found.last_mut() {
+                    Some(last) if last.end() == Some(offset) => {
+                        last.row_len = last.row_len.saturating_add(piece_len);
+                        last.stride = last.row_len;
+                    }
+                    _ => found.push(MirrorRect { offset, row_len: piece_len, stride: piece_len, rows: 1 }),
+                }
+            }
+            offset = offset.saturating_add(piece_len.into());
+        }
+    }
+    Ok(found)
 }

@@ -16,8 +16,9 @@
 //! waiting.
 //!
 //! Bounds: see [`StreamLimits`]. What waits for a peer that does not read is at most `max_queue_bytes` and the blobs
-//! of one message; what is held of a peer is one data window, one message's blobs twice over, one window for each
-//! pipe, and the mirrors, which a [`MirrorBudget`] bounds for several sockets together.
+//! of one message. The content of mirrors waits where it lies and is read when it is sent; what waits for it are at most
+//! 65,536 rectangles and those of one message's mirrors. What is held of a peer is one data window, one message's blobs
+//! twice over, one window for each pipe, and the mirrors, which a [`MirrorBudget`] bounds for several sockets together.
 
 mod error;
 

@@ -87,6 +87,36 @@ fn small_writable_memory_arrives_with_its_content() {
     assert_eq!(mirror_content(&received[0], 0, 20_000), content);
 }
 
+/// What was in the memory was kept in the queue until it left, up to 4 MiB for each of 16 mirrors, whatever the bound of the
+/// queue.
+#[test]
+fn the_first_content_of_many_mirrors_waits_where_it_lies() {
+    let (mut one, mut two) = pair();
+    let mut files = Vec::new();
+    for number in 1..=16u8 {
+        let mut file = File::from(crate::region::memfd(c"test").expect("memory"));
+        // Pages with something in them, two at a time, between empty ones; and a part of a page.
+        let mut content = vec![0; (1 << 20) + 100];
+        for pages in content.chunks_mut(4 * 4096) {
+            pages[0] = number;
+            if let Some(last) = pages.get_mut(2 * 4096 - 1) {
+                *last = number;
+            }
+        }
+        file.write_all(&content).expect("written");
+        files.push((file, content));
+    }
+    let fds: Vec<_> = files.iter().map(|(file, _)| file.as_fd()).collect();
+    assert_eq!(one.sendmsg(b"message", &fds), Ok(7));
+    let waiting = one.queued_bytes();
+    assert!(waiting < 128 << 10, "{waiting} bytes wait, {} are in the files", 16 << 20);
+    let (_, received) = receive(&mut one, &mut two, 7);
+    for (fd, (_, content)) in received.iter().zip(&files) {
+        assert!(mirror_content(fd, 0, content.len()) == *content);
+    }
+    assert_eq!(received.len(), 16);
+}
+
 #[test]
 fn a_mirror_cannot_be_resized_by_whoever_received_it() {
     let (mut one, mut two) = pair();
@@ -142,7 +172,7 @@ fn rectangles_outside_the_memory_are_refused_here() {
 fn a_socket_with_too_many_rectangles_waiting_is_not_writable_until_they_have_left() {
     let (mut one, mut two) = pair();
     let staging = staging(8192);
-    let mut write = |socket: &mut FramedSocket| socket.mirror_write(&staging, rect(4096, 1, 1, 1));
+    let write = |socket: &mut FramedSocket| socket.mirror_write(&staging, rect(4096, 1, 1, 1));
     let mut queued = 0;
     while write(&mut one).is_ok() {
         queued += 1;
