@@ -35,12 +35,31 @@ pub(super) struct LocalMirror {
 /// A descriptor that is ready to be announced.
 #[derive(Debug)]
 pub(super) enum Prepared {
-    Region { len: u64 },
-    Mirror { file: FileId, len: u64, descriptor: OwnedFd, content: Vec<MirrorRect> },
-    KnownMirror { id: u32 },
+    Region {
+        len: u64,
+    },
+    Mirror {
+        file: FileId,
+        len: u64,
+        descriptor: OwnedFd,
+        content: Vec<MirrorRect>,
+    },
+    /// Memory that the peer has a mirror of already, or will have by this message.
+    KnownMirror {
+        file: FileId,
+    },
     Blob(Vec<u8>),
-    Pipe { end: PipeEnd, source: bool },
+    Pipe {
+        end: PipeEnd,
+        source: bool,
+    },
     Socket((PipeEnd, PipeEnd)),
+}
+
+impl Prepared {
+    fn is_mirror_of(&self, wanted: FileId) -> bool {
+        matches!(self, Self::Mirror { file, .. } | Self::KnownMirror { file } if *file == wanted)
+    }
 }
 
 /// What the descriptors of one message take of the limits.
@@ -49,6 +68,8 @@ struct Taken {
     pipes: usize,
     mirrors: usize,
     mirror_bytes: u64,
+    /// Bytes of mirrors that end, as their files have another size now.
+    replaced_bytes: u64,
     blob_bytes: u64,
 }
 
@@ -257,16 +278,28 @@ impl FramedSocket {
         self.vfds.next_id.checked_add(ids).ok_or(VfdError::IdsExhausted)?;
         let mut taken = Taken::default();
         for fd in fds {
-            prepared.push(self.prepare_one(*fd, peer, &mut taken)?);
+            let one = self.prepare_one(*fd, peer, prepared, &mut taken)?;
+            prepared.push(one);
         }
         Ok(())
     }
 
-    fn prepare_one(&self, fd: BorrowedFd<'_>, peer: &Hello, taken: &mut Taken) -> Result<Prepared, VfdError> {
+    /// Prepares one descriptor of a message, after those that are `before` it.
+    fn prepare_one(
+        &self,
+        fd: BorrowedFd<'_>,
+        peer: &Hello,
+        before: &[Prepared],
+        taken: &mut Taken,
+    ) -> Result<Prepared, VfdError> {
         let region = self.options.region.as_deref().filter(|_| peer.has_region);
         let limits = &self.options.limits;
         match classify(fd, region)? {
             LocalKind::Region => Ok(Prepared::Region { len: region.map_or(0, Region::len) }),
+            LocalKind::Mirror { id, .. } if before.iter().any(|one| one.is_mirror_of(id)) => {
+                // The same file again, which is one mirror, even if it has changed its size since.
+                Ok(Prepared::KnownMirror { file: id })
+            }
             LocalKind::Mirror { id, len } => self.prepare_mirror(fd, id, len, peer, taken),
             LocalKind::Blob { len } => {
                 let limit = u64::from(peer.max_blob.min(limits.max_blob_bytes));
@@ -311,17 +344,19 @@ impl FramedSocket {
         taken: &mut Taken,
     ) -> Result<Prepared, VfdError> {
         let limits = &self.options.limits;
-        let known = self.vfds.local_mirrors.get(&file).filter(|known| known.len == len);
-        if let Some(known) = known {
-            return Ok(Prepared::KnownMirror { id: known.id });
+        match self.vfds.local_mirrors.get(&file) {
+            Some(known) if known.len == len => return Ok(Prepared::KnownMirror { file }),
+            // The mirror of the file as it was is closed before the new one is announced.
+            Some(old) => taken.replaced_bytes = taken.replaced_bytes.saturating_add(old.len),
+            None => taken.mirrors += 1,
         }
         let limit = usize::from(peer.max_mirrors.min(limits.max_mirrors));
-        taken.mirrors += 1;
         if self.vfds.local_mirrors.len().saturating_add(taken.mirrors) > limit {
             return Err(VfdError::TooMany { what: "mirrors", limit });
         }
         taken.mirror_bytes = taken.mirror_bytes.saturating_add(len);
         let used = self.vfds.local_mirrors.values().map(|mirror| mirror.len).sum::<u64>();
+        let used = used.saturating_sub(taken.replaced_bytes);
         let limit = peer.max_mirror_bytes.min(limits.max_mirror_bytes).saturating_sub(used);
         if len > MAX_MEMORY {
             return Err(VfdError::MirrorTooLarge { len, limit: MAX_MEMORY });
@@ -338,13 +373,11 @@ impl FramedSocket {
     /// Queues what makes the peer know the descriptor, and gives its identifier. Cannot fail.
     fn announce(&mut self, prepared: Prepared) -> u32 {
         match prepared {
-            Prepared::KnownMirror { id } => id,
+            // Those of this message have been announced by now.
+            Prepared::KnownMirror { file } => self.vfds.local_mirrors.get(&file).map_or(0, |known| known.id),
             Prepared::Mirror { file, len, descriptor, content } => {
                 if let Some(old) = self.vfds.local_mirrors.get(&file) {
-                    // The same file twice in one message, or a file whose size has changed.
-                    if old.len == len {
-                        return old.id;
-                    }
+                    // A file whose size has changed.
                     self.outgoing.push(Item::MirrorClose { id: old.id });
                 }
                 let id = self.push_new(NewVfd::Mirror { len });

@@ -144,6 +144,31 @@ fn mirrors_beyond_the_limits_are_refused_until_others_are_closed() {
     cross(&mut one, &mut two, &[third.as_fd()]);
 }
 
+/// A file that grew while every mirror was in use took the place of two until its old mirror was closed, and so did a file
+/// that was twice in one message; either was refused. A pool of a Wayland client grows like that.
+#[test]
+fn a_file_is_one_mirror_of_the_limits_whatever_its_size_was_and_however_often_it_is_named() {
+    let small = StreamLimits { max_mirrors: 2, max_mirror_bytes: 1 << 20, ..StreamLimits::default() };
+    let (mut one, mut two) = pair_with(options(), limits(small));
+    let other = staging(128 << 10);
+    let pool = File::from(crate::region::memfd(c"test").expect("memory"));
+    pool.set_len(512 << 10).expect("resized");
+    cross(&mut one, &mut two, &[other.as_fd(), pool.as_fd(), pool.as_fd()]);
+    pool.write_all_at(b"drawn", 600 << 10).expect("grown");
+    pool.set_len(896 << 10).expect("resized");
+    let received = cross(&mut one, &mut two, &[pool.as_fd(), pool.as_fd()]);
+    for fd in &received {
+        assert_eq!(fd.kind, ReceivedKind::Mirror { len: 896 << 10 });
+        assert_eq!(mirror_content(fd, 600 << 10, 5), b"drawn");
+    }
+    assert_eq!(FileId::of(received[0].fd.as_fd()), FileId::of(received[1].fd.as_fd()));
+    // And not a byte more than the limit.
+    pool.set_len((896 << 10) + 4096).expect("resized");
+    let error = one.sendmsg(b"x", &[pool.as_fd()]).expect_err("beyond the limit");
+    let expected = VfdError::MirrorTooLarge { len: (896 << 10) + 4096, limit: 896 << 10 };
+    assert_eq!(error, SocketError::Unsupported(expected));
+}
+
 #[test]
 fn a_region_that_the_peer_does_not_have_becomes_a_mirror() {
     let region = staging(1 << 20);
