@@ -125,22 +125,28 @@ pub struct Accepted {
     pub is_vsock: bool,
 }
 
-/// A socket file, removed when it is dropped unless another socket has taken the path since.
+/// A socket file, removed when it is dropped unless another socket has taken the path since, or a child of fork(2) drops
+/// its copy of what its parent goes on with.
 #[derive(Debug)]
 struct SocketFile {
     path: PathBuf,
     identity: (u64, u64),
+    process: u32,
 }
 
 impl SocketFile {
     fn new(path: &Path) -> std::io::Result<Self> {
         let metadata = fs::symlink_metadata(path)?;
-        Ok(Self { path: path.to_owned(), identity: (metadata.dev(), metadata.ino()) })
+        let identity = (metadata.dev(), metadata.ino());
+        Ok(Self { path: path.to_owned(), identity, process: std::process::id() })
     }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
+        if self.process != std::process::id() {
+            return;
+        }
         let now = fs::symlink_metadata(&self.path).map(|metadata| (metadata.dev(), metadata.ino()));
         if now.is_ok_and(|now| now == self.identity) {
             // It may be gone by now, which is what is wanted.

@@ -15,8 +15,8 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError};
 use std::time::{Duration, Instant};
 
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
@@ -24,6 +24,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
 
 use super::sigpipe::SigpipeGuard;
+use super::table;
 use crate::listener::{AcceptError, Listener};
 use crate::region::Region;
 use crate::socket::{Readiness, Socket, SocketError};
@@ -119,7 +120,12 @@ impl ReadySet {
 #[derive(Debug)]
 enum Kind {
     Socket(Mutex<Body>),
-    Listener { listener: Listener, region: Option<Arc<Region>> },
+    Listener {
+        listener: Listener,
+        region: Option<Arc<Region>>,
+    },
+    /// A parent's socket, which one of its threads was using when this process was forked.
+    Torn,
 }
 
 /// What a descriptor number stands for. See the module.
@@ -128,6 +134,8 @@ pub struct Descriptor {
     kind: Kind,
     data: ReadySet,
     room: OnceLock<ReadySet>,
+    /// The process that has used it last: see [`table::generation`].
+    user: AtomicU32,
 }
 
 impl Descriptor {
@@ -146,7 +154,7 @@ impl Descriptor {
             failed: None,
             write_waits: 0,
         };
-        Ok(Self { kind: Kind::Socket(Mutex::new(body)), data, room: OnceLock::new() })
+        Ok(Self::new(Kind::Socket(Mutex::new(body)), data))
     }
 
     /// A descriptor for a listening socket, whose connections share `region`.
@@ -156,7 +164,18 @@ impl Descriptor {
     /// The process has too many descriptors.
     pub fn listener(listener: Listener, region: Option<Arc<Region>>) -> Result<Self, Errno> {
         let data = ReadySet::new(listener.as_fd())?;
-        Ok(Self { kind: Kind::Listener { listener, region }, data, room: OnceLock::new() })
+        Ok(Self::new(Kind::Listener { listener, region }, data))
+    }
+
+    fn new(kind: Kind, data: ReadySet) -> Self {
+        Self { kind, data, room: OnceLock::new(), user: AtomicU32::new(table::generation()) }
+    }
+
+    /// Whether a parent of this process has used it last. Its connection is the parent's then: this process must not
+    /// write to the stream, and what another thread of the parent was doing may be half done here.
+    #[must_use]
+    pub fn is_inherited(&self) -> bool {
+        self.user.load(Relaxed) != table::generation()
     }
 
     /// What the program is given a duplicate of.
@@ -192,10 +211,11 @@ impl Descriptor {
     }
 
     fn body(&self) -> Result<MutexGuard<'_, Body>, Errno> {
+        self.user.store(table::generation(), Relaxed);
         match &self.kind {
             // A call that panicked has left the socket in a state that nobody knows.
             Kind::Socket(body) => body.lock().map_err(|_| Errno::IO),
-            Kind::Listener { .. } => Err(Errno::NOTCONN),
+            Kind::Listener { .. } | Kind::Torn => Err(Errno::NOTCONN),
         }
     }
 
@@ -396,8 +416,11 @@ impl Descriptor {
     }
 
     /// Ends the connection in order: what was sent is handed to the stream first. Waits for that a moment at most,
-    /// and only if `linger` says so.
+    /// and only if `linger` says so. Does nothing if the connection is a parent's.
     pub fn finish(&self, linger: bool) {
+        if self.is_inherited() {
+            return;
+        }
         // The descriptor is closed whatever becomes of the connection.
         let _ = self.shutdown(true, true);
         let deadline = Instant::now() + LINGER;
@@ -448,6 +471,21 @@ impl Descriptor {
         let result = room.wait(timeout);
         self.watch_room(false)?;
         result
+    }
+}
+
+impl Drop for Descriptor {
+    fn drop(&mut self) {
+        let is_torn = match &self.kind {
+            Kind::Socket(body) => {
+                self.is_inherited() && matches!(body.try_lock(), Err(TryLockError::WouldBlock))
+            }
+            Kind::Listener { .. } | Kind::Torn => false,
+        };
+        if is_torn {
+            // Half of a change may be there, which no destructor is to see. That thread does not exist here.
+            std::mem::forget(std::mem::replace(&mut self.kind, Kind::Torn));
+        }
     }
 }
 

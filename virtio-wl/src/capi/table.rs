@@ -5,13 +5,14 @@
 //! something else (or nothing) is behind it. A copy that dup(2) made is found in the same way and entered.
 //!
 //! After fork(2), parent and child have one connection between them, as with any socket, of which each has half
-//! the state: one of them may go on with it, and the other must leave it alone. What a child of vfork(2) closes is no
-//! business of the table, which is still its parent's.
+//! the state: one of them may go on with it, and the other only closes its numbers. Which of them a process is says the
+//! [`generation`] that has used the connection last. A child of vfork(2) changes nothing of the table, which is
+//! still its parent's: neither what it closes nor what comes to be under a number then is of any concern there.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 
 use rustix::io::{Errno, FdFlags};
@@ -28,6 +29,9 @@ static KNOWN: [AtomicU64; 1024] = [const { AtomicU64::new(0) }; 1024];
 
 /// The process whose table this is.
 static OWNER: AtomicI32 = AtomicI32::new(0);
+
+/// How often fork(2) has made a new process of the one that loaded the library, on the way to this one.
+static GENERATION: AtomicU32 = AtomicU32::new(0);
 
 thread_local! {
     /// The lock, while this thread forks: no other thread holds it in the child.
@@ -54,6 +58,13 @@ pub fn may_be_known(number: RawFd) -> bool {
 #[must_use]
 pub fn is_ours() -> bool {
     OWNER.load(Relaxed) == rustix::process::getpid().as_raw_nonzero().get()
+}
+
+/// Which process this is among its ancestors that had the table: a child of fork(2) has the number that follows its
+/// parent's. Those that borrow their parent's memory have its number.
+#[must_use]
+pub fn generation() -> u32 {
+    GENERATION.load(Relaxed)
 }
 
 /// Gives `descriptor` a number (not less than `at_least`) of its own, or a further one.
@@ -101,15 +112,27 @@ pub fn verified(number: BorrowedFd<'_>) -> Option<Arc<Descriptor>> {
     }
     drop(entry);
     // A stale entry ends here; a number that is not in the table may be a copy of one that is.
-    drop(remove(raw));
+    if is_ours()
+        && let Some(stale) = take(raw)
+        && stale.is_inherited()
+    {
+        // This process may be closing all numbers there are, and the descriptor's own are none that it could close again.
+        std::mem::forget(stale);
+    }
     let copy = table().values().find(|descriptor| descriptor.is_behind(number)).cloned()?;
-    enter(raw, Arc::clone(&copy));
+    if is_ours() {
+        enter(raw, Arc::clone(&copy));
+    }
     Some(copy)
 }
 
 /// Takes a number out. The descriptor is returned if this was its last number.
 #[must_use]
 pub fn remove(number: RawFd) -> Option<Descriptor> {
+    Arc::into_inner(take(number)?)
+}
+
+fn take(number: RawFd) -> Option<Arc<Descriptor>> {
     if !may_be_known(number) {
         return None;
     }
@@ -118,8 +141,7 @@ pub fn remove(number: RawFd) -> Option<Descriptor> {
     if let Some((word, bit)) = known_bit(number) {
         word.fetch_and(!bit, Relaxed);
     }
-    drop(table);
-    Arc::into_inner(descriptor?)
+    descriptor
 }
 
 /// Keeps the table whole across fork(2).
@@ -150,5 +172,6 @@ extern "C" fn after_fork() {
 
 extern "C" fn after_fork_in_child() {
     OWNER.store(rustix::process::getpid().as_raw_nonzero().get(), Relaxed);
+    GENERATION.fetch_add(1, Relaxed);
     after_fork();
 }

@@ -15,12 +15,17 @@ fn limited(program: &Path) -> Command {
     command
 }
 
-/// What `calls` prints in a world.
-fn world(linking: Linking, arguments: &[&str]) -> String {
-    let program = compile("tests/c/calls.c", linking);
+/// What a program prints.
+fn printed(source: &str, linking: Linking, arguments: &[&str]) -> String {
+    let program = compile(source, linking);
     let output = limited(&program).args(arguments).output().expect("the program starts");
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).expect("it prints text")
+}
+
+/// What `calls` prints in a world.
+fn world(linking: Linking, arguments: &[&str]) -> String {
+    printed("tests/c/calls.c", linking, arguments)
 }
 
 /// Compares line by line, so that a failure names the first that differs.
@@ -44,6 +49,34 @@ fn a_connection_of_the_library_behaves_as_a_unix_socket() {
     let address = format!("unix:{}", directory.path().join("calls").display());
     let expected = world(Linking::Static, &["libc"]);
     assert_same(&world(Linking::Static, &["virtio", &address]), &expected);
+}
+
+/// What `fork` prints after it has sent something both ways.
+macro_rules! both_ways {
+    () => {
+        "  there: sent\n  there: \"hello\"\n  back: sent\n  back: \"and back\"\n"
+    };
+}
+
+/// A child that closes its descriptors one by one before it executes another program once ended the connection of its
+/// parent, and removed the socket that it listened on. A child of vfork(2) took the number out of its parent's table.
+#[test]
+fn what_a_child_closes_is_still_its_parents() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let address = format!("unix:{}", directory.path().join("fork").display());
+    let expected = concat!(
+        "before\n",
+        both_ways!(),
+        "the child ended with 0\nafter a child has closed its numbers\n",
+        both_ways!(),
+        "the address is still there\nthe child ended with 0\nafter a child has closed everything\n",
+        both_ways!(),
+        "the child ended with 0\n",
+        "after a child of vfork has used the number for something else\n",
+        both_ways!(),
+        "the child: sent\nthe child ended with 0\nwhat it sent: \"from the child\"\nwhat it closed: \"\"\n",
+    );
+    assert_same(&printed("tests/c/fork.c", Linking::Shared, &[&address]), expected);
 }
 
 #[test]
