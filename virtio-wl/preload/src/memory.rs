@@ -13,7 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
@@ -39,19 +39,8 @@ struct Memory {
     announced: BTreeMap<u64, Box<[u8]>>,
 }
 
-/// The memory that was sent on each socket, by the address of the socket in the table.
-static SENT: Mutex<BTreeMap<usize, Vec<Memory>>> = Mutex::new(BTreeMap::new());
-
-fn key(socket: *const Descriptor) -> usize {
-    socket.addr()
-}
-
-/// The last number of a socket was closed.
-pub fn forget(socket: *const Descriptor) {
-    let memory = SENT.lock().unwrap_or_else(PoisonError::into_inner).remove(&key(socket));
-    // Dropped without the lock: closing descriptors comes back to this library.
-    drop(memory);
-}
+/// The memory that was sent on a socket, which is kept with it.
+type Sent = Vec<Memory>;
 
 /// Announces everything that has changed, before a message with `fds` is sent. Waits for room if `waits` says so.
 ///
@@ -59,11 +48,9 @@ pub fn forget(socket: *const Descriptor) {
 ///
 /// EAGAIN if there is no room; or the connection has failed.
 pub fn bring_up_to_date(socket: &Arc<Descriptor>, fds: &[BorrowedFd<'_>], waits: bool) -> Result<(), Errno> {
-    let key = key(Arc::as_ptr(socket));
-    let mut sent = SENT.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut memory = sent.remove(&key).unwrap_or_default();
-    drop(sent);
-    let announce = |memory: &mut Vec<Memory>| -> Result<(), Errno> {
+    let attached = socket.attached().take();
+    let mut memory = attached.and_then(|sent| sent.downcast::<Sent>().ok()).unwrap_or_default();
+    let announce = |memory: &mut Sent| -> Result<(), Errno> {
         memory.iter_mut().try_for_each(|one| one.announce(socket, waits))?;
         for fd in fds {
             add(memory, socket, *fd, waits)?;
@@ -71,15 +58,20 @@ pub fn bring_up_to_date(socket: &Arc<Descriptor>, fds: &[BorrowedFd<'_>], waits:
         Ok(())
     };
     let result = announce(&mut memory);
-    if !memory.is_empty() {
-        // Another thread may have sent memory of its own meanwhile.
-        SENT.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default().append(&mut memory);
+    let mut attached = socket.attached();
+    // Another thread may have sent memory of its own meanwhile.
+    if let Some(others) = attached.as_mut().and_then(|sent| sent.downcast_mut::<Sent>()) {
+        memory.append(others);
     }
+    let replaced = attached.replace(memory);
+    drop(attached);
+    // Without the lock, as everything is dropped here: closing descriptors comes back to this library.
+    drop(replaced);
     result
 }
 
 /// Takes note of memory that is sent for the first time, and announces its content. All other memory is up to date.
-fn add(memory: &mut Vec<Memory>, socket: &Descriptor, fd: BorrowedFd<'_>, waits: bool) -> Result<(), Errno> {
+fn add(memory: &mut Sent, socket: &Descriptor, fd: BorrowedFd<'_>, waits: bool) -> Result<(), Errno> {
     // What cannot cross is refused when the message is sent.
     let Ok(LocalKind::Mirror { id, len }) = classify(fd, None) else { return Ok(()) };
     if memory.iter().any(|known| known.id == id) {
@@ -95,7 +87,7 @@ fn add(memory: &mut Vec<Memory>, socket: &Descriptor, fd: BorrowedFd<'_>, waits:
 }
 
 /// Forgets memory that the program cannot write any more: what the other side has of it stays as it is.
-fn forget_unused(memory: &mut Vec<Memory>, socket: &Descriptor) {
+fn forget_unused(memory: &mut Sent, socket: &Descriptor) {
     if memory.is_empty() {
         return;
     }

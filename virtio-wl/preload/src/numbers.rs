@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use virtio_wl::capi::descriptor::Descriptor;
 use virtio_wl::capi::{message, table};
 
-use crate::{epoll, memory, real};
+use crate::{epoll, real};
 
 /// The socket behind a number, if it is one of this library.
 pub fn socket(number: c_int) -> Option<Arc<Descriptor>> {
@@ -40,14 +40,9 @@ fn forget(number: c_int) {
     }
     let forgotten = catch_unwind(|| {
         epoll::forget(number);
-        let Some(socket) = socket(number) else { return };
-        // SAFETY: the number is open, as its socket was found.
-        let waits = unsafe { message::open(number) }.is_ok_and(|fd| !message::is_nonblocking(fd));
-        let name = Arc::as_ptr(&socket);
-        drop(socket);
-        if let Some(last) = table::remove(number) {
-            last.finish(waits);
-            memory::forget(name);
+        // Dropping the last reference ends the connection.
+        if socket(number).is_some() {
+            drop(table::remove(number));
         }
     });
     // A panic must not keep the number open.

@@ -11,12 +11,17 @@
 //! restores this.
 //!
 //! The lock is held while the socket works, which never waits. What waits does so without the lock.
+//!
+//! A connection ends, in order, when its descriptor is dropped: after the last of its numbers was closed, and after the last
+//! call that was using it then.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
@@ -24,7 +29,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
 
 use super::sigpipe::SigpipeGuard;
-use super::table;
+use super::{message, table};
 use crate::listener::{AcceptError, Listener};
 use crate::region::Region;
 use crate::socket::{Readiness, Socket, SocketError};
@@ -136,7 +141,12 @@ pub struct Descriptor {
     room: OnceLock<ReadySet>,
     /// The process that has used it last: see [`table::generation`].
     user: AtomicU32,
+    /// See [`attached`](Self::attached).
+    attached: Mutex<Attached>,
 }
+
+/// What a user of this module keeps with a descriptor.
+pub type Attached = Option<Box<dyn Any + Send>>;
 
 impl Descriptor {
     /// A descriptor for a socket.
@@ -168,7 +178,13 @@ impl Descriptor {
     }
 
     fn new(kind: Kind, data: ReadySet) -> Self {
-        Self { kind, data, room: OnceLock::new(), user: AtomicU32::new(table::generation()) }
+        let user = AtomicU32::new(table::generation());
+        Self { kind, data, room: OnceLock::new(), user, attached: Mutex::new(None) }
+    }
+
+    /// What a user of this module keeps with the descriptor, for as long as it lives.
+    pub fn attached(&self) -> MutexGuard<'_, Attached> {
+        self.attached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a parent of this process has used it last. Its connection is the parent's then: this process must not
@@ -416,11 +432,8 @@ impl Descriptor {
     }
 
     /// Ends the connection in order: what was sent is handed to the stream first. Waits for that a moment at most,
-    /// and only if `linger` says so. Does nothing if the connection is a parent's.
-    pub fn finish(&self, linger: bool) {
-        if self.is_inherited() {
-            return;
-        }
+    /// and only if `linger` says so.
+    fn finish(&self, linger: bool) {
         // The descriptor is closed whatever becomes of the connection.
         let _ = self.shutdown(true, true);
         let deadline = Instant::now() + LINGER;
@@ -476,12 +489,15 @@ impl Descriptor {
 
 impl Drop for Descriptor {
     fn drop(&mut self) {
-        let is_torn = match &self.kind {
-            Kind::Socket(body) => {
-                self.is_inherited() && matches!(body.try_lock(), Err(TryLockError::WouldBlock))
-            }
-            Kind::Listener { .. } | Kind::Torn => false,
-        };
+        if !self.is_inherited() {
+            let linger = !message::is_nonblocking(self.set());
+            // A destructor may run while another panic is under way.
+            let _ = catch_unwind(AssertUnwindSafe(|| self.finish(linger)));
+            return;
+        }
+        // The connection is a parent's, which goes on with it.
+        let is_torn = matches!(&self.kind, Kind::Socket(body)
+            if matches!(body.try_lock(), Err(TryLockError::WouldBlock)));
         if is_torn {
             // Half of a change may be there, which no destructor is to see. That thread does not exist here.
             std::mem::forget(std::mem::replace(&mut self.kind, Kind::Torn));

@@ -271,16 +271,14 @@ pub extern "C" fn virtio_wl_dup(fd: c_int) -> c_int {
 /// waits up to two seconds for the other side to take what was sent.
 #[unsafe(no_mangle)]
 pub extern "C" fn virtio_wl_close(fd: c_int) -> c_int {
-    let linger = catch_unwind(|| {
+    let ended = catch_unwind(|| {
         // SAFETY: the descriptor is only looked at during this call.
         let known = unsafe { message::open(fd) }.ok()?;
-        table::verified(known)?;
-        let descriptor = table::is_ours().then(|| table::remove(fd)).flatten()?;
-        descriptor.finish(!message::is_nonblocking(known));
-        Some(())
+        drop(table::verified(known)?);
+        table::is_ours().then(|| table::remove(fd)).flatten()
     });
-    // A panic must not keep the descriptor open.
-    drop(linger);
+    // A panic must not keep the descriptor open. Who still uses the socket in another thread ends it with that.
+    drop(ended);
     // SAFETY: the number is the caller's, who gives it up.
     unsafe { libc::close(fd) }
 }

@@ -113,7 +113,7 @@ pub fn verified(number: BorrowedFd<'_>) -> Option<Arc<Descriptor>> {
     drop(entry);
     // A stale entry ends here; a number that is not in the table may be a copy of one that is.
     if is_ours()
-        && let Some(stale) = take(raw)
+        && let Some(stale) = remove(raw)
         && stale.is_inherited()
     {
         // This process may be closing all numbers there are, and the descriptor's own are none that it could close again.
@@ -126,13 +126,10 @@ pub fn verified(number: BorrowedFd<'_>) -> Option<Arc<Descriptor>> {
     Some(copy)
 }
 
-/// Takes a number out. The descriptor is returned if this was its last number.
+/// Takes a number out, and returns what it stood for: dropping the last of its references ends the connection, which may
+/// take a moment.
 #[must_use]
-pub fn remove(number: RawFd) -> Option<Descriptor> {
-    Arc::into_inner(take(number)?)
-}
-
-fn take(number: RawFd) -> Option<Arc<Descriptor>> {
+pub fn remove(number: RawFd) -> Option<Arc<Descriptor>> {
     if !may_be_known(number) {
         return None;
     }

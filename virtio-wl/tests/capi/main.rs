@@ -1,5 +1,6 @@
 //! The C library, as C programs find it: header, shared and static library, compiled by the system's compiler.
 
+mod ends;
 mod installed;
 
 use std::io::{BufRead, BufReader};
