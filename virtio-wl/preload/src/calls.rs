@@ -151,9 +151,12 @@ unsafe fn receive_pieces(
     unsafe { receive_message(fd, socket, &raw mut message, flags) }
 }
 
-/// The pieces of writev(2) and readv(2). A negative count is too many.
-fn count_of(count: c_int) -> usize {
-    usize::try_from(count).unwrap_or(usize::MAX)
+/// The most pieces of writev(2) and readv(2), as the kernel has it (UIO_MAXIOV).
+const MAX_PIECES: usize = 1024;
+
+/// How many pieces writev(2) and readv(2) have. A negative count or too many are EINVAL there.
+fn count_of(count: c_int) -> Result<usize, Errno> {
+    usize::try_from(count).ok().filter(|count| *count <= MAX_PIECES).ok_or(Errno::INVAL)
 }
 
 /// # Safety
@@ -245,7 +248,7 @@ pub unsafe extern "C" fn read(fd: c_int, bytes: *mut c_void, length: size_t) -> 
 pub unsafe extern "C" fn writev(fd: c_int, pieces: *const iovec, count: c_int) -> ssize_t {
     match ours(fd) {
         // SAFETY: by the contract of this function.
-        Some(socket) => unsafe { send_pieces(fd, &socket, pieces, count_of(count), 0) },
+        Some(socket) => guarded(|| Ok(unsafe { send_pieces(fd, &socket, pieces, count_of(count)?, 0) })),
         // SAFETY: as above.
         None => unsafe { real::writev(fd, pieces, count) },
     }
@@ -258,7 +261,7 @@ pub unsafe extern "C" fn writev(fd: c_int, pieces: *const iovec, count: c_int) -
 pub unsafe extern "C" fn readv(fd: c_int, pieces: *const iovec, count: c_int) -> ssize_t {
     match ours(fd) {
         // SAFETY: by the contract of this function.
-        Some(socket) => unsafe { receive_pieces(fd, &socket, pieces, count_of(count), 0) },
+        Some(socket) => guarded(|| Ok(unsafe { receive_pieces(fd, &socket, pieces, count_of(count)?, 0) })),
         // SAFETY: as above.
         None => unsafe { real::readv(fd, pieces, count) },
     }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use libc::{EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLIN, EPOLLOUT, epoll_event, sigset_t};
 use rustix::io::Errno;
 use virtio_wl::capi::descriptor::Descriptor;
-use virtio_wl::capi::poll;
+use virtio_wl::capi::{poll, table};
 
 use crate::numbers::{guarded, socket};
 use crate::real;
@@ -30,6 +30,8 @@ struct Member {
     data: u64,
     /// Whether room to send is waited for.
     room: bool,
+    /// The process that made it a member: see [`table::generation`].
+    process: u32,
 }
 
 /// By the numbers of the set and the socket.
@@ -64,6 +66,10 @@ pub fn forget(number: c_int) {
     COUNT.store(members.len(), Relaxed);
     drop(members);
     for ((set, fd), member) in gone {
+        if member.process != table::generation() {
+            // The set and the socket are a parent's too, which goes on waiting.
+            continue;
+        }
         member.leave(set);
         // SAFETY: takes a member out. The set may be closed already, which is an error that does not matter.
         unsafe { real::epoll_ctl(set, EPOLL_CTL_DEL, fd, std::ptr::null_mut()) };
@@ -135,13 +141,20 @@ pub unsafe extern "C" fn epoll_ctl(
             old.leave(set);
         }
         if operation == EPOLL_CTL_ADD || operation == EPOLL_CTL_MOD {
-            let mut member = Member { socket, events, data, room: false };
+            let process = table::generation();
+            let mut member = Member { socket, events, data, room: false, process };
             if events & flag(EPOLLOUT) != 0 {
                 member.enter(set)?;
             }
-            members().insert((set, fd), member);
+            let mut members = members();
+            let replaced = members.insert((set, fd), member);
+            COUNT.store(members.len(), Relaxed);
+            drop(members);
+            // Dropped without the lock: ending a connection closes descriptors, which comes back here.
+            drop(replaced);
+        } else {
+            COUNT.store(members().len(), Relaxed);
         }
-        COUNT.store(members().len(), Relaxed);
         Ok(0)
     })
 }

@@ -59,8 +59,8 @@ pub unsafe extern "C" fn close(fd: c_int) -> c_int {
     unsafe { real::close(fd) }
 }
 
-fn duplicate(socket: &Arc<Descriptor>, close_on_exec: bool, at_least: c_int) -> c_int {
-    guarded(|| table::insert(socket, close_on_exec, at_least).map(IntoRawFd::into_raw_fd))
+fn duplicate(socket: &Arc<Descriptor>, close_on_exec: bool, at_least: c_int) -> Result<c_int, Errno> {
+    table::insert(socket, close_on_exec, at_least).map(IntoRawFd::into_raw_fd)
 }
 
 /// # Safety
@@ -69,7 +69,7 @@ fn duplicate(socket: &Arc<Descriptor>, close_on_exec: bool, at_least: c_int) -> 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dup(fd: c_int) -> c_int {
     match socket(fd) {
-        Some(socket) => duplicate(&socket, false, 0),
+        Some(socket) => guarded(|| duplicate(&socket, false, 0)),
         // SAFETY: by the contract of this function.
         None => unsafe { real::dup(fd) },
     }
@@ -121,9 +121,10 @@ pub unsafe extern "C" fn fcntl(fd: c_int, command: c_int, argument: c_ulong) -> 
     if matches!(command, libc::F_DUPFD | libc::F_DUPFD_CLOEXEC)
         && let Some(socket) = socket(fd)
     {
-        // The kernel takes the argument for an int.
-        let at_least = (argument & c_ulong::from(u32::MAX)).try_into().unwrap_or(-1);
-        return duplicate(&socket, command == libc::F_DUPFD_CLOEXEC, at_least);
+        let close_on_exec = command == libc::F_DUPFD_CLOEXEC;
+        // The kernel takes the argument for an int, and nothing less than 0.
+        let at_least = c_int::try_from(argument & c_ulong::from(u32::MAX)).map_err(|_| Errno::INVAL);
+        return guarded(|| duplicate(&socket, close_on_exec, at_least?));
     }
     // SAFETY: by the contract of this function.
     unsafe { real::fcntl(fd, command, argument) }

@@ -1,0 +1,82 @@
+//! A C program that knows nothing of this library runs with it, and checks what its calls return
+//! (`virtio-wl/tests/c/preload.c`).
+
+mod peer;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use virtio_wl::Address;
+
+use self::peer::{End, Peer};
+
+/// The library, which cargo has built beside the tests.
+fn library() -> PathBuf {
+    let test = std::env::current_exe().expect("a test knows its own path");
+    let library = test.with_file_name("libvirtio_wl_preload.so");
+    assert!(library.is_file(), "{library:?}");
+    library
+}
+
+/// The program, compiled without a warning.
+fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let name = format!("preload-{}", std::process::id());
+        let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/c/preload.c");
+        let mut compiler = Command::new("cc");
+        compiler.args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-g", "-o"]).arg(&program).arg(source);
+        let output = compiler.output().expect("cc is installed; `cargo xtask setup` does it");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        program
+    })
+}
+
+/// Runs a part of the program, which is killed if it hangs. Returns how its connections ended.
+#[track_caller]
+fn run(part: &str) -> Vec<End> {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let text = format!("unix:{}", directory.path().join("peer").display());
+    let address: Address = text.parse().expect("an address");
+    let peer = Peer::listen(&address);
+    let mut command = Command::new("timeout");
+    command.args(["--kill-after=1", "30", "env"]);
+    command.arg(format!("LD_PRELOAD={}", library().display())).arg(program()).args([part, &text]);
+    let output = command.output().expect("the program starts");
+    let ends = peer.end();
+    assert!(output.status.success(), "{}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+    ends
+}
+
+#[test]
+fn copies_of_a_number_are_one_connection_which_the_last_of_them_ends() {
+    assert_eq!(run("numbers"), [End::Orderly]);
+}
+
+#[test]
+fn bytes_cross_by_every_call_that_sends_and_receives() {
+    assert_eq!(run("bytes"), [End::Orderly]);
+}
+
+#[test]
+fn the_options_of_a_socket_are_those_of_a_connected_unix_socket() {
+    assert_eq!(run("options"), [End::Orderly]);
+}
+
+#[test]
+fn poll_and_ppoll_say_of_a_connection_what_they_say_of_a_unix_socket() {
+    assert_eq!(run("poll"), [End::Orderly]);
+}
+
+#[test]
+fn epoll_says_of_a_connection_what_it_says_of_a_unix_socket() {
+    assert_eq!(run("epoll"), [End::Orderly]);
+}
+
+/// A child that closed the number of a socket took it out of its parent's set: the parent was woken no more.
+#[test]
+fn a_parent_goes_on_waiting_for_what_its_child_has_closed() {
+    assert_eq!(run("fork"), [End::Orderly]);
+}
