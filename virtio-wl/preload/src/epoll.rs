@@ -4,7 +4,12 @@
 //! it asked for, the data that belongs to a member is remembered, and events with that data are replaced by what poll(2)
 //! would say. Room to send is a second member of the set, with the same data, as long as the program waits for it.
 //!
+//! What the program never hears of must not be the one event that `EPOLLONESHOT` lets through, so the kernel is not told of
+//! that flag: a member is disarmed here, when an event of it is handed out.
+//!
 //! Data that two members have in common is data that the program cannot tell them by either.
+//!
+//! The lock of the members is never held while a socket works or descriptors are closed: closing comes back here.
 
 use std::collections::BTreeMap;
 use std::ffi::c_int;
@@ -13,7 +18,9 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use libc::{EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLIN, EPOLLOUT, epoll_event, sigset_t};
+use libc::{
+    EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLIN, EPOLLONESHOT, EPOLLOUT, epoll_event, sigset_t,
+};
 use rustix::io::Errno;
 use virtio_wl::capi::descriptor::Descriptor;
 use virtio_wl::capi::{poll, table};
@@ -30,6 +37,8 @@ struct Member {
     data: u64,
     /// Whether room to send is waited for.
     room: bool,
+    /// Whether events are reported: not after the one of `EPOLLONESHOT`.
+    armed: bool,
     /// The process that made it a member: see [`table::generation`].
     process: u32,
 }
@@ -78,23 +87,28 @@ pub fn forget(number: c_int) {
 
 impl Member {
     /// Room is not waited for any more.
-    fn leave(&self, set: c_int) {
-        if !self.room {
-            return;
+    fn leave(mut self, set: c_int) {
+        if self.remove_room(set) {
+            // What fails here is about a socket that nobody will wait for again.
+            let _ = self.socket.watch_room(false);
         }
-        // What fails here is about a socket or set that nobody will wait for again.
-        let _ = self.socket.watch_room(false);
-        if let Ok(room) = self.socket.room_set() {
-            // SAFETY: takes a member out, and touches no memory.
+    }
+
+    /// Takes the second member out of the set, if it is there: the socket is to be told.
+    fn remove_room(&mut self, set: c_int) -> bool {
+        if self.room
+            && let Ok(room) = self.socket.room_set()
+        {
+            // SAFETY: takes a member out, and touches no memory. The set may be closed already, which does not matter.
             unsafe { real::epoll_ctl(set, EPOLL_CTL_DEL, room.as_raw_fd(), std::ptr::null_mut()) };
         }
+        std::mem::take(&mut self.room)
     }
 
     /// Room is waited for from now on.
     fn enter(&mut self, set: c_int) -> Result<(), Errno> {
         let room = self.socket.room_set()?;
-        let kept = self.events & !flag(EPOLLOUT);
-        let mut event = epoll_event { events: kept | flag(EPOLLIN), u64: self.data };
+        let mut event = epoll_event { events: told(self.events) | flag(EPOLLIN), u64: self.data };
         // SAFETY: the event is valid, and the descriptor is open as long as the socket lives.
         if unsafe { real::epoll_ctl(set, EPOLL_CTL_ADD, room.as_raw_fd(), &raw mut event) } < 0 {
             return Err(Errno::from_raw_os_error(real::errno()));
@@ -102,6 +116,11 @@ impl Member {
         self.room = true;
         self.socket.watch_room(true)
     }
+}
+
+/// What the kernel is told of the events that the program asks for.
+fn told(events: u32) -> u32 {
+    events & !flag(EPOLLOUT | EPOLLONESHOT)
 }
 
 /// The bits of epoll are those of an unsigned word.
@@ -131,7 +150,7 @@ pub unsafe extern "C" fn epoll_ctl(
             Some(unsafe { event.as_ref() }.map(|event| (event.events, event.u64)).ok_or(Errno::FAULT)?)
         };
         let (events, data) = wanted.unwrap_or_default();
-        let mut inner = epoll_event { events: events & !flag(EPOLLOUT), u64: data };
+        let mut inner = epoll_event { events: told(events), u64: data };
         // SAFETY: the event is valid for the call.
         if unsafe { real::epoll_ctl(set, operation, fd, &raw mut inner) } < 0 {
             return Err(Errno::from_raw_os_error(real::errno()));
@@ -142,7 +161,7 @@ pub unsafe extern "C" fn epoll_ctl(
         }
         if operation == EPOLL_CTL_ADD || operation == EPOLL_CTL_MOD {
             let process = table::generation();
-            let mut member = Member { socket, events, data, room: false, process };
+            let mut member = Member { socket, events, data, room: false, armed: true, process };
             if events & flag(EPOLLOUT) != 0 {
                 member.enter(set)?;
             }
@@ -159,22 +178,37 @@ pub unsafe extern "C" fn epoll_ctl(
     })
 }
 
+/// A member at the time of an event.
+struct Watched {
+    fd: c_int,
+    socket: Arc<Descriptor>,
+    events: u32,
+    data: u64,
+}
+
+/// The members of a set.
+fn watched(set: c_int) -> Vec<Watched> {
+    let watch = |(&(_, fd), member): (&(c_int, c_int), &Member)| {
+        let events = if member.armed { member.events } else { 0 };
+        Watched { fd, socket: Arc::clone(&member.socket), events, data: member.data }
+    };
+    members().range((set, c_int::MIN)..=(set, c_int::MAX)).map(watch).collect()
+}
+
 /// Replaces the events of sockets by what the program asked about them. Returns how many are left.
 fn translate(set: c_int, events: &mut [epoll_event]) -> usize {
-    let known: BTreeMap<u64, (Arc<Descriptor>, u32)> = members()
-        .range((set, c_int::MIN)..=(set, c_int::MAX))
-        .map(|(_, member)| (member.data, (Arc::clone(&member.socket), member.events)))
-        .collect();
+    let watched = watched(set);
     let mut seen = Vec::new();
     let mut kept = 0;
     for index in 0..events.len() {
         let Some(mut event) = events.get(index).copied() else { break };
         let data = event.u64;
-        if let Some((socket, wanted)) = known.get(&data) {
+        let mut with_data = watched.iter().filter(|one| one.data == data).peekable();
+        if with_data.peek().is_some() {
             // Data and room may both have an event: they are one.
             let is_new = !seen.contains(&data);
             seen.push(data);
-            event.events = if is_new { now(socket, *wanted) } else { 0 };
+            event.events = if is_new { with_data.fold(0, |events, one| events | one.report(set)) } else { 0 };
         }
         if event.events != 0
             && let Some(place) = events.get_mut(kept)
@@ -184,6 +218,33 @@ fn translate(set: c_int, events: &mut [epoll_event]) -> usize {
         }
     }
     kept
+}
+
+impl Watched {
+    /// What the program is told of the socket now.
+    fn report(&self, set: c_int) -> u32 {
+        let events = if self.events == 0 { 0 } else { now(&self.socket, self.events) };
+        if events == 0 || self.events & flag(EPOLLONESHOT) == 0 || self.disarm(set) { events } else { 0 }
+    }
+
+    /// Nothing is reported until the program asks again. False if another thread has reported something just now.
+    fn disarm(&self, set: c_int) -> bool {
+        let mut members = members();
+        let Some(member) = members.get_mut(&(set, self.fd)).filter(|member| member.armed) else {
+            return false;
+        };
+        member.armed = false;
+        let mut nothing = epoll_event { events: 0, u64: self.data };
+        // SAFETY: the event is valid for the call. A number that is closed meanwhile is an error that does not matter.
+        unsafe { real::epoll_ctl(set, EPOLL_CTL_MOD, self.fd, &raw mut nothing) };
+        let had_room = member.remove_room(set);
+        drop(members);
+        if had_room {
+            // What fails here is what the next call on the socket reports.
+            let _ = self.socket.watch_room(false);
+        }
+        true
+    }
 }
 
 /// What epoll would say of a Unix socket in this state: its bits are those of poll.

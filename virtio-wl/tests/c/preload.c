@@ -73,6 +73,27 @@ static void expect_at(int line, int fd, const char *text)
 #define ASK(fd, question, answer) (say(fd, question), EXPECT(fd, answer))
 #define ECHO(fd) ASK(fd, "echo", "echo")
 
+/* Receives a text and the descriptor that comes with it. */
+static int receive_fd(int fd, const char *text)
+{
+	union {
+		struct cmsghdr header;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control;
+	char received[64];
+	struct iovec piece = { received, sizeof received };
+	struct msghdr message = { .msg_iov = &piece, .msg_iovlen = 1 };
+	int attached;
+
+	message.msg_control = &control;
+	message.msg_controllen = sizeof control;
+	CHECK(recvmsg(fd, &message, MSG_CMSG_CLOEXEC) == (ssize_t)strlen(text));
+	CHECK(memcmp(received, text, strlen(text)) == 0);
+	CHECK(CMSG_FIRSTHDR(&message) && control.header.cmsg_len == CMSG_LEN(sizeof(int)));
+	memcpy(&attached, CMSG_DATA(&control.header), sizeof(int));
+	return attached;
+}
+
 static void numbers(void)
 {
 	int fd = connect_now(), copy, ends[2];
@@ -313,12 +334,48 @@ static void forks(void)
 	CHECK(close(fd) == 0);
 }
 
+/* What says nothing to the program comes and goes first: the content of a pipe that it has received. */
+static void oneshot(void)
+{
+	int fd = connect_now(), set = epoll_create1(EPOLL_CLOEXEC), reader;
+	struct epoll_event event = { .events = EPOLLIN | EPOLLONESHOT, .data.u64 = 7 };
+	char content[7];
+
+	say(fd, "pipe");
+	reader = receive_fd(fd, "pipe");
+	CHECK(epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) == 0);
+	event = (struct epoll_event){ .events = EPOLLIN, .data.u64 = 8 };
+	CHECK(epoll_ctl(set, EPOLL_CTL_ADD, reader, &event) == 0);
+	say(fd, "fill");
+	CHECK(wait_one(set, &event, PATIENCE) == 1 && event.data.u64 == 8);
+	CHECK(read(reader, content, sizeof content) == sizeof content && memcmp(content, "content", 7) == 0);
+	say(fd, "first");
+	CHECK(wait_one(set, &event, PATIENCE) == 1 && event.events == EPOLLIN && event.data.u64 == 7);
+	/* Only once, though the data is still there and more comes. */
+	CHECK(wait_one(set, &event, 0) == 0);
+	EXPECT(fd, "first");
+	ECHO(fd);
+	CHECK(wait_one(set, &event, 0) == 0);
+	say(fd, "second");
+	event = (struct epoll_event){ .events = EPOLLIN | EPOLLOUT | EPOLLONESHOT, .data.u64 = 9 };
+	CHECK(epoll_ctl(set, EPOLL_CTL_MOD, fd, &event) == 0);
+	CHECK(wait_one(set, &event, PATIENCE) == 1 && event.events & EPOLLOUT && event.data.u64 == 9);
+	EXPECT(fd, "second");
+	CHECK(wait_one(set, &event, 0) == 0);
+	event = (struct epoll_event){ .events = EPOLLOUT | EPOLLONESHOT, .data.u64 = 10 };
+	CHECK(epoll_ctl(set, EPOLL_CTL_MOD, fd, &event) == 0);
+	CHECK(wait_one(set, &event, PATIENCE) == 1 && event.events == EPOLLOUT && event.data.u64 == 10);
+	CHECK(wait_one(set, &event, 0) == 0);
+	CHECK(close(fd) == 0);
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
 } parts[] = {
 	{ "numbers", numbers }, { "bytes", bytes }, { "options", options },
 	{ "poll", polls },      { "epoll", epolls }, { "fork", forks },
+	{ "oneshot", oneshot },
 };
 
 int main(int count, char **arguments)

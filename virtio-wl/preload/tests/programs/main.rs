@@ -80,3 +80,9 @@ fn epoll_says_of_a_connection_what_it_says_of_a_unix_socket() {
 fn a_parent_goes_on_waiting_for_what_its_child_has_closed() {
     assert_eq!(run("fork"), [End::Orderly]);
 }
+
+/// What only the library had to know of used up the one event that the program had asked for: it was never woken again.
+#[test]
+fn the_one_event_that_epoll_is_to_report_is_one_that_the_program_asked_for() {
+    assert_eq!(run("oneshot"), [End::Orderly]);
+}
