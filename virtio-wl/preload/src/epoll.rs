@@ -7,7 +7,9 @@
 //! What the program never hears of must not be the one event that `EPOLLONESHOT` lets through, so the kernel is not told of
 //! that flag: a member is disarmed here, when an event of it is handed out.
 //!
-//! Data that two members have in common is data that the program cannot tell them by either.
+//! Data that two members have in common is data that the program cannot tell them by either. Where it is a socket's and that of
+//! something else, an event that no socket explains is the other's, and stays as it is; the kernel says which members there are
+//! (proc_pid_fdinfo(5)), which is asked only then.
 //!
 //! The lock of the members is never held while a socket works or descriptors are closed: closing comes back here.
 
@@ -184,13 +186,14 @@ struct Watched {
     socket: Arc<Descriptor>,
     events: u32,
     data: u64,
+    room: bool,
 }
 
 /// The members of a set.
 fn watched(set: c_int) -> Vec<Watched> {
     let watch = |(&(_, fd), member): (&(c_int, c_int), &Member)| {
         let events = if member.armed { member.events } else { 0 };
-        Watched { fd, socket: Arc::clone(&member.socket), events, data: member.data }
+        Watched { fd, socket: Arc::clone(&member.socket), events, data: member.data, room: member.room }
     };
     members().range((set, c_int::MIN)..=(set, c_int::MAX)).map(watch).collect()
 }
@@ -198,17 +201,30 @@ fn watched(set: c_int) -> Vec<Watched> {
 /// Replaces the events of sockets by what the program asked about them. Returns how many are left.
 fn translate(set: c_int, events: &mut [epoll_event]) -> usize {
     let watched = watched(set);
-    let mut seen = Vec::new();
+    let mut seen: Vec<(u64, usize)> = Vec::new();
     let mut kept = 0;
     for index in 0..events.len() {
         let Some(mut event) = events.get(index).copied() else { break };
         let data = event.u64;
-        let mut with_data = watched.iter().filter(|one| one.data == data).peekable();
-        if with_data.peek().is_some() {
-            // Data and room may both have an event: they are one.
-            let is_new = !seen.contains(&data);
-            seen.push(data);
-            event.events = if is_new { with_data.fold(0, |events, one| events | one.report(set)) } else { 0 };
+        let with_data = || watched.iter().filter(|one| one.data == data);
+        if with_data().next().is_some() {
+            event.events = match seen.iter_mut().find(|(known, _)| *known == data) {
+                // Data and room, and several sockets, may each have an event: they are one.
+                Some((_, more @ 1..)) => {
+                    *more -= 1;
+                    0
+                }
+                // More than the sockets can have caused.
+                Some(_) => event.events,
+                None => {
+                    let members: usize = with_data().map(|one| 1 + usize::from(one.room)).sum();
+                    seen.push((data, members.saturating_sub(1)));
+                    match with_data().fold(0, |events, one| events | one.report(set)) {
+                        0 if is_shared(set, data, &watched) => event.events,
+                        events => events,
+                    }
+                }
+            };
         }
         if event.events != 0
             && let Some(place) = events.get_mut(kept)
@@ -218,6 +234,23 @@ fn translate(set: c_int, events: &mut [epoll_event]) -> usize {
         }
     }
     kept
+}
+
+/// Whether something that is no socket of this library is a member of the set with this data.
+fn is_shared(set: c_int, data: u64, sockets: &[Watched]) -> bool {
+    // Without /proc, data is taken to be one's own, as it mostly is.
+    let Ok(info) = std::fs::read_to_string(format!("/proc/self/fdinfo/{set}")) else { return false };
+    let is_ours = |fd: c_int| {
+        let room = |one: &Watched| one.socket.room_set().is_ok_and(|room| room.as_raw_fd() == fd);
+        sockets.iter().any(|one| one.fd == fd || one.room && room(one))
+    };
+    let member = |line: &str| {
+        let mut words = line.strip_prefix("tfd:")?.split_ascii_whitespace();
+        let fd = words.next()?.parse().ok()?;
+        let data = words.skip_while(|word| *word != "data:").nth(1)?;
+        Some((fd, u64::from_str_radix(data, 16).ok()?))
+    };
+    info.lines().filter_map(member).any(|(fd, of)| of == data && !is_ours(fd))
 }
 
 impl Watched {

@@ -369,13 +369,47 @@ static void oneshot(void)
 	CHECK(close(fd) == 0);
 }
 
+/* A program that asks each of its descriptors when it is woken gives all of them the same data. */
+static void same_data(void)
+{
+	int fd = connect_now(), other = connect_now(), set = epoll_create1(EPOLL_CLOEXEC);
+	int counter = eventfd(0, EFD_CLOEXEC);
+	struct epoll_event event = { .events = EPOLLIN }, found[8];
+
+	ECHO(fd);
+	ECHO(other);
+	CHECK(epoll_ctl(set, EPOLL_CTL_ADD, counter, &event) == 0);
+	CHECK(epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) == 0);
+	CHECK(epoll_ctl(set, EPOLL_CTL_ADD, other, &event) == 0);
+	CHECK(epoll_wait(set, found, 8, 0) == 0);
+	/* Neither of the sockets has anything, which is not what the event is about. */
+	CHECK(eventfd_write(counter, 1) == 0);
+	CHECK(epoll_wait(set, found, 8, PATIENCE) == 1 && found[0].events == EPOLLIN);
+	CHECK(epoll_wait(set, found, 8, 0) == 1 && found[0].events == EPOLLIN);
+	CHECK(eventfd_read(counter, &(eventfd_t){ 0 }) == 0);
+	/* One socket has something, and then the other. */
+	say(fd, "one");
+	CHECK(epoll_wait(set, found, 8, PATIENCE) == 1 && found[0].events == EPOLLIN);
+	EXPECT(fd, "one");
+	say(other, "two");
+	CHECK(epoll_wait(set, found, 8, PATIENCE) == 1 && found[0].events == EPOLLIN);
+	EXPECT(other, "two");
+	CHECK(epoll_wait(set, found, 8, 0) == 0);
+	/* Room in one of them. */
+	event.events = EPOLLOUT;
+	CHECK(epoll_ctl(set, EPOLL_CTL_MOD, fd, &event) == 0);
+	CHECK(epoll_ctl(set, EPOLL_CTL_DEL, counter, NULL) == 0);
+	CHECK(epoll_wait(set, found, 8, PATIENCE) == 1 && found[0].events == EPOLLOUT);
+	CHECK(close(fd) == 0 && close(other) == 0);
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
 } parts[] = {
 	{ "numbers", numbers }, { "bytes", bytes }, { "options", options },
 	{ "poll", polls },      { "epoll", epolls }, { "fork", forks },
-	{ "oneshot", oneshot },
+	{ "oneshot", oneshot }, { "same_data", same_data },
 };
 
 int main(int count, char **arguments)

@@ -86,3 +86,10 @@ fn a_parent_goes_on_waiting_for_what_its_child_has_closed() {
 fn the_one_event_that_epoll_is_to_report_is_one_that_the_program_asked_for() {
     assert_eq!(run("oneshot"), [End::Orderly]);
 }
+
+/// What another descriptor with the same data had to say was taken for the socket's and dropped, over and over until the
+/// timeout.
+#[test]
+fn epoll_reports_a_descriptor_that_has_the_same_data_as_a_connection() {
+    assert_eq!(run("same_data"), [End::Orderly, End::Orderly]);
+}
