@@ -1,6 +1,9 @@
 //! Unmodified clients of libwayland that reach the compositor of another machine without `wl-forward`: through
 //! `libvirtio_wl_preload.so`, by a `WAYLAND_DISPLAY` that is an address.
 
+use std::path::Path;
+use std::process::Command;
+
 use rustix::process::Signal;
 use vitrail_tests::client::Rect;
 use vitrail_tests::deadline::Deadline;
@@ -68,6 +71,46 @@ fn weston_simple_shm_animates_its_whole_window_and_ends_cleanly() {
     wait_picture(&mut session, "the animation to go on", |image| image.part(inner) != moved.part(inner));
     program.signal(Signal::INT);
     assert_eq!(program.wait_exit(Deadline::patient()), Exit::Status(0), "{}", program.log());
+    session.wait_windows("the end of the window", <[_]>::is_empty);
+}
+
+/// Their toolkit loads cursors into a pool that becomes larger with each.
+#[test]
+fn clients_of_westons_toolkit_are_drawn() {
+    let mut session = session();
+    for name in ["weston-flower", "weston-cliptest"] {
+        let program = start(&mut session, name, &[]);
+        let content = window(&mut session, "work").content();
+        wait_picture(&mut session, "something in the window", |image| {
+            let part = image.part(content);
+            part.iter().any(|pixel| Some(pixel) != part.first())
+        });
+        program.signal(Signal::KILL);
+        program.wait_exit(Deadline::patient());
+        session.wait_windows("the end of the window", <[_]>::is_empty);
+    }
+}
+
+/// What a client made longer after it had sent it was announced as other memory, which nobody ever named: the gate refused
+/// the larger pool, as the memory that it had was no longer than before, and ended the connection.
+#[test]
+fn a_client_whose_pool_grows_after_the_compositor_has_it_is_drawn() {
+    let mut session = session();
+    let program = session.root().join("grows");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../virtio-wl/tests/c/grows.c");
+    let mut compiler = Command::new("cc");
+    let output = compiler.args(["-Wall", "-Wextra", "-Werror", "-o"]).arg(&program).arg(source).output();
+    let output = output.expect("cc is installed; `cargo xtask setup` does it");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut command = session.application("work", program.to_str().expect("a path of ours is text"));
+    command.env("LD_PRELOAD", process::library("virtio_wl_preload"));
+    command.env("WAYLAND_DISPLAY", format!("unix:{}", session.hub_socket("work").display()));
+    let client = Process::start("grows", &session.logs(), command.arg("2468ac"), &[]);
+    let content = window(&mut session, "work").content();
+    assert_eq!((content.w, content.h), (200, 100), "{}", client.log());
+    wait_picture(&mut session, "the whole window", |image| image.count(content, 0x0024_68ac) == 200 * 100);
+    client.signal(Signal::TERM);
+    client.wait_exit(Deadline::patient());
     session.wait_windows("the end of the window", <[_]>::is_empty);
 }
 

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -74,6 +74,8 @@ fn replace(fd: c_int, address: &Address) -> Result<(), Errno> {
     if unsafe { real::dup3(socket.set().as_raw_fd(), fd, flags) } < 0 {
         return Err(Errno::from_raw_os_error(real::errno()));
     }
+    // The virtio_wl device makes memory of the length that it is asked for.
+    memory::begin(&socket, !matches!(address, Address::Wl0 { .. }));
     table::enter(fd, Arc::new(socket));
     Ok(())
 }
@@ -88,11 +90,14 @@ unsafe fn send_message(fd: c_int, socket: &Arc<Descriptor>, message: *const msgh
         // SAFETY: null, or valid by the contract of this function.
         let content = unsafe { message.as_ref() }.ok_or(Errno::FAULT)?;
         // SAFETY: the control part is valid by the contract of this function.
-        let fds = unsafe { message::rights(content)? };
+        let mut fds = unsafe { message::rights(content)? };
         let waits = flags & libc::MSG_DONTWAIT == 0 && !message::is_nonblocking(fd);
-        memory::bring_up_to_date(socket, &fds, waits)?;
+        let instead = memory::bring_up_to_date(socket, &fds, waits)?;
+        for (index, fd) in fds.iter_mut().enumerate() {
+            *fd = instead.get(&index).map_or(*fd, |instead| instead.as_fd());
+        }
         // SAFETY: by the contract of this function.
-        unsafe { socket::sendmsg(fd, socket, message, flags) }
+        unsafe { socket::send(fd, socket, content, &fds, flags) }
     })
 }
 

@@ -11,7 +11,8 @@
 //!
 //! **Memory.** Writable memory that the program sends has a copy at the other side. Nobody says when it is drawn into, so
 //! before each message all such memory is [compared](memory) with what the other side has: that is the price of an
-//! unmodified program. What the other side writes into it (screen captures) does not come back.
+//! unmodified program. It may become longer after it was sent, four times or up to 64 MiB, whichever is more, but not beyond
+//! 1 GiB; over `wl0` it may not. What the other side writes into it (screen captures) does not come back.
 //!
 //! **Not covered:** programs that make system calls without libc; select(2) for writing; closing by close_range(2) in
 //! the process that goes on using the connection; the addresses of the socket (getsockname(2), getpeername(2));
@@ -27,4 +28,5 @@ mod epoll;
 mod memory;
 mod numbers;
 mod real;
+mod shadow;
 mod waits;

@@ -68,20 +68,40 @@ pub unsafe fn sendmsg(
     message: *const msghdr,
     flags: c_int,
 ) -> Result<ssize_t, Errno> {
+    // SAFETY: null, or valid by the contract of this function.
+    let message = unsafe { message.as_ref() }.ok_or(Errno::FAULT)?;
+    // SAFETY: the control part is valid for reading, and the caller keeps open what it names, by the contract of this function.
+    let fds = unsafe { message::rights(message)? };
+    // SAFETY: by the contract of this function.
+    unsafe { send(fd, descriptor, message, &fds, flags) }
+}
+
+/// As [`sendmsg`], with descriptors that take the place of those of the message.
+///
+/// # Errors
+///
+/// As sendmsg(2) has them.
+///
+/// # Safety
+///
+/// The pieces of `message` are as sendmsg(2) wants them.
+pub unsafe fn send(
+    fd: BorrowedFd<'_>,
+    descriptor: &Descriptor,
+    message: &msghdr,
+    fds: &[BorrowedFd<'_>],
+    flags: c_int,
+) -> Result<ssize_t, Errno> {
     if flags & libc::MSG_OOB != 0 {
         return Err(Errno::OPNOTSUPP);
     }
-    // SAFETY: null, or valid by the contract of this function.
-    let message = unsafe { message.as_ref() }.ok_or(Errno::FAULT)?;
     if !message.msg_name.is_null() && message.msg_namelen > 0 {
         return Err(Errno::ISCONN);
     }
     // SAFETY: the pieces are valid for reading during the call, by the contract of this function.
     let pieces = unsafe { message::slices(message.msg_iov, message.msg_iovlen)? };
-    // SAFETY: the control part is valid for reading, and the caller keeps open what it names, likewise.
-    let fds = unsafe { message::rights(message)? };
     let dont_wait = flags & libc::MSG_DONTWAIT != 0 || message::is_nonblocking(fd);
-    let result = descriptor.send(&pieces, &fds, CallFlags { dont_wait, ..CallFlags::default() });
+    let result = descriptor.send(&pieces, fds, CallFlags { dont_wait, ..CallFlags::default() });
     if result == Err(Errno::PIPE) && flags & libc::MSG_NOSIGNAL == 0 {
         // SAFETY: raise sends a valid signal to the calling thread, as the kernel does.
         unsafe { libc::raise(libc::SIGPIPE) };

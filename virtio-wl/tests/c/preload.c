@@ -73,6 +73,25 @@ static void expect_at(int line, int fd, const char *text)
 #define ASK(fd, question, answer) (say(fd, question), EXPECT(fd, answer))
 #define ECHO(fd) ASK(fd, "echo", "echo")
 
+static void send_memory(int fd, const char *text, int memory)
+{
+	union {
+		struct cmsghdr header;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec piece = { (char *)text, strlen(text) };
+	struct msghdr message = { .msg_iov = &piece, .msg_iovlen = 1 };
+
+	memset(&control, 0, sizeof control);
+	control.header.cmsg_level = SOL_SOCKET;
+	control.header.cmsg_type = SCM_RIGHTS;
+	control.header.cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(&control.header), &memory, sizeof(int));
+	message.msg_control = &control;
+	message.msg_controllen = sizeof control;
+	CHECK(sendmsg(fd, &message, MSG_NOSIGNAL) == (ssize_t)piece.iov_len);
+}
+
 /* Receives a text and the descriptor that comes with it. */
 static int receive_fd(int fd, const char *text)
 {
@@ -403,6 +422,86 @@ static void same_data(void)
 	CHECK(close(fd) == 0 && close(other) == 0);
 }
 
+static int memory_of(size_t length)
+{
+	int memory = memfd_create("preload", MFD_CLOEXEC);
+
+	CHECK(memory >= 0 && ftruncate(memory, length) == 0);
+	return memory;
+}
+
+static void draw(int memory, const char *text, off_t offset)
+{
+	CHECK(pwrite(memory, text, strlen(text) + 1, offset) == (ssize_t)strlen(text) + 1);
+}
+
+/* As libwayland-cursor: the pool begins small, and grows with each image, which is then drawn. */
+static void grows(void)
+{
+	int fd = connect_now(), memory = memory_of(4096);
+	char *mapped = mmap(NULL, 32 << 20, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+	char question[32];
+	size_t length;
+
+	CHECK(mapped != MAP_FAILED);
+	strcpy(mapped, "first");
+	send_memory(fd, "keep", memory);
+	EXPECT(fd, "kept");
+	ASK(fd, "read 0 0", "first");
+	for (length = 8192; length <= 32 << 20; length *= 2) {
+		CHECK(ftruncate(memory, length) == 0);
+		strcpy(mapped + length - 16, "last");
+		strcpy(mapped + length / 2, "middle");
+		snprintf(question, sizeof question, "read 0 %zu", length - 16);
+		ASK(fd, question, "last");
+		snprintf(question, sizeof question, "read 0 %zu", length / 2);
+		ASK(fd, question, "middle");
+		ASK(fd, "read 0 0", "first");
+	}
+	/* The same memory, sent again, is the same at the other end. */
+	send_memory(fd, "keep", memory);
+	EXPECT(fd, "kept");
+	strcpy(mapped, "second");
+	ASK(fd, "read 0 0", "second");
+	ASK(fd, "read 1 0", "second");
+	CHECK(close(fd) == 0);
+}
+
+/* As a window that is made larger and larger: what was drawn into before is not needed any more. */
+static void many(void)
+{
+	int fd = connect_now(), memory, i;
+	char question[32];
+
+	for (i = 0; i < 40; i++) {
+		memory = memory_of(5 << 20);
+		draw(memory, "drawn", 0);
+		send_memory(fd, "keep", memory);
+		EXPECT(fd, "kept");
+		snprintf(question, sizeof question, "read %d 0", i);
+		ASK(fd, question, "drawn");
+		CHECK(close(memory) == 0);
+	}
+	CHECK(close(fd) == 0);
+}
+
+/* Connections that are closed without a call of libc, so that nothing is known of it before the number is used again. */
+static void again(void)
+{
+	int memory = memory_of(8 << 20), fd, i;
+
+	draw(memory, "drawn", 6 << 20);
+	for (i = 0; i < 6; i++) {
+		fd = connect_now();
+		send_memory(fd, "keep", memory);
+		EXPECT(fd, "kept");
+		ASK(fd, "read 0 6291456", "drawn");
+		CHECK(syscall(SYS_close, fd) == 0);
+	}
+	/* Another descriptor gets the number. */
+	CHECK(dup(memory) == fd && close(fd) == 0);
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
@@ -410,6 +509,7 @@ static const struct {
 	{ "numbers", numbers }, { "bytes", bytes }, { "options", options },
 	{ "poll", polls },      { "epoll", epolls }, { "fork", forks },
 	{ "oneshot", oneshot }, { "same_data", same_data },
+	{ "grows", grows },     { "many", many },    { "again", again },
 };
 
 int main(int count, char **arguments)

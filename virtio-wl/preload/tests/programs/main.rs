@@ -93,3 +93,23 @@ fn the_one_event_that_epoll_is_to_report_is_one_that_the_program_asked_for() {
 fn epoll_reports_a_descriptor_that_has_the_same_data_as_a_connection() {
     assert_eq!(run("same_data"), [End::Orderly, End::Orderly]);
 }
+
+/// Memory that a program made longer after it had sent it was announced anew, which blanked what the compositor had of it.
+#[test]
+fn memory_that_grows_after_it_was_sent_grows_at_the_other_end() {
+    assert_eq!(run("grows"), [End::Orderly]);
+}
+
+/// The library itself kept all memory open that was sent on a connection, so it was always in use, and after 16 pools the
+/// program had no more.
+#[test]
+fn memory_that_the_program_has_given_up_makes_room_for_more() {
+    assert_eq!(run("many"), [End::Orderly]);
+}
+
+/// What was sent over a connection was known by an address that the next connection could have again: its other end was
+/// never told the content.
+#[test]
+fn memory_has_its_content_on_each_connection_that_it_is_sent_on() {
+    assert_eq!(run("again"), [End::Orderly; 6]);
+}
