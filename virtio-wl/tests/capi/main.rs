@@ -81,6 +81,13 @@ fn what_a_child_closes_is_still_its_parents() {
 }
 
 #[test]
+fn regions_are_the_same_memory_and_mirrors_a_copy_for_two_processes_of_c() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let address = format!("unix:{}", directory.path().join("region").display());
+    assert_eq!(printed("tests/c/region.c", Linking::Shared, &[&address]), "");
+}
+
+#[test]
 fn the_example_passes_a_line_and_a_pipe_in_both_ways_of_linking() {
     for linking in [Linking::Shared, Linking::Static] {
         let program = compile("examples/hello.c", linking);
