@@ -146,7 +146,8 @@ int virtio_wl_region_free(struct virtio_wl_region *region, uint64_t offset);
 // copy (or gets one now). It arrives before all that is sent later.
 //
 // `memory` is a descriptor of memory that can be written (a memfd). Does nothing if it is memory that both sides
-// share. Waits for room if the socket's queue is full, or fails with EAGAIN if it is non-blocking.
+// share. Waits for room if the socket's queue is full, or fails with EAGAIN if it is non-blocking. EINVAL says that the
+// rectangle is not within the memory, or was not when that was sent.
 int virtio_wl_mirror_write(int fd,
                            int memory,
                            const struct virtio_wl_rect *rect);

@@ -266,7 +266,8 @@ pub unsafe extern "C" fn virtio_wl_region_free(region: *mut virtio_wl_region, of
 /// copy (or gets one now). It arrives before all that is sent later.
 ///
 /// `memory` is a descriptor of memory that can be written (a memfd). Does nothing if it is memory that both sides
-/// share. Waits for room if the socket's queue is full, or fails with EAGAIN if it is non-blocking.
+/// share. Waits for room if the socket's queue is full, or fails with EAGAIN if it is non-blocking. EINVAL says that the
+/// rectangle is not within the memory, or was not when that was sent.
 ///
 /// # Safety
 ///

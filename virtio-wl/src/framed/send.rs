@@ -174,8 +174,8 @@ impl FramedSocket {
     ///
     /// # Errors
     ///
-    /// The rectangle is not within `source`; the memory cannot cross; would block, if very many
-    /// rectangles wait already; or the connection has failed.
+    /// The rectangle is not within `source`, or was not when that was sent; the memory cannot cross; would block, if very
+    /// many rectangles wait already; or the connection has failed.
     pub fn mirror_write(&mut self, source: &Arc<Region>, rect: MirrorRect) -> Result<(), SocketError> {
         let Some((id, _)) = self.writable_mirror(source.as_fd(), source.id(), source.len(), rect)? else {
             return Ok(());
@@ -220,11 +220,20 @@ impl FramedSocket {
         if self.outgoing.jobs() >= MAX_MIRROR_JOBS {
             return Err(SocketError::WouldBlock);
         }
-        if self.vfds.local_mirrors.get(&file).is_none_or(|known| known.len != len) {
-            match self.prepare(&[memory], &peer)?.pop() {
-                Some(new @ Prepared::Mirror { .. }) => self.announce(new),
+        match self.vfds.local_mirrors.get(&file) {
+            // A mirror of another length would be one that no message has named: the peer would see this write nowhere.
+            Some(known) if !rect.fits(known.len) => {
+                return Err(SocketError::Invalid(
+                    "a rectangle that was no part of its memory when that was sent",
+                ));
+            }
+            Some(_) => {}
+            None => match self.prepare(&[memory], &peer)?.pop() {
+                Some(new @ Prepared::Mirror { .. }) => {
+                    self.announce(new);
+                }
                 _ => return Err(VfdError::Unsupported("memory that is not writable").into()),
-            };
+            },
         }
         Ok(self.vfds.local_mirrors.get(&file).map(|known| (known.id, Arc::clone(&known.file))))
     }

@@ -146,6 +146,10 @@ static void other_end(const char *address, const char *name)
 	RECEIVE(fd, "again");
 	CHECK(pread(memory, content, 8, PAGE) == 8 && memcmp(content, "two", 4) == 0);
 	CHECK(pread(memory, content, 8, 0) == 8 && memcmp(content, "", 1) == 0);
+	CHECK(send_text(fd, "seen", -1));
+	RECEIVE(fd, "longer");
+	CHECK(pread(memory, content, 8, PAGE) == 8 && memcmp(content, "three", 6) == 0);
+	CHECK(fstat(memory, &stat) == 0 && stat.st_size == 2 * PAGE);
 	CHECK(send_text(fd, "seen", -1) && virtio_wl_close(fd) == 0);
 }
 
@@ -171,6 +175,13 @@ static void mirrors(int fd)
 	/* Only the rectangle. */
 	CHECK(pwrite(memory, "two", 4, PAGE) == 4 && pwrite(memory, "two", 4, 0) == 4);
 	CHECK(virtio_wl_mirror_write(fd, memory, &rect) == 0 && send_text(fd, "again", -1));
+	RECEIVE(fd, "seen");
+	/* The other end's copy stays what it is where the memory becomes longer. */
+	CHECK(ftruncate(memory, 3 * PAGE) == 0 && pwrite(memory, "three", 6, PAGE) == 6);
+	CHECK(virtio_wl_mirror_write(fd, memory, &rect) == 0);
+	wrong.offset = 2 * PAGE;
+	FAILS(virtio_wl_mirror_write(fd, memory, &wrong), -1, EINVAL);
+	CHECK(send_text(fd, "longer", -1));
 	RECEIVE(fd, "seen");
 	wrong = (struct virtio_wl_rect){ .offset = 0, .row_len = 0, .stride = 8, .rows = 1 };
 	FAILS(virtio_wl_mirror_write(fd, memory, &wrong), -1, EINVAL);
