@@ -65,3 +65,37 @@ fn the_manual_declares_every_function_of_the_header() {
         assert!(synopsis.contains(&format!("{function}(")), "{function} is not in virtio_wl(3)");
     }
 }
+
+#[test]
+fn the_manual_describes_every_field_of_a_structure() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manual = fs::read_to_string(root.join("../docs/man/virtio_wl.3")).expect("the manual");
+    let (synopsis, description) = manual.split_once(".SH DESCRIPTION").expect("a description");
+    let header = generated(root);
+    let code = header.lines().filter(|line| !line.trim_start().starts_with(['/', '*']));
+    let declarations = code.filter_map(|line| line.strip_prefix("  ")?.strip_suffix(';'));
+    let fields: Vec<_> = declarations.filter(|line| !line.contains(['(', ')'])).collect();
+    assert!(fields.len() >= 4, "{fields:?}");
+    for field in fields {
+        let name = field.rsplit(' ').next().unwrap_or_default();
+        assert!(synopsis.contains(&format!("{field};")), "{field} is not in the synopsis of virtio_wl(3)");
+        assert!(description.contains(&format!(".I {name}\nis ")), "virtio_wl(3) does not say what {name} is");
+    }
+}
+
+#[test]
+fn the_readme_installs_all_that_there_is_for_c() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = fs::read_to_string(root.join("README.md")).expect("the README");
+    let steps: Vec<_> = readme.lines().filter(|line| line.contains(" /usr/local/")).collect();
+    for file in [
+        "target/release/libvirtio_wl.so",
+        "virtio-wl/include/virtio_wl.h",
+        "assets/virtio_wl.pc.in",
+        "docs/man/virtio_wl.3",
+        "target/release/libvirtio_wl_preload.so",
+    ] {
+        assert!(steps.iter().any(|step| step.contains(&format!(" {file} "))), "{file}: {steps:#?}");
+        assert!(file.starts_with("target/") || root.join("..").join(file).is_file(), "{file} is not there");
+    }
+}
