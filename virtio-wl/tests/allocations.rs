@@ -1,6 +1,7 @@
 //! Once a connection has run for a while, moving data allocates nothing: not in a socket, not in a pump, with and without
 //! descriptors, in single messages and in a stream that is as fast as it can be; nor do rectangles of mirrors, the content of
-//! pipes and sockets that have crossed, and what the host sends over the virtio_wl device.
+//! pipes and sockets that have crossed, and what the host sends over the virtio_wl device. By the C library it
+//! costs none either.
 //!
 //! The allocator of this program counts what each thread asks for. What makes a new object (a pipe, a blob, a mirror) may
 //! allocate.
@@ -10,6 +11,7 @@ mod driver;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::ffi::{CString, c_int};
 use std::io::Write as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -18,6 +20,7 @@ use std::sync::Arc;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
+use virtio_wl::capi;
 use virtio_wl::unix::{self, UnixError};
 use virtio_wl::wire::MirrorRect;
 use virtio_wl::{Address, Pump, PumpOptions, ReceivedFd, Region, Role, Socket, SocketError, SocketOptions};
@@ -341,4 +344,59 @@ fn what_the_host_sends_over_the_virtio_wl_device_costs_no_allocation() {
             });
         }
     });
+}
+
+/// Sends or receives `pieces` by a call of the C library.
+fn by_c(call: impl FnOnce(*mut libc::msghdr) -> isize, pieces: &mut [libc::iovec]) -> isize {
+    call(&mut libc::msghdr {
+        msg_name: std::ptr::null_mut(),
+        msg_namelen: 0,
+        msg_iov: pieces.as_mut_ptr(),
+        msg_iovlen: pieces.len(),
+        msg_control: std::ptr::null_mut(),
+        msg_controllen: 0,
+        msg_flags: 0,
+    })
+}
+
+#[test]
+fn messages_and_waits_of_the_c_library_cost_no_allocation() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let address = format!("unix:{}", directory.path().join("c").display());
+    let address = CString::new(address).expect("no zeros");
+    let null = std::ptr::null_mut();
+    // SAFETY: the address is a string, and there is no region.
+    let listener = unsafe { capi::virtio_wl_listen(address.as_ptr(), null, libc::SOCK_CLOEXEC) };
+    // SAFETY: as above.
+    let near = unsafe { capi::virtio_wl_connect(address.as_ptr(), null, libc::SOCK_CLOEXEC) };
+    // SAFETY: no address is asked for.
+    let far = unsafe { capi::virtio_wl_accept(listener, null.cast(), null.cast(), libc::SOCK_CLOEXEC) };
+    let mut bytes = [7_u8; 8];
+    let mut pieces =
+        bytes.each_mut().map(|byte| libc::iovec { iov_base: std::ptr::from_mut(byte).cast(), iov_len: 1 });
+    let wait = |fd: c_int, events| {
+        let mut waits =
+            [libc::pollfd { fd, events, revents: 0 }, libc::pollfd { fd: listener, events, revents: 0 }];
+        // SAFETY: the list has as many elements as is said.
+        assert_eq!(unsafe { capi::virtio_wl_poll(waits.as_mut_ptr(), 2, -1) }, 1);
+    };
+    for count in [1, 2, 8] {
+        let pieces = &mut pieces[..count];
+        let length = isize::try_from(count).expect("a small number");
+        assert_no_allocation(&format!("messages of {count} pieces"), || {
+            for (from, to) in [(near, far), (far, near)] {
+                // SAFETY: the pieces are valid, and nobody else uses them.
+                let send = |message: *mut libc::msghdr| unsafe { capi::virtio_wl_sendmsg(from, message, 0) };
+                assert_eq!(by_c(send, pieces), length);
+                wait(to, libc::POLLIN);
+                // SAFETY: as above.
+                let receive = |message| unsafe { capi::virtio_wl_recvmsg(to, message, 0) };
+                assert_eq!(by_c(receive, pieces), length);
+                wait(from, libc::POLLOUT);
+            }
+        });
+    }
+    for fd in [near, far, listener] {
+        assert_eq!(capi::virtio_wl_close(fd), 0);
+    }
 }

@@ -7,6 +7,7 @@
 use std::io::IoSlice;
 use std::marker::PhantomData;
 use std::mem::size_of;
+use std::ops::Deref;
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, RawFd};
 use std::{ptr, slice};
 
@@ -18,6 +19,9 @@ use crate::vfd::ReceivedFd;
 
 /// The most pieces of one message, as the kernel has it (UIO_MAXIOV).
 const MAX_PIECES: usize = 1024;
+
+/// Pieces that are looked at without an allocation.
+const FEW: usize = 8;
 
 /// The longest control part in bytes, as the kernel has it (INT_MAX).
 const MAX_CONTROL: usize = 0x7fff_ffff;
@@ -66,6 +70,26 @@ unsafe fn checked<'a>(pieces: *const iovec, count: usize) -> Result<&'a [iovec],
     Ok(pieces)
 }
 
+/// The pieces of a message to send, without an allocation for as many as messages have.
+#[derive(Debug)]
+pub enum Slices<'a> {
+    /// The first so many of an array.
+    Few([IoSlice<'a>; FEW], usize),
+    /// More.
+    Many(Vec<IoSlice<'a>>),
+}
+
+impl<'a> Deref for Slices<'a> {
+    type Target = [IoSlice<'a>];
+
+    fn deref(&self) -> &[IoSlice<'a>] {
+        match self {
+            Self::Few(pieces, count) => pieces.get(..*count).unwrap_or(pieces),
+            Self::Many(pieces) => pieces,
+        }
+    }
+}
+
 /// The bytes that a message is to send.
 ///
 /// # Errors
@@ -75,7 +99,7 @@ unsafe fn checked<'a>(pieces: *const iovec, count: usize) -> Result<&'a [iovec],
 /// # Safety
 ///
 /// The pieces are valid for reading, and nobody writes them while the result is used.
-pub unsafe fn slices<'a>(pieces: *const iovec, count: usize) -> Result<Vec<IoSlice<'a>>, Errno> {
+pub unsafe fn slices<'a>(pieces: *const iovec, count: usize) -> Result<Slices<'a>, Errno> {
     // SAFETY: by the contract of this function.
     let pieces = unsafe { checked(pieces, count)? };
     let slice = |piece: &iovec| match piece.iov_len {
@@ -84,7 +108,14 @@ pub unsafe fn slices<'a>(pieces: *const iovec, count: usize) -> Result<Vec<IoSli
         // `isize::MAX`, as was checked.
         len => IoSlice::new(unsafe { slice::from_raw_parts(piece.iov_base.cast(), len) }),
     };
-    Ok(pieces.iter().map(slice).collect())
+    if pieces.len() > FEW {
+        return Ok(Slices::Many(pieces.iter().map(slice).collect()));
+    }
+    let mut few = [IoSlice::new(&[]); FEW];
+    for (to, piece) in few.iter_mut().zip(pieces) {
+        *to = slice(piece);
+    }
+    Ok(Slices::Few(few, pieces.len()))
 }
 
 impl<'a> Pieces<'a> {

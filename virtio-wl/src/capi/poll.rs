@@ -1,5 +1,6 @@
 //! poll(2) that knows when a socket of this library can be sent to.
 
+use std::cell::Cell;
 use std::ffi::c_int;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
@@ -21,6 +22,30 @@ struct Watched {
     wanted: c_short,
     /// Whether it is watched for room.
     room: bool,
+}
+
+/// What one call needs, whose memory the next one of the same thread uses again.
+#[derive(Default)]
+struct Scratch {
+    inner: Vec<pollfd>,
+    watched: Vec<Watched>,
+}
+
+thread_local! {
+    static SCRATCH: Cell<Scratch> = const { Cell::new(Scratch { inner: Vec::new(), watched: Vec::new() }) };
+}
+
+impl Scratch {
+    /// Runs `work` with lists that are empty, and empties them again whatever becomes of it.
+    fn with<T>(work: impl FnOnce(&mut Self) -> T) -> T {
+        // A thread that is ending has none any more.
+        let mut scratch = SCRATCH.try_with(Cell::take).unwrap_or_default();
+        let result = work(&mut scratch);
+        scratch.inner.clear();
+        scratch.watched.clear();
+        let _ = SCRATCH.try_with(|place| place.set(scratch));
+        result
+    }
 }
 
 impl Drop for Watched {
@@ -104,21 +129,33 @@ fn millis(left: Duration) -> c_int {
 pub fn wait(
     fds: &mut [pollfd],
     deadline: Option<Instant>,
+    poll: impl FnMut(&mut [pollfd], Option<Duration>) -> Result<(), Errno>,
+) -> Result<c_int, Errno> {
+    Scratch::with(|Scratch { inner, watched }| {
+        inner.extend_from_slice(fds);
+        find(fds, inner, watched)?;
+        wait_for(fds, inner, watched, deadline, poll)
+    })
+}
+
+fn wait_for(
+    fds: &mut [pollfd],
+    inner: &mut [pollfd],
+    watched: &[Watched],
+    deadline: Option<Instant>,
     mut poll: impl FnMut(&mut [pollfd], Option<Duration>) -> Result<(), Errno>,
 ) -> Result<c_int, Errno> {
-    let mut inner = fds.to_vec();
-    let watched = find(fds, &mut inner)?;
     let left = || deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
     loop {
         let mut left = left();
-        for one in &watched {
+        for one in watched {
             if let Some(fd) = fds.get_mut(one.index) {
                 fd.revents = events_of(&one.descriptor, one.wanted);
                 // Others may be ready too, and are looked at without waiting.
                 left = if fd.revents == 0 { left } else { Some(Duration::ZERO) };
             }
         }
-        poll(&mut inner, left)?;
+        poll(inner, left)?;
         for (index, fd) in fds.iter_mut().enumerate() {
             if let Some(one) = watched.iter().find(|one| one.index == index) {
                 fd.revents |= events_of(&one.descriptor, one.wanted);
@@ -135,8 +172,7 @@ pub fn wait(
 
 /// Finds the sockets of this library, and makes `inner` what has to be waited for instead: data, room, or (for who
 /// wants neither) the end alone, which unread data must not hide.
-fn find(fds: &[pollfd], inner: &mut Vec<pollfd>) -> Result<Vec<Watched>, Errno> {
-    let mut watched = Vec::new();
+fn find(fds: &[pollfd], inner: &mut Vec<pollfd>, watched: &mut Vec<Watched>) -> Result<(), Errno> {
     for (index, fd) in fds.iter().enumerate().filter(|(_, fd)| table::may_be_known(fd.fd)) {
         // SAFETY: the descriptor is looked at while the caller waits for it.
         let Ok(known) = (unsafe { message::open(fd.fd) }) else { continue };
@@ -158,5 +194,5 @@ fn find(fds: &[pollfd], inner: &mut Vec<pollfd>) -> Result<Vec<Watched>, Errno> 
         }
         watched.push(one);
     }
-    Ok(watched)
+    Ok(())
 }
