@@ -60,6 +60,17 @@ struct Memory {
     pending: Vec<MirrorRect>,
 }
 
+/// What comparing needs, whose memory is used again.
+#[derive(Default)]
+struct Scratch {
+    /// A block of the program's memory.
+    block: Vec<u8>,
+    /// Which blocks may have changed.
+    blocks: Vec<u64>,
+    /// Where a block differs.
+    runs: Vec<(usize, usize)>,
+}
+
 /// The memory that was sent on a socket, which is kept with it.
 #[derive(Default)]
 struct Sent {
@@ -67,12 +78,13 @@ struct Sent {
     memory: Vec<Memory>,
     /// Whether the other side takes memory that is longer than it was asked for without making all of it.
     may_be_longer: bool,
+    scratch: Scratch,
 }
 
 /// A connection has begun. Where length costs memory at the other side, what is sent has no more than it needs.
 pub fn begin(socket: &Descriptor, may_be_longer: bool) {
-    let sent: Box<Sent> = Box::new(Sent { memory: Vec::new(), may_be_longer });
-    drop(socket.attached().replace(sent));
+    let sent: Box<Sent> = Box::new(Sent { may_be_longer, ..Sent::default() });
+    *socket.attached() = Some(sent);
 }
 
 /// Announces everything that has changed, before a message with `fds` is sent. Waits for room if `waits` says so. Returns
@@ -93,6 +105,7 @@ pub fn bring_up_to_date(
     // Another thread may have sent memory of its own meanwhile.
     if let Some(others) = attached.as_mut().and_then(|sent| sent.downcast_mut::<Sent>()) {
         sent.memory.append(&mut others.memory);
+        sent.may_be_longer |= others.may_be_longer;
     }
     let replaced = attached.replace(sent);
     drop(attached);
@@ -108,7 +121,8 @@ impl Sent {
         fds: &[BorrowedFd<'_>],
         waits: bool,
     ) -> Result<BTreeMap<usize, Arc<OwnedFd>>, Errno> {
-        self.memory.iter_mut().try_for_each(|one| one.announce(socket, waits))?;
+        let scratch = &mut self.scratch;
+        self.memory.iter_mut().try_for_each(|one| one.announce(socket, waits, scratch))?;
         let mut instead = BTreeMap::new();
         for (index, fd) in fds.iter().enumerate() {
             // What cannot cross is refused when the message is sent.
@@ -147,7 +161,7 @@ impl Sent {
         let holes = File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).ok();
         let (written, pending) = (BTreeSet::new(), Vec::new());
         let mut new = Memory { id, file, holes, shadow, written, pending };
-        let result = new.announce(socket, waits);
+        let result = new.announce(socket, waits, &mut self.scratch);
         let shadow = new.shadow.shared_fd();
         self.memory.push(new);
         result.map(|()| Some(shadow))
@@ -227,17 +241,20 @@ impl Memory {
     }
 
     /// Announces what has changed.
-    fn announce(&mut self, socket: &Descriptor, waits: bool) -> Result<(), Errno> {
+    fn announce(&mut self, socket: &Descriptor, waits: bool, scratch: &mut Scratch) -> Result<(), Errno> {
         self.announce_pending(socket, waits)?;
-        let mut buffer = vec![0; BLOCK];
-        for block in self.blocks()? {
+        let Scratch { block: buffer, blocks, runs } = scratch;
+        buffer.resize(BLOCK, 0);
+        self.find_blocks(blocks)?;
+        for block in blocks.iter().copied() {
             let offset = block.saturating_mul(BLOCK as u64);
             let len = usize::try_from(self.shadow.len().saturating_sub(offset)).unwrap_or(BLOCK).min(BLOCK);
             let Some(now) = buffer.get_mut(..len) else { continue };
             read(&self.file, now, offset)?;
             let was_written = self.written.contains(&block);
             let announced = if was_written { self.shadow.part(offset, len) } else { &ZEROS };
-            for (start, end) in differences(announced, now) {
+            find_differences(announced, now, runs);
+            for (start, end) in runs.iter().copied() {
                 let rect = MirrorRect {
                     offset: offset.saturating_add(start as u64),
                     row_len: u32::try_from(end - start).map_err(|_| Errno::FBIG)?,
@@ -263,31 +280,34 @@ impl Memory {
         Ok(())
     }
 
-    /// The blocks that may have changed: those that have content, and those that had.
-    fn blocks(&self) -> Result<BTreeSet<u64>, Errno> {
+    /// Finds the blocks that may have changed: those that have content, and those that had.
+    fn find_blocks(&self, blocks: &mut Vec<u64>) -> Result<(), Errno> {
         let block = |offset: u64| offset / BLOCK as u64;
-        let mut blocks = self.written.clone();
-        let Some(holes) = &self.holes else {
+        blocks.clear();
+        blocks.extend(&self.written);
+        if let Some(holes) = &self.holes {
+            let mut offset = 0;
+            while offset < self.shadow.len() {
+                let start = match rustix::fs::seek(holes, SeekFrom::Data(offset)) {
+                    Ok(start) => start,
+                    // Only a hole is left.
+                    Err(Errno::NXIO) => break,
+                    Err(error) => return Err(error),
+                };
+                let end = rustix::fs::seek(holes, SeekFrom::Hole(start))?.min(self.shadow.len());
+                if end <= start {
+                    break;
+                }
+                blocks.extend(block(start)..=block(end.saturating_sub(1)));
+                offset = end;
+            }
+        } else {
             let len = u64::try_from(rustix::fs::fstat(&self.file)?.st_size).unwrap_or(0);
             blocks.extend(0..len.min(self.shadow.len()).div_ceil(BLOCK as u64));
-            return Ok(blocks);
-        };
-        let mut offset = 0;
-        while offset < self.shadow.len() {
-            let start = match rustix::fs::seek(holes, SeekFrom::Data(offset)) {
-                Ok(start) => start,
-                // Only a hole is left.
-                Err(Errno::NXIO) => break,
-                Err(error) => return Err(error),
-            };
-            let end = rustix::fs::seek(holes, SeekFrom::Hole(start))?.min(self.shadow.len());
-            if end <= start {
-                break;
-            }
-            blocks.extend(block(start)..=block(end.saturating_sub(1)));
-            offset = end;
         }
-        Ok(blocks)
+        blocks.sort_unstable();
+        blocks.dedup();
+        Ok(())
     }
 }
 
@@ -308,9 +328,9 @@ fn read(file: &OwnedFd, into: &mut [u8], offset: u64) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Where two pieces of the same length differ: runs of pages, without what is equal at both ends of each.
-fn differences(old: &[u8], new: &[u8]) -> Vec<(usize, usize)> {
-    let mut runs: Vec<(usize, usize)> = Vec::new();
+/// Finds where two pieces of the same length differ: runs of pages, without what is equal at both ends of each.
+fn find_differences(old: &[u8], new: &[u8], runs: &mut Vec<(usize, usize)>) {
+    runs.clear();
     for (index, (old, new)) in old.chunks(PAGE).zip(new.chunks(PAGE)).enumerate() {
         if old == new {
             continue;
@@ -325,5 +345,4 @@ fn differences(old: &[u8], new: &[u8]) -> Vec<(usize, usize)> {
             _ => runs.push((start, end)),
         }
     }
-    runs
 }

@@ -29,6 +29,31 @@
 
 static const char *path;
 
+/* What was asked of the allocator, by the library too. */
+static unsigned long allocations;
+
+extern void *__libc_malloc(size_t);
+extern void *__libc_calloc(size_t, size_t);
+extern void *__libc_realloc(void *, size_t);
+
+void *malloc(size_t size)
+{
+	allocations++;
+	return __libc_malloc(size);
+}
+
+void *calloc(size_t count, size_t size)
+{
+	allocations++;
+	return __libc_calloc(count, size);
+}
+
+void *realloc(void *old, size_t size)
+{
+	allocations++;
+	return __libc_realloc(old, size);
+}
+
 static void check(int is_so, int line, const char *what)
 {
 	if (is_so)
@@ -502,6 +527,31 @@ static void again(void)
 	CHECK(dup(memory) == fd && close(fd) == 0);
 }
 
+/* Once it has run for a while, a program that draws a little and says so. */
+static void allocates(void)
+{
+	int fd = connect_now(), memory[2] = { memory_of(1 << 20), memory_of(1 << 20) }, i, j;
+	unsigned long before = 0;
+	char text[16];
+
+	for (i = 0; i < 2; i++) {
+		for (j = 0; j < 16; j++)
+			draw(memory[i], "drawn", j << 16);
+		send_memory(fd, "keep", memory[i]);
+		EXPECT(fd, "kept");
+	}
+	for (i = 0; i < 200; i++) {
+		if (i == 100)
+			before = allocations;
+		snprintf(text, sizeof text, "round %d", i);
+		draw(memory[i % 2], text, (i % 16) << 16);
+		ECHO(fd);
+	}
+	fprintf(stderr, "%lu allocations in 100 rounds\n", allocations - before);
+	CHECK(allocations == before);
+	CHECK(close(fd) == 0);
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
@@ -510,6 +560,7 @@ static const struct {
 	{ "poll", polls },      { "epoll", epolls }, { "fork", forks },
 	{ "oneshot", oneshot }, { "same_data", same_data },
 	{ "grows", grows },     { "many", many },    { "again", again },
+	{ "allocates", allocates },
 };
 
 int main(int count, char **arguments)

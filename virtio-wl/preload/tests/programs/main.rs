@@ -113,3 +113,9 @@ fn memory_that_the_program_has_given_up_makes_room_for_more() {
 fn memory_has_its_content_on_each_connection_that_it_is_sent_on() {
     assert_eq!(run("again"), [End::Orderly; 6]);
 }
+
+/// A buffer of 64 KiB was allocated and cleared for each memory before each message.
+#[test]
+fn drawing_into_known_memory_and_saying_so_costs_no_allocation() {
+    assert_eq!(run("allocates"), [End::Orderly]);
+}
