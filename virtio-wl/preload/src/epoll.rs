@@ -13,11 +13,12 @@
 //!
 //! The lock of the members is never held while a socket works or descriptors are closed: closing comes back here.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::c_int;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
 
 use libc::{
@@ -56,6 +57,34 @@ static COUNT: AtomicUsize = AtomicUsize::new(0);
 fn members() -> MutexGuard<'static, Members> {
     // Each change of the map is one call, so a panic elsewhere has left it whole.
     MEMBERS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+thread_local! {
+    /// The lock, while this thread forks: no other thread holds it in the child.
+    static FORKING: RefCell<Option<MutexGuard<'static, Members>>> = const { RefCell::new(None) };
+}
+
+/// Keeps the members whole across fork(2), as the table keeps itself.
+fn prepare_for_fork() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // SAFETY: the handlers are functions without arguments, and this library is not unloaded. They take and give back
+        // one lock. Without memory for them, fork works as it does without handlers.
+        unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork), Some(after_fork)) };
+    });
+}
+
+/// Runs `work` on the place for the lock. A thread that is ending has none any more, and forks without the lock.
+fn while_forking(work: impl FnOnce(&mut Option<MutexGuard<'static, Members>>)) {
+    let _ = FORKING.try_with(|forking| forking.try_borrow_mut().map(|mut forking| work(&mut forking)));
+}
+
+extern "C" fn before_fork() {
+    while_forking(|forking| *forking = Some(members()));
+}
+
+extern "C" fn after_fork() {
+    while_forking(|forking| drop(forking.take()));
 }
 
 /// Whether any socket is a member of any set.
@@ -145,6 +174,7 @@ pub unsafe extern "C" fn epoll_ctl(
         return unsafe { real::epoll_ctl(set, operation, fd, event) };
     };
     guarded(|| {
+        prepare_for_fork();
         let wanted = if operation == EPOLL_CTL_DEL {
             None
         } else {

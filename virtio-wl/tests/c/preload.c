@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -552,6 +553,50 @@ static void allocates(void)
 	CHECK(close(fd) == 0);
 }
 
+struct waiter {
+	int fd, set;
+	volatile int stop;
+};
+
+static void *waits(void *argument)
+{
+	struct waiter *waiter = argument;
+	struct epoll_event event;
+
+	while (!waiter->stop) {
+		wait_one(waiter->set, &event, 0);
+		event = (struct epoll_event){ .events = EPOLLIN | EPOLLOUT, .data.u64 = 7 };
+		CHECK(epoll_ctl(waiter->set, EPOLL_CTL_MOD, waiter->fd, &event) == 0);
+	}
+	return NULL;
+}
+
+/* Children that close what they have, whatever another thread was doing when they were made. */
+static void fork_while_waiting(void)
+{
+	struct waiter waiter = { .fd = connect_now(), .set = epoll_create1(EPOLL_CLOEXEC) };
+	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT, .data.u64 = 7 };
+	pthread_t thread;
+	int i, status;
+	pid_t child;
+
+	ECHO(waiter.fd);
+	CHECK(epoll_ctl(waiter.set, EPOLL_CTL_ADD, waiter.fd, &event) == 0);
+	CHECK(pthread_create(&thread, NULL, waits, &waiter) == 0);
+	for (i = 0; i < 300; i++) {
+		child = fork();
+		if (!child) {
+			CHECK(close(waiter.fd) == 0 && close(waiter.set) == 0);
+			_exit(0);
+		}
+		CHECK(waitpid(child, &status, 0) == child && status == 0);
+	}
+	waiter.stop = 1;
+	CHECK(pthread_join(thread, NULL) == 0);
+	ECHO(waiter.fd);
+	CHECK(close(waiter.fd) == 0);
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
@@ -560,7 +605,7 @@ static const struct {
 	{ "poll", polls },      { "epoll", epolls }, { "fork", forks },
 	{ "oneshot", oneshot }, { "same_data", same_data },
 	{ "grows", grows },     { "many", many },    { "again", again },
-	{ "allocates", allocates },
+	{ "allocates", allocates }, { "fork_while_waiting", fork_while_waiting },
 };
 
 int main(int count, char **arguments)

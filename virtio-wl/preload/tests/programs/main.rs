@@ -81,6 +81,12 @@ fn a_parent_goes_on_waiting_for_what_its_child_has_closed() {
     assert_eq!(run("fork"), [End::Orderly]);
 }
 
+/// A lock that another thread held at the fork was held in the child for ever, which hung when it closed a number.
+#[test]
+fn a_child_closes_its_numbers_whatever_another_thread_was_doing_when_it_was_made() {
+    assert_eq!(run("fork_while_waiting"), [End::Orderly]);
+}
+
 /// What only the library had to know of used up the one event that the program had asked for: it was never woken again.
 #[test]
 fn the_one_event_that_epoll_is_to_report_is_one_that_the_program_asked_for() {
