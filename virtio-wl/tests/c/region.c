@@ -150,7 +150,9 @@ static void other_end(const char *address, const char *name)
 	RECEIVE(fd, "longer");
 	CHECK(pread(memory, content, 8, PAGE) == 8 && memcmp(content, "three", 6) == 0);
 	CHECK(fstat(memory, &stat) == 0 && stat.st_size == 2 * PAGE);
-	CHECK(send_text(fd, "seen", -1) && virtio_wl_close(fd) == 0);
+	CHECK(send_text(fd, "seen", -1));
+	RECEIVE(fd, "done");
+	CHECK(virtio_wl_close(fd) == 0);
 }
 
 static void shares(int fd, struct virtio_wl_region *region, char *mapped)
@@ -194,6 +196,7 @@ static void mirrors(int fd)
 	CHECK(fcntl(memory, F_ADD_SEALS, F_SEAL_WRITE) == 0);
 	CHECK(close(memory) == 0);
 	FAILS(virtio_wl_mirror_write(fd, memory, &rect), -1, EBADF);
+	CHECK(send_text(fd, "done", -1));
 }
 
 int main(int count, char **arguments)
