@@ -17,7 +17,7 @@ use rustix::io::Errno;
 /// Events that are collected at a time.
 const MAX_EVENTS: usize = 64;
 
-/// Token of what keeps a set ready. Nobody acts on it.
+/// Token of what makes a set ready by itself. Nobody acts on it.
 const ALARM: u64 = u64::MAX - 1;
 
 /// Which readiness to wait for. Errors and hang-ups are always reported too.
@@ -64,7 +64,7 @@ impl From<&Event> for Ready {
 pub(crate) struct Poll {
     epoll: OwnedFd,
     registered: BTreeMap<u64, Interest>,
-    /// What keeps the set ready.
+    /// What makes the set ready by itself.
     alarm: Option<OwnedFd>,
     /// What [`collect`](Self::collect) found and nobody has taken yet, the first last.
     events: Vec<Ready>,
@@ -86,8 +86,9 @@ impl Poll {
         })
     }
 
-    /// Makes the set ready for ever, whatever its members are. Does nothing if there is no descriptor left to do it with.
-    pub(crate) fn stay_ready(&mut self) {
+    /// Makes the set ready whatever its members are, until the alarm is [stopped](Self::stop_alarm). Does nothing if there is
+    /// no descriptor left to do it with.
+    pub(crate) fn raise_alarm(&mut self) {
         if self.alarm.is_some() {
             return;
         }
@@ -95,6 +96,12 @@ impl Poll {
         if epoll::add(&self.epoll, &alarm, EventData::new_u64(ALARM), EventFlags::IN).is_ok() {
             self.alarm = Some(alarm);
         }
+    }
+
+    /// The set is ready again only if one of its members is.
+    pub(crate) fn stop_alarm(&mut self) {
+        // Closing the only descriptor of a file takes it out of every set.
+        self.alarm = None;
     }
 
     /// Registers, changes or removes the interest in `fd`. Costs a system call only where something changes;

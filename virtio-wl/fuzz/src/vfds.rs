@@ -424,10 +424,10 @@ impl Bench {
         if self.failed.is_some() {
             // Where the socket has not read the breach yet, only the bench knows that it will fail.
             let certain = self.broke.is_some() && self.attentive && !self.paused;
-            assert!(
-                !certain || wire_peer::is_ready(&self.socket),
-                "who waits for a failed socket learns of it"
-            );
+            if certain {
+                assert!(self.socket.dispatch().is_err(), "a failed socket says so");
+                assert!(!wire_peer::is_ready(&self.socket), "nothing of a failed connection is waited for");
+            }
             return;
         }
         self.pause(false);

@@ -169,6 +169,9 @@ impl FramedSocket {
         if self.incoming.is_ended() {
             return Ok(0);
         }
+        if self.failed.is_some() {
+            self.poll.stop_alarm();
+        }
         Err(self.failed.clone().unwrap_or(SocketError::WouldBlock))
     }
 
@@ -178,9 +181,15 @@ impl FramedSocket {
     ///
     /// The connection has failed.
     pub fn dispatch(&mut self) -> Result<(), SocketError> {
-        self.check()?;
-        let result = self.dispatch_ready();
-        self.record(result)
+        let result = self.check().and_then(|()| {
+            let result = self.dispatch_ready();
+            self.record(result)
+        });
+        if result.is_err() {
+            // Whoever dispatches looks at the result.
+            self.poll.stop_alarm();
+        }
+        result
     }
 
     fn dispatch_ready(&mut self) -> Result<(), SocketError> {
@@ -312,7 +321,7 @@ impl FramedSocket {
         let _ = self.deadline.stop(&mut self.poll);
         // Nothing is waited for any more; the error at hand is the one to report.
         let _ = self.poll.set(STREAM, self.stream.as_fd(), Interest::NONE);
-        self.poll.stay_ready();
+        self.poll.raise_alarm();
         Err(error)
     }
 

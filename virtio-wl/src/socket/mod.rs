@@ -11,9 +11,9 @@
 //! State: a socket is *opening* until the peer's hello has come (sending would block), then *open*. Each direction
 //! of the data *ends* on its own ([`Socket::shutdown_write`]); pipes go on until they end themselves. When both
 //! directions have ended and no pipe is left, the socket is *finished* and can be dropped. After an error it is
-//! *failed*: everything but the received data is released, every call reports the same error, and the descriptor stays
-//! readable like that of a Unix socket, so that whoever did not look at the result of the call that failed learns of it by
-//! waiting.
+//! *failed*: everything but the received data is released, and every call reports the same error. The descriptor is readable
+//! until [`Socket::dispatch`] or [`Socket::recvmsg`] has done so, for those who did not look at the result of the call that
+//! failed and wait.
 //!
 //! Bounds: see [`StreamLimits`]. What waits for a peer that does not read is at most `max_queue_bytes` and the blobs
 //! of one message. The content of mirrors waits where it lies and is read when it is sent; what waits for it are at most
@@ -142,8 +142,8 @@ pub struct Socket {
 }
 
 impl AsFd for Socket {
-    /// A descriptor that is readable whenever [`dispatch`](Socket::dispatch) has something to do, and once the connection
-    /// has failed. Wait for it level-triggered; never read it.
+    /// A descriptor that is readable whenever [`dispatch`](Socket::dispatch) has something to do or to report. Wait for it
+    /// level-triggered; never read it.
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.backend {
             Backend::Framed(socket) => socket.as_fd(),

@@ -111,14 +111,23 @@ impl DeviceSocket {
         if self.incoming.is_ended() || self.incoming.discards() {
             return Ok(0);
         }
+        if self.failed.is_some() {
+            self.poll.stop_alarm();
+        }
         Err(self.failed.clone().unwrap_or(SocketError::WouldBlock))
     }
 
     /// See [`Socket::dispatch`](crate::Socket::dispatch).
     pub(crate) fn dispatch(&mut self) -> Result<(), SocketError> {
-        self.check()?;
-        let result = self.dispatch_ready();
-        self.record(result)
+        let result = self.check().and_then(|()| {
+            let result = self.dispatch_ready();
+            self.record(result)
+        });
+        if result.is_err() {
+            // Whoever dispatches looks at the result.
+            self.poll.stop_alarm();
+        }
+        result
     }
 
     fn dispatch_ready(&mut self) -> Result<(), SocketError> {
@@ -238,7 +247,7 @@ impl DeviceSocket {
             // What is closed now is not waited for any more in any case.
             let _ = self.poll.set(CONTEXT, context.as_fd(), Interest::NONE);
         }
-        self.poll.stay_ready();
+        self.poll.raise_alarm();
         Err(error)
     }
 

@@ -194,7 +194,7 @@ fn a_small_receive_gets_all_descriptors_of_the_message_with_its_first_byte() {
 }
 
 #[test]
-fn a_peer_that_never_says_hello_is_given_up_when_the_time_is_over() {
+fn a_peer_that_never_says_hello_is_given_up_with_one_wake_up() {
     let (peer, stream) = UnixStream::pair().expect("socket pair");
     let wait = Duration::from_millis(20);
     let patient = SocketOptions { hello_timeout: Some(wait), ..options() };
@@ -204,7 +204,7 @@ fn a_peer_that_never_says_hello_is_given_up_when_the_time_is_over() {
     let error = socket.dispatch().expect_err("no hello has come");
     assert_eq!((&error, error.errno()), (&SocketError::HelloTimeout(wait), Errno::TIMEDOUT));
     assert_eq!(socket.dispatch(), Err(error));
-    assert!(is_readable(&socket), "whoever waits learns of it");
+    assert!(!is_readable(&socket), "nothing is waited for any more");
     drop(peer);
 }
 
@@ -437,7 +437,7 @@ fn what_a_dead_peer_had_sent_is_received_before_the_error() {
     assert_eq!(&buffer[..10], b"last words");
     assert_eq!(two.recvmsg(&mut buffer, &mut Vec::new()), Err(SocketError::Disconnected));
     assert_eq!(two.sendmsg(b"x", &[]), Err(SocketError::Disconnected));
-    assert!(is_readable(&two), "as a Unix socket is whose peer is gone");
+    assert!(!is_readable(&two), "whose failure was noticed is idle");
 }
 
 #[test]
@@ -466,7 +466,7 @@ fn a_failure_that_a_write_met_is_seen_by_waiting() {
         fail(&mut two);
         assert!(is_readable(&two));
         assert_eq!(two.dispatch(), Err(SocketError::Disconnected));
-        assert!(is_readable(&two), "the error stays");
+        assert!(!is_readable(&two), "once it was told, it is idle");
     }
 }
 
