@@ -22,7 +22,7 @@ use vitrail::trust::origin::Origin;
 use crate::client::Client;
 
 /// How long anything may take.
-const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Two VMs; `work` is held to small limits.
 const CONFIG: &str = r##"
