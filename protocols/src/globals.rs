@@ -1,18 +1,24 @@
 //! The table of known globals: which of the compositor's globals a VM may see, up to which version, and why.
 //!
-//! The table is the whole policy. A global that is not in it is not shown ([`lookup`] gives `None`), and a
-//! version above [`Global::max_version`] is not shown either: the gate parses every message, so it can only
-//! let through what it knows. The reasons are sentences, because they are what `vitrailctl` and the
-//! documentation print.
+//! A global that is not in the table is not shown ([`lookup`] gives `None`), and a version above
+//! [`Global::max_version`] is not shown either: the gate parses every message, so it can only let through what it
+//! knows. What the configuration changes for one VM is a [`Policy`](crate::policy::Policy) over this table. The reasons
+//! are sentences, because they are what `vitrailctl why` and `docs/protocols.md` print; a test compares that page with the
+//! table.
+
+use serde::{Deserialize, Serialize};
+
+use crate::policy::Policy;
 
 /// How a global is treated for VMs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Class {
     /// Without it no application works; shown to every VM.
     Core,
     /// What ordinary applications use, and confined to their own VM; shown to every VM.
     Application,
-    /// Harmless to other VMs only with further arrangements; not shown unless the operator asks for it.
+    /// Harmless to other VMs only with further arrangements; not shown unless the operator allows it for a VM.
     OptIn,
     /// Reaches beyond the VM that binds it; never shown to a VM, whatever the configuration says.
     Never,
@@ -23,6 +29,17 @@ impl Class {
     #[must_use]
     pub fn allowed_by_default(self) -> bool {
         matches!(self, Self::Core | Self::Application)
+    }
+
+    /// The class in a word, as reports and the documentation write it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Core => "core",
+            Self::Application => "application",
+            Self::OptIn => "opt-in",
+            Self::Never => "never",
+        }
     }
 }
 
@@ -45,13 +62,11 @@ pub fn lookup(interface: &str) -> Option<&'static Global> {
     GLOBALS.iter().find(|global| global.interface == interface)
 }
 
-/// The version in which a VM sees a global that the compositor offers in version `offered`; `None` if the VM
-/// does not see it at all.
+/// The version in which a VM of which the configuration says nothing sees a global that the compositor offers in version
+/// `offered`; `None` if the VM does not see it at all.
 #[must_use]
 pub fn visible_version(interface: &str, offered: u32) -> Option<u32> {
-    let global = lookup(interface)?;
-    let version = offered.min(global.max_version);
-    (global.class.allowed_by_default() && version > 0).then_some(version)
+    Policy::default().visible_version(interface, offered)
 }
 
 const fn core(interface: &'static str, max_version: u32, reason: &'static str) -> Global {
@@ -127,6 +142,21 @@ pub const GLOBALS: &[Global] = &[
     opt_in("wp_color_representation_manager_v1", 1, "Only of use with video formats."),
     opt_in("xdg_toplevel_drag_manager_v1", 1, "Windows that follow the pointer."),
     opt_in("zwp_linux_dmabuf_v1", 4, "Graphics memory cannot cross without a shared graphics device."),
+    opt_in(
+        "ext_image_copy_capture_manager_v1",
+        1,
+        "Pictures of the VM's own windows; a compositor that does not tell VMs apart gives out everybody's.",
+    ),
+    opt_in(
+        "ext_foreign_toplevel_image_capture_source_manager_v1",
+        1,
+        "Chooses a window of the VM to take pictures of; a compositor that does not tell VMs apart lets it choose any.",
+    ),
+    opt_in(
+        "ext_foreign_toplevel_list_v1",
+        1,
+        "Names the VM's own windows for pictures; a compositor that does not tell VMs apart names everybody's.",
+    ),
     never("zwlr_layer_shell_v1", "Draws over the whole screen and beside the labels."),
     never("ext_session_lock_manager_v1", "Locks the session and covers every window."),
     never("zwlr_input_inhibit_manager_v1", "Takes all input from everyone else."),
@@ -136,10 +166,7 @@ pub const GLOBALS: &[Global] = &[
     never("zwlr_data_control_manager_v1", "Reads every VM's clipboard."),
     never("zwlr_screencopy_manager_v1", "Sees the whole screen."),
     never("zwlr_export_dmabuf_manager_v1", "Sees the whole screen."),
-    never("ext_image_copy_capture_manager_v1", "Sees what others draw."),
     never("ext_output_image_capture_source_manager_v1", "Sees the whole screen."),
-    never("ext_foreign_toplevel_image_capture_source_manager_v1", "Sees other VMs' windows."),
-    never("ext_foreign_toplevel_list_v1", "Lists other VMs' windows."),
     never("zwlr_foreign_toplevel_manager_v1", "Lists and closes other VMs' windows."),
     never("zwlr_output_manager_v1", "Changes the outputs."),
     never("zwlr_output_power_manager_v1", "Switches outputs off."),
