@@ -8,9 +8,9 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow, bail};
 use clap::Parser;
 use virtio_wl::{Address, Region};
-use vitrail_protocols::{Limits, VmName};
+use vitrail_protocols::VmName;
 
-use super::config::Config;
+use super::config::{Config, VmTerms};
 use super::report::escape;
 use super::supervisor::{self, SupervisorOptions};
 use super::worker::{self, Worker, WorkerOptions};
@@ -23,7 +23,7 @@ use crate::logging;
 #[derive(Debug, Parser)]
 #[command(name = "vitrail-gate", version)]
 struct Arguments {
-    /// vitrail.toml: where the hub connects, which files may be regions, which VMs there are and their limits
+    /// vitrail.toml: where the hub connects, which files may be regions, which VMs there are, their limits and protocols
     #[arg(long, value_name = "FILE", required_unless_present = "worker")]
     config: Option<PathBuf>,
 
@@ -118,15 +118,16 @@ fn work_alone(arguments: Arguments) -> anyhow::Result<()> {
         Some(vm) => vm,
         None => "unnamed".parse()?,
     };
-    let limits = match &arguments.config {
+    let VmTerms { limits, policy } = match &arguments.config {
         Some(path) => {
-            Config::read(path)?.limits(&vm).context("the configuration does not know this VM")?.clone()
+            Config::read(path)?.terms(&vm).context("the configuration does not know this VM")?.clone()
         }
-        None => Limits::default(),
+        None => VmTerms::default(),
     };
     let jail = worker::enter_jail(&limits, region.as_deref())?;
     tracing::debug!(?jail, "jailed");
-    let mut worker = Worker::new(WorkerOptions { vm, limits, region, control: None }, jail).map_err(plain)?;
+    let options = WorkerOptions { vm, limits, policy, region, control: None };
+    let mut worker = Worker::new(options, jail).map_err(plain)?;
     worker.serve(stream, compositor).map_err(plain)?;
     match worker.run().map_err(plain)? {
         Some(end) if !end.is_orderly() => Err(plain(end)),

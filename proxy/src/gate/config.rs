@@ -2,15 +2,18 @@
 //!
 //! The file is the compositor's, which checks all of it strictly and shows mistakes on screen. The gate reads only
 //! what it needs, so that a mistake in a colour does not keep VMs from connecting: the tables `[gate]`,
-//! `[defaults.limits]`, and of each `[vm.NAME]` its name and limits. Within the limits it is as strict as the
-//! compositor, since a misspelt limit would be no limit. A VM without a table is unknown, and refused.
+//! `[defaults.limits]`, `[defaults.protocols]`, and of each `[vm.NAME]` its name, limits and protocols. Within the limits and
+//! protocols it is as strict as the compositor, since a misspelt limit would be no limit. A VM without a table is unknown, and
+//! refused.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use toml::{Table, Value};
-use vitrail_protocols::{Limits, VmName};
+use vitrail_protocols::policy::{ProtocolsTable, RuleMistake};
+use vitrail_protocols::{Limits, Policy, VmName};
 
 /// The largest configuration file that is read, in bytes.
 const MAX_FILE_LEN: u64 = 1 << 20;
@@ -30,7 +33,16 @@ pub struct Config {
     pub regions: Vec<String>,
     /// The user whose hub is believed; `None` for the gate's own user.
     pub hub_uid: Option<u32>,
-    vms: BTreeMap<VmName, Limits>,
+    vms: BTreeMap<VmName, VmTerms>,
+}
+
+/// What a VM may hold and see.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VmTerms {
+    /// What it may hold.
+    pub limits: Limits,
+    /// Which globals it sees.
+    pub policy: Policy,
 }
 
 /// Why the configuration cannot be used.
@@ -58,6 +70,16 @@ pub enum ConfigError {
         /// What is wrong.
         source: Box<toml::de::Error>,
     },
+    /// A table of protocols is wrong.
+    #[error("{}:{line}: {message}", path.display())]
+    Protocols {
+        /// Which file.
+        path: PathBuf,
+        /// The line of the mistake, counted from 1.
+        line: usize,
+        /// What is wrong.
+        message: String,
+    },
     /// A VM has an impossible name.
     #[error("[vm.{name}]: {source}")]
     Name {
@@ -80,6 +102,40 @@ struct GateTable {
     hub_uid: Option<u32>,
 }
 
+/// The tables of protocols, with the places of what is in them.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ProtocolsRoot {
+    defaults: ProtocolsOf,
+    vm: BTreeMap<String, ProtocolsOf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ProtocolsOf {
+    protocols: ProtocolsTable,
+}
+
+/// The policy of each VM.
+fn policies(path: &Path, text: &str) -> Result<BTreeMap<String, Policy>, ConfigError> {
+    let at = |span: Option<Range<usize>>, message: String| {
+        let before = span.and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = before.matches('\n').count().saturating_add(1);
+        ConfigError::Protocols { path: path.to_owned(), line, message }
+    };
+    let rules = |table: &ProtocolsTable| {
+        table.rules().map_err(|RuleMistake { span, error }| at(Some(span), error.to_string()))
+    };
+    let root: ProtocolsRoot =
+        toml::from_str(text).map_err(|error| at(error.span(), error.message().to_owned()))?;
+    let defaults = rules(&root.defaults.protocols)?;
+    let mut policies = BTreeMap::new();
+    for (name, vm) in root.vm {
+        policies.insert(name, Policy::new(&defaults, &rules(&vm.protocols)?));
+    }
+    Ok(policies)
+}
+
 impl Config {
     /// Reads the file.
     ///
@@ -92,14 +148,14 @@ impl Config {
         }
         let text = std::fs::read_to_string(path).map_err(at)?;
         let runtime_dir = std::env::var("XDG_RUNTIME_DIR").ok();
-        Self::parse(&text, runtime_dir.as_deref())
+        Self::parse(path, &text, runtime_dir.as_deref())
     }
 
-    /// Reads the text of the file.
+    /// Reads the text of the file. `path` is only named in errors.
     ///
     /// # Errors
     /// What the gate needs of it is wrong.
-    pub fn parse(text: &str, runtime_dir: Option<&str>) -> Result<Self, ConfigError> {
+    pub fn parse(path: &Path, text: &str, runtime_dir: Option<&str>) -> Result<Self, ConfigError> {
         let root: Table = text.parse().map_err(Box::new)?;
         let gate: GateTable = match root.get("gate") {
             Some(value) => into(value.clone(), "gate")?,
@@ -109,13 +165,17 @@ impl Config {
         let defaults = limits_table(defaults, "defaults.limits")?;
         // Alone they have to be right too, whether or not a VM uses them.
         into::<Limits>(Value::Table(defaults.clone()), "defaults.limits")?;
+        let mut policies = policies(path, text)?;
         let mut vms = BTreeMap::new();
         for (name, vm) in table(&root, "vm").into_iter().flatten() {
             let parsed = name.parse().map_err(|source| ConfigError::Name { name: name.clone(), source })?;
             let at = format!("vm.{name}.limits");
             let mut limits = defaults.clone();
             limits.extend(limits_table(vm.get("limits"), &at)?);
-            vms.insert(parsed, into(Value::Table(limits), &at)?);
+            let limits = into(Value::Table(limits), &at)?;
+            // Every table [vm.NAME] has a policy, be it that of the defaults.
+            let policy = policies.remove(name).unwrap_or_default();
+            vms.insert(parsed, VmTerms { limits, policy });
         }
         let expand = |text: &str| expand(text, runtime_dir);
         Ok(Self {
@@ -126,9 +186,9 @@ impl Config {
         })
     }
 
-    /// The limits of a VM; `None` if the configuration does not know it.
+    /// What a VM may hold and see; `None` if the configuration does not know it.
     #[must_use]
-    pub fn limits(&self, vm: &VmName) -> Option<&Limits> {
+    pub fn terms(&self, vm: &VmName) -> Option<&VmTerms> {
         self.vms.get(vm)
     }
 }
@@ -170,6 +230,10 @@ mod tests {
         name.parse().unwrap()
     }
 
+    fn parse(text: &str, runtime_dir: Option<&str>) -> Result<Config, ConfigError> {
+        Config::parse(Path::new("vitrail.toml"), text, runtime_dir)
+    }
+
     #[test]
     fn the_limits_of_a_vm_override_the_defaults_one_by_one() {
         let text = "
@@ -183,11 +247,55 @@ mod tests {
             surfaces = 256
             [vm.web]
         ";
-        let config = Config::parse(text, RUN).unwrap();
-        let work = config.limits(&vm("work")).unwrap();
+        let config = parse(text, RUN).unwrap();
+        let work = &config.terms(&vm("work")).unwrap().limits;
         assert_eq!((work.surfaces, work.popups, work.clients), (256, 3, 64));
-        assert_eq!(config.limits(&vm("web")).unwrap().surfaces, 9);
-        assert_eq!(config.limits(&vm("other")), None);
+        assert_eq!(config.terms(&vm("web")).unwrap().limits.surfaces, 9);
+        assert_eq!(config.terms(&vm("other")), None);
+    }
+
+    #[test]
+    fn the_protocols_of_a_vm_override_the_defaults_one_by_one() {
+        let text = "
+            [defaults.protocols]
+            deny = ['wp_presentation', 'wp_viewporter']
+            [vm.work]
+            color = '#not a colour, which is not our business'
+            [vm.work.protocols]
+            allow = ['wp_presentation', 'ext_idle_notifier_v1']
+            max_version = { wl_seat = 5 }
+            [vm.web]
+        ";
+        let config = parse(text, RUN).unwrap();
+        let seen = |name: &str| {
+            let policy = &config.terms(&vm(name)).unwrap().policy;
+            ["wp_presentation", "wp_viewporter", "ext_idle_notifier_v1", "wl_seat"]
+                .map(|interface| policy.visible_version(interface, 99))
+        };
+        assert_eq!(seen("work"), [Some(2), None, Some(2), Some(5)]);
+        assert_eq!(seen("web"), [None, None, None, Some(9)]);
+    }
+
+    #[test]
+    fn a_rule_that_is_none_is_an_error_with_file_line_and_reason() {
+        for (text, expected) in [
+            (
+                "[vm.a]\n[vm.a.protocols]\nallow = [\n 'zwlr_layer_shell_v1']",
+                "vitrail.toml:4: zwlr_layer_shell_v1 is never shown to a VM, whatever is configured: Draws over",
+            ),
+            (
+                "[defaults.protocols]\ndeny = ['wp_viewport']",
+                "vitrail.toml:2: no interface is known by the name",
+            ),
+            (
+                "[vm.a.protocols]\nmax_version = { wl_shm = 3 }",
+                "vitrail.toml:2: the versions of wl_shm are 1 to 2",
+            ),
+            ("[vm.a.protocols]\n\ndenny = []", "vitrail.toml:3: unknown field `denny`"),
+        ] {
+            let error = parse(text, RUN).unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{error}");
+        }
     }
 
     #[test]
@@ -199,7 +307,7 @@ mod tests {
             regions = ['/dev/shm/v/*.region', '$XDG_RUNTIME_DIR/one', '/a/$XDG_RUNTIME_DIR']
             hub_uid = 0
         ";
-        let config = Config::parse(text, RUN).unwrap();
+        let config = parse(text, RUN).unwrap();
         assert_eq!(config.listen, "unix:/run/user/7/g.sock");
         assert_eq!(config.regions, ["/dev/shm/v/*.region", "/run/user/7/one", "/a/$XDG_RUNTIME_DIR"]);
         assert_eq!(config.hub_uid, Some(0));
@@ -207,9 +315,9 @@ mod tests {
 
     #[test]
     fn an_empty_file_has_a_default_address_and_no_vms() {
-        let config = Config::parse("", RUN).unwrap();
+        let config = parse("", RUN).unwrap();
         assert_eq!(config.listen, "unix:/run/user/7/vitrail-gate.sock");
-        assert!(matches!(Config::parse("", None), Err(ConfigError::NoRuntimeDir(_))));
+        assert!(matches!(parse("", None), Err(ConfigError::NoRuntimeDir(_))));
     }
 
     #[test]
@@ -217,13 +325,13 @@ mod tests {
         for text in
             ["[defaults.limits]\nsurfces = 1", "[vm.a.limits]\nsurfces = 1", "[vm.a.limits]\nsurfaces = -1"]
         {
-            let error = Config::parse(text, RUN).unwrap_err().to_string();
+            let error = parse(text, RUN).unwrap_err().to_string();
             assert!(error.contains("limits") && error.contains("surf"), "{error}");
         }
     }
 
     #[test]
     fn an_impossible_name_is_an_error() {
-        assert!(matches!(Config::parse("[vm.Work]", RUN), Err(ConfigError::Name { .. })));
+        assert!(matches!(parse("[vm.Work]", RUN), Err(ConfigError::Name { .. })));
     }
 }

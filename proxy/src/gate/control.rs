@@ -1,8 +1,8 @@
 //! What the supervisor and a worker say to each other, over a socket that keeps messages apart.
 //!
 //! The supervisor sends [`Order`]s with descriptors; the worker sends [`WorkerReport`]s. Each is one packet of JSON. The
-//! worker trusts its supervisor. The supervisor does not trust the worker: it reads at most [`MAX_REPORT_LINE`]
-//! bytes, takes no descriptors, and writes the name and process id itself.
+//! worker trusts its supervisor, and reads at most [`MAX_ORDER`] bytes. The supervisor does not trust the worker: it reads
+//! at most [`MAX_REPORT_LINE`] bytes, takes no descriptors, and writes the name and process id itself.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -10,7 +10,10 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use serde::{Deserialize, Serialize};
 use virtio_wl::unix::{self, UnixError};
 use vitrail_protocols::report::MAX_REPORT_LINE;
-use vitrail_protocols::{Limits, VmName, WorkerReport};
+use vitrail_protocols::{Limits, Policy, VmName, WorkerReport};
+
+/// The longest order, in bytes. A policy may have rules for every interface that is known.
+pub const MAX_ORDER: usize = 32 << 10;
 
 /// What the supervisor tells a worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +24,8 @@ pub enum Order {
         vm: VmName,
         /// What it may hold.
         limits: Limits,
+        /// Which globals it sees.
+        policy: Policy,
         /// Where the region begins in its file, in bytes.
         region_start: u64,
     },
@@ -78,7 +83,7 @@ pub fn send_order(socket: impl AsFd, order: &Order, fds: &[BorrowedFd<'_>]) -> R
 /// # Errors
 /// The supervisor is gone ([`ControlError::Closed`]) or made a mistake.
 pub fn receive_order(socket: impl AsFd) -> Result<Option<(Order, Vec<OwnedFd>)>, ControlError> {
-    let mut bytes = [0; MAX_REPORT_LINE];
+    let mut bytes = vec![0; MAX_ORDER];
     let mut fds = Vec::new();
     let len = match unix::receive(socket, &mut bytes, &mut fds) {
         Ok(len) => len,
@@ -169,6 +174,30 @@ mod tests {
         assert!(matches!(receive_order(&theirs), Err(ControlError::Descriptors(1))));
         drop(ours);
         assert!(matches!(receive_order(&theirs), Err(ControlError::Closed)));
+    }
+
+    /// Orders were as long as reports at most once, which one with a rule for each interface nearly fills: with a few more
+    /// interfaces in the table, a worker would have read only its beginning, and not started.
+    #[test]
+    fn an_order_with_a_rule_for_every_interface_arrives_whole() {
+        use vitrail_protocols::globals::{Class, GLOBALS};
+        let mut rules = vitrail_protocols::policy::Rules::default();
+        for global in GLOBALS {
+            rules.deny(global.interface).unwrap();
+            if global.class != Class::Never {
+                rules.max_version(global.interface, 1).unwrap();
+            }
+        }
+        let (ours, theirs) = pair().unwrap();
+        let order = Order::Start {
+            vm: "work".parse().unwrap(),
+            limits: Limits::default(),
+            policy: Policy::new(&Default::default(), &rules),
+            region_start: 0,
+        };
+        assert!(serde_json::to_vec(&order).unwrap().len() < MAX_ORDER / 2);
+        send_order(&ours, &order, &[]).unwrap();
+        assert_eq!(receive_order(&theirs).unwrap().unwrap().0, order);
     }
 
     #[test]

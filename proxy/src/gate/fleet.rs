@@ -15,8 +15,9 @@ use rustix::process::{Pid, PidfdFlags};
 use virtio_wl::Region;
 use virtio_wl::vfd::FileId;
 use vitrail_protocols::report::JailReport;
-use vitrail_protocols::{Limits, VmName, WorkerReport};
+use vitrail_protocols::{VmName, WorkerReport};
 
+use super::config::VmTerms;
 use super::control::{self, ControlError, Order};
 
 /// Environment variables that a worker keeps.
@@ -41,8 +42,8 @@ pub enum FleetError {
 pub struct Delivery {
     /// Whose it is.
     pub vm: VmName,
-    /// What the VM may hold, if a worker has to be started.
-    pub limits: Limits,
+    /// What the VM may hold and see, if a worker has to be started.
+    pub terms: VmTerms,
     /// The VM's region, if it has one.
     pub region: Option<Region>,
     /// The VM's stream.
@@ -184,7 +185,8 @@ impl Worker {
         let pidfd = rustix::process::pidfd_open(handle, PidfdFlags::empty()).map_err(FleetError::Watch)?;
         tracing::info!(%vm, pid, "started a worker");
         let region_start = region.map_or(0, |(_, start)| start);
-        let order = Order::Start { vm: vm.clone(), limits: delivery.limits.clone(), region_start };
+        let VmTerms { limits, policy } = delivery.terms.clone();
+        let order = Order::Start { vm: vm.clone(), limits, policy, region_start };
         let fds: Vec<_> = delivery.region.iter().map(AsFd::as_fd).collect();
         control::send_order(&ours, &order, &fds)?;
         let last = WorkerReport {

@@ -1,4 +1,4 @@
-//! What the handlers of one connection share: the VM's ledger, the tree of subsurfaces, and the way to refuse.
+//! What the handlers of one connection share: the VM's ledger and policy, the tree of subsurfaces, and the way to refuse.
 //!
 //! A connection breaks at most one rule. The first refusal is final: [`Control`] posts the error and no further
 //! request is parsed, let alone forwarded.
@@ -9,6 +9,7 @@ use std::fmt::Display;
 use std::rc::Rc;
 
 use virtio_wl::vfd::FileId;
+use vitrail_protocols::Policy;
 use wl_proxy::object::Object;
 use wl_proxy::protocols::wayland::wl_display::WlDisplayError;
 
@@ -28,6 +29,7 @@ const MAX_MESSAGE: usize = 1024;
 #[derive(Debug)]
 pub struct Guard {
     ledger: Rc<Ledger>,
+    policy: Rc<Policy>,
     region: Option<Placement>,
     control: Control,
     tree: RefCell<SubsurfaceTree>,
@@ -45,8 +47,19 @@ struct Mirrors {
 impl Guard {
     /// The guard of a connection that is ended by `control`.
     #[must_use]
-    pub fn new(ledger: Rc<Ledger>, region: Option<Placement>, control: Control) -> Rc<Self> {
-        Rc::new(Self { ledger, region, control, tree: RefCell::default(), mirrors: RefCell::default() })
+    pub fn new(
+        ledger: Rc<Ledger>,
+        policy: Rc<Policy>,
+        region: Option<Placement>,
+        control: Control,
+    ) -> Rc<Self> {
+        let (tree, mirrors) = Default::default();
+        Rc::new(Self { ledger, policy, region, control, tree, mirrors })
+    }
+
+    /// Which globals the VM sees.
+    pub(super) fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// The VM's counts.

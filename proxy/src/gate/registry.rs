@@ -1,13 +1,12 @@
-//! The registry that a VM sees: only allowed globals, in capped versions, and binds of nothing else.
+//! The registry that a VM sees: only the globals that its policy shows, in capped versions, and binds of nothing else.
 //!
-//! A bind is compared with what this very registry announced. Whether a global is withheld, never existed or is
+//! A bind is compared with what this very registry announced. Whether a global is withheld (by the table or by the configuration), never existed or is
 //! bound under another interface, the answer is the same text, so that a VM learns nothing about what the
 //! session has.
 
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use vitrail_protocols::globals;
 use wl_proxy::client::Client;
 use wl_proxy::object::{ConcreteObject, Object, ObjectCoreApi as _, ObjectRcUtils as _};
 use wl_proxy::protocols::ObjectInterface;
@@ -54,7 +53,7 @@ struct Registry {
 
 impl WlRegistryHandler for Registry {
     fn handle_global(&mut self, slf: &Rc<WlRegistry>, name: u32, interface: ObjectInterface, version: u32) {
-        if let Some(version) = globals::visible_version(interface.name(), version) {
+        if let Some(version) = self.guard.policy().visible_version(interface.name(), version) {
             self.shown.insert(name, (interface, version));
             slf.send_global(name, interface, version);
         }

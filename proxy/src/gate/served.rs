@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use virtio_wl::{
     Endpoint, MirrorBudget, Pump, Region, Role, Socket, SocketError, SocketOptions, StreamLimits,
 };
-use vitrail_protocols::Limits;
+use vitrail_protocols::{Limits, Policy};
 use wl_proxy::object::ObjectCoreApi as _;
 use wl_proxy::protocols::wayland::wl_display::WlDisplayError;
 use wl_proxy::protocols::wayland::wl_region::WlRegion;
@@ -92,6 +92,19 @@ impl StreamMeter {
     }
 }
 
+/// What all connections of a VM share.
+#[derive(Debug)]
+pub struct Holdings<'a> {
+    /// What the VM holds, and its limits.
+    pub ledger: &'a Rc<Ledger>,
+    /// Which globals it sees.
+    pub policy: &'a Rc<Policy>,
+    /// Its region, if it has one.
+    pub region: Option<&'a Arc<Region>>,
+    /// What all its mirrors may take up.
+    pub mirrors: &'a Arc<MirrorBudget>,
+}
+
 /// A connection in service.
 #[derive(Debug)]
 pub struct Served {
@@ -110,13 +123,8 @@ impl Served {
     ///
     /// # Errors
     /// The stream or the connection cannot be set up.
-    pub fn new(
-        stream: OwnedFd,
-        compositor: OwnedFd,
-        ledger: &Rc<Ledger>,
-        region: Option<&Arc<Region>>,
-        mirrors: &Arc<MirrorBudget>,
-    ) -> Result<Self, ServeError> {
+    pub fn new(stream: OwnedFd, compositor: OwnedFd, vm: &Holdings<'_>) -> Result<Self, ServeError> {
+        let Holdings { ledger, policy, region, mirrors } = *vm;
         let limits = ledger.limits();
         let options = SocketOptions {
             region: region.map(Arc::clone),
@@ -132,7 +140,8 @@ impl Served {
         let socket = Socket::new(stream, Role::Acceptor, options)?;
         let mut connection = Connection::new(Endpoint::from(socket), Endpoint::Unix(compositor))?;
         let placement = region.map(|region| Placement::of(region.as_ref()));
-        let guard = Guard::new(Rc::clone(ledger), placement, connection.control().clone());
+        let control = connection.control().clone();
+        let guard = Guard::new(Rc::clone(ledger), Rc::clone(policy), placement, control);
         registry::protect(&guard, connection.client());
         let meter = Rc::new(RefCell::new(Meter::new(limits)));
         if let Some(pump) = connection.client_pump() {

@@ -254,14 +254,14 @@ impl Supervisor {
 
     fn deliver(&mut self, introduction: &Introduction, stream: OwnedFd) -> Result<(), AdmitError> {
         let vm = &introduction.vm;
-        let limits = self.config.limits(vm).ok_or(AdmitError::Unknown)?.clone();
+        let terms = self.config.terms(vm).ok_or(AdmitError::Unknown)?.clone();
         let region = match &introduction.region {
             Some(proof) => Some(regions::find(&self.config.regions, proof)?),
             None => None,
         };
         let compositor = self.contexts.stream(vm)?;
         let connection = introduction.connection;
-        let delivery = Delivery { vm: vm.clone(), limits, region, stream, compositor, connection };
+        let delivery = Delivery { vm: vm.clone(), terms, region, stream, compositor, connection };
         Ok(self.fleet.serve(&delivery)?)
     }
 
@@ -272,7 +272,9 @@ impl Supervisor {
                     tracing::warn!("a new listening address needs a restart");
                 }
                 self.config = config;
-                tracing::info!("the configuration was read again; running workers keep their limits");
+                tracing::info!(
+                    "the configuration was read again; running workers keep their limits and protocols"
+                );
             }
             Err(error) => tracing::error!(%error, "the configuration stays as it was"),
         }

@@ -18,13 +18,13 @@ use virtio_wl::region::RegionError;
 use virtio_wl::unix::UnixError;
 use virtio_wl::{MirrorBudget, Region};
 use vitrail_protocols::report::JailReport;
-use vitrail_protocols::{Limits, VmName, WorkerReport};
+use vitrail_protocols::{Limits, Policy, VmName, WorkerReport};
 
 use super::control::{self, ControlError, Order};
 use super::ledger::Ledger;
 use super::meter::Rate;
 use super::report::escape;
-use super::served::{ServeError, Served, is_breach};
+use super::served::{Holdings, ServeError, Served, is_breach};
 use crate::connection::{End, Status};
 use crate::jail::{Jail, JailError, Role};
 
@@ -68,6 +68,7 @@ pub enum WorkerError {
 pub struct Worker {
     vm: VmName,
     ledger: Rc<Ledger>,
+    policy: Rc<Policy>,
     region: Option<Arc<Region>>,
     /// What all mirrors of the VM may take up.
     mirrors: Arc<MirrorBudget>,
@@ -93,6 +94,8 @@ pub struct WorkerOptions {
     pub vm: VmName,
     /// What the VM may hold.
     pub limits: Limits,
+    /// Which globals it sees.
+    pub policy: Policy,
     /// The VM's region, if it has one.
     pub region: Option<Arc<Region>>,
     /// The supervisor's socket.
@@ -137,6 +140,7 @@ impl Worker {
             vm: options.vm,
             mirrors: MirrorBudget::new(u64::from(options.limits.shm_mib) << 20),
             ledger: Ledger::new(options.limits),
+            policy: Rc::new(options.policy),
             region: options.region,
             epoll,
             control: options.control,
@@ -157,7 +161,13 @@ impl Worker {
     /// # Errors
     /// It cannot be set up, and is closed.
     pub fn serve(&mut self, stream: OwnedFd, compositor: OwnedFd) -> Result<(), WorkerError> {
-        let served = Served::new(stream, compositor, &self.ledger, self.region.as_ref(), &self.mirrors)?;
+        let vm = Holdings {
+            ledger: &self.ledger,
+            policy: &self.policy,
+            region: self.region.as_ref(),
+            mirrors: &self.mirrors,
+        };
+        let served = Served::new(stream, compositor, &vm)?;
         let token = self.next_token;
         watch(&self.epoll, &served, token)?;
         self.next_token = self.next_token.saturating_add(1);
@@ -297,11 +307,17 @@ pub fn await_start(control: OwnedFd) -> Result<WorkerOptions, WorkerError> {
     use rustix::event::{PollFd, PollFlags};
     loop {
         if let Some((order, fds)) = control::receive_order(&control)? {
-            let Order::Start { vm, limits, region_start } = order else {
+            let Order::Start { vm, limits, policy, region_start } = order else {
                 return Err(ControlError::Descriptors(fds.len()).into());
             };
             let region = fds.into_iter().next().map(|fd| Region::from_fd_at(fd, region_start)).transpose()?;
-            return Ok(WorkerOptions { vm, limits, region: region.map(Arc::new), control: Some(control) });
+            return Ok(WorkerOptions {
+                vm,
+                limits,
+                policy,
+                region: region.map(Arc::new),
+                control: Some(control),
+            });
         }
         match rustix::event::poll(&mut [PollFd::new(&control, PollFlags::IN)], None) {
             Ok(_) | Err(Errno::INTR) => {}

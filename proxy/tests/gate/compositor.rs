@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::wire::{Message, Received};
 
-/// What the compositor offers, by name from 1 on. The last ones are not for VMs.
+/// What the compositor offers, by name from 1 on. The last ones are not for VMs, or for those alone that may have them.
 pub const GLOBALS: &[(&str, u32)] = &[
     ("wl_compositor", 6),
     ("wl_shm", 2),
@@ -19,6 +19,7 @@ pub const GLOBALS: &[(&str, u32)] = &[
     ("wl_data_device_manager", 3),
     ("wp_viewporter", 1),
     ("wl_seat", 9),
+    ("ext_idle_notifier_v1", 2),
     ("zwlr_layer_shell_v1", 4),
     ("wl_drm", 2),
     ("brand_new_manager_v9", 1),

@@ -11,6 +11,7 @@ mod client;
 mod compositor;
 mod limits;
 mod mirrors;
+mod policy;
 mod requests;
 mod supervisor;
 mod vsock;
@@ -20,7 +21,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::thread;
 
 use vitrail_protocols::report::JailReport;
-use vitrail_protocols::{Limits, WorkerReport};
+use vitrail_protocols::{Limits, Policy, WorkerReport};
 use vitrail_proxy::gate::control::{self, Order};
 use vitrail_proxy::gate::worker::{Worker, WorkerOptions};
 
@@ -34,12 +35,17 @@ pub struct Vm {
 }
 
 impl Vm {
-    /// A worker with these limits.
+    /// A worker with these limits, for a VM of whose protocols the configuration says nothing.
     pub fn new(limits: Limits) -> Self {
+        Self::with(limits, Policy::default())
+    }
+
+    /// A worker with these limits and this policy.
+    pub fn with(limits: Limits, policy: Policy) -> Self {
         let (ours, theirs) = control::pair().unwrap();
         thread::spawn(move || {
             let vm = "work".parse().unwrap();
-            let options = WorkerOptions { vm, limits, region: None, control: Some(theirs) };
+            let options = WorkerOptions { vm, limits, policy, region: None, control: Some(theirs) };
             Worker::new(options, JailReport::default()).unwrap().run().unwrap();
         });
         Self { control: ours }

@@ -19,6 +19,11 @@ use crate::client::Client;
 use crate::compositor;
 use crate::wire::{Message, Received};
 
+/// Three VMs, one of which sees fewer globals than the others.
+const CONFIG: &str = "[gate]\nlisten = 'unix:$XDG_RUNTIME_DIR/gate.sock'\nregions = ['$XDG_RUNTIME_DIR/*.region']\n\
+                      [vm.work]\n[vm.web.limits]\nsurfaces = 1\n[vm.web.protocols]\ndeny = ['wp_viewporter']\n\
+                      [vm.small.limits]\nshm_mib = 16\n";
+
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A context that the gate has made.
@@ -51,10 +56,7 @@ impl Drop for Gate {
 impl Gate {
     pub fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let config = "[gate]\nlisten = 'unix:$XDG_RUNTIME_DIR/gate.sock'\nregions = ['$XDG_RUNTIME_DIR/*.region']\n\
-                      [vm.work]\n[vm.web.limits]\nsurfaces = 1\n\
-                      [vm.small.limits]\nshm_mib = 16\n";
-        std::fs::write(dir.path().join("vitrail.toml"), config).unwrap();
+        std::fs::write(dir.path().join("vitrail.toml"), CONFIG).unwrap();
         let (compositor, contexts) = privileged_compositor();
         let (status, status_theirs) = UnixStream::pair().unwrap();
         status.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -229,6 +231,33 @@ fn a_killed_worker_is_one_vms_loss_and_replaced_at_the_next_connection() {
     assert!(gate.connect("work", None).round_trip());
     let second = gate.report(|report| report.vm.as_str() == "work" && report.alive);
     assert_ne!(second.pid, first.pid);
+}
+
+/// Whether a client is shown the global that `web` is denied.
+fn sees_viewporter(client: &mut Client) -> bool {
+    client.globals().iter().any(|(_, interface, _)| interface == "wp_viewporter")
+}
+
+#[test]
+fn a_vm_sees_what_its_policy_shows_and_a_new_policy_is_that_of_new_workers() {
+    let mut gate = Gate::start();
+    let (mut work, mut web) = (gate.connect("work", None), gate.connect("web", None));
+    assert!(sees_viewporter(&mut work) && !sees_viewporter(&mut web));
+    let worker = gate.report(|report| report.vm.as_str() == "web" && report.connections == 1).pid;
+
+    let changed = CONFIG.replace("wp_viewporter", "wl_drm") + "[vm.later]\n";
+    std::fs::write(gate.path("vitrail.toml"), changed).unwrap();
+    rustix::process::kill_process(Pid::from_child(&gate.process), Signal::HUP).unwrap();
+    // The VM is served once the file was read again; before that its streams are closed.
+    let deadline = Instant::now() + PATIENCE;
+    while !gate.connect("later", None).round_trip() {
+        assert!(Instant::now() < deadline, "the configuration is not read again");
+    }
+    assert!(!sees_viewporter(&mut gate.connect("web", None)), "the worker keeps its policy");
+    kill(worker);
+    web.wait_for_end();
+    gate.report(|report| report.vm.as_str() == "web" && !report.alive);
+    assert!(sees_viewporter(&mut gate.connect("web", None)), "a new worker has the new policy");
 }
 
 #[test]
