@@ -203,7 +203,8 @@ impl State {
     ) -> Result<Client, AcceptError> {
         let limits = limits_of(self.comp.config.current(), &origin);
         let account = self.comp.accounts.open(&origin, limits);
-        let data = Arc::new(ClientState::new(origin, privilege, account)?);
+        let policy = self.comp.config.current().policy(&origin).cloned();
+        let data = Arc::new(ClientState::new(origin, privilege, policy, account)?);
         let (throttle, library) = Throttle::new(stream)?;
         let client = self.comp.display.insert_client(library, Arc::clone(&data) as _)?;
         self.comp.members.enter(client.id(), &data);
@@ -224,8 +225,9 @@ impl State {
         let _ = self.comp.display.flush_clients();
     }
 
-    /// Reads the configuration again: labels follow with the next frame, limits at once, and the connections of
-    /// VMs that are no longer in it are ended. If it is bad, the last good one stays and the error is shown on the output. Returns whether it was good.
+    /// Reads the configuration again: labels follow with the next frame, limits at once, protocols with new connections,
+    /// and the connections of VMs that are no longer in it are ended. If it is bad, the last good one stays and the error is
+    /// shown on the output. Returns whether it was good.
     pub fn reload(&mut self) -> bool {
         let good = match self.comp.config.reload() {
             Ok(()) => true,

@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use toml::{Spanned, Table, Value};
-use vitrail_protocols::{Limits, VmName};
+use vitrail_protocols::policy::{ProtocolsTable, RuleMistake};
+use vitrail_protocols::{Limits, Policy, VmName};
 
 use super::{Config, GateConfig, VmConfig};
 use crate::trust::style::{LabelStyle, Pattern, Rgb};
@@ -27,6 +29,12 @@ pub struct Mistake {
 impl Mistake {
     fn at<T>(place: &Spanned<T>, message: impl Into<String>) -> Self {
         Self { span: place.span(), message: message.into() }
+    }
+}
+
+impl From<RuleMistake> for Mistake {
+    fn from(RuleMistake { span, error }: RuleMistake) -> Self {
+        Self { span, message: error.to_string() }
     }
 }
 
@@ -52,6 +60,7 @@ struct Gate {
 #[serde(deny_unknown_fields, default)]
 struct Defaults {
     limits: Option<Spanned<Limits>>,
+    protocols: ProtocolsTable,
 }
 
 #[derive(Debug, Deserialize)]
@@ -63,6 +72,8 @@ struct Vm {
     pattern: Option<Spanned<String>>,
     /// Read for its errors and their places; which keys were given is known from [`Document::plain`].
     limits: Option<Spanned<Limits>>,
+    #[serde(default)]
+    protocols: ProtocolsTable,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -106,6 +117,7 @@ impl Document {
     pub fn check(&self) -> Result<Config, Mistake> {
         let gate = self.root.gate.as_ref().map(Gate::check).transpose()?;
         let default_limits = self.default_limits()?;
+        let default_rules = self.root.defaults.protocols.rules()?;
         let local = self.root.local.check()?;
         let mut seen = vec![Seen::local(&self.root.local, &local)];
         let mut vms = BTreeMap::new();
@@ -117,7 +129,8 @@ impl Document {
             seen_vm.must_differ_from(&seen)?;
             seen.push(seen_vm);
             let limits = self.vm_limits(name.get_ref(), vm.get_ref(), &default_limits)?;
-            vms.insert(vm_name, VmConfig { style, limits });
+            let policy = Arc::new(Policy::new(&default_rules, &vm.get_ref().protocols.rules()?));
+            vms.insert(vm_name, VmConfig { style, limits, policy });
         }
         Ok(Config { local, default_limits, vms, gate })
     }

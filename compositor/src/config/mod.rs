@@ -22,8 +22,9 @@ pub mod live;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
-use vitrail_protocols::{Limits, VmName};
+use vitrail_protocols::{Limits, Policy, VmName};
 
 pub use self::error::{ConfigError, Diagnostic};
 pub use self::live::Live;
@@ -55,6 +56,8 @@ pub struct VmConfig {
     pub style: LabelStyle,
     /// What it may use.
     pub limits: Limits,
+    /// Which globals it sees.
+    pub policy: Arc<Policy>,
 }
 
 /// A configuration that was read and found valid.
@@ -121,6 +124,16 @@ impl Config {
         match origin {
             Origin::Local => self.default_limits.clone(),
             Origin::Vm(name) => self.vms.get(name).map_or(&self.default_limits, |vm| &vm.limits).clone(),
+        }
+    }
+
+    /// Which globals a VM sees; `None` for the GUI VM's own clients, which see all that are not the gate's alone, and for a
+    /// VM that is not configured, which must not be let in.
+    #[must_use]
+    pub fn policy(&self, origin: &Origin) -> Option<&Arc<Policy>> {
+        match origin {
+            Origin::Local => None,
+            Origin::Vm(name) => self.vms.get(name).map(|vm| &vm.policy),
         }
     }
 

@@ -60,11 +60,62 @@ fn an_inline_table_of_limits_works_like_any_other() {
 }
 
 #[test]
+fn protocols_of_a_vm_override_the_defaults_interface_by_interface() {
+    let config = parse(
+        "[defaults.protocols]\ndeny = [\"wp_presentation\", \"wp_viewporter\"]\n\
+         [vm.a]\ncolor = \"#111111\"\nprotocols = { allow = [\"wp_presentation\"], max_version = { wl_seat = 5 } }\n\
+         [vm.b]\ncolor = \"#222222\"",
+    )
+    .unwrap();
+    let seen = |name: &str| {
+        let policy = config.policy(&vm(name)).unwrap();
+        ["wp_presentation", "wp_viewporter", "wl_seat"].map(|interface| policy.visible_version(interface, 99))
+    };
+    assert_eq!(seen("a"), [Some(2), None, Some(5)]);
+    assert_eq!(seen("b"), [None, None, Some(9)]);
+    assert_eq!(config.policy(&vm("stranger")), None);
+}
+
+#[test]
+fn protocols_that_are_unknown_or_never_shown_are_refused_with_the_reason_where_they_stand() {
+    let vm = "[vm.a]\ncolor = \"#111111\"\n[vm.a.protocols]\n";
+    for (table, line, column, message) in [
+        (
+            "allow = [\n  \"ext_idle_notifier_v1\",\n  \"zwlr_layer_shell_v1\"]",
+            6,
+            3,
+            "zwlr_layer_shell_v1 is never shown to a VM, whatever is configured: Draws over the whole screen and beside the \
+             labels.",
+        ),
+        (
+            "deny = [\"wp_viewport\"]",
+            4,
+            9,
+            "no interface is known by the name wp_viewport; docs/protocols.md lists those that are",
+        ),
+        ("allow = [\"wl_shm\"]\ndeny = [\"wl_shm\"]", 5, 9, "wl_shm is both allowed and denied here"),
+        (
+            "max_version = { wl_shm = 3 }",
+            4,
+            26,
+            "the versions of wl_shm are 1 to 2; to hide it, put it into `deny`",
+        ),
+    ] {
+        let diagnostic = refused(&format!("{vm}{table}"));
+        assert_eq!((diagnostic.line, diagnostic.column), (line, column), "{diagnostic}");
+        assert_eq!(diagnostic.message, message);
+    }
+    assert_eq!(refused("[defaults.protocols]\nallow = [\"wl_drm\"]").line, 2);
+}
+
+#[test]
 fn an_unknown_key_is_refused_where_it_stands() {
     for (text, line, column) in [
         ("[vm.a]\ncolr = \"#111111\"", 2, 1),
         ("[vm.a]\ncolor = \"#111111\"\n[vm.a.limits]\n  surface = 1", 4, 3),
         ("[defaults.limits]\nclientz = 1", 2, 1),
+        ("[defaults.protocols]\nalow = []", 2, 1),
+        ("[vm.a]\ncolor = \"#111111\"\n[vm.a.protocols]\n  denny = []", 4, 3),
         ("[gate]\ncommand = [\"g\"]\nlistn = \"unix:/x\"", 3, 1),
         ("[local]\npattern = \"dots\"", 2, 1),
         ("[vms.a]\ncolor = \"#111111\"", 1, 2),

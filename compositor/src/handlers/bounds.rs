@@ -18,7 +18,7 @@ use smithay::reexports::wayland_server::protocol::wl_subcompositor::WlSubcomposi
 use smithay::reexports::wayland_server::protocol::wl_subsurface::{self, WlSubsurface};
 use smithay::reexports::wayland_server::protocol::wl_surface::{self, WlSurface};
 use smithay::reexports::wayland_server::{
-    Client, DataInit, Dispatch, DisplayHandle, Resource, delegate_dispatch, delegate_global_dispatch,
+    Client, DataInit, Dispatch, DisplayHandle, Resource, delegate_dispatch,
 };
 use smithay::wayland::compositor::{
     CompositorState, RegionUserData, SubsurfaceUserData, SurfaceAttributes, SurfaceUserData,
@@ -29,6 +29,7 @@ use smithay::wayland::shell::xdg::{
 };
 use smithay::wayland::viewporter::{ViewportState, ViewporterState};
 
+use crate::handlers::globals::delegate_global;
 use crate::state::State;
 use crate::trust::client::end_for_misuse;
 use crate::trust::limits::Resource as Counted;
@@ -63,12 +64,12 @@ fn sane(values: &[i32]) -> bool {
     values.iter().all(|value| (-MAX_COORDINATE..=MAX_COORDINATE).contains(value))
 }
 
-delegate_global_dispatch!(State: [WlCompositor: ()] => CompositorState);
-delegate_global_dispatch!(State: [WlSubcompositor: ()] => CompositorState);
+delegate_global!(WlCompositor: () => CompositorState);
+delegate_global!(WlSubcompositor: () => CompositorState);
 delegate_dispatch!(State: [WlCompositor: ()] => CompositorState);
 delegate_dispatch!(State: [WlSubcompositor: ()] => CompositorState);
 delegate_dispatch!(State: [WlCallback: ()] => CompositorState);
-delegate_global_dispatch!(State: [WpViewporter: ()] => ViewporterState);
+delegate_global!(WpViewporter: () => ViewporterState);
 delegate_dispatch!(State: [WpViewporter: ()] => ViewporterState);
 
 impl Dispatch<WlSurface, SurfaceUserData> for State {
@@ -264,7 +265,7 @@ impl Dispatch<XdgPositioner, XdgPositionerUserData> for State {
     }
 }
 
-delegate_global_dispatch!(State: [XdgWmBase: ()] => XdgShellState);
+delegate_global!(XdgWmBase: () => XdgShellState);
 delegate_dispatch!(State: [XdgWmBase: XdgWmBaseUserData] => XdgShellState);
 
 impl Dispatch<XdgSurface, XdgSurfaceUserData> for State {

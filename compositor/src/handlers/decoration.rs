@@ -1,16 +1,24 @@
 //! Decorations: always the compositor's. What a client asks for changes nothing.
 
-use smithay::reexports::wayland_protocols::xdg::decoration::zv1::server::zxdg_toplevel_decoration_v1::Mode;
+use smithay::reexports::wayland_protocols::xdg::decoration::zv1::server::zxdg_decoration_manager_v1::ZxdgDecorationManagerV1;
+use smithay::reexports::wayland_protocols::xdg::decoration::zv1::server::zxdg_toplevel_decoration_v1::{
+    Mode, ZxdgToplevelDecorationV1,
+};
 use smithay::reexports::wayland_protocols_misc::server_decoration::server::org_kde_kwin_server_decoration::{
     Mode as KdeMode, OrgKdeKwinServerDecoration,
 };
-use smithay::reexports::wayland_server::WEnum;
+use smithay::reexports::wayland_protocols_misc::server_decoration::server::org_kde_kwin_server_decoration_manager::OrgKdeKwinServerDecorationManager;
 use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
-use smithay::wayland::shell::kde::decoration::{KdeDecorationHandler, KdeDecorationState};
+use smithay::reexports::wayland_server::{WEnum, delegate_dispatch};
+use smithay::wayland::shell::kde::decoration::{
+    KdeDecorationHandler, KdeDecorationManagerGlobalData, KdeDecorationState,
+};
 use smithay::wayland::shell::xdg::ToplevelSurface;
-use smithay::wayland::shell::xdg::decoration::XdgDecorationHandler;
-use smithay::{delegate_kde_decoration, delegate_xdg_decoration};
+use smithay::wayland::shell::xdg::decoration::{
+    XdgDecorationHandler, XdgDecorationManagerGlobalData, XdgDecorationState,
+};
 
+use crate::handlers::globals::delegate_global;
 use crate::state::State;
 
 impl State {
@@ -54,5 +62,10 @@ impl KdeDecorationHandler for State {
     }
 }
 
-delegate_xdg_decoration!(State);
-delegate_kde_decoration!(State);
+delegate_global!(ZxdgDecorationManagerV1: XdgDecorationManagerGlobalData => XdgDecorationState);
+delegate_dispatch!(State: [ZxdgDecorationManagerV1: ()] => XdgDecorationState);
+delegate_dispatch!(State: [ZxdgToplevelDecorationV1: ToplevelSurface] => XdgDecorationState);
+
+delegate_global!(OrgKdeKwinServerDecorationManager: KdeDecorationManagerGlobalData => KdeDecorationState);
+delegate_dispatch!(State: [OrgKdeKwinServerDecorationManager: ()] => KdeDecorationState);
+delegate_dispatch!(State: [OrgKdeKwinServerDecoration: WlSurface] => KdeDecorationState);

@@ -8,6 +8,7 @@ pub mod bounds;
 pub mod compositor;
 pub mod decoration;
 pub mod geometry;
+pub mod globals;
 pub mod output;
 pub mod popups;
 pub mod seat;
@@ -62,7 +63,8 @@ pub struct Protocols {
 const CLOCK_MONOTONIC: u32 = 1;
 
 impl Protocols {
-    /// Creates the globals. All are for every client, but the security context, which is for the gate alone.
+    /// Creates the globals, which [`globals::OFFERED`] lists. All are for every client of which the policy does not say
+    /// otherwise, but the security context, which is for the gate alone.
     #[must_use]
     pub fn new(display: &DisplayHandle) -> Self {
         XdgDecorationState::new::<State>(display);

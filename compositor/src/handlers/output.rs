@@ -1,11 +1,16 @@
 //! `wl_output` and `zxdg_output_v1`: one output, which tells nothing of the real screen but its size.
 
-use smithay::delegate_output;
 use smithay::output::{Mode, Output, PhysicalProperties, Scale, Subpixel};
-use smithay::reexports::wayland_server::DisplayHandle;
+use smithay::reexports::wayland_protocols::xdg::xdg_output::zv1::server::zxdg_output_manager_v1::ZxdgOutputManagerV1;
+use smithay::reexports::wayland_protocols::xdg::xdg_output::zv1::server::zxdg_output_v1::ZxdgOutputV1;
+use smithay::reexports::wayland_server::protocol::wl_output::WlOutput;
+use smithay::reexports::wayland_server::{DisplayHandle, delegate_dispatch};
 use smithay::utils::{Physical, Size, Transform};
-use smithay::wayland::output::OutputHandler;
+use smithay::wayland::output::{
+    OutputHandler, OutputManagerState, OutputUserData, WlOutputData, XdgOutputUserData,
+};
 
+use crate::handlers::globals::delegate_global;
 use crate::render::schedule::REFRESH_MHZ;
 use crate::state::State;
 
@@ -28,4 +33,8 @@ pub fn create(display: &DisplayHandle, size: Size<i32, Physical>, scale: f64) ->
 
 impl OutputHandler for State {}
 
-delegate_output!(State);
+delegate_global!(WlOutput: WlOutputData => OutputManagerState);
+delegate_global!(ZxdgOutputManagerV1: () => OutputManagerState);
+delegate_dispatch!(State: [WlOutput: OutputUserData] => OutputManagerState);
+delegate_dispatch!(State: [ZxdgOutputManagerV1: ()] => OutputManagerState);
+delegate_dispatch!(State: [ZxdgOutputV1: XdgOutputUserData] => OutputManagerState);

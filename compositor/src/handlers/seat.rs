@@ -4,10 +4,21 @@
 use smithay::input::keyboard::LedState;
 use smithay::input::pointer::CursorImageStatus;
 use smithay::input::{Seat, SeatHandler, SeatState};
+use smithay::reexports::wayland_protocols::wp::cursor_shape::v1::server::wp_cursor_shape_device_v1::WpCursorShapeDeviceV1;
+use smithay::reexports::wayland_protocols::wp::cursor_shape::v1::server::wp_cursor_shape_manager_v1::WpCursorShapeManagerV1;
+use smithay::reexports::wayland_server::delegate_dispatch;
+use smithay::reexports::wayland_server::protocol::wl_keyboard::WlKeyboard;
+use smithay::reexports::wayland_server::protocol::wl_pointer::WlPointer;
+use smithay::reexports::wayland_server::protocol::wl_seat::WlSeat;
 use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
+use smithay::reexports::wayland_server::protocol::wl_touch::WlTouch;
+use smithay::wayland::cursor_shape::{CursorShapeDeviceUserData, CursorShapeManagerState};
+use smithay::wayland::seat::{
+    KeyboardUserData, PointerUserData, SeatGlobalData, SeatUserData, TouchUserData,
+};
 use smithay::wayland::tablet_manager::TabletSeatHandler;
-use smithay::{delegate_cursor_shape, delegate_seat};
 
+use crate::handlers::globals::delegate_global;
 use crate::state::State;
 
 impl SeatHandler for State {
@@ -34,5 +45,12 @@ impl SeatHandler for State {
 /// Required by the cursor shapes; there is no tablet.
 impl TabletSeatHandler for State {}
 
-delegate_seat!(State);
-delegate_cursor_shape!(State);
+delegate_global!(WlSeat: SeatGlobalData<State> => SeatState<State>);
+delegate_dispatch!(State: [WlSeat: SeatUserData<State>] => SeatState<State>);
+delegate_dispatch!(State: [WlPointer: PointerUserData<State>] => SeatState<State>);
+delegate_dispatch!(State: [WlKeyboard: KeyboardUserData<State>] => SeatState<State>);
+delegate_dispatch!(State: [WlTouch: TouchUserData<State>] => SeatState<State>);
+
+delegate_global!(WpCursorShapeManagerV1: () => CursorShapeManagerState);
+delegate_dispatch!(State: [WpCursorShapeManagerV1: ()] => CursorShapeManagerState);
+delegate_dispatch!(State: [WpCursorShapeDeviceV1: CursorShapeDeviceUserData<State>] => CursorShapeManagerState);

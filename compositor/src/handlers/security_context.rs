@@ -1,10 +1,14 @@
 //! `wp_security_context_v1`: how the gate tells the compositor whose connections it brings.
 
-use smithay::delegate_security_context;
+use smithay::reexports::wayland_protocols::wp::security_context::v1::server::wp_security_context_manager_v1::WpSecurityContextManagerV1;
+use smithay::reexports::wayland_protocols::wp::security_context::v1::server::wp_security_context_v1::WpSecurityContextV1;
+use smithay::reexports::wayland_server::delegate_dispatch;
 use smithay::wayland::security_context::{
-    SecurityContext, SecurityContextHandler, SecurityContextListenerSource,
+    SecurityContext, SecurityContextGlobalData, SecurityContextHandler, SecurityContextListenerSource,
+    SecurityContextState, SecurityContextUserData,
 };
 
+use crate::handlers::globals::delegate_global;
 use crate::state::State;
 use crate::trust::security_context;
 
@@ -27,4 +31,6 @@ impl SecurityContextHandler for State {
     }
 }
 
-delegate_security_context!(State);
+delegate_global!(WpSecurityContextManagerV1: SecurityContextGlobalData => SecurityContextState);
+delegate_dispatch!(State: [WpSecurityContextManagerV1: ()] => SecurityContextState);
+delegate_dispatch!(State: [WpSecurityContextV1: SecurityContextUserData] => SecurityContextState);

@@ -21,7 +21,7 @@ use smithay::reexports::wayland_server::protocol::wl_data_device_manager::WlData
 use smithay::reexports::wayland_server::protocol::wl_data_source::{self, WlDataSource};
 use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
 use smithay::reexports::wayland_server::{
-    Client, DataInit, Dispatch, DisplayHandle, Resource, WEnum, delegate_dispatch, delegate_global_dispatch,
+    Client, DataInit, Dispatch, DisplayHandle, Resource, WEnum, delegate_dispatch,
 };
 use smithay::wayland::selection::data_device::{
     ClientDndGrabHandler, DataDeviceHandler, DataDeviceState, DataDeviceUserData, DataSourceUserData,
@@ -33,6 +33,7 @@ use smithay::wayland::selection::primary_selection::{
 };
 use smithay::wayland::selection::{SelectionHandler, SelectionTarget};
 
+use crate::handlers::globals::delegate_global;
 use crate::state::State;
 use crate::trust::client::{end_for_misuse, origin_of};
 use crate::trust::origin::Origin;
@@ -193,10 +194,10 @@ impl ClientDndGrabHandler for State {
 
 impl ServerDndGrabHandler for State {}
 
-delegate_global_dispatch!(State: [WlDataDeviceManager: ()] => DataDeviceState);
+delegate_global!(WlDataDeviceManager: () => DataDeviceState);
 delegate_dispatch!(State: [WlDataDeviceManager: ()] => DataDeviceState);
-delegate_global_dispatch!(
-    State: [ZwpPrimarySelectionDeviceManagerV1: PrimaryDeviceManagerGlobalData] => PrimarySelectionState
+delegate_global!(
+    ZwpPrimarySelectionDeviceManagerV1: PrimaryDeviceManagerGlobalData => PrimarySelectionState
 );
 delegate_dispatch!(State: [ZwpPrimarySelectionDeviceManagerV1: ()] => PrimarySelectionState);
 

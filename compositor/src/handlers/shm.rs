@@ -10,13 +10,12 @@ use smithay::reexports::wayland_server::backend::{ClientId, ObjectId};
 use smithay::reexports::wayland_server::protocol::wl_buffer::{self, WlBuffer};
 use smithay::reexports::wayland_server::protocol::wl_shm::{self, WlShm};
 use smithay::reexports::wayland_server::protocol::wl_shm_pool::{self, WlShmPool};
-use smithay::reexports::wayland_server::{
-    Client, DataInit, Dispatch, DisplayHandle, New, Resource, delegate_global_dispatch,
-};
+use smithay::reexports::wayland_server::{Client, DataInit, Dispatch, DisplayHandle, New, Resource};
 use smithay::wayland::buffer::BufferHandler;
 use smithay::wayland::shm::{ShmBufferUserData, ShmHandler, ShmPoolUserData, ShmState};
 
 use super::bounds::MAX_SIDE;
+use crate::handlers::globals::delegate_global;
 use crate::state::State;
 use crate::trust::client::{account_of, end_for_limit};
 
@@ -30,7 +29,7 @@ impl ShmHandler for State {
     }
 }
 
-delegate_global_dispatch!(State: [WlShm: ()] => ShmState);
+delegate_global!(WlShm: () => ShmState);
 
 /// The size of a regular file in bytes; `None` for everything else.
 fn file_size(fd: impl AsFd) -> Option<u64> {

@@ -1,11 +1,22 @@
 //! The small protocols that add to a surface: viewports, fractional scale, presentation times, buffers of one
 //! pixel. Viewports are validated by Smithay whenever a surface is committed.
 
+use smithay::reexports::wayland_protocols::wp::fractional_scale::v1::server::wp_fractional_scale_manager_v1::WpFractionalScaleManagerV1;
+use smithay::reexports::wayland_protocols::wp::fractional_scale::v1::server::wp_fractional_scale_v1::WpFractionalScaleV1;
+use smithay::reexports::wayland_protocols::wp::presentation_time::server::wp_presentation::WpPresentation;
+use smithay::reexports::wayland_protocols::wp::presentation_time::server::wp_presentation_feedback::WpPresentationFeedback;
+use smithay::reexports::wayland_protocols::wp::single_pixel_buffer::v1::server::wp_single_pixel_buffer_manager_v1::WpSinglePixelBufferManagerV1;
+use smithay::reexports::wayland_server::protocol::wl_buffer::WlBuffer;
 use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
+use smithay::reexports::wayland_server::{Weak, delegate_dispatch};
 use smithay::wayland::compositor::with_states;
-use smithay::wayland::fractional_scale::{FractionalScaleHandler, with_fractional_scale};
-use smithay::{delegate_fractional_scale, delegate_presentation, delegate_single_pixel_buffer};
+use smithay::wayland::fractional_scale::{
+    FractionalScaleHandler, FractionalScaleManagerState, with_fractional_scale,
+};
+use smithay::wayland::presentation::{PresentationFeedbackState, PresentationState};
+use smithay::wayland::single_pixel_buffer::{SinglePixelBufferState, SinglePixelBufferUserData};
 
+use crate::handlers::globals::delegate_global;
 use crate::state::State;
 
 impl FractionalScaleHandler for State {
@@ -17,6 +28,14 @@ impl FractionalScaleHandler for State {
     }
 }
 
-delegate_fractional_scale!(State);
-delegate_presentation!(State);
-delegate_single_pixel_buffer!(State);
+delegate_global!(WpFractionalScaleManagerV1: () => FractionalScaleManagerState);
+delegate_dispatch!(State: [WpFractionalScaleManagerV1: ()] => FractionalScaleManagerState);
+delegate_dispatch!(State: [WpFractionalScaleV1: Weak<WlSurface>] => FractionalScaleManagerState);
+
+delegate_global!(WpPresentation: u32 => PresentationState);
+delegate_dispatch!(State: [WpPresentation: u32] => PresentationState);
+delegate_dispatch!(State: [WpPresentationFeedback: ()] => PresentationFeedbackState);
+
+delegate_global!(WpSinglePixelBufferManagerV1: () => SinglePixelBufferState);
+delegate_dispatch!(State: [WpSinglePixelBufferManagerV1: ()] => SinglePixelBufferState);
+delegate_dispatch!(State: [WlBuffer: SinglePixelBufferUserData] => SinglePixelBufferState);

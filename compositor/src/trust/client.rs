@@ -9,6 +9,7 @@ use smithay::reexports::wayland_server::backend::protocol::{Interface, ProtocolE
 use smithay::reexports::wayland_server::backend::{ClientData, ClientId, DisconnectReason};
 use smithay::reexports::wayland_server::{Client, DisplayHandle, Resource};
 use smithay::wayland::compositor::CompositorClientState;
+use vitrail_protocols::Policy;
 
 use super::limits::{Account, LimitError, Resource as Counted};
 use super::origin::Origin;
@@ -31,6 +32,8 @@ pub struct ClientState {
     pub origin: Origin,
     /// What it may do beyond the ordinary.
     pub privilege: Privilege,
+    /// Which globals it sees: those of its VM when the connection was made. `None` for local clients.
+    policy: Option<Arc<Policy>>,
     /// What its origin uses.
     pub account: Arc<Account>,
     /// Counted among the connections of its origin.
@@ -40,21 +43,37 @@ pub struct ClientState {
 }
 
 impl ClientState {
-    /// The data of a new connection.
+    /// The data of a new connection. A VM without a policy sees nothing.
     ///
     /// # Errors
     ///
     /// If the origin has as many connections as it may have.
-    pub fn new(origin: Origin, privilege: Privilege, account: Arc<Account>) -> Result<Self, LimitError> {
+    pub fn new(
+        origin: Origin,
+        privilege: Privilege,
+        policy: Option<Arc<Policy>>,
+        account: Arc<Account>,
+    ) -> Result<Self, LimitError> {
         account.take(Counted::Clients)?;
         Ok(Self {
             compositor: CompositorClientState::default(),
             origin,
             privilege,
+            policy,
             account,
             counted: AtomicBool::new(true),
             objects: AtomicU32::new(0),
         })
+    }
+
+    /// Whether the client may see globals of an interface.
+    #[must_use]
+    pub fn may_see(&self, interface: &str) -> bool {
+        match (&self.origin, &self.policy) {
+            (Origin::Local, _) => true,
+            (Origin::Vm(_), Some(policy)) => policy.verdict(interface).max_version.is_some(),
+            (Origin::Vm(_), None) => false,
+        }
     }
 
     /// Enters how many objects of all kinds the client has now.
@@ -108,6 +127,12 @@ impl ClientData for ClientState {
 #[must_use]
 pub fn state(client: &Client) -> Option<&ClientState> {
     client.get_data::<ClientState>()
+}
+
+/// Whether a client may see globals of an interface.
+#[must_use]
+pub fn may_see(client: &Client, interface: &str) -> bool {
+    state(client).is_some_and(|state| state.may_see(interface))
 }
 
 /// The origin of the client that owns an object; `None` once the client is gone.

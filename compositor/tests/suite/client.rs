@@ -1,6 +1,6 @@
 //! A client that does what a test says and writes down what it is told.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -132,8 +132,31 @@ impl Client {
         done
     }
 
+    /// The same with what it said.
+    pub fn error_text(&self) -> Option<String> {
+        self.connection.protocol_error().map(|error| error.message)
+    }
+
     pub fn sees(&self, interface: &str) -> bool {
         self.told.globals.contains_key(interface)
+    }
+
+    /// The globals and their versions.
+    pub fn globals(&self) -> BTreeMap<String, u32> {
+        self.told.globals.iter().map(|(interface, (_, version))| (interface.clone(), *version)).collect()
+    }
+
+    /// The name of a global, by which it is bound.
+    pub fn name_of(&self, interface: &str) -> u32 {
+        self.told.globals[interface].0
+    }
+
+    /// Binds a global by its name, whether or not the client was told of it.
+    pub fn bind_by_name<I: Proxy + 'static>(&self, name: u32) -> I
+    where
+        Told: Dispatch<I, ()>,
+    {
+        self.registry.bind(name, 1, &self.queue, ())
     }
 
     pub fn bind<I: Proxy + 'static>(&self) -> I

@@ -88,9 +88,17 @@ impl Fixture {
     }
 
     pub fn sized(w: i32, h: i32, scale: f64) -> Self {
+        Self::with(Live::fixed(Config::parse(Path::new("test.toml"), CONFIG).unwrap()), (w, h), scale)
+    }
+
+    /// A compositor with another configuration.
+    pub fn configured_as(config: Live) -> Self {
+        Self::with(config, (400, 300), 1.0)
+    }
+
+    fn with(config: Live, size: (i32, i32), scale: f64) -> Self {
         let events = EventLoop::try_new().unwrap();
-        let config = Live::fixed(Config::parse(Path::new("test.toml"), CONFIG).unwrap());
-        let options = Options { size: (w, h).into(), scale, config };
+        let options = Options { size: size.into(), scale, config };
         let display = Display::new().unwrap();
         let state = State::new(options, events.handle(), events.get_signal(), display).unwrap();
         let server = Server { events, state };

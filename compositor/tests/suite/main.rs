@@ -13,3 +13,4 @@ mod labels;
 mod popups;
 mod selections;
 mod traps;
+mod visibility;

@@ -1,0 +1,93 @@
+//! The globals: which there are, and which clients see them.
+//!
+//! A client of the GUI VM itself sees all of them but the one that is the gate's. A client of a VM sees those that the
+//! policy of its VM shows: the gate in front of it has hidden the others already, and hides the versions above those that the
+//! policy shows, so what is decided here counts when a gate worker is not itself any more.
+//!
+//! Each protocol's `GlobalDispatch` is made by [`delegate_global`] in place of the macro of Smithay or of wayland-server, which
+//! would show the global to everybody; and it has a line in [`OFFERED`]. Tests compare that list with what real clients are
+//! shown, and look for globals that a VM is shown which may see none.
+
+/// Who sees a global, if its policy does not withhold it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// Every client.
+    Everybody,
+    /// The gate that the compositor started.
+    Gate,
+}
+
+/// A global that the compositor offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offered {
+    /// The interface's name.
+    pub interface: &'static str,
+    /// The version.
+    pub version: u32,
+    /// Who sees it.
+    pub audience: Audience,
+}
+
+const fn offered(interface: &'static str, version: u32) -> Offered {
+    Offered { interface, version, audience: Audience::Everybody }
+}
+
+/// All globals that the compositor creates, each once.
+pub const OFFERED: &[Offered] = &[
+    offered("org_kde_kwin_server_decoration_manager", 1),
+    offered("wl_compositor", 6),
+    offered("wl_data_device_manager", 3),
+    offered("wl_output", 4),
+    offered("wl_seat", 9),
+    offered("wl_shm", 2),
+    offered("wl_subcompositor", 1),
+    offered("wp_cursor_shape_manager_v1", 2),
+    offered("wp_fractional_scale_manager_v1", 1),
+    offered("wp_presentation", 2),
+    Offered { interface: "wp_security_context_manager_v1", version: 1, audience: Audience::Gate },
+    offered("wp_single_pixel_buffer_manager_v1", 1),
+    offered("wp_viewporter", 1),
+    offered("xdg_wm_base", 6),
+    offered("zwp_primary_selection_device_manager_v1", 1),
+    offered("zxdg_decoration_manager_v1", 1),
+    offered("zxdg_output_manager_v1", 3),
+];
+
+/// What the compositor offers of an interface.
+#[must_use]
+pub fn lookup(interface: &str) -> Option<&'static Offered> {
+    OFFERED.iter().find(|offered| offered.interface == interface)
+}
+
+/// As wayland-server's `delegate_global_dispatch`, for the compositor's state, and hidden from the clients of VMs whose policy
+/// does not show the interface: `delegate_global!(WlShm: () => ShmState)`.
+macro_rules! delegate_global {
+    ($interface:ty: $data:ty => $target:ty) => {
+        impl ::smithay::reexports::wayland_server::GlobalDispatch<$interface, $data> for $crate::state::State {
+            fn bind(
+                state: &mut Self,
+                display: &::smithay::reexports::wayland_server::DisplayHandle,
+                client: &::smithay::reexports::wayland_server::Client,
+                resource: ::smithay::reexports::wayland_server::New<$interface>,
+                data: &$data,
+                data_init: &mut ::smithay::reexports::wayland_server::DataInit<'_, Self>,
+            ) {
+                <$target as ::smithay::reexports::wayland_server::GlobalDispatch<$interface, $data, Self>>::bind(
+                    state, display, client, resource, data, data_init,
+                );
+            }
+
+            fn can_view(client: ::smithay::reexports::wayland_server::Client, data: &$data) -> bool {
+                let interface =
+                    <$interface as ::smithay::reexports::wayland_server::Resource>::interface().name;
+                $crate::trust::client::may_see(&client, interface)
+                    && <$target as ::smithay::reexports::wayland_server::GlobalDispatch<
+                        $interface,
+                        $data,
+                        Self,
+                    >>::can_view(client, data)
+            }
+        }
+    };
+}
+pub(crate) use delegate_global;
