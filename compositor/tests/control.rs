@@ -160,6 +160,54 @@ fn a_bad_reload_is_shown_on_the_screen_and_by_vitrailctl_until_it_is_mended() {
 }
 
 #[test]
+fn why_says_which_rule_decided_and_follows_reloads() {
+    let compositor = Compositor::start();
+    let config = compositor.path("vitrail.toml");
+    let json = |vm: &str, interface: &str| -> serde_json::Value {
+        serde_json::from_str(&compositor.said(&["why", vm, interface, "--json"])).unwrap()
+    };
+    let text = compositor.said(&["why", "web", "wp_viewporter"]);
+    assert_eq!(
+        text,
+        "web sees wp_viewporter in version 1.\n\n\
+         rule        its class, which every VM sees\n\
+         class       application: Cropping and scaling of the VM's own buffers.\n\
+         version     the one that the compositor offers\n\
+         compositor  offers version 1\n"
+    );
+    fs::write(&config, format!("{CONFIG}protocols = {{ deny = [\"wp_viewporter\"] }}\n")).unwrap();
+    compositor.said(&["reload"]);
+    let text = compositor.said(&["why", "web", "wp_viewporter"]);
+    let rule = format!("rule        denied by [vm.web.protocols] deny in {}\n", config.display());
+    assert!(text.starts_with("web does not see wp_viewporter.\n") && text.contains(&rule), "{text}");
+    let denied = json("web", "wp_viewporter");
+    assert_eq!((&denied["visible"], &denied["version"]), (&false.into(), &serde_json::Value::Null));
+    assert_eq!(
+        (&denied["decided_by"], &denied["key"]),
+        (&"denied".into(), &"[vm.web.protocols] deny".into())
+    );
+    assert_eq!((&denied["class"], &denied["offered"]), (&"application".into(), &1.into()));
+    assert_eq!(json("work", "wp_viewporter")["visible"], true);
+    assert_eq!(json("stranger", "wl_shm")["decided_by"], "unknown_vm");
+    assert_eq!(json("work", "wl_shn")["decided_by"], "unknown_interface");
+    assert_eq!(json("local", "wl_shm")["decided_by"], "local");
+}
+
+#[test]
+fn a_forbidden_protocol_is_a_mistake_at_its_line() {
+    let compositor = Compositor::start();
+    let config = compositor.path("vitrail.toml");
+    fs::write(&config, format!("{CONFIG}[defaults.protocols]\nallow = [\"zwlr_layer_shell_v1\"]\n")).unwrap();
+    let complaint = compositor.complained(&["reload"]);
+    let place = format!("{}:10:10: zwlr_layer_shell_v1 is never shown to a VM", config.display());
+    assert!(
+        complaint.starts_with(&place) && complaint.contains("Draws over the whole screen"),
+        "{complaint}"
+    );
+    assert!(compositor.complained(&["check", config.to_str().unwrap()]).starts_with(&place));
+}
+
+#[test]
 fn check_needs_no_compositor_and_shows_the_line() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("vitrail.toml");

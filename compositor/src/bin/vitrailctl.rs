@@ -10,7 +10,9 @@ use clap::{Parser, Subcommand, ValueEnum};
 use serde_json::Value;
 use vitrail::config::Config;
 use vitrail::ipc::client::{Client, ClientError, default_path};
-use vitrail::ipc::protocol::{InputEvent, MAX_EVENTS, Request, Status, VmReport, WindowInfo, WindowList};
+use vitrail::ipc::protocol::{
+    InputEvent, MAX_EVENTS, Request, Status, VmReport, WhyReport, WindowInfo, WindowList,
+};
 use vitrail::ipc::{keys, table};
 
 /// Look into a running Vitrail compositor, and check its configuration.
@@ -29,6 +31,7 @@ const AFTER_HELP: &str = "\
 Examples:
   vitrailctl windows                     which window is from which VM
   vitrailctl vms                         what each VM uses of what it may
+  vitrailctl why work wp_viewporter      whether that VM sees that protocol, and which rule decided
   vitrailctl check vitrail.toml          find mistakes before a reload does
   vitrailctl screenshot screen.png";
 
@@ -43,6 +46,18 @@ enum Command {
     /// List the VMs with what they use of what they may, and their gate workers
     Vms {
         /// Print a list of {vm, label, color, pattern, limits, usage, worker}
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say whether a VM sees a global of an interface, in which version, and which rule decided: the class of the interface and
+    /// its reason, a key of the configuration, or that the compositor does not offer it. This is about new connections
+    Why {
+        /// The VM; `local` for programs of the GUI VM itself
+        vm: String,
+        /// The interface, such as wp_viewporter; docs/protocols.md lists those that are known
+        interface: String,
+        /// Print {vm, interface, visible, version, decided_by, key, version_from, version_key, class, reason, known, offered,
+        /// config}
         #[arg(long)]
         json: bool,
     },
@@ -155,6 +170,11 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         Command::Check { file } => check(file),
         Command::Windows { json } => windows(&mut connect()?, *json),
         Command::Vms { json } => vms(&mut connect()?, *json),
+        Command::Why { vm, interface, json } => {
+            let request = Request::Why { vm: vm.clone(), interface: interface.clone() };
+            let report: WhyReport = connect()?.request(&request)?;
+            print(&if *json { pretty(&report)? } else { report.text() })
+        }
         Command::Status { json } => {
             let status: Status = connect()?.request(&Request::Status {})?;
             print(&if *json { pretty(&status)? } else { table::status(&status) })

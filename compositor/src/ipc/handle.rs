@@ -10,9 +10,11 @@ use vitrail_protocols::VmName;
 use super::keys;
 use super::picture;
 use super::protocol::{
-    Area, FrameNumber, InputEvent, MAX_EVENTS, Request, Status, Usage, VmReport, WindowInfo, WindowList,
+    Area, FrameNumber, InputEvent, MAX_EVENTS, Request, Status, Usage, VmReport, WhyReport, WindowInfo,
+    WindowList,
 };
 use super::server::{Awaited, Handler, Reply, Server, ServerError};
+use super::why;
 use crate::state::{Comp, State, limits_of};
 use crate::trust::limits::Resource;
 use crate::trust::origin::Origin;
@@ -36,6 +38,7 @@ impl Handler for State {
                 if drawn.frame == frame { Reply::Wait(Awaited::Frame(frame)) } else { value(&drawn) }
             }
             Request::Vms {} => value(&self.comp.vm_reports()),
+            Request::Why { vm, interface } => value(&self.comp.why(&vm, &interface)),
             Request::Status {} => value(&self.comp.status()),
             Request::Screenshot { path } => self.save_screenshot(Path::new(&path)),
             Request::Reload {} => {
@@ -195,6 +198,15 @@ impl Comp {
         }
     }
 
+    fn why(&self, vm: &str, interface: &str) -> WhyReport {
+        why::explain(self.config.current(), self.config_path(), vm, interface)
+    }
+
+    /// The configuration file as text; `None` for the built-in one.
+    fn config_path(&self) -> Option<String> {
+        self.config.path().map(|path| path.display().to_string())
+    }
+
     fn status(&self) -> Status {
         let output = self.shell.layout.output;
         Status {
@@ -203,7 +215,7 @@ impl Comp {
             output: Area { x: 0, y: 0, w: output.w, h: output.h },
             scale: self.shell.layout.scale,
             keyboard: self.shell.focused_origin().map(|origin| origin.name().to_owned()),
-            config: self.config.path().map(|path| path.display().to_string()),
+            config: self.config_path(),
             config_error: self.config.error().map(ToString::to_string),
             gate: self.gate.as_ref().and_then(|gate| gate.pid()),
         }

@@ -21,3 +21,4 @@ pub mod picture;
 pub mod protocol;
 pub mod server;
 pub mod table;
+pub mod why;

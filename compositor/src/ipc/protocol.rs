@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use smithay::utils::{Physical, Rectangle};
+use vitrail_protocols::globals::Class;
 use vitrail_protocols::{Limits, WorkerReport};
 
 /// The longest request, in bytes with its line feed.
@@ -27,6 +28,13 @@ pub enum Request {
     },
     /// What every origin is called, may use and uses; answered with a list of [`VmReport`].
     Vms {},
+    /// Whether a VM sees an interface, and which rule decided; answered with [`WhyReport`].
+    Why {
+        /// The VM's name; `local` for the GUI VM's own clients.
+        vm: String,
+        /// The interface's name.
+        interface: String,
+    },
     /// How the compositor itself is; answered with [`Status`].
     Status {},
     /// Draws the output into a PNG file that the compositor creates or replaces.
@@ -198,6 +206,72 @@ pub struct Status {
     pub gate: Option<u32>,
 }
 
+/// Which rule decided whether a VM sees an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DecidedBy {
+    /// The configuration has no table for the VM, so that it is refused.
+    UnknownVm,
+    /// The table of globals does not know the interface.
+    UnknownInterface,
+    /// The interface's class in the table of globals.
+    Class,
+    /// The configuration allows the interface.
+    Allowed,
+    /// The configuration denies the interface.
+    Denied,
+    /// The policy shows it, and the compositor does not offer it.
+    NotOffered,
+    /// The GUI VM's own clients see all that is offered.
+    Local,
+    /// It is for the gate alone.
+    GateOnly,
+}
+
+/// What the version depends on, in which a VM sees an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VersionFrom {
+    /// It is the version that the compositor offers.
+    Compositor,
+    /// It is the highest of the table of globals.
+    Table,
+    /// The configuration lowers it.
+    Configuration,
+}
+
+/// Whether a VM sees an interface, and why. It is about new connections: those that exist, and gate workers that run, keep
+/// the policy that they began with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WhyReport {
+    /// The VM's name as asked for.
+    pub vm: String,
+    /// The interface as asked for.
+    pub interface: String,
+    /// Whether the VM sees it.
+    pub visible: bool,
+    /// In which version.
+    pub version: Option<u32>,
+    /// Which rule decided.
+    pub decided_by: DecidedBy,
+    /// The place in the configuration that allows or denies it, such as `[vm.work.protocols] deny`.
+    pub key: Option<String>,
+    /// What the version depends on.
+    pub version_from: Option<VersionFrom>,
+    /// The place in the configuration that lowers the version.
+    pub version_key: Option<String>,
+    /// The interface's class in the table of globals; `None` if it is unknown.
+    pub class: Option<Class>,
+    /// Why it has that class.
+    pub reason: Option<String>,
+    /// The highest version in the table of globals; `None` if no VM is ever shown any.
+    pub known: Option<u32>,
+    /// The version that the compositor offers; `None` if it does not.
+    pub offered: Option<u32>,
+    /// The configuration file; `None` for the built-in one.
+    pub config: Option<String>,
+}
+
 /// The answer as it is sent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -217,6 +291,10 @@ mod tests {
         for (line, request) in [
             (r#"{"request":"windows"}"#, Request::Windows {}),
             (r#"{"request":"wait_windows","generation":7}"#, Request::WaitWindows { generation: 7 }),
+            (
+                r#"{"request":"why","vm":"work","interface":"wl_shm"}"#,
+                Request::Why { vm: "work".into(), interface: "wl_shm".into() },
+            ),
             (r#"{"request":"wait_frame","frame":7}"#, Request::WaitFrame { frame: 7 }),
             (r#"{"request":"screenshot","path":"/a.png"}"#, Request::Screenshot { path: "/a.png".into() }),
             (
