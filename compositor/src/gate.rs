@@ -96,6 +96,15 @@ impl Gate {
         self.child.as_ref().map(Child::id)
     }
 
+    /// Asks the gate to read the configuration again, for new workers. One that is only just starting may end of it: it
+    /// is started again, and reads the file then.
+    pub fn reload(&self) {
+        let Some(child) = &self.child else { return };
+        if let Err(error) = rustix::process::kill_process(Pid::from_child(child), Signal::HUP) {
+            tracing::debug!("error telling the gate of a new configuration: {error}");
+        }
+    }
+
     /// Asks the gate to end, and waits for it: a moment at most.
     pub fn stop(mut self) {
         let Some(mut child) = self.child.take() else { return };

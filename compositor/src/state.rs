@@ -226,7 +226,7 @@ impl State {
     }
 
     /// Reads the configuration again: labels follow with the next frame, limits at once, protocols with new connections,
-    /// and the connections of VMs that are no longer in it are ended. If it is bad, the last good one stays and the error is
+    /// the connections of VMs that are no longer in it are ended, and the gate reads it too. If it is bad, the last good one stays and the error is
     /// shown on the output. Returns whether it was good.
     pub fn reload(&mut self) -> bool {
         let good = match self.comp.config.reload() {
@@ -241,6 +241,9 @@ impl State {
         // A VM that is not configured any more has no label, and what has no label is not let in.
         for client in self.comp.members.without(|origin| config.style(origin).is_some()) {
             self.comp.display.backend_handle().kill_client(client, DisconnectReason::ConnectionClosed);
+        }
+        if let Some(gate) = self.comp.gate.as_ref().filter(|_| good) {
+            gate.reload();
         }
         self.comp.schedule.request();
         good

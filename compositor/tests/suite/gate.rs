@@ -18,6 +18,21 @@ echo >&"${last#fd:}"
 exec sleep 1000
 "#;
 
+/// A gate that reports at its start and whenever it is told to read the configuration again, counting the times. SIGUSR1
+/// counts as a hundred, so that what came before it is known.
+const RELOADING: &str = r#"
+for argument; do last=$argument; done
+report() {
+    echo '{"vm":"work","pid":1,"alive":true,"connections":'$times',"refused":0,"last_refusal":"","jail":{'\
+'"no_new_privs":true,"seccomp":true,"landlock":true,"rlimits":true,"no_capabilities":true}}' >&"${last#fd:}"
+}
+times=0
+trap 'times=$((times + 1)); report' HUP
+trap 'times=$((times + 100)); report' USR1
+report
+while read -r -n 1 <&"${last#fd:}"; do :; done
+"#;
+
 fn gate(fixture: &mut Fixture) -> &Gate {
     fixture.state().comp.gate.as_ref().unwrap()
 }
@@ -59,4 +74,28 @@ fn the_gate_gets_two_descriptors_reports_and_is_started_again_when_it_dies() {
     }
     fixture.state().stop();
     assert!(fixture.state().comp.gate.is_none());
+}
+
+/// The compositor alone used to read the file again: a VM that was new in it was refused by the gate, and a protocol that was
+/// newly denied was shown, until somebody thought of the gate as well.
+#[test]
+fn the_gate_is_told_of_a_new_configuration_if_it_is_good() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let write = |text: &str| std::fs::write(file.path(), text).unwrap();
+    write("[vm.work]\ncolor = \"#2e7d32\"\n");
+    let mut fixture = Fixture::configured_as(vitrail::config::Live::load(file.path()).unwrap());
+    let command = ["bash", "-c", RELOADING, "gate"].map(str::to_owned).to_vec();
+    fixture.state().start_gate(GateOptions { command, config: file.path().to_owned() }).unwrap();
+    let times =
+        |fixture: &mut Fixture| gate(fixture).reports().values().next().map(|report| report.connections);
+    fixture.wait("the gate", |fixture| times(fixture) == Some(0));
+    assert!(fixture.state().reload());
+    fixture.wait("the gate to be told", |fixture| times(fixture) == Some(1));
+    write("[vm.work]\n");
+    assert!(!fixture.state().reload());
+    let pid = gate(&mut fixture).pid().unwrap().cast_signed();
+    kill_process(Pid::from_raw(pid).unwrap(), Signal::USR1).unwrap();
+    fixture.wait("the other signal", |fixture| times(fixture) >= Some(100));
+    assert_eq!(times(&mut fixture), Some(101), "it was told of a bad file");
+    fixture.state().stop();
 }

@@ -111,8 +111,9 @@ struct Supervisor {
 /// # Errors
 /// It cannot start, or the compositor is gone.
 pub fn run(options: SupervisorOptions) -> Result<(), SupervisorError> {
-    let config = Config::read(&options.config)?;
+    // First, so that who changes the file after it was read can say so.
     let signals = Signals::block().map_err(SupervisorError::Signals)?;
+    let config = Config::read(&options.config)?;
     let contexts = Contexts::connect(options.compositor)?;
     let listener = listen(&config.listen)?;
     let hub_uid = config.hub_uid.unwrap_or_else(|| rustix::process::getuid().as_raw());
