@@ -57,14 +57,23 @@ pub struct Options {
     pub region_mib: u32,
     /// Limits that differ from the defaults, for every VM.
     pub limits: BTreeMap<&'static str, u64>,
+    /// The tables of protocols of VMs that have one, as TOML.
+    pub protocols: BTreeMap<&'static str, String>,
 }
 
 impl Options {
     /// The given VMs on an output of 1280 by 800, with regions and the default limits.
     #[must_use]
     pub fn new(vms: &[&'static str]) -> Self {
-        let (size, limits) = ((1280, 800), BTreeMap::new());
-        Self { vms: vms.to_vec(), size, scale: 1, sharing: Sharing::Region, region_mib: 64, limits }
+        Self {
+            vms: vms.to_vec(),
+            size: (1280, 800),
+            scale: 1,
+            sharing: Sharing::Region,
+            region_mib: 64,
+            limits: BTreeMap::new(),
+            protocols: BTreeMap::new(),
+        }
     }
 
     /// The same with regions of another size, in MiB.
@@ -93,6 +102,13 @@ impl Options {
     #[must_use]
     pub fn limit(mut self, name: &'static str, value: u64) -> Self {
         self.limits.insert(name, value);
+        self
+    }
+
+    /// The same with a table of protocols for one VM: `table` is the lines below `[vm.NAME.protocols]`.
+    #[must_use]
+    pub fn protocols(mut self, vm: &'static str, table: &str) -> Self {
+        self.protocols.insert(vm, table.to_owned());
         self
     }
 }
@@ -444,6 +460,18 @@ impl Session {
         self.wait_windows(&what, |windows| windows.iter().any(|w| w.focused && w.title == title));
     }
 
+    /// Writes the configuration anew with another table of protocols for one VM, and has it read.
+    ///
+    /// # Panics
+    ///
+    /// When the compositor does not take it.
+    #[track_caller]
+    pub fn change_protocols(&mut self, vm: &'static str, table: &str) {
+        self.options.protocols.insert(vm, table.to_owned());
+        write_compositor_configuration(&self.options, self.root.path(), self.regions.path());
+        self.control(&["reload"]);
+    }
+
     /// The compositor's process.
     #[must_use]
     pub fn compositor(&self) -> &Process {
@@ -583,6 +611,9 @@ fn write_compositor_configuration(options: &Options, root: &Path, regions: &Path
         }
         for (limit, value) in &options.limits {
             writeln!(text, "{limit} = {value}").expect("a String");
+        }
+        if let Some(table) = options.protocols.get(vm) {
+            writeln!(text, "[vm.{vm}.protocols]\n{table}").expect("a String");
         }
     }
     fs::write(root.join("vitrail.toml"), text).expect("a configuration file");
