@@ -2,7 +2,7 @@
 //!
 //! A global that is not in the table is not shown ([`lookup`] gives `None`), and a version above
 //! [`Global::max_version`] is not shown either: the gate parses every message, so it can only let through what it
-//! knows. What the configuration changes for one VM is a [`Policy`](crate::policy::Policy) over this table. The reasons
+//! knows. What the configuration changes for one VM is a [`Policy`] over this table. The reasons
 //! are sentences, because they are what `vitrailctl why` and `docs/protocols.md` print; a test compares that page with the
 //! table.
 

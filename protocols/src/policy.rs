@@ -1,4 +1,4 @@
-//! What one VM sees of the known globals: the table of [`globals`](crate::globals), and what the operator changes about
+//! What one VM sees of the known globals: the table of [`globals`], and what the operator changes about
 //! it in the configuration.
 //!
 //! # Model

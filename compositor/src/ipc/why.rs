@@ -194,11 +194,20 @@ mod tests {
         explain(&config, Some("/etc/v.toml".to_owned()), vm, interface)
     }
 
+    const EVERY: &str = "its class, which every VM sees";
+    const NEVER: &str = "its class, which is never shown to a VM and cannot be allowed";
+    const OPT_IN: &str = "its class, which is shown if allowed; /etc/v.toml does not allow it";
+    const UNKNOWN: &str =
+        "unknown interface: docs/protocols.md does not list it, and no other is shown to a VM";
+    const STRANGER: &str = "no table [vm.other] in /etc/v.toml: a VM without one is refused";
+    const LOCAL: &str = "programs of the GUI VM itself see all that the compositor offers";
+    const GATE: &str = "the gate that the compositor started sees it, and nobody else";
+
     #[test]
     fn each_rule_is_named_with_what_it_says() {
         for (vm, interface, version, decided_by, rule) in [
-            ("work", "wl_shm", Some(2), DecidedBy::Class, "its class, which every VM sees"),
-            ("work", "wl_seat", Some(5), DecidedBy::Class, "its class, which every VM sees"),
+            ("work", "wl_shm", Some(2), DecidedBy::Class, EVERY),
+            ("work", "wl_seat", Some(5), DecidedBy::Class, EVERY),
             (
                 "work",
                 "wp_viewporter",
@@ -206,7 +215,7 @@ mod tests {
                 DecidedBy::Denied,
                 "denied by [vm.work.protocols] deny in /etc/v.toml",
             ),
-            ("web", "wp_viewporter", Some(1), DecidedBy::Class, "its class, which every VM sees"),
+            ("web", "wp_viewporter", Some(1), DecidedBy::Class, EVERY),
             (
                 "web",
                 "wp_presentation",
@@ -214,20 +223,8 @@ mod tests {
                 DecidedBy::Denied,
                 "denied by [defaults.protocols] deny in /etc/v.toml",
             ),
-            (
-                "web",
-                "zwlr_layer_shell_v1",
-                None,
-                DecidedBy::Class,
-                "its class, which is never shown to a VM and cannot be allowed",
-            ),
-            (
-                "web",
-                "ext_idle_notifier_v1",
-                None,
-                DecidedBy::Class,
-                "its class, which is shown if allowed; /etc/v.toml does not allow it",
-            ),
+            ("web", "zwlr_layer_shell_v1", None, DecidedBy::Class, NEVER),
+            ("web", "ext_idle_notifier_v1", None, DecidedBy::Class, OPT_IN),
             (
                 "work",
                 "ext_image_copy_capture_manager_v1",
@@ -235,41 +232,11 @@ mod tests {
                 DecidedBy::NotOffered,
                 "the compositor does not offer it; it is allowed by [vm.work.protocols] allow in /etc/v.toml",
             ),
-            (
-                "web",
-                "wp_security_context_manager_v1",
-                None,
-                DecidedBy::Class,
-                "its class, which is never shown to a VM and cannot be allowed",
-            ),
-            (
-                "web",
-                "wp_viewport",
-                None,
-                DecidedBy::UnknownInterface,
-                "unknown interface: docs/protocols.md does not list it, and no other is shown to a VM",
-            ),
-            (
-                "other",
-                "wl_shm",
-                None,
-                DecidedBy::UnknownVm,
-                "no table [vm.other] in /etc/v.toml: a VM without one is refused",
-            ),
-            (
-                "local",
-                "wp_presentation",
-                Some(2),
-                DecidedBy::Local,
-                "programs of the GUI VM itself see all that the compositor offers",
-            ),
-            (
-                "local",
-                "wp_security_context_manager_v1",
-                None,
-                DecidedBy::GateOnly,
-                "the gate that the compositor started sees it, and nobody else",
-            ),
+            ("web", "wp_security_context_manager_v1", None, DecidedBy::Class, NEVER),
+            ("web", "wp_viewport", None, DecidedBy::UnknownInterface, UNKNOWN),
+            ("other", "wl_shm", None, DecidedBy::UnknownVm, STRANGER),
+            ("local", "wp_presentation", Some(2), DecidedBy::Local, LOCAL),
+            ("local", "wp_security_context_manager_v1", None, DecidedBy::GateOnly, GATE),
             ("local", "wl_drm", None, DecidedBy::NotOffered, "the compositor does not offer it"),
         ] {
             let report = why(vm, interface);
