@@ -35,8 +35,14 @@ What a VM sees is decided in this order:
 
 /// The classes in the order of the page, with what there is to say of each.
 const CLASSES: [(Class, &str); 4] = [
-    (Class::Core, "Without these no application works. Every VM sees them."),
-    (Class::Application, "What ordinary applications use, and confined to their own VM. Every VM sees them."),
+    (
+        Class::Core,
+        "Without these no application works. Every VM sees them, unless the configuration denies them.",
+    ),
+    (
+        Class::Application,
+        "What ordinary applications use, and confined to their own VM. Every VM sees them, unless the configuration denies them.",
+    ),
     (
         Class::OptIn,
         "Harmless to other VMs only with further arrangements. A VM sees them if the configuration allows them for it, \
