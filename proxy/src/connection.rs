@@ -462,10 +462,22 @@ impl Connection {
     ///
     /// See [`ConnectionError`].
     pub fn new(client: Endpoint, server: Endpoint) -> Result<Self, ConnectionError> {
+        Self::traced(client, server, None)
+    }
+
+    /// As [`new`](Self::new), and writes every message to standard error, each with the name `trace` if there is one.
+    /// Without one nothing is written, whatever the environment says: what a VM sends is not for the log of a gate.
+    ///
+    /// # Errors
+    ///
+    /// See [`ConnectionError`].
+    pub fn traced(client: Endpoint, server: Endpoint, trace: Option<&str>) -> Result<Self, ConnectionError> {
         let client_side = Side::new(client)?;
         let server_side = Side::new(server)?;
         let state = State::builder(BASELINE)
             .with_server_fd(&server_side.local)
+            .with_logging(trace.is_some())
+            .with_log_prefix(trace.unwrap_or_default())
             .build()
             .map_err(|error| ConnectionError::State(report(&error)))?;
         let client =

@@ -350,6 +350,33 @@ fn a_worker_alone_serves_one_connection_and_says_how_it_ended() {
     }
 }
 
+/// The library that parses messages can write all of them to standard error, and looks at the environment for whether to. A
+/// gate that did so would fill the log of the session with what VMs send: it is told not to.
+#[test]
+fn a_worker_writes_nothing_of_what_a_vm_sends_whatever_the_environment_says() {
+    let (mut client, stream) = Client::new();
+    let (compositor, _requests) = compositor::start();
+    for fd in [&stream, &compositor] {
+        rustix::io::fcntl_setfd(fd, FdFlags::empty()).unwrap();
+    }
+    let worker = Command::new(env!("CARGO_BIN_EXE_vitrail-gate"))
+        .args(["--worker", "--stream", &format!("fd:{}", stream.as_raw_fd())])
+        .args(["--compositor", &format!("fd:{}", compositor.as_raw_fd())])
+        .env("WL_PROXY_DEBUG", "1")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop((stream, compositor));
+    client.start();
+    assert!(client.round_trip());
+    client.socket.shutdown_write();
+    client.wait_for_end();
+    drop(client);
+    let output = worker.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && !text.contains("wl_display"), "{text}");
+}
+
 #[test]
 fn a_vm_that_calls_very_often_does_not_fill_the_log() {
     let mut gate = Gate::start();
