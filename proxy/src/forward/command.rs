@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn signals_that_are_taken_here_reach_the_command() {
-        let _signals = signals::Signals::take().unwrap();
+        let _signals = signals::Signals::take(&signals::ENDING).unwrap();
         assert_eq!(run("kill -TERM $$; exit 0"), 128 + 15);
     }
 

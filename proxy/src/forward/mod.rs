@@ -9,12 +9,16 @@
 //! Each application has a thread of its own, in which everything for it happens ([`serve`]): an application
 //! that stalls, floods or makes its thread panic is alone with that. The threads share the [`store::Store`],
 //! that is the region and its allocator, and nothing else. The main thread accepts connections, waits for
-//! the command and ends the program ([`run`]). An idle program wakes up for nothing.
+//! the command and ends the program ([`run`]); it also prints what the threads have counted. An idle program wakes up for
+//! nothing.
 //!
 //! Nothing outside the VM depends on this program behaving well: what it forwards is judged by the gate.
 
+pub mod application;
 pub mod cli;
 pub mod command;
+pub mod connections;
+pub mod counters;
 pub mod damage;
 pub mod formats;
 pub mod globals;
@@ -32,20 +36,20 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread;
 
-use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::Signal;
 use virtio_wl::address::{AddressError, VsockCid};
 use virtio_wl::region::RegionError;
 use virtio_wl::{Address, Region};
 
+use application::Application;
 use cli::Options;
 use command::{CommandError, RunningCommand};
+use connections::Connections;
 use listener::{Listener, ListenerError};
-use serve::ServeError;
+use serve::{Observer, ServeError};
 use signals::Signals;
 use store::{Store, StoreError};
 use trim::Trimmer;
@@ -80,6 +84,9 @@ pub enum ForwardError {
     /// The one application that was to be served was not.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// The application has no thread.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[source] io::Error),
     /// Signals cannot be taken.
     #[error("cannot take signals: {0}")]
     Signals(#[source] io::Error),
@@ -97,28 +104,67 @@ pub enum ForwardError {
 ///
 /// See [`ForwardError`].
 pub fn run(options: &Options) -> Result<u8, ForwardError> {
-    if let (Some(client), Some(upstream)) = (&options.client, &options.upstream) {
-        let is_vsock = upstream.is_vsock();
-        let (client, upstream) = (client.connect()?, upstream.connect()?);
-        let store = open_store(options, None)?;
-        serve::serve(client, upstream, is_vsock, store.as_ref())?;
-        return Ok(0);
-    }
     // Before the first thread is started, so that all of them leave the signals to this one.
-    let signals = Signals::take().map_err(ForwardError::Signals)?;
+    let single = options.client.as_ref().zip(options.upstream.as_ref());
+    let wanted = if single.is_some() { &[][..] } else { &signals::ENDING };
+    let signals = Signals::take(&[wanted, &[signals::REPORT]].concat()).map_err(ForwardError::Signals)?;
+    if let Some((client, upstream)) = single {
+        return serve_single(options, &signals, client, upstream);
+    }
     let hub = hub_address(options)?;
     let store = open_store(options, Some(&hub))?;
     let listeners = listen(options)?;
     let command = start_command(options, &listeners)?;
-    let ended = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(ForwardError::Wait)?;
     let server = Server {
         listeners,
         signals,
+        connections: Connections::new(store.clone()).map_err(ForwardError::Wait)?,
         upstream: Upstream { hub, store },
-        connections: Connections { live: Arc::default(), ended: Arc::new(ended) },
-        limit: options.max_connections,
+        options,
     };
     server.run(command)
+}
+
+/// Serves just one application, which has a stream already.
+fn serve_single(
+    options: &Options,
+    signals: &Signals,
+    client: &Address,
+    upstream: &Address,
+) -> Result<u8, ForwardError> {
+    let is_vsock = upstream.is_vsock();
+    let (client, upstream) = (client.connect()?, upstream.connect()?);
+    let store = open_store(options, None)?;
+    let connections = Connections::new(store.clone()).map_err(ForwardError::Wait)?;
+    let application = Application::of(&client);
+    let trace = None;
+    let thread = connections
+        .start(application, trace, move |observer| {
+            serve::serve(client, upstream, is_vsock, store.as_ref(), observer)
+        })
+        .map_err(ForwardError::Thread)?;
+    while connections.live() > 0 {
+        wait_for(&mut [
+            PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(connections.as_fd(), PollFlags::IN),
+        ])?;
+        connections.take_ends();
+        if signals.next() == Some(signals::REPORT) {
+            connections.report();
+        }
+    }
+    match thread.join() {
+        Ok(result) => result.map(|()| 0).map_err(ForwardError::Serve),
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
+/// Waits for one of the descriptors, or for a signal.
+fn wait_for(fds: &mut [PollFd<'_>]) -> Result<(), ForwardError> {
+    match poll(fds, None) {
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(error) => Err(ForwardError::Wait(error)),
+    }
 }
 
 fn variable(name: &str) -> Option<String> {
@@ -209,9 +255,9 @@ struct Upstream {
 
 impl Upstream {
     /// Serves one application until it ends.
-    fn serve(&self, client: OwnedFd) {
+    fn serve(&self, client: OwnedFd, observer: &Observer) {
         let result = match self.hub.connect() {
-            Ok(stream) => serve::serve(client, stream, self.hub.is_vsock(), self.store.as_ref()),
+            Ok(stream) => serve::serve(client, stream, self.hub.is_vsock(), self.store.as_ref(), observer),
             Err(error) => Err(ServeError::Dial(error)),
         };
         if let Err(error) = result {
@@ -220,52 +266,16 @@ impl Upstream {
     }
 }
 
-/// The living connections: a count, and a descriptor that becomes readable whenever one ends.
-#[derive(Clone)]
-struct Connections {
-    live: Arc<AtomicU32>,
-    ended: Arc<OwnedFd>,
-}
-
-impl Connections {
-    fn live(&self) -> u32 {
-        self.live.load(Ordering::Acquire)
-    }
-
-    /// Starts the thread of a connection. Its end is noticed even if it panics.
-    fn start(&self, upstream: &Upstream, client: OwnedFd) -> io::Result<()> {
-        self.live.fetch_add(1, Ordering::AcqRel);
-        let guard = ConnectionGuard(self.clone());
-        let upstream = upstream.clone();
-        thread::Builder::new().name("connection".into()).spawn(move || {
-            let _guard = guard;
-            upstream.serve(client);
-        })?;
-        Ok(())
-    }
-}
-
-/// Lives as long as a connection.
-struct ConnectionGuard(Connections);
-
-impl Drop for ConnectionGuard {
-    fn drop(&mut self) {
-        self.0.live.fetch_sub(1, Ordering::AcqRel);
-        // It can only fail if the main thread has not looked for 2^64 connections.
-        let _ = rustix::io::write(&self.0.ended, &1_u64.to_ne_bytes());
-    }
-}
-
 /// The main thread's business.
-struct Server {
+struct Server<'a> {
+    options: &'a Options,
     listeners: Vec<Listener>,
     signals: Signals,
     upstream: Upstream,
     connections: Connections,
-    limit: u32,
 }
 
-impl Server {
+impl Server<'_> {
     /// Serves until the command and all connections have ended, or a signal ends the program.
     fn run(self, mut command: Option<RunningCommand>) -> Result<u8, ForwardError> {
         let mut status = None;
@@ -278,12 +288,9 @@ impl Server {
             {
                 return Ok(status);
             }
-            let accepting = room && self.connections.live() < self.limit;
+            let accepting = room && self.connections.live() < self.options.max_connections;
             self.wait(accepting, command.as_ref())?;
-            let mut count = [0; 8];
-            if rustix::io::read(&self.connections.ended, &mut count).is_ok() {
-                room = true;
-            }
+            room |= self.connections.take_ends();
             if let Some(running) = &mut command
                 && let Some(code) = running.status()?
             {
@@ -292,6 +299,7 @@ impl Server {
             }
             if let Some(signal) = self.signals.next() {
                 match &command {
+                    _ if signal == signals::REPORT => self.connections.report(),
                     // The command decides. A terminal has sent it its interrupt itself.
                     Some(running) if !interrupted => {
                         if signal != Signal::INT {
@@ -312,23 +320,20 @@ impl Server {
     fn wait(&self, accepting: bool, command: Option<&RunningCommand>) -> Result<(), ForwardError> {
         let mut fds = vec![
             PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN),
-            PollFd::from_borrowed_fd(self.connections.ended.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.connections.as_fd(), PollFlags::IN),
         ];
         fds.extend(command.map(|command| PollFd::from_borrowed_fd(command.as_fd(), PollFlags::IN)));
         if accepting {
             fds.extend(self.listeners.iter().map(|l| PollFd::from_borrowed_fd(l.as_fd(), PollFlags::IN)));
         }
-        match poll(&mut fds, None) {
-            Ok(_) | Err(Errno::INTR) => Ok(()),
-            Err(error) => Err(ForwardError::Wait(error)),
-        }
+        wait_for(&mut fds)
     }
 
     /// Accepts what is waiting, at most one connection of each socket. False: there is no room at present.
     fn accept(&self) -> bool {
         for listener in &self.listeners {
             let started = match listener.accept() {
-                Ok(Some(client)) => self.connections.start(&self.upstream, client),
+                Ok(Some(client)) => self.start(client),
                 Ok(None) => Ok(()),
                 Err(error) => Err(io::Error::other(error)),
             };
@@ -336,11 +341,22 @@ impl Server {
                 tracing::warn!("no more applications are served until one ends: {error}");
                 return false;
             }
-            if self.connections.live() >= self.limit {
-                tracing::warn!("{} applications are served; more wait until one ends", self.limit);
+            let limit = self.options.max_connections;
+            if self.connections.live() >= limit {
+                tracing::warn!("{limit} applications are served; more wait until one ends");
                 break;
             }
         }
         true
+    }
+
+    /// Starts to serve an application.
+    fn start(&self, client: OwnedFd) -> io::Result<()> {
+        let application = Application::of(&client);
+        let trace = None;
+        let upstream = self.upstream.clone();
+        self.connections
+            .start(application, trace, move |observer| upstream.serve(client, observer))
+            .map(|_| ())
     }
 }

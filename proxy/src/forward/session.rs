@@ -21,6 +21,7 @@ use wl_proxy::protocols::wayland::wl_shm::{WlShm, WlShmFormat};
 use wl_proxy::protocols::wayland::wl_shm_pool::WlShmPool;
 use wl_proxy::protocols::xdg_toplevel_icon_v1::xdg_toplevel_icon_manager_v1::XdgToplevelIconManagerV1;
 
+use super::counters::Counters;
 use super::globals::Announced;
 use super::memory::ClientMemory;
 use super::shm::{ShmHandler, UpstreamPool};
@@ -46,6 +47,8 @@ pub struct Session {
     pub store: Arc<Store>,
     /// Ends the connection with an error.
     pub control: Control,
+    /// What the application has done so far.
+    pub counters: Arc<Counters>,
     /// Formats that the compositor has announced.
     pub formats: RefCell<HashSet<u32>>,
     announced: RefCell<Announced>,
@@ -74,11 +77,12 @@ impl Session {
     /// # Errors
     ///
     /// The descriptor of the store cannot be duplicated.
-    pub fn new(store: Arc<Store>, control: Control) -> std::io::Result<Rc<Self>> {
+    pub fn new(store: Arc<Store>, control: Control, counters: Arc<Counters>) -> std::io::Result<Rc<Self>> {
         let region_fd = Rc::new(store.region().try_clone_fd()?);
         Ok(Rc::new(Self {
             store,
             control,
+            counters,
             formats: RefCell::default(),
             announced: RefCell::default(),
             pool: UpstreamPool::default(),
@@ -120,6 +124,7 @@ impl Session {
     pub fn allocate(&self, len: u64) -> Option<u64> {
         let slot = self.store.allocate(len)?;
         let offset = slot.offset();
+        self.counters.memory.add(slot.len());
         self.slots.borrow_mut().insert(offset, slot);
         Some(offset)
     }
@@ -127,6 +132,7 @@ impl Session {
     /// Gives back the slot at this offset.
     pub fn free(&self, offset: u64) {
         if let Some(slot) = self.slots.borrow_mut().remove(&offset) {
+            self.counters.memory.set(self.counters.memory.get().saturating_sub(slot.len()));
             self.store.free(slot);
         }
     }
@@ -209,7 +215,10 @@ impl Outbox for Session {
         }
         while let Some(rect) = written.front() {
             match socket.mirror_write(self.store.region(), *rect) {
-                Ok(()) => {}
+                Ok(()) => {
+                    let len = u64::from(rect.row_len).saturating_mul(rect.rows.into());
+                    self.counters.mirror_bytes.add(len);
+                }
                 Err(SocketError::WouldBlock) => return Ok(false),
                 Err(error) => return Err(error),
             }

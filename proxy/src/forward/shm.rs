@@ -245,6 +245,7 @@ impl Buffer {
             let from = rows.offset.saturating_add(self.shape.offset.into());
             let to = MirrorRect { offset: rows.offset.saturating_add(self.slot_offset), ..rows };
             self.memory.copy(from, session.store.region(), to)?;
+            session.counters.copied_bytes.add(u64::from(to.row_len).saturating_mul(to.rows.into()));
             session.written(to);
             if self.shape.pixel_len.is_none() {
                 break;

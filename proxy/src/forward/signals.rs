@@ -1,4 +1,4 @@
-//! Signals that end the program, as a descriptor to wait for.
+//! Signals that end the program, or ask it for its counters, as a descriptor to wait for.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -7,7 +7,13 @@ use std::ptr;
 
 use rustix::process::Signal;
 
-/// SIGHUP, SIGINT and SIGTERM. They no longer end the process by themselves.
+/// The signals that end the program.
+pub const ENDING: [Signal; 3] = [Signal::HUP, Signal::INT, Signal::TERM];
+
+/// The signal that asks for the counters.
+pub const REPORT: Signal = Signal::USR1;
+
+/// Signals that were asked for. They no longer end the process by themselves.
 #[derive(Debug)]
 pub struct Signals(OwnedFd);
 
@@ -18,11 +24,11 @@ impl Signals {
     /// # Errors
     ///
     /// The kernel gives no descriptor.
-    pub fn take() -> io::Result<Self> {
+    pub fn take(signals: &[Signal]) -> io::Result<Self> {
         let mut set = empty_set();
-        for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGTERM] {
+        for signal in signals {
             // SAFETY: the set is a valid one, and so is the signal.
-            unsafe { libc::sigaddset(&raw mut set, signal) };
+            unsafe { libc::sigaddset(&raw mut set, signal.as_raw()) };
         }
         // SAFETY: the set is read, and a null pointer for the previous one is allowed.
         let result = unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, ptr::null_mut()) };

@@ -1,10 +1,11 @@
 //! The program itself: its sockets, its command, its exit status.
 
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Instant;
 
@@ -18,32 +19,36 @@ use crate::scene::run_gate;
 use crate::wire::{Args, PATIENCE, Peer, wait};
 
 /// A runtime directory with a hub that hands every stream to a compositor of its own, which the test plays.
-struct Machine {
-    dir: TempDir,
-    hub: UnixListener,
+pub struct Machine {
+    pub dir: TempDir,
+    pub hub: UnixListener,
 }
 
 impl Machine {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let hub = UnixListener::bind(dir.path().join("vitrail-hub.sock")).unwrap();
         Self { dir, hub }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    fn command(&self, program: &str) -> Command {
+    pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.env("XDG_RUNTIME_DIR", self.dir.path()).env("VITRAIL_LOG", "info");
-        for name in ["VITRAIL_HUB", "VITRAIL_REGION", "LISTEN_FDS", "LISTEN_PID"] {
+        let ours = |name: &str| {
+            ["VITRAIL_HUB", "VITRAIL_REGION", "LISTEN_FDS", "LISTEN_PID", "NOTIFY_SOCKET"].contains(&name)
+                || name.starts_with("SOMMELIER_")
+        };
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(ours)) {
             command.env_remove(name);
         }
         command
     }
 
-    fn forward(&self, arguments: &[&str]) -> Running {
+    pub fn forward(&self, arguments: &[&str]) -> Running {
         let mut command = self.command(env!("CARGO_BIN_EXE_wl-forward"));
         command.args(arguments).stdin(Stdio::piped()).stderr(Stdio::piped());
         Running(command.spawn().unwrap())
@@ -51,7 +56,7 @@ impl Machine {
 
     /// The compositor's end of the next connection that reaches the hub.
     #[track_caller]
-    fn compositor(&self) -> Peer {
+    pub fn compositor(&self) -> Peer {
         assert!(wait(self.hub.as_fd(), PollFlags::IN, PATIENCE), "nobody dialled the hub");
         let (stream, _) = self.hub.accept().unwrap();
         let (compositor, inner) = UnixStream::pair().unwrap();
@@ -61,7 +66,7 @@ impl Machine {
 
     /// An application that has connected to the socket `name` as soon as it is there, and its compositor.
     #[track_caller]
-    fn application(&self, name: &str) -> (Peer, Peer) {
+    pub fn application(&self, name: &str) -> (Peer, Peer) {
         let deadline = Instant::now() + PATIENCE;
         let app = loop {
             match UnixStream::connect(self.path(name)) {
@@ -75,12 +80,12 @@ impl Machine {
 }
 
 /// The running program. Killed if the test ends before it.
-struct Running(Child);
+pub struct Running(pub Child);
 
 impl Running {
     /// Waits for the end; the exit code.
     #[track_caller]
-    fn code(&mut self) -> Option<i32> {
+    pub fn code(&mut self) -> Option<i32> {
         self.status().code()
     }
 
@@ -91,16 +96,16 @@ impl Running {
         self.0.wait().unwrap()
     }
 
-    fn close_stdin(&mut self) {
+    pub fn close_stdin(&mut self) {
         drop(self.0.stdin.take());
     }
 
-    fn is_running(&mut self) -> bool {
+    pub fn is_running(&mut self) -> bool {
         self.0.try_wait().unwrap().is_none()
     }
 
     /// What it has written to standard error until its end.
-    fn messages(&mut self) -> String {
+    pub fn messages(&mut self) -> String {
         let mut text = String::new();
         self.0.stderr.take().unwrap().read_to_string(&mut text).unwrap();
         text
@@ -114,9 +119,59 @@ impl Drop for Running {
     }
 }
 
+/// The lines that a program writes to standard error, as they come.
+pub struct Lines(Receiver<String>);
+
+impl Lines {
+    pub fn of(running: &mut Running) -> Self {
+        let stderr: ChildStderr = running.0.stderr.take().unwrap();
+        let (send, receive) = channel();
+        thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                if send.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self(receive)
+    }
+
+    /// All up to the first with this text.
+    #[track_caller]
+    pub fn until(&self, text: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        loop {
+            match self.0.recv_timeout(PATIENCE) {
+                Ok(line) => lines.push(line),
+                Err(error) => panic!("no `{text}` ({error}): {lines:#?}"),
+            }
+            if lines.last().is_some_and(|line| line.contains(text)) {
+                return lines;
+            }
+        }
+    }
+
+    /// All that are left when the program has ended.
+    pub fn rest(self) -> Vec<String> {
+        self.0.into_iter().collect()
+    }
+}
+
+/// The command of the applications that connect here, which is that of the tests.
+pub fn own_command() -> String {
+    std::fs::read_to_string("/proc/self/comm").unwrap().trim_end().to_owned()
+}
+
+/// Terminates the program; what it has written that was not looked at.
+pub fn end(mut forward: Running, lines: Lines) -> Vec<String> {
+    kill_process(Pid::from_child(&forward.0), Signal::TERM).unwrap();
+    forward.code();
+    lines.rest()
+}
+
 /// The application and its compositor understand each other.
 #[track_caller]
-fn check(app: &Peer, compositor: &mut Peer, id: u32) {
+pub fn check(app: &Peer, compositor: &mut Peer, id: u32) {
     app.send(1, 1, Args::new().u32(id));
     compositor.expect(1, 1);
 }
@@ -222,7 +277,7 @@ fn more_applications_than_allowed_wait_for_their_turn() {
 }
 
 /// Runs the program with inherited descriptors: 3 is `third` and 4 is `fourth`.
-fn inherit(machine: &Machine, script: &str, third: OwnedFd, fourth: OwnedFd) -> Running {
+pub fn inherit(machine: &Machine, script: &str, third: OwnedFd, fourth: OwnedFd) -> Running {
     let mut command = machine.command("sh");
     command.args(["-c", script, env!("CARGO_BIN_EXE_wl-forward")]);
     command.stdin(Stdio::from(third)).stdout(Stdio::from(fourth)).stderr(Stdio::piped());
@@ -244,7 +299,7 @@ fn a_socket_handed_over_by_systemd_is_served_and_left_in_place() {
 }
 
 /// The program with just one application: both ends of it.
-fn single(machine: &Machine) -> (Running, Peer, Peer) {
+pub fn single(machine: &Machine) -> (Running, Peer, Peer) {
     let (app, client) = UnixStream::pair().unwrap();
     let (gate, upstream) = UnixStream::pair().unwrap();
     let script = "exec \"$0\" --client fd:3 --upstream fd:4 3<&0 4<&1 </dev/null >/dev/null";

@@ -9,7 +9,8 @@ use std::thread::{self, JoinHandle};
 
 use rustix::event::PollFlags;
 use virtio_wl::{Pump, PumpOptions, Region, Role, Socket, SocketOptions};
-use vitrail_proxy::forward::serve::{ServeError, serve};
+use vitrail_proxy::forward::counters::Counters;
+use vitrail_proxy::forward::serve::{Observer, ServeError, serve};
 use vitrail_proxy::forward::store::Store;
 
 use crate::wire::{Args, PATIENCE, Peer, wait};
@@ -72,6 +73,7 @@ pub struct Scene {
     pub region: Option<Region>,
     pub shm: Object,
     pub pool: u32,
+    pub counters: Arc<Counters>,
     pub forward: Option<JoinHandle<Result<(), ServeError>>>,
     next_id: u32,
 }
@@ -96,7 +98,10 @@ impl Scene {
         let (upstream, gate_stream) = UnixStream::pair().unwrap();
         let (compositor, compositor_inner) = UnixStream::pair().unwrap();
         let store = store.cloned();
-        let forward = thread::spawn(move || serve(app_inner.into(), upstream.into(), false, store.as_ref()));
+        let counters: Arc<Counters> = Arc::default();
+        let observer = Observer { counters: counters.clone(), trace: None };
+        let forward =
+            thread::spawn(move || serve(app_inner.into(), upstream.into(), false, store.as_ref(), &observer));
         thread::spawn(move || run_gate(gate_stream.into(), compositor_inner.into(), gate.map(Arc::new)));
         let mut scene = Self {
             app: Peer::new(app),
@@ -107,6 +112,7 @@ impl Scene {
             region,
             shm: Object { app: 0, compositor: 0 },
             pool: 0,
+            counters,
             forward: Some(forward),
             next_id: 3,
         };
