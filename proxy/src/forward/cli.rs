@@ -6,6 +6,8 @@ use std::path::Path;
 use clap::Parser;
 use virtio_wl::Address;
 
+use super::application::Application;
+
 /// Connects the Wayland applications of this VM to the compositor in another one.
 ///
 /// Applications connect to a socket in XDG_RUNTIME_DIR, just as they would to a compositor. Each connection
@@ -52,6 +54,10 @@ pub struct Options {
     #[arg(long, value_name = "NUMBER", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub max_connections: u32,
 
+    /// Writes every message to standard error, of all applications or of those whose command is COMMAND
+    #[arg(long, value_name = "COMMAND", num_args = 0..=1, require_equals = true)]
+    pub trace: Option<Option<String>>,
+
     /// Serve just this connected application, and exit when it ends
     #[arg(long, value_name = "fd:N", requires = "upstream", conflicts_with = "command")]
     pub client: Option<Address>,
@@ -63,6 +69,18 @@ pub struct Options {
     /// The command to run, with its arguments
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
+}
+
+impl Options {
+    /// The name that the messages of this application are traced with, if they are.
+    #[must_use]
+    pub fn trace_of(&self, application: &Application) -> Option<String> {
+        match &self.trace {
+            Some(None) => Some(application.to_string()),
+            Some(Some(command)) if application.is_command(command) => Some(application.to_string()),
+            _ => None,
+        }
+    }
 }
 
 /// The hub's address where neither option nor environment name one.

@@ -137,7 +137,7 @@ fn serve_single(
     let store = open_store(options, None)?;
     let connections = Connections::new(store.clone()).map_err(ForwardError::Wait)?;
     let application = Application::of(&client);
-    let trace = None;
+    let trace = options.trace_of(&application);
     let thread = connections
         .start(application, trace, move |observer| {
             serve::serve(client, upstream, is_vsock, store.as_ref(), observer)
@@ -353,7 +353,7 @@ impl Server<'_> {
     /// Starts to serve an application.
     fn start(&self, client: OwnedFd) -> io::Result<()> {
         let application = Application::of(&client);
-        let trace = None;
+        let trace = self.options.trace_of(&application);
         let upstream = self.upstream.clone();
         self.connections
             .start(application, trace, move |observer| upstream.serve(client, observer))

@@ -9,4 +9,5 @@ mod endings;
 mod hostile;
 mod program;
 mod scene;
+mod tracing;
 mod wire;
