@@ -6,6 +6,9 @@ use clap::Parser as _;
 use vitrail_proxy::forward::{cli::Options, run};
 use vitrail_proxy::logging;
 
+/// Status for a command line that is wrong, as of clap.
+const USAGE: u8 = 2;
+
 fn main() -> ExitCode {
     let options = Options::parse();
     logging::init();
@@ -13,7 +16,8 @@ fn main() -> ExitCode {
         Ok(status) => status.into(),
         Err(error) => {
             tracing::error!("{}", logging::explain(&error.into()));
-            ExitCode::FAILURE
+            // An interface that is not offered has status 1.
+            if options.explain.is_some() { USAGE.into() } else { ExitCode::FAILURE }
         }
     }
 }

@@ -54,6 +54,11 @@ pub struct Options {
     #[arg(long, value_name = "NUMBER", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub max_connections: u32,
 
+    /// Says which interfaces applications are offered here, or whether INTERFACE is and, if not, who withholds it
+    #[arg(long, value_name = "INTERFACE", num_args = 0..=1)]
+    #[arg(conflicts_with_all = ["client", "command", "socket", "trace"])]
+    pub explain: Option<Option<String>>,
+
     /// Writes every message to standard error, of all applications or of those whose command is COMMAND
     #[arg(long, value_name = "COMMAND", num_args = 0..=1, require_equals = true)]
     pub trace: Option<Option<String>>,

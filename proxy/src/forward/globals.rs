@@ -6,7 +6,7 @@
 //! versions are capped to the ones that it knows: a message that could not be parsed could not be
 //! forwarded either. None of this is a matter of trust; that is decided again, and for good, by the gate.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use wl_proxy::protocols::ObjectInterface;
 
@@ -52,16 +52,24 @@ pub enum BindError {
 pub struct Announced {
     /// By name: interface and version. Names that were removed stay, because a bind may have been under way.
     globals: HashMap<u32, (ObjectInterface, u32)>,
+    /// The interfaces that were hidden.
+    hidden: BTreeSet<&'static str>,
 }
 
 impl Announced {
     /// Takes note of a global. False: hide it.
     pub fn announce(&mut self, name: u32, interface: ObjectInterface, version: u32) -> bool {
         if is_hidden(interface) {
+            self.hidden.insert(interface.name());
             return false;
         }
         self.globals.insert(name, (interface, version));
         true
+    }
+
+    /// The interfaces that were offered and hidden.
+    pub fn hidden(&self) -> impl Iterator<Item = &'static str> {
+        self.hidden.iter().copied()
     }
 
     /// True where the application knows the name.
@@ -98,6 +106,7 @@ mod tests {
     fn a_hidden_global_is_neither_shown_nor_bound() {
         let mut announced = Announced::default();
         assert!(!announced.announce(7, ObjectInterface::ZwpLinuxDmabufV1, 4));
+        assert!(announced.hidden().eq(["zwp_linux_dmabuf_v1"]));
         assert_eq!(
             announced.check_bind(7, ObjectInterface::ZwpLinuxDmabufV1, 1),
             Err(BindError::UnknownName(7))

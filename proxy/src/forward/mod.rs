@@ -20,6 +20,7 @@ pub mod command;
 pub mod connections;
 pub mod counters;
 pub mod damage;
+pub mod explain;
 pub mod formats;
 pub mod globals;
 pub mod listener;
@@ -48,6 +49,7 @@ use application::Application;
 use cli::Options;
 use command::{CommandError, RunningCommand};
 use connections::Connections;
+use explain::ExplainError;
 use listener::{Listener, ListenerError};
 use serve::{Observer, ServeError};
 use signals::Signals;
@@ -84,6 +86,9 @@ pub enum ForwardError {
     /// The one application that was to be served was not.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// The interfaces that are offered cannot be found out.
+    #[error(transparent)]
+    Explain(#[from] ExplainError),
     /// The application has no thread.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] io::Error),
@@ -104,6 +109,9 @@ pub enum ForwardError {
 ///
 /// See [`ForwardError`].
 pub fn run(options: &Options) -> Result<u8, ForwardError> {
+    if let Some(interface) = &options.explain {
+        return Ok(u8::from(!explain::run(&hub_address(options)?, interface.as_deref())?));
+    }
     // Before the first thread is started, so that all of them leave the signals to this one.
     let single = options.client.as_ref().zip(options.upstream.as_ref());
     let wanted = if single.is_some() { &[][..] } else { &signals::ENDING };

@@ -112,6 +112,12 @@ impl Session {
         self.surfaces.get()
     }
 
+    /// What the compositor's side offers and the application is not told of.
+    #[must_use]
+    pub fn hidden(&self) -> Vec<&'static str> {
+        self.announced.borrow().hidden().collect()
+    }
+
     /// True where a buffer of this format may be made. Before the compositor has announced any, all may.
     pub fn knows_format(&self, format: WlShmFormat) -> bool {
         let formats = self.formats.borrow();

@@ -6,6 +6,7 @@ mod copies;
 mod counting;
 mod crossing;
 mod endings;
+mod explaining;
 mod hostile;
 mod program;
 mod scene;
