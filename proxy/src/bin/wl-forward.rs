@@ -2,15 +2,23 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-use vitrail_proxy::forward::{cli::Options, run};
+use vitrail_proxy::forward::cli::{CommandLineError, Options};
+use vitrail_proxy::forward::run;
 use vitrail_proxy::logging;
 
 /// Status for a command line that is wrong, as of clap.
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let options = Options::parse();
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let options = match Options::read(std::env::args_os(), &variable) {
+        Ok(options) => options,
+        Err(CommandLineError::Parse(error)) => error.exit(),
+        Err(error @ CommandLineError::Sommelier(_)) => {
+            eprintln!("wl-forward: {error}");
+            return USAGE.into();
+        }
+    };
     logging::init();
     match run(&options) {
         Ok(status) => status.into(),

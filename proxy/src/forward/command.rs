@@ -8,10 +8,12 @@ use std::process::{Child, Command, ExitStatus};
 
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
-use super::signals;
+use super::{notify, signals};
 
-/// Variables that would lead the command, or what it starts, past the socket that is served here.
-const UNSET: [&str; 5] = ["WAYLAND_SOCKET", "DISPLAY", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"];
+/// Variables that would lead the command, or what it starts, past the socket that is served here, or that were meant for this
+/// process alone.
+const UNSET: [&str; 6] =
+    ["WAYLAND_SOCKET", "DISPLAY", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", notify::VARIABLE];
 
 /// Why the command does not run.
 #[derive(Debug, thiserror::Error)]

@@ -25,10 +25,12 @@ pub mod formats;
 pub mod globals;
 pub mod listener;
 pub mod memory;
+pub mod notify;
 pub mod serve;
 pub mod session;
 pub mod shm;
 pub mod signals;
+pub mod sommelier;
 pub mod store;
 pub mod surface;
 pub mod trim;
@@ -112,6 +114,9 @@ pub fn run(options: &Options) -> Result<u8, ForwardError> {
     if let Some(interface) = &options.explain {
         return Ok(u8::from(!explain::run(&hub_address(options)?, interface.as_deref())?));
     }
+    for note in &options.wishes.notes {
+        tracing::info!("{note}");
+    }
     // Before the first thread is started, so that all of them leave the signals to this one.
     let single = options.client.as_ref().zip(options.upstream.as_ref());
     let wanted = if single.is_some() { &[][..] } else { &signals::ENDING };
@@ -122,6 +127,7 @@ pub fn run(options: &Options) -> Result<u8, ForwardError> {
     let hub = hub_address(options)?;
     let store = open_store(options, Some(&hub))?;
     let listeners = listen(options)?;
+    announce(options);
     let command = start_command(options, &listeners)?;
     let server = Server {
         listeners,
@@ -164,6 +170,16 @@ fn serve_single(
     match thread.join() {
         Ok(result) => result.map(|()| 0).map_err(ForwardError::Serve),
         Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
+/// Tells the service manager that applications can connect, if that was asked for.
+fn announce(options: &Options) {
+    let Some((state, socket)) = options.wishes.notify.as_deref().zip(variable(notify::VARIABLE)) else {
+        return;
+    };
+    if let Err(error) = notify::notify(&socket, state) {
+        tracing::warn!("cannot tell the service manager `{state}`: {error}");
     }
 }
 
@@ -284,7 +300,7 @@ struct Server<'a> {
 }
 
 impl Server<'_> {
-    /// Serves until the command and all connections have ended, or a signal ends the program.
+    /// Serves until the command and all connections have ended, unless it is to serve on, or a signal ends the program.
     fn run(self, mut command: Option<RunningCommand>) -> Result<u8, ForwardError> {
         let mut status = None;
         let mut interrupted = false;
@@ -293,6 +309,7 @@ impl Server<'_> {
         loop {
             if let Some(status) = status
                 && self.connections.live() == 0
+                && !self.options.wishes.keeps_serving
             {
                 return Ok(status);
             }
