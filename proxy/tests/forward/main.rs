@@ -12,4 +12,5 @@ mod hostile;
 mod program;
 mod scene;
 mod tracing;
+mod units;
 mod wire;
