@@ -135,7 +135,7 @@ impl Offer {
         for end in [&application, &client] {
             end.set_nonblocking(true).map_err(ExplainError::SocketPair)?;
         }
-        let mut served = Served::new(client.into(), stream, None, &Observer::default())?;
+        let mut served = Served::new(client.into(), stream, hub.is_vsock(), None, &Observer::default())?;
         let connection = Connection::from_socket(application).map_err(ExplainError::Client)?;
         let mut queue = connection.new_event_queue();
         let display = connection.display();
