@@ -586,7 +586,8 @@ fn receive(from: &OwnedFd, flow: &mut Flow) -> Result<bool, UnixError> {
             Ok(true)
         }
         Ok(len) => {
-            flow.drained = len < flow.buffer.len();
+            // The kernel ends a read behind a message with descriptors, whatever follows.
+            flow.drained = flow.fds.is_empty() && len < flow.buffer.len();
             flow.filled(len);
             Ok(true)
         }

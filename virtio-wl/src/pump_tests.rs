@@ -130,6 +130,28 @@ fn descriptors_arrive_in_order_and_never_after_the_first_byte_of_their_message()
     }
 }
 
+/// A read ends behind a message with descriptors. That was taken for the end of what there is, and where the caller knew
+/// that nothing more had been sent, the rest was never asked for: of several clipboards or keymaps at once the first
+/// one arrived, and the connection stood still.
+#[test]
+fn messages_with_descriptors_that_follow_each_other_are_taken_in_one_turn() {
+    for joint in JOINTS {
+        let (one, two, mut pumps) = joint();
+        settle(&mut pumps);
+        let (reader, _writer) = rustix::pipe::pipe().expect("pipe");
+        for _ in 0..10 {
+            assert_eq!(unix::send(&one, b"message", &[reader.as_fd()]), Ok(7));
+        }
+        assert_eq!(pumps.first_mut().expect("a pump").turn_from_local().expect("alive").from_local, 70);
+        settle(&mut pumps);
+        let mut fds = Vec::new();
+        for _ in 0..10 {
+            assert_eq!(unix::receive(&two, &mut [0; 100], &mut fds), Ok(7));
+        }
+        assert_eq!(fds.len(), 10);
+    }
+}
+
 #[test]
 fn twenty_nine_descriptors_are_an_error_of_that_connection() {
     use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
