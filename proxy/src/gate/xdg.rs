@@ -14,9 +14,6 @@ use super::geometry::{self, OutOfRange};
 use super::guard::Guard;
 use super::ledger::{Kind, Share};
 
-/// The longest title or app id, in bytes. Messages end at 4096, and nobody reads a thousandth of that.
-const MAX_NAME_LEN: usize = 4000;
-
 /// Error codes, from xdg-shell.xml.
 mod code {
     pub const SURFACE_INVALID_SIZE: u32 = 5;
@@ -78,34 +75,12 @@ impl Toplevel {
     fn refuse(&self, slf: &Rc<XdgToplevel>, text: &dyn Display) {
         self.guard.refuse(slf, code::TOPLEVEL_INVALID_SIZE, text);
     }
-
-    /// Whether a name is short enough; refuses the request otherwise.
-    fn accepts(&self, slf: &Rc<XdgToplevel>, what: &str, name: &str) -> bool {
-        if name.len() <= MAX_NAME_LEN {
-            return true;
-        }
-        let text = format_args!("{what} of {} bytes is longer than {MAX_NAME_LEN}", name.len());
-        self.refuse(slf, &text);
-        false
-    }
 }
 
 impl XdgToplevelHandler for Toplevel {
     fn handle_destroy(&mut self, slf: &Rc<XdgToplevel>) {
         self.share = None;
         slf.send_destroy();
-    }
-
-    fn handle_set_title(&mut self, slf: &Rc<XdgToplevel>, title: &str) {
-        if self.accepts(slf, "a title", title) {
-            slf.send_set_title(title);
-        }
-    }
-
-    fn handle_set_app_id(&mut self, slf: &Rc<XdgToplevel>, app_id: &str) {
-        if self.accepts(slf, "an app id", app_id) {
-            slf.send_set_app_id(app_id);
-        }
     }
 
     fn handle_set_max_size(&mut self, slf: &Rc<XdgToplevel>, width: i32, height: i32) {

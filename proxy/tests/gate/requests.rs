@@ -204,6 +204,8 @@ fn damage_of_everything_arrives_in_numbers_that_do_not_overflow() {
     assert_eq!(requests.count("wl_surface.2"), 1);
 }
 
+/// GTK cuts titles where messages end, at 4083 bytes. The gate had a limit of its own below that, so a program that
+/// shows a long line in its title was ended.
 #[test]
 fn titles_and_ids_end_where_messages_end() {
     let title = |client: &mut Client, opcode: u16, len: usize| {
@@ -211,12 +213,15 @@ fn titles_and_ids_end_where_messages_end() {
         let toplevel = client.make(surface, 1, &[]);
         client.send(Message::new(toplevel, opcode).string(&"x".repeat(len)));
     };
-    let text = "vitrail-gate: a title of 4001 bytes is longer than 4000";
-    expect(("xdg_toplevel.2", 0), 2, text, |client, _| title(client, 2, 4001));
-    let text = "vitrail-gate: an app id of 4001 bytes is longer than 4000";
-    expect(("xdg_toplevel.3", 0), 2, text, |client, _| title(client, 3, 4001));
-    let text = "vitrail-gate: a message says that it is 5016 bytes long, and the longest allowed is 4096";
-    expect(("xdg_toplevel.2", 0), 1, text, |client, _| title(client, 2, 5000));
+    let vm = Vm::new(Limits::default());
+    let (mut client, requests) = vm.connect();
+    for request in [2, 3] {
+        title(&mut client, request, 4083);
+        assert!(client.round_trip());
+        assert_eq!(requests.count(&format!("xdg_toplevel.{request}")), 1);
+    }
+    let text = "vitrail-gate: a message says that it is 4100 bytes long, and the longest allowed is 4096";
+    expect(("xdg_toplevel.2", 0), 1, text, |client, _| title(client, 2, 4084));
 }
 
 #[test]
