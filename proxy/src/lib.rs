@@ -7,3 +7,4 @@ pub mod hub;
 pub mod introduction;
 pub mod jail;
 pub mod logging;
+mod open_files;

@@ -58,6 +58,8 @@ use signals::Signals;
 use store::{Store, StoreError};
 use trim::Trimmer;
 
+use crate::open_files;
+
 /// Why the program cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum ForwardError {
@@ -129,6 +131,8 @@ pub fn run(options: &Options) -> Result<u8, ForwardError> {
     let listeners = listen(options)?;
     announce(options);
     let command = start_command(options, &listeners)?;
+    // Each connection needs about ten, and one for each pool of the application.
+    open_files::raise();
     let server = Server {
         listeners,
         signals,
@@ -148,6 +152,7 @@ fn serve_single(
 ) -> Result<u8, ForwardError> {
     let is_vsock = upstream.is_vsock();
     let (client, upstream) = (client.connect()?, upstream.connect()?);
+    open_files::raise();
     let store = open_store(options, None)?;
     let connections = Connections::new(store.clone()).map_err(ForwardError::Wait)?;
     let application = Application::of(&client);

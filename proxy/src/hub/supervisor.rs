@@ -17,7 +17,6 @@ use rustix::event::PollFlags;
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use rustix::net::SendFlags;
-use rustix::process::{Resource, Rlimit};
 use virtio_wl::address::{AddressError, Connecting, Progress};
 use virtio_wl::listener::AcceptError;
 use virtio_wl::wire::{HELLO_LEN, Purpose};
@@ -36,6 +35,7 @@ use super::region::{RegionFileError, SharedRegion};
 use super::signals::{TerminationSignals, close_inherited_on_exec};
 use crate::introduction::{INTRODUCTION_LEN, Introduction};
 use crate::jail::Identity;
+use crate::open_files;
 
 /// How long a VM may take for the 32 bytes of its hello.
 const HELLO_TIME: Duration = Duration::from_secs(5);
@@ -177,7 +177,7 @@ impl Supervisor {
     pub fn new(config: HubConfig) -> Result<Self, SupervisorError> {
         let prepare = |error: Errno| SupervisorError::Prepare(error.into());
         close_inherited_on_exec().map_err(SupervisorError::Prepare)?;
-        raise_open_files();
+        open_files::raise();
         let root = rustix::process::geteuid().is_root();
         if config.relay_user.is_some() && !root {
             return Err(SupervisorError::RelayUser);
@@ -555,14 +555,6 @@ fn introduce(vm: &Vm, serial: u64, hello: [u8; HELLO_LEN], gate: BorrowedFd<'_>)
             Err(if again { Attempt::Again(refusal) } else { Attempt::Never(refusal) })
         }
     }
-}
-
-/// Allows as many descriptors as the system lets us have: each VM needs a few.
-fn raise_open_files() {
-    let limit = rustix::process::getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    // With fewer descriptors, fewer VMs can be served at a time, which shows when it happens.
-    let _ = rustix::process::setrlimit(Resource::Nofile, raised);
 }
 
 #[cfg(test)]

@@ -62,6 +62,25 @@ fn a_sealed_keymap_crosses() {
     assert!(copy == content);
 }
 
+/// Compositors that have no sealed memory give each client the same file, opened for reading alone.
+#[test]
+fn a_keymap_in_a_read_only_file_crosses_and_cannot_be_changed() {
+    let mut scene = Scene::new();
+    let keyboard = keyboard(&mut scene);
+    let folder = tempfile::tempdir().unwrap();
+    let content: Vec<u8> = (0..60_001_u32).map(|i| (i % 241).to_le_bytes()[0]).collect();
+    std::fs::write(folder.path().join("keymap"), &content).unwrap();
+    let keymap = File::open(folder.path().join("keymap")).unwrap();
+    scene.compositor.send_fds(keyboard.compositor, 0, &Args::new().u32(1).u32(60_001), &[keymap.as_fd()]);
+    while scene.app.next().object != keyboard.app {}
+    let received: File = scene.app.fd().into();
+    assert_eq!(received.metadata().unwrap().len(), 60_001);
+    let mut copy = vec![0; content.len()];
+    received.read_exact_at(&mut copy, 0).unwrap();
+    assert!(copy == content);
+    assert!(received.write_all_at(b"x", 0).is_err() && received.set_len(0).is_err());
+}
+
 #[test]
 fn a_hundred_keymaps_in_one_burst_arrive_in_their_order() {
     let mut scene = Scene::new();
@@ -89,6 +108,21 @@ fn a_hundred_keymaps_in_one_burst_arrive_in_their_order() {
 fn data_source(scene: &mut Scene) -> Object {
     let manager = scene.bind("wl_data_device_manager", 3);
     scene.create(manager, 0, Args::new())
+}
+
+#[test]
+fn messages_of_every_length_cross_unchanged_both_ways() {
+    /// The longest string of a message of 4096 bytes.
+    const LONGEST: usize = 4083;
+    let mut scene = Scene::new();
+    let source = data_source(&mut scene);
+    let text: String = ('a'..='z').cycle().take(LONGEST).collect();
+    for len in 0..=LONGEST {
+        scene.app.send(source.app, 0, Args::new().string(&text[..len]));
+        scene.compositor.send(source.compositor, 0, Args::new().string(&text[..len]));
+        assert_eq!(scene.compositor.expect(source.compositor, 0).string(0), text[..len]);
+        assert_eq!(scene.app.expect(source.app, 0).string(0), text[..len]);
+    }
 }
 
 /// The application is asked for its clipboard, answers with `len` bytes and goes away at once if `leave` is
