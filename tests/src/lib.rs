@@ -6,7 +6,7 @@
 //! * [`ipc`]: the compositor's control socket.
 //! * [`image`]: screenshots and what is asserted about them.
 //! * [`client`]: well-behaved Wayland clients; [`raw`]: hand-encoded messages for the others.
-//! * [`painter`]: an application that draws random rectangles.
+//! * [`painter`]: an application that draws random rectangles; [`person`]: one with a window for keyboard and pointer.
 //! * [`pipes`]: reading and writing with a deadline.
 //! * [`applications`]: unmodified applications of Debian, and what is done to each.
 //! * [`bystander`]: connections that nothing may happen to while others misbehave.
@@ -27,6 +27,7 @@ pub mod deadline;
 pub mod image;
 pub mod ipc;
 pub mod painter;
+pub mod person;
 pub mod pipes;
 pub mod process;
 pub mod random;

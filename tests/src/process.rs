@@ -18,12 +18,15 @@ use std::{fmt, fs, io};
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::inotify;
-use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
+use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal, WaitId, WaitIdOptions};
 
 use crate::deadline::Deadline;
 
 /// How much of the end of a log is printed when a test fails, in bytes.
 const LOG_TAIL: usize = 16 * 1024;
+
+/// How many descriptors a program of a user's session may have unless it asks for more, as systemd has it.
+const USUAL_DESCRIPTORS: u64 = 1024;
 
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +89,7 @@ pub fn is_installed(name: &str) -> bool {
 impl Process {
     /// Starts `command` in a new session, with stdin from /dev/null and stdout and stderr in
     /// `logs/NAME.log` (appended to, for one that is started again). The descriptors in `inherit` stay open
-    /// under the same numbers; all others are closed in the child.
+    /// under the same numbers; all others are closed in the child, which may have as many as is usual.
     ///
     /// # Panics
     ///
@@ -104,6 +107,9 @@ impl Process {
         let before_exec = move || {
             rustix::process::setsid()?;
             rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+            let limit = rustix::process::getrlimit(Resource::Nofile);
+            let current = limit.maximum.map_or(USUAL_DESCRIPTORS, |maximum| maximum.min(USUAL_DESCRIPTORS));
+            rustix::process::setrlimit(Resource::Nofile, Rlimit { current: Some(current), ..limit })?;
             for &fd in &kept {
                 // SAFETY: the descriptors are open in the parent until it has started the child, and the
                 // child is their copy's only user; the flag of the child's copy alone is changed.
@@ -112,7 +118,7 @@ impl Process {
             }
             Ok(())
         };
-        // SAFETY: between fork and exec the closure makes three kinds of system calls and touches memory that was
+        // SAFETY: between fork and exec the closure makes a few kinds of system calls and touches memory that was
         // allocated before the fork; it allocates nothing and takes no lock.
         unsafe { command.pre_exec(before_exec) };
         let child = command.spawn().unwrap_or_else(|error| panic!("starting {command:?}: {error}"));
@@ -285,11 +291,29 @@ impl Member {
     /// Its resident memory in MiB, zero when it has ended.
     #[must_use]
     pub fn resident_mib(&self) -> u64 {
+        self.status("VmRSS:") / 1024
+    }
+
+    /// The most resident memory that it has had, in KiB; zero when it has ended.
+    #[must_use]
+    pub fn peak_kib(&self) -> u64 {
+        self.status("VmHWM:")
+    }
+
+    /// How many descriptors it has open; none where the kernel does not say: it hides those of a process that gave up
+    /// its capabilities from everybody but root.
+    #[must_use]
+    pub fn descriptors(&self) -> Option<usize> {
+        let entries = fs::read_dir(format!("/proc/{}/fd", self.pid.as_raw_nonzero())).ok()?;
+        Some(entries.count())
+    }
+
+    /// A number of `/proc/PID/status`, zero when it has ended.
+    fn status(&self, name: &str) -> u64 {
         let status =
             fs::read_to_string(format!("/proc/{}/status", self.pid.as_raw_nonzero())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|line| line.split_ascii_whitespace().next()?.parse::<u64>().ok());
-        kib.unwrap_or_default() / 1024
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|line| line.split_ascii_whitespace().next()?.parse().ok()).unwrap_or_default()
     }
 
     /// How often its threads have given up the processor of their own accord, by thread id, from

@@ -29,7 +29,7 @@ pub const VM_COLORS: [(&str, u32); 3] =
     [("work", 0x002e_7d32), ("personal", 0x0015_65c0), ("untrusted", 0x00c6_2828)];
 
 /// The evdev code of the left button.
-const BUTTON_LEFT: u32 = 0x110;
+pub const BUTTON_LEFT: u32 = 0x110;
 
 /// How memory is shared between a VM and the GUI VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -447,17 +447,56 @@ impl Session {
     /// When all of it is covered, or it does not get the keyboard.
     #[track_caller]
     pub fn focus(&mut self, title: &str) {
+        let (x, y) = self.free_place(title);
+        self.click(x, y);
+        // Out of the way: the pointer is part of the picture.
+        self.input(&[json!({"event": "move", "x": self.options.size.0 - 1, "y": self.options.size.1 - 1})]);
+        let what = format!("{title} to have the keyboard");
+        self.wait_windows(&what, |windows| windows.iter().any(|w| w.focused && w.title == title));
+    }
+
+    /// A place of the output, in pixels, where nothing covers a window's content.
+    #[track_caller]
+    fn free_place(&mut self, title: &str) -> (i32, i32) {
         let windows = self.windows();
         let window = windows.iter().find(|window| window.title == title).expect("a mapped window");
         let above: Vec<Rect> =
             windows.iter().filter(|other| other.z > window.z).map(WindowInfo::frame).collect();
         let free = places(window.content()).find(|&(x, y)| !above.iter().any(|rect| contains(*rect, x, y)));
         let (x, y) = free.unwrap_or_else(|| panic!("{title} is covered wholly"));
-        self.click(x + 1, y + 1);
-        // Out of the way: the pointer is part of the picture.
-        self.input(&[json!({"event": "move", "x": self.options.size.0 - 1, "y": self.options.size.1 - 1})]);
-        let what = format!("{title} to have the keyboard");
-        self.wait_windows(&what, |windows| windows.iter().any(|w| w.focused && w.title == title));
+        (x + 1, y + 1)
+    }
+
+    /// Moves the pointer to where nothing covers a window's content.
+    ///
+    /// # Panics
+    ///
+    /// When all of it is covered.
+    #[track_caller]
+    pub fn point(&mut self, title: &str) {
+        let (x, y) = self.free_place(title);
+        self.input(&[json!({"event": "move", "x": x, "y": y})]);
+    }
+
+    /// Presses the left button where nothing covers a window's content. It stays down.
+    ///
+    /// # Panics
+    ///
+    /// When all of it is covered.
+    #[track_caller]
+    pub fn press(&mut self, title: &str) {
+        self.point(title);
+        self.input(&[json!({"event": "button", "code": BUTTON_LEFT, "pressed": true})]);
+    }
+
+    /// Releases the left button where the pointer is.
+    ///
+    /// # Panics
+    ///
+    /// When the compositor refuses.
+    #[track_caller]
+    pub fn release(&mut self) {
+        self.input(&[json!({"event": "button", "code": BUTTON_LEFT, "pressed": false})]);
     }
 
     /// Writes the configuration anew with another table of protocols for one VM, and has it read.

@@ -7,6 +7,8 @@
 //! a client's own accord.
 
 mod buffer;
+mod drag;
+mod primary;
 mod selection;
 mod state;
 mod window;
@@ -20,8 +22,9 @@ use wayland_client::protocol::wl_registry::WlRegistry;
 use wayland_client::{Connection, Dispatch, DispatchError, EventQueue, Proxy, QueueHandle};
 
 pub use buffer::{Buffer, Canvas, Memory, Rect};
-pub use selection::Source;
-pub use state::{Configure, Global, InputEvent, Keymap, Offer, State, SurfaceState};
+pub use drag::{COPY, Drag};
+pub use selection::{Offer, OfferObject, Offered, Selection, Source, SourceEvent};
+pub use state::{Configure, Global, InputEvent, Keymap, State, SurfaceState};
 pub use window::{Popup, Subsurface, Window, WindowOptions};
 
 use crate::deadline::Deadline;
@@ -101,12 +104,16 @@ impl Client {
         self.state.bound.viewporter = self.bind(1);
         self.state.bound.seat = self.bind(7);
         self.state.bound.data_device_manager = self.bind(3);
+        self.state.bound.primary_manager = self.bind(1);
         let handle = self.handle();
         if let Some(seat) = &self.state.bound.seat {
             seat.get_keyboard(&handle, ());
             seat.get_pointer(&handle, ());
             if let Some(manager) = &self.state.bound.data_device_manager {
                 self.state.bound.data_device = Some(manager.get_data_device(seat, &handle, ()));
+            }
+            if let Some(manager) = &self.state.bound.primary_manager {
+                self.state.bound.primary_device = Some(manager.get_device(seat, &handle, ()));
             }
         }
     }

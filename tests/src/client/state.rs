@@ -6,10 +6,8 @@ use std::os::fd::OwnedFd;
 use wayland_client::protocol::wl_buffer::{self, WlBuffer};
 use wayland_client::protocol::wl_callback::{self, WlCallback};
 use wayland_client::protocol::wl_compositor::WlCompositor;
-use wayland_client::protocol::wl_data_device::{self, WlDataDevice};
+use wayland_client::protocol::wl_data_device::WlDataDevice;
 use wayland_client::protocol::wl_data_device_manager::WlDataDeviceManager;
-use wayland_client::protocol::wl_data_offer::{self, WlDataOffer};
-use wayland_client::protocol::wl_data_source::{self, WlDataSource};
 use wayland_client::protocol::wl_keyboard::{self, WlKeyboard};
 use wayland_client::protocol::wl_pointer::{self, WlPointer};
 use wayland_client::protocol::wl_region::WlRegion;
@@ -20,7 +18,9 @@ use wayland_client::protocol::wl_shm_pool::WlShmPool;
 use wayland_client::protocol::wl_subcompositor::WlSubcompositor;
 use wayland_client::protocol::wl_subsurface::WlSubsurface;
 use wayland_client::protocol::wl_surface::{self, WlSurface};
-use wayland_client::{Connection, Dispatch, Proxy, QueueHandle, WEnum, delegate_noop, event_created_child};
+use wayland_client::{Connection, Dispatch, Proxy, QueueHandle, WEnum, delegate_noop};
+use wayland_protocols::wp::primary_selection::zv1::client::zwp_primary_selection_device_manager_v1::ZwpPrimarySelectionDeviceManagerV1;
+use wayland_protocols::wp::primary_selection::zv1::client::zwp_primary_selection_device_v1::ZwpPrimarySelectionDeviceV1;
 use wayland_protocols::wp::security_context::v1::client::wp_security_context_manager_v1::WpSecurityContextManagerV1;
 use wayland_protocols::wp::viewporter::client::wp_viewport::WpViewport;
 use wayland_protocols::wp::viewporter::client::wp_viewporter::WpViewporter;
@@ -29,6 +29,8 @@ use wayland_protocols::xdg::shell::client::xdg_positioner::XdgPositioner;
 use wayland_protocols::xdg::shell::client::xdg_surface::{self, XdgSurface};
 use wayland_protocols::xdg::shell::client::xdg_toplevel::{self, XdgToplevel};
 use wayland_protocols::xdg::shell::client::xdg_wm_base::{self, XdgWmBase};
+
+use super::selection::Offered;
 
 /// An advertised global.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,6 +103,22 @@ impl Keymap {
         content
     }
 
+    /// Whether the file can be changed by who has received it: written, or mapped so that it could be.
+    #[must_use]
+    pub fn is_changeable(&self) -> bool {
+        let size = usize::try_from(self.size).expect("a keymap fits into memory");
+        let (both, shared) =
+            (rustix::mm::ProtFlags::READ | rustix::mm::ProtFlags::WRITE, rustix::mm::MapFlags::SHARED);
+        // SAFETY: a new mapping at an address of the kernel's choice, which nobody reads or writes.
+        let map = unsafe { rustix::mm::mmap(std::ptr::null_mut(), size, both, shared, &self.fd, 0) };
+        if let Ok(map) = map {
+            // SAFETY: exactly the mapping from above, which has no borrows.
+            unsafe { rustix::mm::munmap(map, size) }.expect("the end of the mapping");
+        }
+        let truncated = rustix::fs::ftruncate(&self.fd, 0).is_ok();
+        map.is_ok() || truncated || rustix::io::pwrite(&self.fd, b"x", 0).is_ok()
+    }
+
     /// Reads the file.
     ///
     /// # Panics
@@ -134,23 +152,6 @@ pub enum InputEvent {
     Button(u32, bool),
 }
 
-/// An offered selection.
-#[derive(Clone, Debug)]
-pub struct Offer {
-    /// The protocol object.
-    pub offer: WlDataOffer,
-    /// The offered types.
-    pub types: Vec<String>,
-}
-
-/// A request of the server for the content of a selection.
-#[derive(Debug)]
-pub(super) struct Transfer {
-    pub(super) source: WlDataSource,
-    pub(super) kind: String,
-    pub(super) fd: OwnedFd,
-}
-
 /// Which `wl_callback` it is.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Callback {
@@ -177,6 +178,10 @@ pub struct Bound {
     pub data_device_manager: Option<WlDataDeviceManager>,
     /// The data device of `seat`.
     pub data_device: Option<WlDataDevice>,
+    /// `zwp_primary_selection_device_manager_v1`.
+    pub primary_manager: Option<ZwpPrimarySelectionDeviceManagerV1>,
+    /// The device of `seat` for primary selections.
+    pub primary_device: Option<ZwpPrimarySelectionDeviceV1>,
 }
 
 /// Everything that a client has received.
@@ -186,21 +191,18 @@ pub struct State {
     pub globals: Vec<Global>,
     /// The bound globals.
     pub bound: Bound,
-    /// The last keymap.
-    pub keymap: Option<Keymap>,
+    /// The keymaps of its keyboards, oldest first.
+    pub keymaps: Vec<Keymap>,
     /// Keyboard and pointer events, oldest first.
     pub input: Vec<InputEvent>,
     /// The serial of the last key, button or enter event; zero before the first.
     pub input_serial: u32,
-    /// The current selection; none when there is none, or none was announced.
-    pub selection: Option<Offer>,
+    /// Selections and drags.
+    pub offered: Offered,
     surfaces: Vec<SurfaceState>,
     released: Vec<bool>,
     syncs: u64,
     answered: BTreeSet<u64>,
-    offers: Vec<Offer>,
-    pub(super) transfers: Vec<Transfer>,
-    pub(super) cancelled: Vec<WlDataSource>,
 }
 
 impl State {
@@ -252,7 +254,6 @@ delegate_noop!(State: WlSubcompositor);
 delegate_noop!(State: WlSubsurface);
 delegate_noop!(State: WlShmPool);
 delegate_noop!(State: WlRegion);
-delegate_noop!(State: WlDataDeviceManager);
 delegate_noop!(State: WpViewporter);
 delegate_noop!(State: WpViewport);
 delegate_noop!(State: WpSecurityContextManagerV1);
@@ -350,7 +351,7 @@ impl Dispatch<XdgPopup, usize> for State {
 impl Dispatch<WlKeyboard, ()> for State {
     fn event(s: &mut Self, _: &WlKeyboard, event: wl_keyboard::Event, _: &(), _: &Connection, _: &Queue) {
         match event {
-            wl_keyboard::Event::Keymap { fd, size, .. } => s.keymap = Some(Keymap { fd, size }),
+            wl_keyboard::Event::Keymap { fd, size, .. } => s.keymaps.push(Keymap { fd, size }),
             wl_keyboard::Event::Enter { serial, surface, .. } => {
                 s.input_serial = serial;
                 s.input.push(InputEvent::KeyboardEnter(surface.id().protocol_id()));
@@ -384,57 +385,6 @@ impl Dispatch<WlPointer, ()> for State {
                     state == WEnum::Value(wl_pointer::ButtonState::Pressed),
                 ));
             }
-            _ => {}
-        }
-    }
-}
-
-impl Dispatch<WlDataDevice, ()> for State {
-    fn event(
-        s: &mut Self,
-        _: &WlDataDevice,
-        event: wl_data_device::Event,
-        _: &(),
-        _: &Connection,
-        _: &Queue,
-    ) {
-        match event {
-            wl_data_device::Event::DataOffer { id } => s.offers.push(Offer { offer: id, types: Vec::new() }),
-            wl_data_device::Event::Selection { id } => {
-                s.selection = id.and_then(|id| s.offers.iter().find(|offer| offer.offer == id).cloned());
-            }
-            _ => {}
-        }
-    }
-
-    event_created_child!(State, WlDataDevice, [
-        wl_data_device::EVT_DATA_OFFER_OPCODE => (WlDataOffer, ()),
-    ]);
-}
-
-impl Dispatch<WlDataOffer, ()> for State {
-    fn event(s: &mut Self, id: &WlDataOffer, event: wl_data_offer::Event, _: &(), _: &Connection, _: &Queue) {
-        if let wl_data_offer::Event::Offer { mime_type } = event {
-            let offer = s.offers.iter_mut().find(|offer| offer.offer == *id);
-            offer.into_iter().for_each(|offer| offer.types.push(mime_type.clone()));
-        }
-    }
-}
-
-impl Dispatch<WlDataSource, ()> for State {
-    fn event(
-        s: &mut Self,
-        id: &WlDataSource,
-        event: wl_data_source::Event,
-        _: &(),
-        _: &Connection,
-        _: &Queue,
-    ) {
-        match event {
-            wl_data_source::Event::Send { mime_type, fd } => {
-                s.transfers.push(Transfer { source: id.clone(), kind: mime_type, fd });
-            }
-            wl_data_source::Event::Cancelled => s.cancelled.push(id.clone()),
             _ => {}
         }
     }

@@ -171,7 +171,7 @@ impl Wire for UnixStream {
     }
 }
 
-impl Wire for Box<dyn Wire + Send> {
+impl<W: Wire + ?Sized> Wire for Box<W> {
     fn send(&mut self, bytes: &[u8], fds: &[BorrowedFd<'_>], deadline: Deadline) -> io::Result<usize> {
         (**self).send(bytes, fds, deadline)
     }
