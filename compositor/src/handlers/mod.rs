@@ -5,8 +5,10 @@
 //! lets a client grow something without bound, the request is screened here first ([`bounds`], [`shm`]).
 
 pub mod bounds;
+pub mod claim;
 pub mod compositor;
 pub mod decoration;
+pub mod fixes;
 pub mod geometry;
 pub mod globals;
 pub mod output;
@@ -16,12 +18,16 @@ pub mod security_context;
 pub mod selection;
 pub mod shm;
 pub mod surface_extras;
+pub mod system_bell;
+pub mod tearing_control;
 pub mod xdg_shell;
 
 use smithay::input::SeatState;
 use smithay::reexports::wayland_protocols_misc::server_decoration::server::org_kde_kwin_server_decoration_manager::Mode;
 use smithay::reexports::wayland_server::DisplayHandle;
+use smithay::wayland::alpha_modifier::AlphaModifierState;
 use smithay::wayland::compositor::CompositorState;
+use smithay::wayland::content_type::ContentTypeState;
 use smithay::wayland::cursor_shape::CursorShapeManagerState;
 use smithay::wayland::fractional_scale::FractionalScaleManagerState;
 use smithay::wayland::output::OutputManagerState;
@@ -74,6 +80,11 @@ impl Protocols {
         CursorShapeManagerState::new::<State>(display);
         PresentationState::new::<State>(display, CLOCK_MONOTONIC);
         SinglePixelBufferState::new::<State>(display);
+        AlphaModifierState::new::<State>(display);
+        ContentTypeState::new::<State>(display);
+        tearing_control::create(display);
+        system_bell::create(display);
+        fixes::create(display);
         SecurityContextState::new::<State, _>(display, client::is_gate);
         Self {
             compositor: CompositorState::new_v6::<State>(display),

@@ -1,5 +1,6 @@
 //! The small protocols that add to a surface: viewports, fractional scale, presentation times, buffers of one
-//! pixel. Viewports are validated by Smithay whenever a surface is committed.
+//! pixel, opacity, the type of the content. Viewports are validated by Smithay whenever a surface is committed.
+//! Opacity is over the window's own backing: nothing shows through a window.
 
 use smithay::reexports::wayland_protocols::wp::fractional_scale::v1::server::wp_fractional_scale_manager_v1::WpFractionalScaleManagerV1;
 use smithay::reexports::wayland_protocols::wp::fractional_scale::v1::server::wp_fractional_scale_v1::WpFractionalScaleV1;
@@ -15,6 +16,7 @@ use smithay::wayland::fractional_scale::{
 };
 use smithay::wayland::presentation::{PresentationFeedbackState, PresentationState};
 use smithay::wayland::single_pixel_buffer::{SinglePixelBufferState, SinglePixelBufferUserData};
+use smithay::{delegate_alpha_modifier, delegate_content_type};
 
 use crate::handlers::globals::delegate_global;
 use crate::state::State;
@@ -39,3 +41,6 @@ delegate_dispatch!(State: [WpPresentationFeedback: ()] => PresentationFeedbackSt
 delegate_global!(WpSinglePixelBufferManagerV1: () => SinglePixelBufferState);
 delegate_dispatch!(State: [WpSinglePixelBufferManagerV1: ()] => SinglePixelBufferState);
 delegate_dispatch!(State: [WlBuffer: SinglePixelBufferUserData] => SinglePixelBufferState);
+
+delegate_alpha_modifier!(State);
+delegate_content_type!(State);

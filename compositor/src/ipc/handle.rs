@@ -195,6 +195,7 @@ impl Comp {
             pools: account.used(Resource::Pools),
             buffers: account.used(Resource::Buffers),
             shm_bytes: account.memory(),
+            bells: account.bells(),
         }
     }
 

@@ -164,6 +164,8 @@ pub struct Usage {
     pub buffers: u32,
     /// Shared memory, in bytes.
     pub shm_bytes: u64,
+    /// How often its bell has rung: at most ten times in ten seconds.
+    pub bells: u32,
 }
 
 /// What there is to say of one origin.

@@ -89,12 +89,15 @@ struct Usage {
     memory: MemoryBook<ObjectId>,
     /// Live objects of all kinds, as they were last counted.
     objects: u32,
+    /// Bells that rang.
+    bells: u32,
 }
 
 /// What one origin uses and may use.
 #[derive(Debug)]
 pub struct Account {
     log: Mutex<RateLimit>,
+    bell: Mutex<RateLimit>,
     limits: Mutex<Limits>,
     usage: Mutex<Usage>,
 }
@@ -106,13 +109,35 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Account {
     fn new(limits: Limits) -> Self {
-        Self { log: Mutex::default(), limits: Mutex::new(limits), usage: Mutex::default() }
+        Self {
+            log: Mutex::default(),
+            bell: Mutex::default(),
+            limits: Mutex::new(limits),
+            usage: Mutex::default(),
+        }
     }
 
     /// Whether the origin may cause one more line in the log now.
     #[must_use]
     pub fn may_log(&self) -> bool {
         lock(&self.log).allow()
+    }
+
+    /// Whether a bell of the origin rings now; it is counted if so.
+    #[must_use]
+    pub fn ring(&self) -> bool {
+        let rings = lock(&self.bell).allow();
+        if rings {
+            let mut usage = lock(&self.usage);
+            usage.bells = usage.bells.saturating_add(1);
+        }
+        rings
+    }
+
+    /// How often the bell of the origin has rung.
+    #[must_use]
+    pub fn bells(&self) -> u32 {
+        lock(&self.usage).bells
     }
 
     /// The limits in force.

@@ -167,6 +167,11 @@ impl Client {
         self.registry.bind(name, version.min(I::interface().version), &self.queue, ())
     }
 
+    /// One more registry, which tells the same.
+    pub fn another_registry(&self) -> WlRegistry {
+        self.connection.display().get_registry(&self.queue, ())
+    }
+
     pub fn seat(&self) -> WlSeat {
         self.bind()
     }

@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::cast_possible_wrap, reason = "in a test a panic is the report")]
 
 mod client;
+mod fixes;
 mod fixture;
 mod focus;
 mod gate;
 mod goldens;
+mod hints;
 mod hostile;
 mod identity;
 mod labels;
