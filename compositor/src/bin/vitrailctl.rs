@@ -37,9 +37,10 @@ Examples:
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// List the windows, the front-most first; `>` marks the one with the keyboard
+    /// List the windows, the front-most first; `>` marks the one with the keyboard, `!` those that ask for attention
     Windows {
-        /// Print a list of {vm, label, color, app_id, title, frame, content, z, focused}, the lowest first
+        /// Print a list of {vm, label, color, app_id, title, tag, description, icon, modal, urgent, frame, content, z,
+        /// focused, settled}, the lowest first
         #[arg(long)]
         json: bool,
     },

@@ -4,11 +4,14 @@
 //! Smithay does the bookkeeping of each protocol; where it computes with a client's numbers unchecked, or
 //! lets a client grow something without bound, the request is screened here first ([`bounds`], [`shm`]).
 
+pub mod activation;
 pub mod bounds;
 pub mod claim;
 pub mod compositor;
 pub mod decoration;
+pub mod dialog;
 pub mod fixes;
+pub mod foreign;
 pub mod geometry;
 pub mod globals;
 pub mod output;
@@ -20,6 +23,8 @@ pub mod shm;
 pub mod surface_extras;
 pub mod system_bell;
 pub mod tearing_control;
+pub mod toplevel_icon;
+pub mod toplevel_tag;
 pub mod xdg_shell;
 
 use smithay::input::SeatState;
@@ -38,9 +43,12 @@ use smithay::wayland::selection::primary_selection::PrimarySelectionState;
 use smithay::wayland::shell::kde::decoration::KdeDecorationState;
 use smithay::wayland::shell::xdg::XdgShellState;
 use smithay::wayland::shell::xdg::decoration::XdgDecorationState;
+use smithay::wayland::shell::xdg::dialog::XdgDialogState;
 use smithay::wayland::shm::ShmState;
 use smithay::wayland::single_pixel_buffer::SinglePixelBufferState;
 use smithay::wayland::viewporter::ViewporterState;
+use smithay::wayland::xdg_activation::XdgActivationState;
+use smithay::wayland::xdg_toplevel_tag::XdgToplevelTagManager;
 
 use crate::state::State;
 use crate::trust::client;
@@ -63,6 +71,10 @@ pub struct Protocols {
     pub data_device: DataDeviceState,
     /// `zwp_primary_selection_device_manager_v1`.
     pub primary_selection: PrimarySelectionState,
+    /// `xdg_activation_v1`.
+    pub activation: XdgActivationState,
+    /// `zxdg_exporter_v2` and `zxdg_importer_v2`.
+    pub foreign: foreign::Foreign,
 }
 
 /// The id of `CLOCK_MONOTONIC`, which presentation times are told in.
@@ -85,6 +97,10 @@ impl Protocols {
         tearing_control::create(display);
         system_bell::create(display);
         fixes::create(display);
+        XdgDialogState::new::<State>(display);
+        XdgToplevelTagManager::new::<State>(display);
+        toplevel_icon::create(display);
+        foreign::create(display);
         SecurityContextState::new::<State, _>(display, client::is_gate);
         Self {
             compositor: CompositorState::new_v6::<State>(display),
@@ -94,6 +110,8 @@ impl Protocols {
             kde_decoration: KdeDecorationState::new::<State>(display, Mode::Server),
             data_device: DataDeviceState::new::<State>(display),
             primary_selection: PrimarySelectionState::new::<State>(display),
+            activation: XdgActivationState::new::<State>(display),
+            foreign: foreign::Foreign::default(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use smithay::reexports::wayland_protocols::xdg::decoration::zv1::server::zxdg_toplevel_decoration_v1::Mode as Decoration;
 use smithay::reexports::wayland_protocols::xdg::shell::server::xdg_toplevel::{
-    ResizeEdge, State as ToplevelFlag, WmCapabilities,
+    ResizeEdge, State as ToplevelFlag, WmCapabilities, XdgToplevel,
 };
 use smithay::reexports::wayland_server::Resource;
 use smithay::reexports::wayland_server::protocol::wl_output::WlOutput;
@@ -17,7 +17,7 @@ use smithay::wayland::shell::xdg::{
 use super::geometry::window_geometry;
 use crate::input::pointer::Edges;
 use crate::render::schedule::has_buffer;
-use crate::shell::window::{Mode, WindowId};
+use crate::shell::window::{Mode, Window, WindowId};
 use crate::state::State;
 use crate::trust::client::{end_for_misuse, origin_of};
 use crate::trust::limits::Resource as Counted;
@@ -45,6 +45,7 @@ impl XdgShellHandler for State {
     }
 
     fn toplevel_destroyed(&mut self, toplevel: ToplevelSurface) {
+        self.exported_surface_gone(toplevel.wl_surface());
         let Some(id) = self.window_of(toplevel.wl_surface()) else { return };
         self.forget_interaction(id);
         if let Some(window) = self.comp.shell.remove(id) {
@@ -123,6 +124,10 @@ impl XdgShellHandler for State {
         self.comp.schedule.request();
     }
 
+    fn parent_changed(&mut self, toplevel: ToplevelSurface) {
+        self.follow_parent(&toplevel);
+    }
+
     fn app_id_changed(&mut self, toplevel: ToplevelSurface) {
         self.texts_changed(&toplevel);
     }
@@ -138,6 +143,19 @@ impl State {
         self.comp.shell.find(|window| window.handle.wl_surface() == surface).map(|window| window.id)
     }
 
+    /// The window of a toplevel, to be changed.
+    pub(crate) fn window_of_toplevel(
+        &mut self,
+        toplevel: &XdgToplevel,
+    ) -> Option<&mut Window<ToplevelSurface>> {
+        let id = self
+            .comp
+            .shell
+            .find(|window| window.handle.xdg_toplevel() == toplevel)
+            .map(|window| window.id)?;
+        self.comp.shell.get_mut(id)
+    }
+
     /// Follows the client's commits: the initial configure, mapping, resizing, unmapping.
     pub(crate) fn window_committed(&mut self, surface: &WlSurface) {
         let Some(id) = self.window_of(surface) else { return };
@@ -145,6 +163,7 @@ impl State {
         let toplevel = window.handle.clone();
         let mapped = window.mapped;
         let drawn = has_buffer(surface);
+        self.icon_committed(surface);
         if !drawn {
             if mapped {
                 self.unmap(id);
@@ -264,7 +283,7 @@ pub(crate) fn unacknowledged(toplevel: &ToplevelSurface) -> usize {
 }
 
 /// The beginning of a client's text.
-fn bounded(text: &str) -> String {
+pub(crate) fn bounded(text: &str) -> String {
     let mut end = text.len().min(MAX_TEXT);
     while !text.is_char_boundary(end) {
         end -= 1;

@@ -117,6 +117,16 @@ pub struct WindowInfo {
     pub app_id: String,
     /// The title: the VM's word, made safe to show.
     pub title: String,
+    /// What the application calls this window among its own: the VM's word, made safe to show.
+    pub tag: String,
+    /// What the window is, as people read it: the VM's word, made safe to show.
+    pub description: String,
+    /// Width and height of the icon that the application gave it, in pixels.
+    pub icon: Option<u32>,
+    /// Whether it is a modal dialog: the window it belongs to waits for it.
+    pub modal: bool,
+    /// Whether it asks for attention and has not had it.
+    pub urgent: bool,
     /// The window with its frame.
     pub frame: Area,
     /// The part that shows the client's pixels.

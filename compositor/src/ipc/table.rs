@@ -77,7 +77,11 @@ pub fn windows(windows: &[WindowInfo]) -> String {
     sorted.sort_by_key(|window| std::cmp::Reverse(window.z));
     for window in sorted {
         table.row([
-            String::from(if window.focused { ">" } else { "" }),
+            String::from(match window {
+                WindowInfo { focused: true, .. } => ">",
+                WindowInfo { urgent: true, .. } => "!",
+                _ => "",
+            }),
             window.vm.clone(),
             window.label.clone(),
             window.color.clone(),
@@ -215,6 +219,11 @@ mod tests {
             color: String::from("#2e7d32"),
             app_id: String::from("foot"),
             title: title.to_owned(),
+            tag: String::new(),
+            description: String::new(),
+            icon: None,
+            modal: false,
+            urgent: title == "done",
             frame: Area { x: 10, y: 24, w: 648, h: 412 },
             content: Area { x: 14, y: 52, w: 640, h: 380 },
             z,
@@ -233,6 +242,8 @@ mod tests {
              >  work       WORK       #2e7d32  foot         648x412  10,24  shell\n"
         );
         assert_eq!(windows(&[]), "no windows\n");
+        let text = windows(&[window("work", 0, ""), window("work", 1, "done")]);
+        assert!(text.contains("!  work  WORK"), "a window asks for attention: {text}");
     }
 
     fn report(jail: JailReport) -> VmReport {

@@ -297,6 +297,16 @@ pub struct WindowReport {
     pub app_id: String,
     /// The title, its client's word.
     pub title: String,
+    /// A name among the application's windows: the client's word.
+    pub tag: String,
+    /// What the window is: the client's word.
+    pub description: String,
+    /// Width and height of its icon, in pixels.
+    pub icon: Option<u32>,
+    /// A modal dialog.
+    pub modal: bool,
+    /// Asks for attention.
+    pub urgent: bool,
     /// The frame in physical pixels of the output.
     pub frame: Rectangle<i32, Physical>,
     /// The content in physical pixels of the output.
@@ -337,6 +347,11 @@ impl Comp {
                 vm: window.origin.name().to_owned(),
                 app_id: window.app_id.clone(),
                 title: window.title.clone(),
+                tag: window.tag.clone(),
+                description: window.description.clone(),
+                icon: window.icon.as_ref().map(|icon| icon.side),
+                modal: window.modal,
+                urgent: window.urgent,
                 frame: frame.outer,
                 content: frame.content,
                 z,

@@ -11,6 +11,7 @@
 //! * The frame of a maximised or fullscreen window is the work area, which never contains the stripe.
 //! * The focus moves from one VM to another only by the user's hand, or because the focused window is gone.
 
+pub mod family;
 pub mod focus;
 pub mod placement;
 pub mod popup;
@@ -128,9 +129,11 @@ impl<H> Shell<H> {
     /// Removes a window. If it had the focus, nobody has it until [`Shell::settle_focus`] is called.
     pub fn remove(&mut self, id: WindowId) -> Option<Window<H>> {
         let window = self.stack.remove(id)?;
+        self.inherit(id, window.parent);
         if self.focused == Some(id) {
             self.focused = None;
         }
+        self.settle_modal();
         Some(window)
     }
 
@@ -240,10 +243,7 @@ impl<H> Shell<H> {
         }
         match focused {
             Some((below, _)) if !takes => self.stack.move_below(id, below),
-            _ => self.stack.raise(id),
-        }
-        if takes {
-            self.focused = Some(id);
+            _ => self.activate(id),
         }
         takes
     }
@@ -258,14 +258,36 @@ impl<H> Shell<H> {
         }
     }
 
-    /// Gives the focus to a window by the user's hand, and raises it.
+    /// Gives the focus to a window by the user's hand, and raises it; or its modal dialog, if it has one.
     pub fn activate(&mut self, id: WindowId) {
         let Some(window) = self.get_mut(id) else { return };
         window.minimized = false;
         if window.mapped {
-            self.stack.raise(id);
-            self.focused = Some(id);
+            let used = self.modal_over(id);
+            self.raise_family(used);
+            self.focused = Some(used);
+            for done in [id, used] {
+                if let Some(window) = self.get_mut(done) {
+                    window.urgent = false;
+                }
+            }
         }
+    }
+
+    /// A window asks for the user's attention. It gets the focus if its VM has it or nobody does, and is marked
+    /// otherwise. Returns whether it got the focus.
+    pub fn request_attention(&mut self, id: WindowId, may_focus: bool) -> bool {
+        let Some(window) = self.get(id) else { return false };
+        let (origin, shown) = (window.origin.clone(), window.shown());
+        if may_focus && shown && focus::may_take(&origin, self.focused_origin()) {
+            self.activate(id);
+            return true;
+        }
+        let focused = self.focused == Some(id);
+        if let Some(window) = self.get_mut(id) {
+            window.urgent = !focused;
+        }
+        false
     }
 
     /// Takes the window off the screen until the user asks for it again.
@@ -282,7 +304,7 @@ impl<H> Shell<H> {
     /// top-most of all.
     pub fn settle_focus(&mut self, left: &Origin) {
         if self.focused.is_none() {
-            self.focused = focus::successor(&self.stack, left);
+            self.focused = focus::successor(&self.stack, left).map(|id| self.modal_over(id));
         }
     }
 
@@ -292,10 +314,12 @@ impl<H> Shell<H> {
     }
 
     /// The window that a "next window" key should bring up: the bottom-most, hidden ones included, so that
-    /// repeating it visits all.
+    /// repeating it visits all. Windows that wait for a modal dialog come up with it.
     #[must_use]
     pub fn next_to_activate(&self) -> Option<WindowId> {
-        self.stack.bottom_up().find(|window| window.mapped && Some(window.id) != self.focused).map(|w| w.id)
+        let mut candidates =
+            self.stack.bottom_up().filter(|window| window.mapped && Some(window.id) != self.focused);
+        candidates.find(|window| self.modal_over(window.id) == window.id).map(|window| window.id)
     }
 
     /// What stands at a point of the output. The stripe and everything in a window's frame shields what is
@@ -329,6 +353,7 @@ impl<H> Shell<H> {
     /// If a window is in the stack twice, or the focused window is not shown.
     pub fn check(&self) {
         self.stack.check();
+        self.check_families();
         if let Some(id) = self.focused {
             assert!(self.get(id).is_some_and(Element::shown), "the focused window is shown");
         }

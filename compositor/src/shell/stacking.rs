@@ -66,12 +66,42 @@ impl<E: Element> Stack<E> {
         }
     }
 
+    /// Puts an element directly above another one; without the other, nothing changes.
+    pub fn move_above(&mut self, id: WindowId, other: WindowId) {
+        if id == other || self.position(other).is_none() {
+            return;
+        }
+        if let Some(element) = self.remove(id) {
+            let index = self.position(other).map_or(self.elements.len(), |index| index + 1);
+            self.elements.insert(index, element);
+        }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.elements.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.elements.is_empty()
+    }
+
+    /// All elements, to be changed.
+    pub fn all_mut(&mut self) -> impl Iterator<Item = &mut E> {
+        self.elements.iter_mut()
+    }
+
     /// All elements from the bottom up.
     pub fn bottom_up(&self) -> impl DoubleEndedIterator<Item = &E> {
         self.elements.iter()
     }
 
-    fn position(&self, id: WindowId) -> Option<usize> {
+    /// The place of an element in the stack, 0 for the lowest.
+    #[must_use]
+    pub fn position(&self, id: WindowId) -> Option<usize> {
         self.elements.iter().position(|element| element.id() == id)
     }
 

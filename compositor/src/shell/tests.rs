@@ -67,6 +67,87 @@ fn every_point_of_a_frame_shields_what_is_below() {
 }
 
 #[test]
+fn a_modal_dialog_is_above_its_parent_and_has_the_focus_in_its_place() {
+    let mut shell = shell(1.0);
+    let order = |shell: &Shell<usize>| shell.bottom_up().map(|window| window.id).collect::<Vec<_>>();
+    let (parent, _) = show(&mut shell, origin(1), (600, 400));
+    let (dialog, _) = show(&mut shell, origin(1), (100, 100));
+    let (other, _) = show(&mut shell, origin(1), (300, 300));
+    shell.set_parent(dialog, Some(parent));
+    shell.activate(parent);
+    assert_eq!(order(&shell), [other, parent, dialog], "a child comes along");
+    assert_eq!(shell.focused().unwrap().id, parent);
+    shell.set_modal(dialog, true);
+    assert_eq!(shell.focused().unwrap().id, dialog, "the dialog of the window in use is used");
+    shell.activate(other);
+    shell.activate(parent);
+    assert_eq!((order(&shell), shell.focused().unwrap().id), (vec![other, parent, dialog], dialog));
+    shell.activate(other);
+    shell.activate(dialog);
+    assert_eq!(order(&shell), [other, parent, dialog], "what waits for a dialog comes up with it");
+    // The key that visits all windows visits the two as one.
+    let mut visited = Vec::new();
+    for _ in 0..4 {
+        let next = shell.next_to_activate().unwrap();
+        shell.activate(next);
+        visited.push(shell.focused().unwrap().id);
+    }
+    assert_eq!(visited, [other, dialog, other, dialog]);
+    shell.set_modal(dialog, false);
+    shell.activate(parent);
+    assert_eq!(shell.focused().unwrap().id, parent);
+}
+
+#[test]
+fn parents_are_of_the_same_vm_and_not_in_a_circle() {
+    let mut shell = shell(1.0);
+    let (one, _) = show(&mut shell, origin(1), (100, 100));
+    let (two, _) = show(&mut shell, origin(1), (100, 100));
+    let (three, _) = show(&mut shell, origin(1), (100, 100));
+    let (foreign, _) = show(&mut shell, origin(2), (100, 100));
+    shell.set_parent(foreign, Some(one));
+    assert_eq!(shell.get(foreign).unwrap().parent, None);
+    shell.set_parent(two, Some(one));
+    shell.set_parent(three, Some(two));
+    shell.set_parent(one, Some(three));
+    assert_eq!(shell.get(one).unwrap().parent, None);
+    shell.set_parent(one, Some(one));
+    assert_eq!(shell.get(one).unwrap().parent, None);
+    shell.remove(two);
+    assert_eq!(shell.get(three).unwrap().parent, Some(one), "an orphan goes to its grandparent");
+    let (four, _) = show(&mut shell, origin(1), (100, 100));
+    shell.set_parent(four, Some(three));
+    shell.set_modal(four, true);
+    shell.activate(one);
+    shell.remove(three);
+    assert_eq!(shell.focused().unwrap().id, four, "the grandparent waits for the dialog now");
+    shell.check();
+}
+
+#[test]
+fn a_dialog_does_not_come_up_over_another_vm() {
+    let mut shell = shell(1.0);
+    let (first, _) = show(&mut shell, origin(2), (100, 100));
+    let (dialog, _) = show(&mut shell, origin(2), (100, 100));
+    let (parent, _) = show(&mut shell, origin(2), (100, 100));
+    shell.activate(first);
+    let (used, _) = show(&mut shell, origin(1), (600, 400));
+    shell.activate(used);
+    let order = |shell: &Shell<usize>| shell.bottom_up().map(|window| window.id).collect::<Vec<_>>();
+    let before = order(&shell);
+    shell.set_modal(dialog, true);
+    shell.set_parent(dialog, Some(parent));
+    assert_eq!(order(&shell), before);
+    assert_eq!(shell.focused().unwrap().id, used);
+    assert!(!shell.request_attention(dialog, true));
+    assert!(shell.get(dialog).unwrap().urgent);
+    assert_eq!(order(&shell), before);
+    shell.activate(parent);
+    assert_eq!(order(&shell), [first, used, parent, dialog]);
+    assert!(!shell.get(dialog).unwrap().urgent, "the user has seen it");
+}
+
+#[test]
 fn a_free_place_is_taken_before_any_is_covered() {
     let area = Rectangle::new((0, 24).into(), (1000, 600).into());
     let left = Obstacle { rect: Rectangle::new((0, 24).into(), (500, 600).into()), protected: false };
@@ -96,6 +177,9 @@ enum Op {
     Mode(usize, usize),
     Move(usize, i32, i32),
     Resize(usize, i32, i32),
+    Parent(usize, Option<usize>),
+    Modal(usize, bool),
+    Attention(usize, bool),
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -113,6 +197,9 @@ fn op() -> impl Strategy<Value = Op> {
         (0..9usize, 0..3usize).prop_map(|(window, mode)| Op::Mode(window, mode)),
         (0..9usize, place.clone(), place).prop_map(|(window, x, y)| Op::Move(window, x, y)),
         (0..9usize, size).prop_map(|(window, (w, h))| Op::Resize(window, w, h)),
+        (0..9usize, proptest::option::of(0..9usize)).prop_map(|(window, parent)| Op::Parent(window, parent)),
+        (0..9usize, any::<bool>()).prop_map(|(window, modal)| Op::Modal(window, modal)),
+        (0..9usize, any::<bool>()).prop_map(|(window, trusted)| Op::Attention(window, trusted)),
     ]
 }
 
@@ -161,6 +248,25 @@ fn apply(shell: &mut Shell<usize>, op: &Op) {
         Op::Resize(index, w, h) => {
             let Some((id, _)) = named(index) else { return };
             shell.get_mut(id).unwrap().size = (w, h).into();
+        }
+        Op::Parent(index, parent) => {
+            let Some((id, _)) = named(index) else { return };
+            let parent = parent.and_then(named).map(|(parent, _)| parent);
+            let before = shell.focused_origin().cloned();
+            shell.set_parent(id, parent);
+            assert_eq!(shell.focused_origin(), before.as_ref(), "the focus stays in its VM");
+        }
+        Op::Modal(index, modal) => {
+            let Some((id, _)) = named(index) else { return };
+            let before = shell.focused_origin().cloned();
+            shell.set_modal(id, modal);
+            assert_eq!(shell.focused_origin(), before.as_ref(), "the focus stays in its VM");
+        }
+        Op::Attention(index, trusted) => {
+            let Some((id, origin)) = named(index) else { return };
+            let before = shell.focused_origin().cloned();
+            let got = shell.request_attention(id, trusted);
+            assert!(!got || trusted && before.is_none_or(|focused| focused == origin), "the focus rule");
         }
     }
 }

@@ -44,6 +44,29 @@ pub struct Window<H> {
     pub title: String,
     /// The application id: the client's word, bounded but not cleaned.
     pub app_id: String,
+    /// A name for the window among its application's: the client's word, bounded but not cleaned.
+    pub tag: String,
+    /// What the window is, as people read it: the client's word, bounded but not cleaned.
+    pub description: String,
+    /// Its picture: the client's, bounded.
+    pub icon: Option<Icon>,
+    /// The window it is a dialog of.
+    pub parent: Option<WindowId>,
+    /// Its parent cannot be used while it is shown.
+    pub modal: bool,
+    /// Asks for the user's attention and has not had it.
+    pub urgent: bool,
+}
+
+/// A picture that a client gave its window. It is the VM's, and is nowhere shown without the VM's label.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Icon {
+    /// Width and height in pixels.
+    pub side: u32,
+    /// Blue, green, red and alpha of each pixel, premultiplied, row by row from the top.
+    pub bgra: Vec<u8>,
+    /// What is in the place of alpha says nothing.
+    pub opaque: bool,
 }
 
 impl<H> Window<H> {
@@ -60,6 +83,12 @@ impl<H> Window<H> {
             size: Size::default(),
             title: String::new(),
             app_id: String::new(),
+            tag: String::new(),
+            description: String::new(),
+            icon: None,
+            parent: None,
+            modal: false,
+            urgent: false,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A client that does what a test says and writes down what it is told.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -79,6 +80,10 @@ pub struct Told {
     pub frames: u32,
     /// The client's source was asked for a type.
     pub asked: Vec<String>,
+    /// Handles, tokens and the like.
+    pub words: Vec<String>,
+    /// Objects that were said to be gone.
+    pub gone: Vec<wayland_client::backend::ObjectId>,
 }
 
 pub struct Client {
@@ -261,9 +266,14 @@ impl Client {
 
     /// A pool that claims to be of `size` bytes, over memory with these bytes.
     pub fn pool(&self, bytes: &[u8], size: i32) -> WlShmPool {
+        self.pool_and_file(bytes, size).0
+    }
+
+    /// The same, with its memory.
+    pub fn pool_and_file(&self, bytes: &[u8], size: i32) -> (WlShmPool, File) {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
-        self.bind::<WlShm>().create_pool(file.as_fd(), size, &self.queue, ())
+        (self.bind::<WlShm>().create_pool(file.as_fd(), size, &self.queue, ()), file)
     }
 
     /// Puts text into the clipboard.
@@ -443,7 +453,13 @@ impl Dispatch<WlPointer, ()> for Told {
                 }
             }
             wl_pointer::Event::Leave { .. } => told.pointer = None,
-            wl_pointer::Event::Button { serial, .. } => told.press = serial,
+            wl_pointer::Event::Button {
+                serial,
+                state: WEnum::Value(wl_pointer::ButtonState::Pressed),
+                ..
+            } => {
+                told.press = serial;
+            }
             _ => {}
         }
     }

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::cast_possible_wrap, reason = "in a test a panic is the report")]
 
+mod attention;
 mod client;
+mod families;
 mod fixes;
 mod fixture;
 mod focus;

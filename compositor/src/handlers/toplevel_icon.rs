@@ -1,0 +1,217 @@
+//! `xdg_toplevel_icon_v1`: pictures of windows, as pixels alone.
+//!
+//! A name would be looked up in the GUI VM's theme, where a VM could take the picture of a trusted program; names
+//! are ignored. The pixels are copied when the window's surface is committed, because the client may draw into the
+//! buffer again some day. Of several pictures one is copied: the smallest that has at least [`WANTED`] pixels a
+//! side, or else the largest. So a window costs one copy, and one buffer while a commit is due.
+//!
+//! Smithay's own handler is not used: after some errors it goes on with what it just refused, and its lists of
+//! buffers grow without bound.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use smithay::reexports::wayland_protocols::xdg::toplevel_icon::v1::server::xdg_toplevel_icon_manager_v1::{
+    self, XdgToplevelIconManagerV1,
+};
+use smithay::reexports::wayland_protocols::xdg::toplevel_icon::v1::server::xdg_toplevel_icon_v1::{
+    self, Error, XdgToplevelIconV1,
+};
+use smithay::reexports::wayland_server::protocol::wl_buffer::WlBuffer;
+use smithay::reexports::wayland_server::protocol::wl_shm::Format;
+use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
+use smithay::reexports::wayland_server::{
+    Client, DataInit, Dispatch, DisplayHandle, GlobalDispatch, New, Resource, Weak,
+};
+use smithay::wayland::compositor::with_states;
+use smithay::wayland::shm::{BufferData, with_buffer_contents};
+
+use crate::shell::window::Icon;
+use crate::state::State;
+
+/// The longest side of a picture, in pixels; larger ones are left out.
+const MAX_SIDE: i32 = 256;
+/// Pictures of one icon; further ones are left out.
+const MAX_PICTURES: usize = 16;
+/// The side that a title needs at a scale of two, in pixels; clients are told the half of it.
+const WANTED: i32 = 48;
+
+/// What a client has put into an icon so far.
+#[derive(Debug, Default)]
+pub struct IconData(Mutex<Parts>);
+
+#[derive(Debug, Default)]
+struct Parts {
+    pictures: Vec<Picture>,
+    /// It was given to a window, and is what it is.
+    finished: bool,
+}
+
+#[derive(Debug)]
+struct Picture {
+    buffer: Weak<WlBuffer>,
+    side: i32,
+    scale: i32,
+}
+
+impl IconData {
+    fn parts(&self) -> MutexGuard<'_, Parts> {
+        // A list and a flag; a panic elsewhere leaves them usable.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a surface's window gets for an icon at its next commit; the inner `None` takes the old one away. The client
+/// may have destroyed the buffer by then, but its memory stays as long as this.
+#[derive(Debug, Default)]
+struct NextIcon(Mutex<Option<Option<WlBuffer>>>);
+
+/// Creates the global.
+pub fn create(display: &DisplayHandle) {
+    display.create_global::<State, XdgToplevelIconManagerV1, ()>(1, ());
+}
+
+impl GlobalDispatch<XdgToplevelIconManagerV1, ()> for State {
+    fn bind(
+        _state: &mut Self,
+        _display: &DisplayHandle,
+        _client: &Client,
+        new: New<XdgToplevelIconManagerV1>,
+        _data: &(),
+        data_init: &mut DataInit<'_, Self>,
+    ) {
+        let manager = data_init.init(new, ());
+        manager.icon_size(WANTED / 2);
+        manager.done();
+    }
+}
+
+impl Dispatch<XdgToplevelIconManagerV1, ()> for State {
+    fn request(
+        state: &mut Self,
+        _client: &Client,
+        _manager: &XdgToplevelIconManagerV1,
+        request: xdg_toplevel_icon_manager_v1::Request,
+        _data: &(),
+        _display: &DisplayHandle,
+        data_init: &mut DataInit<'_, Self>,
+    ) {
+        use xdg_toplevel_icon_manager_v1::Request;
+        match request {
+            Request::CreateIcon { id } => {
+                data_init.init(id, IconData::default());
+            }
+            Request::SetIcon { toplevel, icon } => {
+                let Some(window) = state.window_of_toplevel(&toplevel) else { return };
+                let surface = window.handle.wl_surface().clone();
+                let Ok(next) = icon.as_ref().map_or(Ok(None), finish) else { return };
+                with_states(&surface, |states| {
+                    let kept = states.data_map.get_or_insert_threadsafe(NextIcon::default);
+                    *kept.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(next);
+                });
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Dispatch<XdgToplevelIconV1, IconData> for State {
+    fn request(
+        _state: &mut Self,
+        _client: &Client,
+        icon: &XdgToplevelIconV1,
+        request: xdg_toplevel_icon_v1::Request,
+        data: &IconData,
+        _display: &DisplayHandle,
+        _data_init: &mut DataInit<'_, Self>,
+    ) {
+        use xdg_toplevel_icon_v1::Request;
+        let mut parts = data.parts();
+        let changes = matches!(request, Request::SetName { .. } | Request::AddBuffer { .. });
+        if changes && parts.finished {
+            icon.post_error(Error::Immutable, "the icon was given to a window");
+            return;
+        }
+        let Request::AddBuffer { buffer, scale } = request else { return };
+        let Ok(shown) = with_buffer_contents(&buffer, |_, _, data| data) else {
+            icon.post_error(Error::InvalidBuffer, "the picture is not in shared memory");
+            return;
+        };
+        if shown.width != shown.height {
+            icon.post_error(Error::InvalidBuffer, "the picture is not a square");
+            return;
+        }
+        let (side, buffer) = (shown.width, buffer.downgrade());
+        if let Some(same) = parts.pictures.iter_mut().find(|same| same.side == side && same.scale == scale) {
+            same.buffer = buffer;
+        } else if side <= MAX_SIDE && parts.pictures.len() < MAX_PICTURES {
+            parts.pictures.push(Picture { buffer, side, scale });
+        }
+    }
+}
+
+/// An icon that is given to a window: it does not change any more. `None` if it has no picture, an error if it was
+/// made of a buffer that is gone.
+fn finish(icon: &XdgToplevelIconV1) -> Result<Option<WlBuffer>, ()> {
+    let Some(data) = icon.data::<IconData>() else { return Ok(None) };
+    let mut parts = data.parts();
+    parts.finished = true;
+    let mut buffers = Vec::new();
+    for picture in &parts.pictures {
+        let Ok(buffer) = picture.buffer.upgrade() else {
+            icon.post_error(Error::NoBuffer, "the picture was destroyed before its icon");
+            return Err(());
+        };
+        buffers.push((picture.side, buffer));
+    }
+    buffers.sort_by_key(|(side, _)| if *side < WANTED { (true, -side) } else { (false, *side) });
+    Ok(buffers.into_iter().next().map(|(_, buffer)| buffer))
+}
+
+/// The pixels of a square buffer; `None` if they cannot be read, or are in a format that icons do not have.
+fn copy(buffer: &WlBuffer) -> Option<Icon> {
+    let copied = with_buffer_contents(buffer, |start, length, data| {
+        let opaque = match data.format {
+            Format::Argb8888 => false,
+            Format::Xrgb8888 => true,
+            _ => return None,
+        };
+        Some(Icon { side: u32::try_from(data.width).ok()?, bgra: read(start, length, data)?, opaque })
+    });
+    copied.ok().flatten()
+}
+
+/// Copies the rows of a buffer out of its pool of `length` bytes at `start`; `None` if it is not inside.
+fn read(start: *const u8, length: usize, data: BufferData) -> Option<Vec<u8>> {
+    let number = |value: i32| usize::try_from(value).ok();
+    let (offset, stride) = (number(data.offset)?, number(data.stride)?);
+    let (row, rows) = (number(data.width)?.checked_mul(4)?, number(data.height)?);
+    let mut bytes = vec![0_u8; row.checked_mul(rows)?];
+    for (index, target) in bytes.chunks_exact_mut(row.max(1)).enumerate() {
+        let from = offset.checked_add(index.checked_mul(stride)?)?;
+        if from.checked_add(row)? > length {
+            return None;
+        }
+        // SAFETY: `from` was compared with the pool's length, which Smithay keeps mapped during the call; where
+        // its memory is gone, Smithay's handler puts zeros.
+        let source = unsafe { start.add(from) };
+        // SAFETY: as above `row` bytes are readable there, and `target` has as many and is not in the pool.
+        unsafe { std::ptr::copy_nonoverlapping(source, target.as_mut_ptr(), row) };
+    }
+    Some(bytes)
+}
+
+impl State {
+    /// A surface was committed: its window gets the icon that waits for it.
+    pub(crate) fn icon_committed(&mut self, surface: &WlSurface) {
+        let next = with_states(surface, |states| {
+            let next = states.data_map.get::<NextIcon>()?;
+            next.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        });
+        if let Some(next) = next
+            && let Some(id) = self.window_of(surface)
+            && let Some(window) = self.comp.shell.get_mut(id)
+        {
+            window.icon = next.as_ref().and_then(copy);
+        }
+    }
+}
