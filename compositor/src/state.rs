@@ -21,6 +21,7 @@ use crate::backend::{Backend, BackendError};
 use crate::config::{Config, Live};
 use crate::gate::Gate;
 use crate::handlers::Protocols;
+use crate::handlers::pacing::Pacing;
 use crate::handlers::selection::Selections;
 use crate::input::Input;
 use crate::ipc::server::Server;
@@ -81,6 +82,8 @@ pub struct Comp {
     pub output: Output,
     /// When to draw.
     pub schedule: Schedule,
+    /// Which commits wait.
+    pub pacing: Pacing,
     /// What the compositor draws itself.
     pub decor: Decor,
     /// The gate's process, if there is one.
@@ -183,6 +186,7 @@ impl State {
             selections: Selections::default(),
             output,
             schedule: Schedule::default(),
+            pacing: Pacing::default(),
             decor,
             gate: None,
             ipc: None,
@@ -219,6 +223,7 @@ impl State {
     /// What must be done after each turn of the event loop: answer clients, and plan the next frame.
     pub fn after_dispatch(&mut self) {
         self.comp.popups.cleanup();
+        self.plan_timed();
         self.plan_repaint();
         self.answer_ipc();
         // A client that cannot be written to is ended by the library; there is nothing to report.

@@ -105,6 +105,7 @@ impl Dispatch<WlSurface, SurfaceUserData> for State {
                 end_for_misuse(client, display, "an offset is too large");
                 return;
             }
+            Request::Commit if !state.may_commit(client, surface) => return,
             other => other,
         };
         <CompositorState as Dispatch<WlSurface, SurfaceUserData, Self>>::request(

@@ -13,6 +13,7 @@ use smithay::wayland::compositor::{
 use smithay::wayland::fractional_scale::with_fractional_scale;
 use smithay::wayland::viewporter::{ViewportCachedState, ensure_viewport_valid};
 
+use super::pacing;
 use crate::state::State;
 use crate::trust::client::{account_of, end_for_misuse, state as client_state};
 use crate::trust::limits::Resource as Counted;
@@ -32,6 +33,7 @@ impl CompositorHandler for State {
 
     fn new_surface(&mut self, surface: &WlSurface) {
         self.comp.count(surface, Counted::Surfaces);
+        pacing::watch(surface);
     }
 
     fn new_subsurface(&mut self, surface: &WlSurface, _parent: &WlSurface) {
@@ -54,6 +56,7 @@ impl CompositorHandler for State {
             );
         }
         on_commit_buffer_handler::<Self>(surface);
+        self.note_applied(surface);
         self.comp.popups.commit(surface);
         self.tell_scale(surface);
         if is_sync_subsurface(surface) {

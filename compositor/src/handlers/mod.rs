@@ -7,14 +7,17 @@
 pub mod activation;
 pub mod bounds;
 pub mod claim;
+pub mod commit_timing;
 pub mod compositor;
 pub mod decoration;
 pub mod dialog;
+pub mod fifo;
 pub mod fixes;
 pub mod foreign;
 pub mod geometry;
 pub mod globals;
 pub mod output;
+pub mod pacing;
 pub mod popups;
 pub mod seat;
 pub mod security_context;
@@ -31,9 +34,11 @@ use smithay::input::SeatState;
 use smithay::reexports::wayland_protocols_misc::server_decoration::server::org_kde_kwin_server_decoration_manager::Mode;
 use smithay::reexports::wayland_server::DisplayHandle;
 use smithay::wayland::alpha_modifier::AlphaModifierState;
+use smithay::wayland::commit_timing::CommitTimingManagerState;
 use smithay::wayland::compositor::CompositorState;
 use smithay::wayland::content_type::ContentTypeState;
 use smithay::wayland::cursor_shape::CursorShapeManagerState;
+use smithay::wayland::fifo::FifoManagerState;
 use smithay::wayland::fractional_scale::FractionalScaleManagerState;
 use smithay::wayland::output::OutputManagerState;
 use smithay::wayland::presentation::PresentationState;
@@ -101,6 +106,8 @@ impl Protocols {
         XdgToplevelTagManager::new::<State>(display);
         toplevel_icon::create(display);
         foreign::create(display);
+        FifoManagerState::new::<State>(display);
+        CommitTimingManagerState::new::<State>(display);
         SecurityContextState::new::<State, _>(display, client::is_gate);
         Self {
             compositor: CompositorState::new_v6::<State>(display),

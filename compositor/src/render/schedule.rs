@@ -80,6 +80,7 @@ impl State {
         let now = self.comp.now();
         self.comp.schedule.last = Some(now);
         self.tell_clients(now);
+        self.release_after_frame();
     }
 
     /// Sends frame callbacks and presentation feedback of all shown windows.

@@ -13,6 +13,7 @@ use vitrail_protocols::Limits;
 use super::memory::MemoryBook;
 use super::origin::Origin;
 use super::rate::RateLimit;
+use super::waiting::Waiting;
 
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -100,6 +101,7 @@ pub struct Account {
     bell: Mutex<RateLimit>,
     limits: Mutex<Limits>,
     usage: Mutex<Usage>,
+    waiting: Waiting,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -114,6 +116,7 @@ impl Account {
             bell: Mutex::default(),
             limits: Mutex::new(limits),
             usage: Mutex::default(),
+            waiting: Waiting::default(),
         }
     }
 
@@ -138,6 +141,12 @@ impl Account {
     #[must_use]
     pub fn bells(&self) -> u32 {
         lock(&self.usage).bells
+    }
+
+    /// What was committed and waits.
+    #[must_use]
+    pub fn waiting(&self) -> &Waiting {
+        &self.waiting
     }
 
     /// The limits in force.

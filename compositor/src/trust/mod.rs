@@ -13,3 +13,4 @@ pub mod security_context;
 pub mod style;
 pub mod throttle;
 pub mod title;
+pub mod waiting;

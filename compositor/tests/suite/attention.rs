@@ -152,6 +152,13 @@ fn no_token_takes_the_focus_from_another_vm() {
     let foreign = token(&mut fixture, work, Some(theirs));
     activate(&mut fixture, web, window, &foreign);
     assert_eq!(state(&mut fixture), (Some(300), vec![200]));
+    // The same while the window's own VM is in use: it is still not its token.
+    let other = fixture.window(web, 250, 120, BLUE);
+    press(&mut fixture, web, 200);
+    activate(&mut fixture, web, other, &foreign);
+    assert_eq!(state(&mut fixture), (Some(200), vec![250]));
+    press(&mut fixture, web, 250);
+    let theirs = press(&mut fixture, work, 300);
     // One for a serial that was another VM's.
     let guessed = token(&mut fixture, web, Some(theirs));
     activate(&mut fixture, web, window, &guessed);

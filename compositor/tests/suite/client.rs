@@ -47,6 +47,14 @@ pub struct Configure {
     pub states: Vec<xdg_toplevel::State>,
 }
 
+/// What became of a commit.
+#[derive(Clone, Copy, Debug)]
+pub struct Presented {
+    pub commit: usize,
+    /// The frame that it was shown in, and when.
+    pub frame: Option<(u32, Duration)>,
+}
+
 /// A toplevel or popup.
 pub struct Shown {
     pub surface: WlSurface,
@@ -82,6 +90,8 @@ pub struct Told {
     pub asked: Vec<String>,
     /// Handles, tokens and the like.
     pub words: Vec<String>,
+    /// Which commits were shown, and which were not.
+    pub presented: Vec<Presented>,
     /// Objects that were said to be gone.
     pub gone: Vec<wayland_client::backend::ObjectId>,
 }

@@ -14,6 +14,7 @@ mod hints;
 mod hostile;
 mod identity;
 mod labels;
+mod pacing;
 mod popups;
 mod selections;
 mod traps;
