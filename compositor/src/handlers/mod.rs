@@ -16,6 +16,7 @@ pub mod fixes;
 pub mod foreign;
 pub mod geometry;
 pub mod globals;
+pub mod idle_inhibit;
 pub mod output;
 pub mod pacing;
 pub mod popups;
@@ -80,6 +81,8 @@ pub struct Protocols {
     pub activation: XdgActivationState,
     /// `zxdg_exporter_v2` and `zxdg_importer_v2`.
     pub foreign: foreign::Foreign,
+    /// `zwp_idle_inhibit_manager_v1`.
+    pub idle_inhibit: idle_inhibit::Inhibitors,
 }
 
 /// The id of `CLOCK_MONOTONIC`, which presentation times are told in.
@@ -106,6 +109,7 @@ impl Protocols {
         XdgToplevelTagManager::new::<State>(display);
         toplevel_icon::create(display);
         foreign::create(display);
+        idle_inhibit::create(display);
         FifoManagerState::new::<State>(display);
         CommitTimingManagerState::new::<State>(display);
         SecurityContextState::new::<State, _>(display, client::is_gate);
@@ -119,6 +123,7 @@ impl Protocols {
             primary_selection: PrimarySelectionState::new::<State>(display),
             activation: XdgActivationState::new::<State>(display),
             foreign: foreign::Foreign::default(),
+            idle_inhibit: idle_inhibit::Inhibitors::default(),
         }
     }
 }

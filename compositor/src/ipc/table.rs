@@ -186,10 +186,11 @@ pub fn status(status: &Status) -> String {
     let Status { version, pid, output, scale, .. } = status;
     let mut text = format!(
         "vitrail {version}, pid {pid}\noutput         {}x{} at scale {scale}\nkeyboard       {}\n\
-         gate           {gate}\nconfiguration  {}\n",
+         kept awake by  {}\ngate           {gate}\nconfiguration  {}\n",
         output.w,
         output.h,
         or(&status.keyboard, "nobody has it"),
+        or(&status.idle_inhibited_by, "nobody"),
         or(&status.config, "built in"),
     );
     if let Some(error) = &status.config_error {

@@ -13,6 +13,7 @@ mod goldens;
 mod hints;
 mod hostile;
 mod identity;
+mod idle_inhibit;
 mod labels;
 mod pacing;
 mod popups;

@@ -1,0 +1,128 @@
+//! `zwp_idle_inhibit_v1`: windows that want the screen to stay on.
+//!
+//! An inhibitor counts only while its surface is shown and its window has the keyboard, so whether one counts is
+//! worked out when it is asked for, from what is on the screen then. A VM in the background keeps nothing awake.
+
+use std::collections::HashMap;
+
+use smithay::desktop::find_popup_root_surface;
+use smithay::reexports::wayland_protocols::wp::idle_inhibit::zv1::server::zwp_idle_inhibit_manager_v1::{
+    self, ZwpIdleInhibitManagerV1,
+};
+use smithay::reexports::wayland_protocols::wp::idle_inhibit::zv1::server::zwp_idle_inhibitor_v1::{
+    self, ZwpIdleInhibitorV1,
+};
+use smithay::reexports::wayland_server::backend::{ClientId, ObjectId};
+use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
+use smithay::reexports::wayland_server::{
+    Client, DataInit, Dispatch, DisplayHandle, GlobalDispatch, New, Resource, Weak,
+};
+use smithay::wayland::compositor::get_parent;
+
+use crate::render::schedule::has_buffer;
+use crate::shell::stacking::Element;
+use crate::state::{Comp, State};
+use crate::trust::origin::Origin;
+
+/// The live inhibitors, and what they are for. As many as there may be objects.
+#[derive(Debug, Default)]
+pub struct Inhibitors {
+    surfaces: HashMap<ObjectId, Weak<WlSurface>>,
+}
+
+impl Inhibitors {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.surfaces.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.surfaces.is_empty()
+    }
+}
+
+/// Creates the global.
+pub fn create(display: &DisplayHandle) {
+    display.create_global::<State, ZwpIdleInhibitManagerV1, ()>(1, ());
+}
+
+impl Comp {
+    /// Whose window keeps the session from being idle now.
+    #[must_use]
+    pub fn idle_inhibitor(&self) -> Option<&Origin> {
+        let window = self.shell.focused().filter(|window| window.shown())?;
+        let mut surfaces = self.protocols.idle_inhibit.surfaces.values();
+        let counts = |surface: &WlSurface| {
+            self.shown_root(surface).is_some_and(|root| root == *window.handle.wl_surface())
+        };
+        surfaces
+            .any(|surface| surface.upgrade().is_ok_and(|surface| counts(&surface)))
+            .then_some(&window.origin)
+    }
+
+    /// The toplevel that a surface belongs to, if it and all surfaces between them have content.
+    fn shown_root(&self, surface: &WlSurface) -> Option<WlSurface> {
+        let mut root = surface.clone();
+        while has_buffer(&root) {
+            match get_parent(&root) {
+                Some(parent) => root = parent,
+                None => {
+                    let Some(popup) = self.popups.find_popup(&root) else { return Some(root) };
+                    return find_popup_root_surface(&popup).ok();
+                }
+            }
+        }
+        None
+    }
+}
+
+impl GlobalDispatch<ZwpIdleInhibitManagerV1, ()> for State {
+    fn bind(
+        _state: &mut Self,
+        _display: &DisplayHandle,
+        _client: &Client,
+        new: New<ZwpIdleInhibitManagerV1>,
+        _data: &(),
+        data_init: &mut DataInit<'_, Self>,
+    ) {
+        data_init.init(new, ());
+    }
+}
+
+impl Dispatch<ZwpIdleInhibitManagerV1, ()> for State {
+    fn request(
+        state: &mut Self,
+        _client: &Client,
+        _manager: &ZwpIdleInhibitManagerV1,
+        request: zwp_idle_inhibit_manager_v1::Request,
+        _data: &(),
+        _display: &DisplayHandle,
+        data_init: &mut DataInit<'_, Self>,
+    ) {
+        if let zwp_idle_inhibit_manager_v1::Request::CreateInhibitor { id, surface } = request {
+            let inhibitor = data_init.init(id, ());
+            state.comp.protocols.idle_inhibit.surfaces.insert(inhibitor.id(), surface.downgrade());
+        }
+    }
+}
+
+impl Dispatch<ZwpIdleInhibitorV1, ()> for State {
+    fn request(
+        _state: &mut Self,
+        _client: &Client,
+        _inhibitor: &ZwpIdleInhibitorV1,
+        _request: zwp_idle_inhibitor_v1::Request,
+        _data: &(),
+        _display: &DisplayHandle,
+        _data_init: &mut DataInit<'_, Self>,
+    ) {
+    }
+
+    // Smithay's handler hears only of those that are destroyed in order, not of those that end with their client.
+    fn destroyed(state: &mut Self, _client: ClientId, inhibitor: &ZwpIdleInhibitorV1, _data: &()) {
+        state.comp.protocols.idle_inhibit.surfaces.remove(&inhibitor.id());
+    }
+}
