@@ -1,9 +1,10 @@
 //! `xdg_toplevel_icon_v1`: pictures of windows, as pixels alone.
 //!
 //! A name would be looked up in the GUI VM's theme, where a VM could take the picture of a trusted program; names
-//! are ignored. The pixels are copied when the window's surface is committed, because the client may draw into the
-//! buffer again some day. Of several pictures one is copied: the smallest that has at least [`WANTED`] pixels a
-//! side, or else the largest. So a window costs one copy, and one buffer while a commit is due.
+//! are ignored. The pixels are copied when the icon is given to its window, because from then on the client may
+//! destroy everything it was made of, and use the memory again. Of several pictures one is copied: the smallest
+//! that has at least [`WANTED`] pixels a side, or else the largest. So a window costs two pictures at most, the
+//! present and the next.
 //!
 //! Smithay's own handler is not used: after some errors it goes on with what it just refused, and its lists of
 //! buffers grow without bound.
@@ -60,10 +61,9 @@ impl IconData {
     }
 }
 
-/// What a surface's window gets for an icon at its next commit; the inner `None` takes the old one away. The client
-/// may have destroyed the buffer by then, but its memory stays as long as this.
+/// The icon that a surface's window gets at its next commit; the inner `None` takes the old one away.
 #[derive(Debug, Default)]
-struct NextIcon(Mutex<Option<Option<WlBuffer>>>);
+struct NextIcon(Mutex<Option<Option<Icon>>>);
 
 /// Creates the global.
 pub fn create(display: &DisplayHandle) {
@@ -149,9 +149,9 @@ impl Dispatch<XdgToplevelIconV1, IconData> for State {
     }
 }
 
-/// An icon that is given to a window: it does not change any more. `None` if it has no picture, an error if it was
-/// made of a buffer that is gone.
-fn finish(icon: &XdgToplevelIconV1) -> Result<Option<WlBuffer>, ()> {
+/// An icon that is given to a window: it does not change any more. `None` if it has no picture that can be shown,
+/// an error if it was made of a buffer that is gone.
+fn finish(icon: &XdgToplevelIconV1) -> Result<Option<Icon>, ()> {
     let Some(data) = icon.data::<IconData>() else { return Ok(None) };
     let mut parts = data.parts();
     parts.finished = true;
@@ -164,7 +164,7 @@ fn finish(icon: &XdgToplevelIconV1) -> Result<Option<WlBuffer>, ()> {
         buffers.push((picture.side, buffer));
     }
     buffers.sort_by_key(|(side, _)| if *side < WANTED { (true, -side) } else { (false, *side) });
-    Ok(buffers.into_iter().next().map(|(_, buffer)| buffer))
+    Ok(buffers.first().and_then(|(_, buffer)| copy(buffer)))
 }
 
 /// The pixels of a square buffer; `None` if they cannot be read, or are in a format that icons do not have.
@@ -211,7 +211,7 @@ impl State {
             && let Some(id) = self.window_of(surface)
             && let Some(window) = self.comp.shell.get_mut(id)
         {
-            window.icon = next.as_ref().and_then(copy);
+            window.icon = next;
         }
     }
 }

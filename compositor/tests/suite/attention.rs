@@ -281,9 +281,10 @@ fn an_icon_is_the_pixels_of_the_fitting_picture_from_the_commit_on() {
     let (icon, buffers) = icons.icon(&[(16, BLUE), (128, BLUE), (64, red), (300, BLUE)]);
     icon.set_name("security-high".to_owned());
     icons.set(Some(&icon));
-    // Everything it was made of may go at once.
+    // Everything it was made of may go at once, and its memory be used again.
     icon.destroy();
     buffers.iter().for_each(WlBuffer::destroy);
+    icons.fixture.roundtrip(icons.who);
     assert_eq!(icons.shown(), None, "not before it is committed");
     icons.commit();
     assert_eq!(icons.shown(), Some((64, [0, 0, 255, 255])));
@@ -356,8 +357,8 @@ fn an_icon_of_a_shortened_file_ends_its_client_alone() {
     let buffer = pool.create_buffer(0, 64, 64, 64 * 4, Format::Argb8888, &client.queue, ());
     let (icon, _) = icons.icon(&[]);
     icon.add_buffer(&buffer, 1);
-    icons.set(Some(&icon));
+    icons.fixture.roundtrip(icons.who);
     file.set_len(0).unwrap();
-    surface(&mut icons.fixture, icons.who, icons.window).commit();
+    icons.set(Some(&icon));
     icons.ends("wl_buffer", 2);
 }
