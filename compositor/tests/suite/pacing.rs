@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use wayland_client::protocol::wl_subcompositor::WlSubcompositor;
+use wayland_client::protocol::wl_subsurface::WlSubsurface;
 use wayland_client::protocol::wl_surface::WlSurface;
 use wayland_client::{Connection, Dispatch, QueueHandle, delegate_noop};
 use wayland_protocols::wp::commit_timing::v1::client::wp_commit_timer_v1::WpCommitTimerV1;
@@ -311,4 +313,113 @@ fn wrong_use_of_fifos_and_timers_ends_the_client() {
             paced.ends("wp_commit_timer_v1", 2);
         }
     }
+}
+
+#[test]
+fn a_buffer_may_be_destroyed_while_its_commit_waits() {
+    let mut paced = Paced::new();
+    let timer = paced.timer();
+    let due = paced.now() + Duration::from_millis(100);
+    set(&timer, due);
+    let client = paced.fixture.client(paced.who);
+    let (pool, buffer) = client.buffer(100, 50, [0, 255, 0, 255]);
+    paced.surface.attach(Some(&buffer), 0, 0);
+    paced.surface.damage_buffer(0, 0, 100, 50);
+    paced.surface.commit();
+    buffer.destroy();
+    pool.destroy();
+    paced.fixture.roundtrip(paced.who);
+    assert_eq!(paced.queued(), 1);
+    paced.fixture.wait("the commit to be applied", |fixture| {
+        let account = fixture.state().comp.accounts.get(&vm("web")).unwrap();
+        account.waiting().queued().count() == 0
+    });
+    paced.fixture.roundtrip(paced.who);
+    assert!(!paced.fixture.client(paced.who).ended());
+}
+
+/// Numbers that look random and are the same each time.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % sides as u64).unwrap()
+    }
+}
+
+/// A surface with all that makes its commits wait.
+struct Piece {
+    surface: WlSurface,
+    fifo: WpFifoV1,
+    timer: WpCommitTimerV1,
+    role: Option<WlSubsurface>,
+}
+
+#[test]
+fn trees_of_waiting_surfaces_that_change_meanwhile_do_no_harm() {
+    let mut dice = Dice(0x1234_5678_9abc_def1);
+    let mut survived = 0;
+    for _ in 0..40 {
+        let mut paced = Paced::new();
+        let mut pieces: Vec<Piece> = Vec::new();
+        for _ in 0..120 {
+            let now = paced.now();
+            let client = paced.fixture.client(paced.who);
+            let new = || {
+                let surface = client.surface();
+                let fifo = client.bind::<WpFifoManagerV1>().get_fifo(&surface, &client.queue, ());
+                let timer = client.bind::<WpCommitTimingManagerV1>().get_timer(&surface, &client.queue, ());
+                Piece { surface, fifo, timer, role: None }
+            };
+            if pieces.len() < 4 {
+                pieces.push(new());
+            }
+            let index = dice.roll(pieces.len());
+            let other = dice.roll(pieces.len());
+            match dice.roll(10) {
+                0 => pieces[index].fifo.set_barrier(),
+                1 => pieces[index].fifo.wait_barrier(),
+                2 => {
+                    set(&pieces[index].timer, now + Duration::from_millis(dice.roll(30) as u64));
+                    pieces[index].surface.commit();
+                }
+                3 if pieces[index].role.is_none() && index > other => {
+                    let parent = if other == 0 { &paced.surface } else { &pieces[other].surface };
+                    let child = &pieces[index].surface;
+                    let compositor = client.bind::<WlSubcompositor>();
+                    pieces[index].role = Some(compositor.get_subsurface(child, parent, &client.queue, ()));
+                }
+                4 => {
+                    if let Some(role) = &pieces[index].role {
+                        if dice.roll(2) == 0 { role.set_desync() } else { role.set_sync() }
+                    }
+                }
+                5 if dice.roll(4) == 0 => {
+                    let gone = pieces.remove(index);
+                    gone.fifo.destroy();
+                    gone.timer.destroy();
+                    if let Some(role) = gone.role {
+                        role.destroy();
+                    }
+                    gone.surface.destroy();
+                }
+                6 => client.draw_on(&pieces[index].surface, 8, 8, BLUE),
+                7 => paced.surface.commit(),
+                8 => paced.fixture.roundtrip(paced.who),
+                _ => pieces[index].surface.commit(),
+            }
+        }
+        paced.fixture.roundtrip(paced.who);
+        let account = paced.fixture.state().comp.accounts.get(&vm("web")).unwrap().clone();
+        paced.fixture.wait("nothing to wait for a frame or a time", |fixture| {
+            account.waiting().queued().count() == 0 || fixture.client(paced.who).ended()
+        });
+        survived += usize::from(!paced.fixture.client(paced.who).ended());
+        let other = paced.fixture.connect(vm("work"));
+        paced.fixture.window(other, 50, 50, BLUE);
+    }
+    assert!(survived > 20, "most of these clients make no mistake: {survived}");
 }
