@@ -74,6 +74,7 @@ impl CompositorHandler for State {
 
     fn destroyed(&mut self, surface: &WlSurface) {
         self.comp.decor.forget_popup(surface);
+        self.note_destroyed(surface);
         self.comp.schedule.request();
     }
 }

@@ -110,7 +110,7 @@ impl Protocols {
         toplevel_icon::create(display);
         foreign::create(display);
         idle_inhibit::create(display);
-        FifoManagerState::new::<State>(display);
+        FifoManagerState::unmanaged::<State>(display);
         CommitTimingManagerState::new::<State>(display);
         SecurityContextState::new::<State, _>(display, client::is_gate);
         Self {

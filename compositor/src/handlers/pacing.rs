@@ -7,7 +7,8 @@
 //!
 //! How much waits is bounded per origin ([`crate::trust::waiting`]).
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use calloop::RegistrationToken;
@@ -18,8 +19,8 @@ use smithay::utils::{Monotonic, Time};
 use smithay::wayland::commit_timing::{
     CommitTimerBarrierState, CommitTimerBarrierStateUserData, CommitTimerStateUserData,
 };
-use smithay::wayland::compositor::{Cacheable, is_sync_subsurface, with_states};
-use smithay::wayland::fifo::FifoBarrierCachedState;
+use smithay::wayland::compositor::{Barrier, Cacheable, add_blocker, is_sync_subsurface, with_states};
+use smithay::wayland::fifo::{FifoBarrierCachedState, FifoCachedState};
 
 use crate::state::State;
 use crate::trust::client::{account_of, end_for_misuse, state as client_state};
@@ -44,13 +45,20 @@ impl Cacheable for TicketCachedState {
     }
 }
 
+/// The fifo barriers of a surface that were not signalled when it was last committed. Those of states that wait are
+/// nowhere else to be found, and must be signalled if the surface is destroyed: states of other surfaces may wait
+/// with them.
+#[derive(Debug, Default)]
+struct FifoBarriers(Mutex<Vec<Barrier>>);
+
 /// What waits for something that the compositor does.
 #[derive(Debug, Default)]
 pub struct Pacing {
-    /// Surfaces with content that has not been in a frame, which a commit may wait for.
-    unseen: HashSet<WlSurface>,
-    /// Surfaces with commits that wait for a time.
-    timed: HashSet<WlSurface>,
+    /// Surfaces with content that has not been in a frame, which a commit may wait for, and surfaces that are gone;
+    /// with their clients, as surfaces that are gone do not know them.
+    unseen: HashMap<WlSurface, Client>,
+    /// Surfaces with commits that wait for a time, likewise.
+    timed: HashMap<WlSurface, Client>,
     /// When the first of them is due, and what wakes the compositor then.
     timer: Option<(Duration, RegistrationToken)>,
 }
@@ -87,18 +95,8 @@ impl State {
         }
         let synchronised = is_sync_subsurface(surface);
         count_as(surface, if synchronised { waiting.cached() } else { waiting.queued() });
-        let timed = with_states(surface, |states| {
-            let timer = states.data_map.get::<CommitTimerStateUserData>();
-            timer.is_some_and(|timer| {
-                // Such a commit waits for its parent's, and the barriers of any number of them would add up.
-                if synchronised {
-                    timer.borrow_mut().timestamp = None;
-                }
-                timer.borrow().timestamp.is_some()
-            })
-        });
-        if timed {
-            self.comp.pacing.timed.insert(surface.clone());
+        if bar(surface, synchronised) {
+            self.comp.pacing.timed.insert(surface.clone(), client.clone());
         }
         true
     }
@@ -108,29 +106,45 @@ impl State {
         let barred = with_states(surface, |states| {
             states.cached_state.get::<FifoBarrierCachedState>().current().barrier.is_some()
         });
-        if barred {
-            self.comp.pacing.unseen.insert(surface.clone());
+        if barred && let Some(client) = surface.client() {
+            self.comp.pacing.unseen.insert(surface.clone(), client);
             self.comp.schedule.request();
+        }
+    }
+
+    /// A surface is destroyed: nothing waits for it any more.
+    pub(super) fn note_destroyed(&mut self, surface: &WlSurface) {
+        let held = with_states(surface, |states| {
+            let barriers = states.data_map.get::<FifoBarriers>()?;
+            let mut barriers = barriers.0.lock().unwrap_or_else(PoisonError::into_inner);
+            barriers.drain(..).for_each(|barrier| barrier.signal());
+            Some(())
+        });
+        // Without a client nothing of it is left to be applied.
+        if held.is_some()
+            && let Some(client) = surface.client()
+        {
+            self.comp.pacing.unseen.insert(surface.clone(), client);
         }
     }
 
     /// A frame was drawn: what waited for it may be applied, and be in the next one.
     pub(crate) fn release_after_frame(&mut self) {
-        for surface in std::mem::take(&mut self.comp.pacing.unseen) {
+        for (surface, client) in std::mem::take(&mut self.comp.pacing.unseen) {
             let barrier = with_states(&surface, |states| {
                 states.cached_state.get::<FifoBarrierCachedState>().current().barrier.take()
             });
             if let Some(barrier) = barrier {
                 barrier.signal();
-                self.apply_ready(&surface);
             }
+            self.apply_ready(&client);
         }
     }
 
     /// Applies what waited for a time that has come.
     fn release_timed(&mut self) {
         let now: Time<Monotonic> = self.comp.clock.now();
-        for surface in self.comp.pacing.timed.clone() {
+        for (surface, client) in self.comp.pacing.timed.clone() {
             let (signalled, done) = with_barriers(&surface, |barriers| {
                 let signalled = barriers.signal_until(now);
                 (signalled, barriers.next_deadline().is_none())
@@ -140,7 +154,7 @@ impl State {
                 self.comp.pacing.timed.remove(&surface);
             }
             if signalled {
-                self.apply_ready(&surface);
+                self.apply_ready(&client);
             }
         }
     }
@@ -151,7 +165,7 @@ impl State {
             .comp
             .pacing
             .timed
-            .iter()
+            .keys()
             .filter_map(|surface| with_barriers(surface, |barriers| barriers.next_deadline()).flatten());
         let first = deadlines.map(|time| Duration::from(Time::<Monotonic>::from(time))).min();
         if first == self.comp.pacing.timer.as_ref().map(|(due, _)| *due) {
@@ -173,15 +187,45 @@ impl State {
         }
     }
 
-    /// Applies the commits of a surface's client that wait for nothing any more.
-    fn apply_ready(&mut self, surface: &WlSurface) {
+    /// Applies the commits of a client that wait for nothing any more.
+    fn apply_ready(&mut self, client: &Client) {
         let display = self.comp.display.clone();
-        // A client that is gone has nothing to apply.
-        let Some(client) = surface.client() else { return };
-        if let Some(data) = client_state(&client) {
+        if let Some(data) = client_state(client) {
             data.compositor.blocker_cleared(self, &display);
         }
     }
+}
+
+/// Makes the coming commit of a surface wait as its client asked; returns whether it waits for a time. Commits of a
+/// synchronised subsurface wait for their parent's and for nothing else: the barriers of any number of them would
+/// add up in one commit of the parent, which could come to wait for itself.
+fn bar(surface: &WlSurface, synchronised: bool) -> bool {
+    let (waited, timed) = with_states(surface, |states| {
+        let asked = std::mem::take(states.cached_state.get::<FifoCachedState>().pending());
+        let timer = states.data_map.get::<CommitTimerStateUserData>();
+        if synchronised {
+            if let Some(timer) = timer {
+                timer.borrow_mut().timestamp = None;
+            }
+            return (None, false);
+        }
+        let mut fifo = states.cached_state.get::<FifoBarrierCachedState>();
+        let last = &mut fifo.pending().barrier;
+        let waited = if asked.wait_barrier { last.take() } else { None };
+        if asked.set_barrier {
+            let barrier = Barrier::new(false);
+            *last = Some(barrier.clone());
+            let barriers = states.data_map.get_or_insert_threadsafe(FifoBarriers::default);
+            let mut barriers = barriers.0.lock().unwrap_or_else(PoisonError::into_inner);
+            barriers.retain(|barrier| !barrier.is_signaled());
+            barriers.push(barrier);
+        }
+        (waited, timer.is_some_and(|timer| timer.borrow().timestamp.is_some()))
+    });
+    if let Some(barrier) = waited.filter(|barrier| !barrier.is_signaled()) {
+        add_blocker(surface, barrier);
+    }
+    timed
 }
 
 fn with_barriers<T>(surface: &WlSurface, look: impl FnOnce(&mut CommitTimerBarrierState) -> T) -> Option<T> {

@@ -338,6 +338,51 @@ fn a_buffer_may_be_destroyed_while_its_commit_waits() {
     assert!(!paced.fixture.client(paced.who).ended());
 }
 
+/// A commit of a surface and its subsurface once waited for ever for a barrier of the surface, because the surface
+/// was destroyed before the state with the barrier was applied; and every later commit of the subsurface with it.
+#[test]
+fn a_subsurface_does_not_wait_for_a_parent_that_is_destroyed() {
+    let mut paced = Paced::new();
+    let client = paced.fixture.client(paced.who);
+    let parent = client.surface();
+    let (child, role) = client.subsurface(&parent);
+    let fifo = client.bind::<WpFifoManagerV1>().get_fifo(&parent, &client.queue, ());
+    for _ in 0..3 {
+        fifo.set_barrier();
+        fifo.wait_barrier();
+        child.commit();
+        parent.commit();
+    }
+    parent.destroy();
+    role.set_desync();
+    child.commit();
+    paced.fixture.roundtrip(paced.who);
+    let account = paced.fixture.state().comp.accounts.get(&vm("web")).unwrap().clone();
+    paced.fixture.wait("the subsurface to be applied", |_| {
+        account.waiting().queued().count() == 0 && account.waiting().cached().count() == 0
+    });
+}
+
+/// A barrier that was set while a subsurface was synchronised was in a state that waited for the parent; a commit of
+/// the surface on its own, which brings that state along, once waited for it, and so for itself.
+#[test]
+fn a_subsurface_that_is_on_its_own_again_does_not_wait_for_itself() {
+    let mut paced = Paced::new();
+    let client = paced.fixture.client(paced.who);
+    let (child, role) = client.subsurface(&paced.surface);
+    let fifo = client.bind::<WpFifoManagerV1>().get_fifo(&child, &client.queue, ());
+    fifo.set_barrier();
+    child.commit();
+    role.set_desync();
+    fifo.wait_barrier();
+    child.commit();
+    paced.fixture.roundtrip(paced.who);
+    let account = paced.fixture.state().comp.accounts.get(&vm("web")).unwrap().clone();
+    paced.fixture.wait("the subsurface to be applied", |_| {
+        account.waiting().queued().count() == 0 && account.waiting().cached().count() == 0
+    });
+}
+
 /// Numbers that look random and are the same each time.
 struct Dice(u64);
 
