@@ -14,13 +14,12 @@ use smithay::reexports::wayland_protocols::xdg::activation::v1::server::xdg_acti
     self, XdgActivationV1,
 };
 use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
-use smithay::reexports::wayland_server::{
-    Client, DataInit, Dispatch, DisplayHandle, delegate_global_dispatch,
-};
+use smithay::reexports::wayland_server::{Client, DataInit, Dispatch, DisplayHandle};
 use smithay::wayland::xdg_activation::{
     ActivationTokenData, XdgActivationHandler, XdgActivationState, XdgActivationToken, XdgActivationTokenData,
 };
 
+use crate::handlers::globals::delegate_global;
 use crate::state::State;
 use crate::trust::client::origin_of;
 use crate::trust::origin::Origin;
@@ -85,7 +84,7 @@ impl State {
     }
 }
 
-delegate_global_dispatch!(State: [XdgActivationV1: ()] => XdgActivationState);
+delegate_global!(XdgActivationV1: () => XdgActivationState);
 
 impl Dispatch<XdgActivationV1, ()> for State {
     fn request(

@@ -9,18 +9,17 @@ use smithay::reexports::wayland_protocols::wp::commit_timing::v1::server::wp_com
     self, WpCommitTimingManagerV1,
 };
 use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
-use smithay::reexports::wayland_server::{
-    Client, DataInit, Dispatch, DisplayHandle, Resource, Weak, delegate_global_dispatch,
-};
+use smithay::reexports::wayland_server::{Client, DataInit, Dispatch, DisplayHandle, Resource, Weak};
 use smithay::wayland::commit_timing::CommitTimingManagerState;
 
 use super::claim::{claim, release};
+use crate::handlers::globals::delegate_global;
 use crate::state::State;
 
 /// How far ahead a commit may be told to wait; what is later counts as this.
 const MAX_AHEAD: Duration = Duration::from_secs(1);
 
-delegate_global_dispatch!(State: [WpCommitTimingManagerV1: bool] => CommitTimingManagerState);
+delegate_global!(WpCommitTimingManagerV1: bool => CommitTimingManagerState);
 
 impl Dispatch<WpCommitTimingManagerV1, bool> for State {
     fn request(

@@ -1,10 +1,13 @@
 //! `xdg_wm_dialog_v1`, and the parents of toplevels: which window is a dialog of which. What follows from it is
 //! the model's ([`crate::shell::family`]).
 
-use smithay::delegate_xdg_dialog;
+use smithay::reexports::wayland_protocols::xdg::dialog::v1::server::xdg_dialog_v1::XdgDialogV1;
+use smithay::reexports::wayland_protocols::xdg::dialog::v1::server::xdg_wm_dialog_v1::XdgWmDialogV1;
+use smithay::reexports::wayland_server::delegate_dispatch;
 use smithay::wayland::shell::xdg::ToplevelSurface;
-use smithay::wayland::shell::xdg::dialog::XdgDialogHandler;
+use smithay::wayland::shell::xdg::dialog::{XdgDialogHandler, XdgDialogState};
 
+use crate::handlers::globals::delegate_global;
 use crate::state::State;
 
 impl XdgDialogHandler for State {
@@ -31,4 +34,6 @@ impl State {
     }
 }
 
-delegate_xdg_dialog!(State);
+delegate_global!(XdgWmDialogV1: () => XdgDialogState);
+delegate_dispatch!(State: [XdgWmDialogV1: ()] => XdgDialogState);
+delegate_dispatch!(State: [XdgDialogV1: ToplevelSurface] => XdgDialogState);

@@ -6,15 +6,14 @@ use smithay::reexports::wayland_protocols::wp::fifo::v1::server::wp_fifo_manager
 };
 use smithay::reexports::wayland_protocols::wp::fifo::v1::server::wp_fifo_v1::{self, WpFifoV1};
 use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
-use smithay::reexports::wayland_server::{
-    Client, DataInit, Dispatch, DisplayHandle, Resource, Weak, delegate_global_dispatch,
-};
+use smithay::reexports::wayland_server::{Client, DataInit, Dispatch, DisplayHandle, Resource, Weak};
 use smithay::wayland::fifo::FifoManagerState;
 
 use super::claim::{claim, release};
+use crate::handlers::globals::delegate_global;
 use crate::state::State;
 
-delegate_global_dispatch!(State: [WpFifoManagerV1: bool] => FifoManagerState);
+delegate_global!(WpFifoManagerV1: bool => FifoManagerState);
 
 impl Dispatch<WpFifoManagerV1, bool> for State {
     fn request(

@@ -6,6 +6,7 @@ use smithay::reexports::wayland_server::{
 };
 
 use crate::state::State;
+use crate::trust::client::may_see;
 
 /// Creates the global.
 pub fn create(display: &DisplayHandle) {
@@ -22,6 +23,10 @@ impl GlobalDispatch<WlFixes, ()> for State {
         data_init: &mut DataInit<'_, Self>,
     ) {
         data_init.init(new, ());
+    }
+
+    fn can_view(client: Client, _data: &()) -> bool {
+        may_see(&client, WlFixes::interface().name)
     }
 }
 

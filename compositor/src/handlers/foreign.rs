@@ -33,7 +33,7 @@ use smithay::wayland::shell::is_valid_parent;
 use smithay::wayland::shell::xdg::XdgToplevelSurfaceData;
 
 use crate::state::State;
-use crate::trust::client::{end_for_misuse, origin_of};
+use crate::trust::client::{end_for_misuse, may_see, origin_of};
 use crate::trust::origin::Origin;
 
 /// Exports, and imports, that one origin may have at a time.
@@ -148,6 +148,10 @@ impl GlobalDispatch<ZxdgExporterV2, ()> for State {
     ) {
         data_init.init(new, ());
     }
+
+    fn can_view(client: Client, _data: &()) -> bool {
+        may_see(&client, ZxdgExporterV2::interface().name)
+    }
 }
 
 impl GlobalDispatch<ZxdgImporterV2, ()> for State {
@@ -160,6 +164,10 @@ impl GlobalDispatch<ZxdgImporterV2, ()> for State {
         data_init: &mut DataInit<'_, Self>,
     ) {
         data_init.init(new, ());
+    }
+
+    fn can_view(client: Client, _data: &()) -> bool {
+        may_see(&client, ZxdgImporterV2::interface().name)
     }
 }
 

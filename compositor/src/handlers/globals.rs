@@ -5,7 +5,8 @@
 //! policy shows, so what is decided here counts when a gate worker is not itself any more.
 //!
 //! Each protocol's `GlobalDispatch` is made by [`delegate_global`] in place of the macro of Smithay or of wayland-server, which
-//! would show the global to everybody; and it has a line in [`OFFERED`]. Tests compare that list with what real clients are
+//! would show the global to everybody, or has a `can_view` of its own that asks [`may_see`](crate::trust::client::may_see); and
+//! it has a line in [`OFFERED`]. Tests compare that list with what real clients are
 //! shown, and look for globals that a VM is shown which may see none.
 
 /// Who sees a global, if its policy does not withhold it.
@@ -37,19 +38,33 @@ pub const OFFERED: &[Offered] = &[
     offered("org_kde_kwin_server_decoration_manager", 1),
     offered("wl_compositor", 6),
     offered("wl_data_device_manager", 3),
+    offered("wl_fixes", 1),
     offered("wl_output", 4),
     offered("wl_seat", 9),
     offered("wl_shm", 2),
     offered("wl_subcompositor", 1),
+    offered("wp_alpha_modifier_v1", 1),
+    offered("wp_commit_timing_manager_v1", 1),
+    offered("wp_content_type_manager_v1", 1),
     offered("wp_cursor_shape_manager_v1", 2),
+    offered("wp_fifo_manager_v1", 1),
     offered("wp_fractional_scale_manager_v1", 1),
     offered("wp_presentation", 2),
     Offered { interface: "wp_security_context_manager_v1", version: 1, audience: Audience::Gate },
     offered("wp_single_pixel_buffer_manager_v1", 1),
+    offered("wp_tearing_control_manager_v1", 1),
     offered("wp_viewporter", 1),
+    offered("xdg_activation_v1", 1),
+    offered("xdg_system_bell_v1", 1),
+    offered("xdg_toplevel_icon_manager_v1", 1),
+    offered("xdg_toplevel_tag_manager_v1", 1),
     offered("xdg_wm_base", 6),
+    offered("xdg_wm_dialog_v1", 1),
+    offered("zwp_idle_inhibit_manager_v1", 1),
     offered("zwp_primary_selection_device_manager_v1", 1),
     offered("zxdg_decoration_manager_v1", 1),
+    offered("zxdg_exporter_v2", 1),
+    offered("zxdg_importer_v2", 1),
     offered("zxdg_output_manager_v1", 3),
 ];
 

@@ -22,6 +22,7 @@ use smithay::wayland::compositor::get_parent;
 use crate::render::schedule::has_buffer;
 use crate::shell::stacking::Element;
 use crate::state::{Comp, State};
+use crate::trust::client::may_see;
 use crate::trust::origin::Origin;
 
 /// The live inhibitors, and what they are for. As many as there may be objects.
@@ -89,6 +90,10 @@ impl GlobalDispatch<ZwpIdleInhibitManagerV1, ()> for State {
         data_init: &mut DataInit<'_, Self>,
     ) {
         data_init.init(new, ());
+    }
+
+    fn can_view(client: Client, _data: &()) -> bool {
+        may_see(&client, ZwpIdleInhibitManagerV1::interface().name)
     }
 }
 

@@ -2,6 +2,10 @@
 //! pixel, opacity, the type of the content. Viewports are validated by Smithay whenever a surface is committed.
 //! Opacity is over the window's own backing: nothing shows through a window.
 
+use smithay::reexports::wayland_protocols::wp::alpha_modifier::v1::server::wp_alpha_modifier_surface_v1::WpAlphaModifierSurfaceV1;
+use smithay::reexports::wayland_protocols::wp::alpha_modifier::v1::server::wp_alpha_modifier_v1::WpAlphaModifierV1;
+use smithay::reexports::wayland_protocols::wp::content_type::v1::server::wp_content_type_manager_v1::WpContentTypeManagerV1;
+use smithay::reexports::wayland_protocols::wp::content_type::v1::server::wp_content_type_v1::WpContentTypeV1;
 use smithay::reexports::wayland_protocols::wp::fractional_scale::v1::server::wp_fractional_scale_manager_v1::WpFractionalScaleManagerV1;
 use smithay::reexports::wayland_protocols::wp::fractional_scale::v1::server::wp_fractional_scale_v1::WpFractionalScaleV1;
 use smithay::reexports::wayland_protocols::wp::presentation_time::server::wp_presentation::WpPresentation;
@@ -10,13 +14,14 @@ use smithay::reexports::wayland_protocols::wp::single_pixel_buffer::v1::server::
 use smithay::reexports::wayland_server::protocol::wl_buffer::WlBuffer;
 use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
 use smithay::reexports::wayland_server::{Weak, delegate_dispatch};
+use smithay::wayland::alpha_modifier::{AlphaModifierState, AlphaModifierSurfaceUserData};
 use smithay::wayland::compositor::with_states;
+use smithay::wayland::content_type::{ContentTypeState, ContentTypeUserData};
 use smithay::wayland::fractional_scale::{
     FractionalScaleHandler, FractionalScaleManagerState, with_fractional_scale,
 };
 use smithay::wayland::presentation::{PresentationFeedbackState, PresentationState};
 use smithay::wayland::single_pixel_buffer::{SinglePixelBufferState, SinglePixelBufferUserData};
-use smithay::{delegate_alpha_modifier, delegate_content_type};
 
 use crate::handlers::globals::delegate_global;
 use crate::state::State;
@@ -42,5 +47,10 @@ delegate_global!(WpSinglePixelBufferManagerV1: () => SinglePixelBufferState);
 delegate_dispatch!(State: [WpSinglePixelBufferManagerV1: ()] => SinglePixelBufferState);
 delegate_dispatch!(State: [WlBuffer: SinglePixelBufferUserData] => SinglePixelBufferState);
 
-delegate_alpha_modifier!(State);
-delegate_content_type!(State);
+delegate_global!(WpAlphaModifierV1: () => AlphaModifierState);
+delegate_dispatch!(State: [WpAlphaModifierV1: ()] => AlphaModifierState);
+delegate_dispatch!(State: [WpAlphaModifierSurfaceV1: AlphaModifierSurfaceUserData] => AlphaModifierState);
+
+delegate_global!(WpContentTypeManagerV1: () => ContentTypeState);
+delegate_dispatch!(State: [WpContentTypeManagerV1: ()] => ContentTypeState);
+delegate_dispatch!(State: [WpContentTypeV1: ContentTypeUserData] => ContentTypeState);

@@ -3,7 +3,9 @@
 use smithay::reexports::wayland_protocols::xdg::system_bell::v1::server::xdg_system_bell_v1::{
     self, XdgSystemBellV1,
 };
-use smithay::reexports::wayland_server::{Client, DataInit, Dispatch, DisplayHandle, GlobalDispatch, New};
+use smithay::reexports::wayland_server::{
+    Client, DataInit, Dispatch, DisplayHandle, GlobalDispatch, New, Resource as _,
+};
 
 use crate::state::State;
 use crate::trust::client;
@@ -23,6 +25,10 @@ impl GlobalDispatch<XdgSystemBellV1, ()> for State {
         data_init: &mut DataInit<'_, Self>,
     ) {
         data_init.init(new, ());
+    }
+
+    fn can_view(client: Client, _data: &()) -> bool {
+        client::may_see(&client, XdgSystemBellV1::interface().name)
     }
 }
 

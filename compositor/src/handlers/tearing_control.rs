@@ -15,6 +15,7 @@ use smithay::wayland::compositor::{Cacheable, with_states};
 
 use super::claim::{claim, release};
 use crate::state::State;
+use crate::trust::client::may_see;
 
 /// What a surface's client says of tearing, as of a commit.
 #[derive(Clone, Copy, Debug, Default)]
@@ -60,6 +61,10 @@ impl GlobalDispatch<WpTearingControlManagerV1, ()> for State {
         data_init: &mut DataInit<'_, Self>,
     ) {
         data_init.init(new, ());
+    }
+
+    fn can_view(client: Client, _data: &()) -> bool {
+        may_see(&client, WpTearingControlManagerV1::interface().name)
     }
 }
 

@@ -28,6 +28,7 @@ use smithay::wayland::shm::{BufferData, with_buffer_contents};
 
 use crate::shell::window::Icon;
 use crate::state::State;
+use crate::trust::client::may_see;
 
 /// The longest side of a picture, in pixels; larger ones are left out.
 const MAX_SIDE: i32 = 256;
@@ -82,6 +83,10 @@ impl GlobalDispatch<XdgToplevelIconManagerV1, ()> for State {
         let manager = data_init.init(new, ());
         manager.icon_size(WANTED / 2);
         manager.done();
+    }
+
+    fn can_view(client: Client, _data: &()) -> bool {
+        may_see(&client, XdgToplevelIconManagerV1::interface().name)
     }
 }
 

@@ -1,10 +1,12 @@
 //! `xdg_toplevel_tag_v1`: a client's own names for its windows, kept as titles are: bounded, and shown as the VM's
 //! word.
 
-use smithay::delegate_xdg_toplevel_tag;
 use smithay::reexports::wayland_protocols::xdg::shell::server::xdg_toplevel::XdgToplevel;
-use smithay::wayland::xdg_toplevel_tag::XdgToplevelTagHandler;
+use smithay::reexports::wayland_protocols::xdg::toplevel_tag::v1::server::xdg_toplevel_tag_manager_v1::XdgToplevelTagManagerV1;
+use smithay::reexports::wayland_server::delegate_dispatch;
+use smithay::wayland::xdg_toplevel_tag::{XdgToplevelTagHandler, XdgToplevelTagManager};
 
+use super::globals::delegate_global;
 use super::xdg_shell::bounded;
 use crate::state::State;
 
@@ -23,4 +25,5 @@ impl XdgToplevelTagHandler for State {
     }
 }
 
-delegate_xdg_toplevel_tag!(State);
+delegate_global!(XdgToplevelTagManagerV1: () => XdgToplevelTagManager);
+delegate_dispatch!(State: [XdgToplevelTagManagerV1: ()] => XdgToplevelTagManager);
