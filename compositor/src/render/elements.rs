@@ -9,7 +9,7 @@ use smithay::backend::renderer::element::{Element, Id, Kind, RenderElement, Unde
 use smithay::backend::renderer::utils::{CommitCounter, DamageSet, OpaqueRegions};
 use smithay::backend::renderer::{Color32F, Frame, ImportAll, ImportMem, Renderer, Texture};
 use smithay::render_elements;
-use smithay::utils::{Buffer, Physical, Rectangle, Scale, Transform};
+use smithay::utils::{Buffer, Physical, Rectangle, Scale, Size, Transform};
 
 use super::label::LabelElement;
 
@@ -47,44 +47,76 @@ pub const BACKING: Color32F = Color32F::new(0.0, 0.0, 0.0, 1.0);
 
 /// An element with a client's content. If the content cannot be drawn (its memory was truncated, say), the
 /// backing appears in its place instead of an error that would cost the whole frame.
+///
+/// Where the content is turned by a quarter, Smithay 0.7 draws it right, but finds the part that is to be drawn, and the part
+/// that has changed, as if it were turned in the other direction. The two differ by half a turn, which is made up for here.
 #[derive(Debug)]
-pub struct Guest<E>(pub E);
+pub struct Guest<E> {
+    element: E,
+    /// The size of the buffer, where it is turned by a quarter.
+    turned: Option<Size<f64, Buffer>>,
+}
+
+impl<E: Element> Guest<E> {
+    /// An element that shows a buffer of the given size, which does not matter where there are no pixels.
+    pub fn new(element: E, buffer: Option<Size<i32, Buffer>>) -> Self {
+        let is_turned = matches!(
+            element.transform(),
+            Transform::_90 | Transform::_270 | Transform::Flipped90 | Transform::Flipped270
+        );
+        Self { element, turned: buffer.filter(|_| is_turned).map(Size::to_f64) }
+    }
+}
 
 impl<E: Element> Element for Guest<E> {
     fn id(&self) -> &Id {
-        self.0.id()
+        self.element.id()
     }
 
     fn current_commit(&self) -> CommitCounter {
-        self.0.current_commit()
+        self.element.current_commit()
     }
 
     fn src(&self) -> Rectangle<f64, Buffer> {
-        self.0.src()
+        let src = self.element.src();
+        match self.turned {
+            Some(buffer) => {
+                let loc = (buffer.w - src.loc.x - src.size.w, buffer.h - src.loc.y - src.size.h);
+                Rectangle::new(loc.into(), src.size)
+            }
+            None => src,
+        }
     }
 
     fn geometry(&self, scale: Scale<f64>) -> Rectangle<i32, Physical> {
-        self.0.geometry(scale)
+        self.element.geometry(scale)
     }
 
     fn transform(&self) -> Transform {
-        self.0.transform()
+        self.element.transform()
     }
 
     fn damage_since(&self, scale: Scale<f64>, commit: Option<CommitCounter>) -> DamageSet<i32, Physical> {
-        self.0.damage_since(scale, commit)
+        if self.turned.is_none() {
+            return self.element.damage_since(scale, commit);
+        }
+        // What of it changed is not known: Smithay has dropped what it took for invisible.
+        if commit == Some(self.element.current_commit()) {
+            return DamageSet::default();
+        }
+        DamageSet::from_slice(&[Rectangle::from_size(self.element.geometry(scale).size)])
     }
 
     fn opaque_regions(&self, scale: Scale<f64>) -> OpaqueRegions<i32, Physical> {
-        self.0.opaque_regions(scale)
+        self.element.opaque_regions(scale)
     }
 
     fn alpha(&self) -> f32 {
-        self.0.alpha()
+        self.element.alpha()
     }
 
     fn kind(&self) -> Kind {
-        self.0.kind()
+        self.element.kind()
     }
 }
 
@@ -97,7 +129,7 @@ impl<R: Renderer, E: RenderElement<R>> RenderElement<R> for Guest<E> {
         damage: &[Rectangle<i32, Physical>],
         opaque_regions: &[Rectangle<i32, Physical>],
     ) -> Result<(), R::Error> {
-        match self.0.draw(frame, src, dst, damage, opaque_regions) {
+        match self.element.draw(frame, src, dst, damage, opaque_regions) {
             Ok(()) => Ok(()),
             Err(error) => {
                 tracing::debug!(%error, "a client's content could not be drawn");
@@ -107,6 +139,6 @@ impl<R: Renderer, E: RenderElement<R>> RenderElement<R> for Guest<E> {
     }
 
     fn underlying_storage(&self, renderer: &mut R) -> Option<UnderlyingStorage<'_>> {
-        self.0.underlying_storage(renderer)
+        self.element.underlying_storage(renderer)
     }
 }

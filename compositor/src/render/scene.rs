@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use smithay::backend::renderer::element::solid::SolidColorRenderElement;
 use smithay::backend::renderer::element::surface::{
-    WaylandSurfaceRenderElement, render_elements_from_surface_tree,
+    WaylandSurfaceRenderElement, WaylandSurfaceTexture, render_elements_from_surface_tree,
 };
 use smithay::backend::renderer::element::utils::CropRenderElement;
 use smithay::backend::renderer::element::{Element as _, Id, Kind};
@@ -219,11 +219,15 @@ fn guest<R>(
         Kind::Unspecified,
     );
     for element in tree {
+        let buffer = match element.texture() {
+            WaylandSurfaceTexture::Texture(texture) => Some(texture.size()),
+            WaylandSurfaceTexture::SolidColor(_) => None,
+        };
         // An element inside the rectangle is drawn as it is: cutting it would round its source.
         if content.contains_rect(element.geometry(scale.into())) {
-            scene.push(SceneElement::Whole(Guest(element)));
+            scene.push(SceneElement::Whole(Guest::new(element, buffer)));
         } else if let Some(cropped) = CropRenderElement::from_element(element, scale, content) {
-            scene.push(SceneElement::Cropped(Guest(cropped)));
+            scene.push(SceneElement::Cropped(Guest::new(cropped, buffer)));
         }
     }
 }

@@ -274,6 +274,12 @@ impl Client {
         (pool, buffer)
     }
 
+    /// A buffer with these bytes, four for each pixel.
+    pub fn buffer_of(&self, bytes: &[u8], w: i32, h: i32) -> WlBuffer {
+        let pool = self.pool(bytes, bytes.len() as i32);
+        pool.create_buffer(0, w, h, w * 4, wl_shm::Format::Argb8888, &self.queue, ())
+    }
+
     /// A pool that claims to be of `size` bytes, over memory with these bytes.
     pub fn pool(&self, bytes: &[u8], size: i32) -> WlShmPool {
         self.pool_and_file(bytes, size).0

@@ -19,4 +19,5 @@ mod pacing;
 mod popups;
 mod selections;
 mod traps;
+mod turned;
 mod visibility;
