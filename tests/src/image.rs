@@ -53,8 +53,7 @@ impl Image {
         assert_eq!(info.bit_depth, png::BitDepth::Eight);
         let channels = info.color_type.samples();
         assert!(channels >= 3, "a screenshot has colours");
-        let color =
-            |pixel: &[u8]| pixel[..3].iter().fold(0, |color, &channel| color << 8 | u32::from(channel));
+        let color = |pixel: &[u8]| u32::from_be_bytes([0, pixel[0], pixel[1], pixel[2]]);
         let pixels = bytes[..info.buffer_size()].chunks_exact(channels).map(color).collect();
         let side = |side: u32| i32::try_from(side).expect("a picture of usual size");
         Self { width: side(info.width), height: side(info.height), pixels }
@@ -84,15 +83,30 @@ impl Image {
     pub fn difference(&self, rect: Rect, expected: &Canvas) -> Option<Difference> {
         assert_eq!((rect.w, rect.h), (expected.width(), expected.height()), "the sizes differ");
         let mut difference: Option<Difference> = None;
-        for (y, x) in (0..rect.h).flat_map(|y| (0..rect.w).map(move |x| (y, x))) {
-            let found = self.pixel(rect.x + x, rect.y + y).expect("a rectangle inside the picture");
-            let expected = expected.pixel(x, y) & 0x00ff_ffff;
-            if found != expected {
-                let first = Difference { count: 0, first: (x, y), found, expected };
-                difference.get_or_insert(first).count += 1;
+        for (y, row) in (0..).zip(self.rows(rect)) {
+            for (x, &found) in (0..).zip(row) {
+                let expected = expected.pixel(x, y) & 0x00ff_ffff;
+                if found != expected {
+                    let first = Difference { count: 0, first: (x, y), found, expected };
+                    difference.get_or_insert(first).count += 1;
+                }
             }
         }
         difference
+    }
+
+    /// The pixels of a rectangle, row by row.
+    #[track_caller]
+    fn rows(&self, rect: Rect) -> impl Iterator<Item = &[u32]> {
+        let inside = rect.x >= 0 && rect.y >= 0 && rect.w >= 0 && rect.h >= 0;
+        assert!(
+            inside && rect.x + rect.w <= self.width && rect.y + rect.h <= self.height,
+            "{rect:?} is outside"
+        );
+        let index = |value: i32| usize::try_from(value).expect("a place inside the picture");
+        let (left, right, width) = (index(rect.x), index(rect.x + rect.w), index(self.width));
+        let rows = index(rect.y)..index(rect.y + rect.h);
+        rows.map(move |row| &self.pixels[row * width + left..row * width + right])
     }
 
     /// The rectangle as a picture of its own.
@@ -103,8 +117,7 @@ impl Image {
     #[must_use]
     #[track_caller]
     pub fn part(&self, rect: Rect) -> Vec<u32> {
-        let places = (rect.y..rect.y + rect.h).flat_map(|y| (rect.x..rect.x + rect.w).map(move |x| (x, y)));
-        places.map(|(x, y)| self.pixel(x, y).expect("a rectangle inside the picture")).collect()
+        self.rows(rect).flatten().copied().collect()
     }
 
     /// How many pixels of a rectangle have a colour; what is outside the picture does not.

@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::client::{Client, ClientError, Rect, Window};
+use wayland_client::protocol::wl_output;
+
+use crate::client::{Canvas, Client, ClientError, Rect, Transform, Window};
 use crate::random::Random;
 
 /// In which coordinates damage is told.
@@ -20,48 +22,90 @@ pub enum Damage {
     Both,
 }
 
+/// How what is drawn in a buffer is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Presentation {
+    /// `wl_surface.set_buffer_scale`.
+    pub scale: i32,
+    /// `wl_surface.set_buffer_transform`.
+    pub transform: Transform,
+    /// Pixels of the buffer for 120 units of the surface, which a viewport makes the difference of.
+    pub fraction: u32,
+}
+
+impl Presentation {
+    /// A pixel for a unit.
+    pub const PLAIN: Self = Self { scale: 1, transform: Transform::NORMAL, fraction: 120 };
+}
+
 /// Draws random rectangles in one window.
 #[derive(Debug)]
 pub struct Painter {
     random: Random,
     damage: Damage,
-    /// The scale of the window's buffers.
-    scale: i32,
-    /// The part of the buffer that the viewport shows at its own size, in units of the buffer divided by
-    /// its scale.
+    presentation: Presentation,
+    /// The part of the turned buffer that the viewport shows, in pixels of the turned buffer divided by the buffer's scale.
     crop: Option<Rect>,
     /// By buffer: what was drawn in others since it was last used.
     stale: BTreeMap<usize, Vec<Rect>>,
 }
 
 impl Painter {
-    /// A painter of the sequence that belongs to `seed`, for a window with buffers of `scale`.
+    /// A painter of the sequence that belongs to `seed`, for a window that is presented so.
     #[must_use]
-    pub fn new(seed: u64, damage: Damage, scale: i32) -> Self {
-        Self { random: Random::new(seed), damage, scale, crop: None, stale: BTreeMap::new() }
+    pub fn new(seed: u64, damage: Damage, presentation: Presentation) -> Self {
+        let (random, crop, stale) = (Random::new(seed), None, BTreeMap::new());
+        Self { random, damage, presentation, crop, stale }
     }
 
-    /// The part of the canvas that the window shows.
+    /// What the window shows.
     #[must_use]
-    pub fn visible(&self, window: &Window) -> Rect {
-        let all = Rect::of_size(window.canvas.width(), window.canvas.height());
-        let scaled = |crop: Rect| Rect {
-            x: crop.x * self.scale,
-            y: crop.y * self.scale,
-            w: crop.w * self.scale,
-            h: crop.h * self.scale,
-        };
-        self.crop.map_or(all, scaled)
+    pub fn picture(&self, window: &Window) -> Canvas {
+        let scale = self.presentation.scale;
+        let picture = window.canvas.transformed(self.presentation.transform);
+        let scaled =
+            |crop: Rect| Rect { x: crop.x * scale, y: crop.y * scale, w: crop.w * scale, h: crop.h * scale };
+        self.crop.map(|crop| picture.part(scaled(crop))).unwrap_or(picture)
+    }
+
+    /// Says how the buffers are to be shown, from the next commit on. A window whose scale is a fraction must have a
+    /// viewport, and buffers of whole units.
+    ///
+    /// # Panics
+    ///
+    /// When the window has no viewport and needs one, or buffers of parts of units.
+    pub fn present(&self, window: &Window) {
+        let Presentation { scale, transform, fraction } = self.presentation;
+        if scale != 1 {
+            window.surface.set_buffer_scale(scale);
+        }
+        if transform != Transform::NORMAL {
+            let known = wl_output::Transform::try_from(transform.number()).expect("one of eight");
+            window.surface.set_buffer_transform(known);
+        }
+        if fraction != 120 {
+            let fraction = i32::try_from(fraction).expect("a scale");
+            let size = self.picture(window);
+            let units = [size.width(), size.height()].map(|side| {
+                assert_eq!(side * 120 % fraction, 0, "{side} pixels are no whole units");
+                side * 120 / fraction
+            });
+            let viewport = window.viewport.as_ref().expect("a window with a viewport");
+            viewport.set_destination(units[0], units[1]);
+        }
     }
 
     /// Shows a random part of `size` of the buffer from the next commit on. The window must have a viewport.
     ///
     /// # Panics
     ///
-    /// When it has none.
+    /// When it has none, or its scale is a fraction.
     pub fn move_crop(&mut self, window: &Window, size: (i32, i32)) {
-        let right = window.canvas.width() / self.scale - size.0;
-        let bottom = window.canvas.height() / self.scale - size.1;
+        let Presentation { scale, transform, fraction } = self.presentation;
+        assert_eq!(fraction, 120, "a part at another size");
+        let buffer = (window.canvas.width(), window.canvas.height());
+        let whole = transform.of_rect(Rect::of_size(buffer.0, buffer.1), buffer);
+        let (right, bottom) = (whole.w / scale - size.0, whole.h / scale - size.1);
         let crop = Rect {
             x: self.random.between(0, right),
             y: self.random.between(0, bottom),
@@ -125,11 +169,14 @@ impl Painter {
             window.surface.damage_buffer(rect.x, rect.y, rect.w, rect.h);
             return;
         }
-        let left = rect.x.div_euclid(self.scale);
-        let top = rect.y.div_euclid(self.scale);
-        let right = (rect.x + rect.w + self.scale - 1).div_euclid(self.scale);
-        let bottom = (rect.y + rect.h + self.scale - 1).div_euclid(self.scale);
+        let Presentation { scale, transform, fraction } = self.presentation;
+        let rect = transform.of_rect(rect, (window.canvas.width(), window.canvas.height()));
+        let (units, pixels) = (120, scale * i32::try_from(fraction).expect("a scale"));
+        let before = |edge: i32| (edge * units).div_euclid(pixels);
+        let behind = |edge: i32| -(-edge * units).div_euclid(pixels);
         let origin = self.crop.map_or((0, 0), |crop| (crop.x, crop.y));
+        let (left, top) = (before(rect.x), before(rect.y));
+        let (right, bottom) = (behind(rect.x + rect.w), behind(rect.y + rect.h));
         window.surface.damage(left - origin.0, top - origin.1, right - left, bottom - top);
     }
 }

@@ -51,6 +51,8 @@ pub struct Options {
     pub size: (i32, i32),
     /// The scale of the output.
     pub scale: i32,
+    /// The scale of the output where it is no whole number, in 120ths.
+    pub fraction: Option<u32>,
     /// How memory is shared.
     pub sharing: Sharing,
     /// The size of each region in MiB.
@@ -69,6 +71,7 @@ impl Options {
             vms: vms.to_vec(),
             size: (1280, 800),
             scale: 1,
+            fraction: None,
             sharing: Sharing::Region,
             region_mib: 64,
             limits: BTreeMap::new(),
@@ -88,6 +91,13 @@ impl Options {
     pub fn output(mut self, width: i32, height: i32, scale: i32) -> Self {
         self.size = (width, height);
         self.scale = scale;
+        self
+    }
+
+    /// The same with a scale that is no whole number, in 120ths.
+    #[must_use]
+    pub fn fraction(mut self, scale: u32) -> Self {
+        self.fraction = Some(scale);
         self
     }
 
@@ -680,7 +690,8 @@ fn start_compositor(options: &Options, root: &Path) -> Process {
     command.env("XDG_RUNTIME_DIR", &gui).arg("--config").arg(root.join("vitrail.toml"));
     command.args(["--backend", "headless", "--socket", "wayland-vitrail"]);
     command.args(["--size", &format!("{}x{}", options.size.0, options.size.1)]);
-    command.args(["--scale", &options.scale.to_string()]).arg("--ipc").arg(gui.join("ipc.sock"));
+    let scale = options.fraction.map_or(f64::from(options.scale), |scale| f64::from(scale) / 120.0);
+    command.args(["--scale", &scale.to_string()]).arg("--ipc").arg(gui.join("ipc.sock"));
     let compositor = Process::start("vitrail", &root.join("logs"), &mut command, &[]);
     compositor.wait_path(&gui.join("ipc.sock"));
     compositor.wait_path(&gui.join("wayland-vitrail"));

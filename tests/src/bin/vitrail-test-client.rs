@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow};
 use clap::{Args, Parser, Subcommand};
 use vitrail_tests::client::{Client, Window, WindowOptions};
 use vitrail_tests::deadline::Deadline;
-use vitrail_tests::painter::{Damage, Painter};
+use vitrail_tests::painter::{Damage, Painter, Presentation};
 
 /// A Wayland client that shows something simple and reproducible.
 #[derive(Debug, Parser)]
@@ -82,7 +82,7 @@ fn run(mode: Mode) -> Result<()> {
         }
         Mode::RandomDamage { look, seed, commits } => {
             let mut window = map(&mut client, &look)?;
-            let mut painter = Painter::new(seed, Damage::Both, 1);
+            let mut painter = Painter::new(seed, Damage::Both, Presentation::PLAIN);
             for _ in 0..commits {
                 let frames = client.state.surface(window.number).frames;
                 client.request_frame(&window.surface, window.number);

@@ -31,6 +31,46 @@ impl Rect {
     }
 }
 
+/// What `wl_surface.set_buffer_transform` says: how a client has turned what it draws.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transform {
+    /// Mirrored at the vertical axis, before anything else.
+    pub flipped: bool,
+    /// By how many quarters of a turn, counter-clockwise; 0 to 3.
+    pub quarters: u8,
+}
+
+impl Transform {
+    /// Not at all.
+    pub const NORMAL: Self = Self { flipped: false, quarters: 0 };
+
+    /// All there are.
+    pub fn all() -> impl Iterator<Item = Self> {
+        [false, true].into_iter().flat_map(|flipped| (0..4).map(move |quarters| Self { flipped, quarters }))
+    }
+
+    /// As the protocol numbers it.
+    #[must_use]
+    pub fn number(self) -> u32 {
+        u32::from(self.quarters) + if self.flipped { 4 } else { 0 }
+    }
+
+    /// Where pixels of a buffer of this size are shown, in pixels of the surface.
+    #[must_use]
+    pub fn of_rect(self, rect: Rect, (width, height): (i32, i32)) -> Rect {
+        let (mut rect, mut size) = (rect, (width, height));
+        // What the client has turned counter-clockwise is turned back clockwise, and then mirrored back.
+        for _ in 0..self.quarters {
+            rect = Rect { x: size.1 - rect.y - rect.h, y: rect.x, w: rect.h, h: rect.w };
+            size = (size.1, size.0);
+        }
+        if self.flipped {
+            rect.x = size.0 - rect.x - rect.w;
+        }
+        rect
+    }
+}
+
 /// Memory that is shared with the server: a memfd. It is written with pwrite(2), as nobody maps it here.
 #[derive(Debug)]
 pub struct Memory {
@@ -148,6 +188,18 @@ impl Canvas {
         Self { width: rect.w, height: rect.h, pixels: rows.map(|(x, y)| self.pixel(x, y)).collect() }
     }
 
+    /// What a surface shows of a buffer with this picture, after `wl_surface.set_buffer_transform`.
+    #[must_use]
+    pub fn transformed(&self, transform: Transform) -> Self {
+        let whole = transform.of_rect(Rect::of_size(self.width, self.height), (self.width, self.height));
+        let mut picture = Self::new(whole.w, whole.h, 0);
+        for (x, y) in (0..self.height).flat_map(|y| (0..self.width).map(move |x| (x, y))) {
+            let shown = transform.of_rect(Rect { x, y, w: 1, h: 1 }, (self.width, self.height));
+            picture.pixels[index(shown.y) * index(whole.w) + index(shown.x)] = self.pixel(x, y);
+        }
+        picture
+    }
+
     /// The bytes of a row from `x` on, as `wl_shm` has them.
     fn row(&self, x: i32, y: i32, w: i32) -> Vec<u8> {
         let start = index(y) * index(self.width) + index(x);
@@ -249,6 +301,23 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pictures_are_turned_back_and_mirrored_back() {
+        // 1 2 3
+        // 4 5 6
+        let mut canvas = Canvas::new(3, 2, 0);
+        canvas.paint(Rect::of_size(3, 2), |x, y| u32::try_from(1 + x + 3 * y).unwrap());
+        let turned = |flipped, quarters| canvas.transformed(Transform { flipped, quarters }).pixels;
+        assert_eq!(turned(false, 0), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(turned(false, 1), [4, 1, 5, 2, 6, 3]);
+        assert_eq!(turned(false, 2), [6, 5, 4, 3, 2, 1]);
+        assert_eq!(turned(false, 3), [3, 6, 2, 5, 1, 4]);
+        assert_eq!(turned(true, 0), [3, 2, 1, 6, 5, 4]);
+        assert_eq!(turned(true, 1), [1, 4, 2, 5, 3, 6]);
+        assert_eq!(turned(true, 2), [4, 5, 6, 1, 2, 3]);
+        assert_eq!(turned(true, 3), [6, 3, 5, 2, 4, 1]);
+    }
 
     #[test]
     fn a_fill_stays_inside_the_picture() {

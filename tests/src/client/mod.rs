@@ -8,6 +8,7 @@
 
 mod buffer;
 mod drag;
+mod fractional_scale;
 mod primary;
 mod selection;
 mod state;
@@ -21,7 +22,7 @@ use wayland_client::backend::{Backend, WaylandError};
 use wayland_client::protocol::wl_registry::WlRegistry;
 use wayland_client::{Connection, Dispatch, DispatchError, EventQueue, Proxy, QueueHandle};
 
-pub use buffer::{Buffer, Canvas, Memory, Rect};
+pub use buffer::{Buffer, Canvas, Memory, Rect, Transform};
 pub use drag::{COPY, Drag};
 pub use selection::{Offer, OfferObject, Offered, Selection, Source, SourceEvent};
 pub use state::{Configure, Global, InputEvent, Keymap, State, SurfaceState};

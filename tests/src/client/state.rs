@@ -65,6 +65,8 @@ pub struct SurfaceState {
     pub dismissed: bool,
     /// Frame callbacks that were answered.
     pub frames: u32,
+    /// The scale that it should be drawn at, in 120ths, where it was asked for.
+    pub preferred_scale: Option<u32>,
     next: Configure,
 }
 
@@ -210,6 +212,10 @@ impl State {
     #[must_use]
     pub fn surface(&self, number: usize) -> &SurfaceState {
         &self.surfaces[number]
+    }
+
+    pub(super) fn surface_mut(&mut self, number: usize) -> &mut SurfaceState {
+        &mut self.surfaces[number]
     }
 
     /// Whether the server has the interface among its globals.
