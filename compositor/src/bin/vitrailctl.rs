@@ -6,14 +6,15 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 use serde_json::Value;
 use vitrail::config::Config;
 use vitrail::ipc::client::{Client, ClientError, default_path};
-use vitrail::ipc::protocol::{
-    InputEvent, MAX_EVENTS, Request, Status, VmReport, WhyReport, WindowInfo, WindowList,
-};
-use vitrail::ipc::{keys, table};
+use vitrail::ipc::protocol::{MAX_EVENTS, Request, Status, VmReport, WhyReport, WindowInfo, WindowList};
+use vitrail::ipc::table;
+
+#[path = "vitrailctl/input.rs"]
+mod input;
 
 /// Look into a running Vitrail compositor, and check its configuration.
 #[derive(Debug, Parser)]
@@ -89,69 +90,9 @@ enum Command {
         #[arg(long, value_name = "SECONDS", default_value_t = 30)]
         timeout: u64,
     },
-    /// Move the pointer, click and type (headless compositors only)
+    /// Move the pointer, click, type, touch and draw (headless compositors only)
     #[command(subcommand)]
-    Input(Input),
-}
-
-#[derive(Debug, Subcommand)]
-enum Input {
-    /// Move the pointer to a place of the output, in physical pixels
-    #[command(allow_negative_numbers = true)]
-    Move {
-        /// From the left
-        x: f64,
-        /// From the top
-        y: f64,
-    },
-    /// Press or release a button of the pointer
-    Button {
-        /// Which
-        button: Button,
-        /// What to do with it
-        action: ButtonAction,
-    },
-    /// Press or release a key
-    Key {
-        /// Its evdev name without KEY_, such as a, enter, leftshift, f1
-        name: String,
-        /// What to do with it
-        action: KeyAction,
-    },
-    /// Type a text by the US layout
-    Type {
-        /// The text; \n and \t in it are Enter and Tab
-        text: String,
-    },
-    /// Turn the wheel
-    #[command(allow_negative_numbers = true)]
-    Scroll {
-        /// Steps to the right
-        dx: f64,
-        /// Steps down
-        dy: f64,
-    },
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Button {
-    Left,
-    Right,
-    Middle,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum ButtonAction {
-    Press,
-    Release,
-    Click,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum KeyAction {
-    Press,
-    Release,
-    Tap,
+    Input(input::Input),
 }
 
 fn main() -> ExitCode {
@@ -185,7 +126,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         Command::Wait { windows, timeout } => wait(&mut connect()?, *windows, Duration::from_secs(*timeout)),
         Command::Input(input) => {
             // The words are checked first: a mistake in them needs no compositor to be found.
-            let events = input_events(input)?;
+            let events = input.events()?;
             let mut client = connect()?;
             for events in events.chunks(MAX_EVENTS) {
                 client.request::<Value>(&Request::Input { events: events.to_vec() })?;
@@ -290,79 +231,14 @@ fn wait(client: &mut Client, count: usize, timeout: Duration) -> Result<ExitCode
     }
 }
 
-fn input_events(input: &Input) -> Result<Vec<InputEvent>> {
-    /// The states of a button or key that an action goes through.
-    fn states(press: bool, release: bool) -> impl Iterator<Item = bool> {
-        press.then_some(true).into_iter().chain(release.then_some(false))
-    }
-    Ok(match input {
-        Input::Move { x, y } => vec![InputEvent::Move { x: *x, y: *y }],
-        Input::Scroll { dx, dy } => vec![InputEvent::Scroll { dx: *dx, dy: *dy }],
-        Input::Button { button, action } => {
-            let name = match button {
-                Button::Left => "left",
-                Button::Right => "right",
-                Button::Middle => "middle",
-            };
-            let code = keys::button(name).context("error finding the button's code")?;
-            states(*action != ButtonAction::Release, *action != ButtonAction::Press)
-                .map(|pressed| InputEvent::Button { code, pressed })
-                .collect()
-        }
-        Input::Key { name, action } => {
-            let Some(code) = keys::key(name) else {
-                let known: Vec<&str> = keys::key_names().collect();
-                bail!("no key is called {name:?}; known are {}", known.join(" "));
-            };
-            states(*action != KeyAction::Release, *action != KeyAction::Press)
-                .map(|pressed| InputEvent::Key { code, pressed })
-                .collect()
-        }
-        Input::Type { text } => {
-            let text = text.replace("\\n", "\n").replace("\\t", "\t");
-            let mut events = Vec::new();
-            for c in text.chars() {
-                let typed = keys::type_char(c);
-                events.extend(typed.with_context(|| format!("the US layout has no key for {c:?}"))?);
-            }
-            events
-        }
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
 
     use super::*;
 
-    fn events(words: &[&str]) -> Vec<InputEvent> {
-        let words = ["vitrailctl", "input"].iter().chain(words);
-        match Arguments::try_parse_from(words).unwrap().command {
-            Command::Input(input) => input_events(&input).unwrap(),
-            other => panic!("{other:?}"),
-        }
-    }
-
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
-    }
-
-    #[test]
-    fn a_click_is_a_press_and_a_release() {
-        let button = |pressed| InputEvent::Button { code: 0x110, pressed };
-        assert_eq!(events(&["button", "left", "click"]), [button(true), button(false)]);
-        assert_eq!(events(&["button", "left", "press"]), [button(true)]);
-        assert_eq!(events(&["button", "left", "release"]), [button(false)]);
-    }
-
-    #[test]
-    fn keys_text_and_places_become_events() {
-        let key = |code, pressed| InputEvent::Key { code, pressed };
-        assert_eq!(events(&["key", "enter", "tap"]), [key(28, true), key(28, false)]);
-        assert_eq!(events(&["type", "l\\n"]), [key(38, true), key(38, false), key(28, true), key(28, false)]);
-        assert_eq!(events(&["move", "-1", "2.5"]), [InputEvent::Move { x: -1.0, y: 2.5 }]);
-        assert_eq!(events(&["scroll", "0", "-3"]), [InputEvent::Scroll { dx: 0.0, dy: -3.0 }]);
     }
 }

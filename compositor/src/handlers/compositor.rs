@@ -75,6 +75,7 @@ impl CompositorHandler for State {
     fn destroyed(&mut self, surface: &WlSurface) {
         self.comp.decor.forget_popup(surface);
         self.note_destroyed(surface);
+        self.constraint_destroyed(&surface.id());
         self.comp.schedule.request();
     }
 }

@@ -19,13 +19,17 @@ pub mod globals;
 pub mod idle_inhibit;
 pub mod output;
 pub mod pacing;
+pub mod pointer_constraints;
+pub mod pointer_gestures;
 pub mod popups;
+pub mod relative_pointer;
 pub mod seat;
 pub mod security_context;
 pub mod selection;
 pub mod shm;
 pub mod surface_extras;
 pub mod system_bell;
+pub mod tablet;
 pub mod tearing_control;
 pub mod toplevel_icon;
 pub mod toplevel_tag;
@@ -42,7 +46,9 @@ use smithay::wayland::cursor_shape::CursorShapeManagerState;
 use smithay::wayland::fifo::FifoManagerState;
 use smithay::wayland::fractional_scale::FractionalScaleManagerState;
 use smithay::wayland::output::OutputManagerState;
+use smithay::wayland::pointer_gestures::PointerGesturesState;
 use smithay::wayland::presentation::PresentationState;
+use smithay::wayland::relative_pointer::RelativePointerManagerState;
 use smithay::wayland::security_context::SecurityContextState;
 use smithay::wayland::selection::data_device::DataDeviceState;
 use smithay::wayland::selection::primary_selection::PrimarySelectionState;
@@ -52,6 +58,7 @@ use smithay::wayland::shell::xdg::decoration::XdgDecorationState;
 use smithay::wayland::shell::xdg::dialog::XdgDialogState;
 use smithay::wayland::shm::ShmState;
 use smithay::wayland::single_pixel_buffer::SinglePixelBufferState;
+use smithay::wayland::tablet_manager::TabletManagerState;
 use smithay::wayland::viewporter::ViewporterState;
 use smithay::wayland::xdg_activation::XdgActivationState;
 use smithay::wayland::xdg_toplevel_tag::XdgToplevelTagManager;
@@ -113,6 +120,10 @@ impl Protocols {
         FifoManagerState::unmanaged::<State>(display);
         CommitTimingManagerState::new::<State>(display);
         SecurityContextState::new::<State, _>(display, client::is_gate);
+        RelativePointerManagerState::new::<State>(display);
+        pointer_constraints::create(display);
+        PointerGesturesState::new::<State>(display);
+        TabletManagerState::new::<State>(display);
         Self {
             compositor: CompositorState::new_v6::<State>(display),
             shm: ShmState::new::<State>(display, []),

@@ -6,19 +6,20 @@ use smithay::input::pointer::CursorImageStatus;
 use smithay::input::{Seat, SeatHandler, SeatState};
 use smithay::reexports::wayland_protocols::wp::cursor_shape::v1::server::wp_cursor_shape_device_v1::WpCursorShapeDeviceV1;
 use smithay::reexports::wayland_protocols::wp::cursor_shape::v1::server::wp_cursor_shape_manager_v1::WpCursorShapeManagerV1;
-use smithay::reexports::wayland_server::delegate_dispatch;
+use smithay::reexports::wayland_server::backend::ClientId;
 use smithay::reexports::wayland_server::protocol::wl_keyboard::WlKeyboard;
 use smithay::reexports::wayland_server::protocol::wl_pointer::WlPointer;
-use smithay::reexports::wayland_server::protocol::wl_seat::WlSeat;
+use smithay::reexports::wayland_server::protocol::wl_seat::{self, WlSeat};
 use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
 use smithay::reexports::wayland_server::protocol::wl_touch::WlTouch;
+use smithay::reexports::wayland_server::{Client, DataInit, Dispatch, DisplayHandle, delegate_dispatch};
 use smithay::wayland::cursor_shape::{CursorShapeDeviceUserData, CursorShapeManagerState};
 use smithay::wayland::seat::{
     KeyboardUserData, PointerUserData, SeatGlobalData, SeatUserData, TouchUserData,
 };
-use smithay::wayland::tablet_manager::TabletSeatHandler;
 
 use crate::handlers::globals::delegate_global;
+use crate::input::listeners::listener;
 use crate::state::State;
 
 impl SeatHandler for State {
@@ -42,15 +43,40 @@ impl SeatHandler for State {
     fn led_state_changed(&mut self, _seat: &Seat<Self>, _led_state: LedState) {}
 }
 
-/// Required by the cursor shapes; there is no tablet.
-impl TabletSeatHandler for State {}
-
 delegate_global!(WlSeat: SeatGlobalData<State> => SeatState<State>);
-delegate_dispatch!(State: [WlSeat: SeatUserData<State>] => SeatState<State>);
-delegate_dispatch!(State: [WlPointer: PointerUserData<State>] => SeatState<State>);
-delegate_dispatch!(State: [WlKeyboard: KeyboardUserData<State>] => SeatState<State>);
-delegate_dispatch!(State: [WlTouch: TouchUserData<State>] => SeatState<State>);
 
 delegate_global!(WpCursorShapeManagerV1: () => CursorShapeManagerState);
 delegate_dispatch!(State: [WpCursorShapeManagerV1: ()] => CursorShapeManagerState);
 delegate_dispatch!(State: [WpCursorShapeDeviceV1: CursorShapeDeviceUserData<State>] => CursorShapeManagerState);
+
+impl Dispatch<WlSeat, SeatUserData<Self>> for State {
+    fn request(
+        state: &mut Self,
+        client: &Client,
+        seat: &WlSeat,
+        request: wl_seat::Request,
+        data: &SeatUserData<Self>,
+        display: &DisplayHandle,
+        data_init: &mut DataInit<'_, Self>,
+    ) {
+        use wl_seat::Request;
+        let listens = matches!(
+            request,
+            Request::GetPointer { .. } | Request::GetKeyboard { .. } | Request::GetTouch { .. }
+        );
+        if listens && !state.comp.input.listeners.add(client, display) {
+            return;
+        }
+        <SeatState<Self> as Dispatch<WlSeat, SeatUserData<Self>, Self>>::request(
+            state, client, seat, request, data, display, data_init,
+        );
+    }
+
+    fn destroyed(state: &mut Self, client: ClientId, seat: &WlSeat, data: &SeatUserData<Self>) {
+        <SeatState<Self> as Dispatch<WlSeat, SeatUserData<Self>, Self>>::destroyed(state, client, seat, data);
+    }
+}
+
+listener!(WlPointer, PointerUserData<State> => SeatState<State>);
+listener!(WlKeyboard, KeyboardUserData<State> => SeatState<State>);
+listener!(WlTouch, TouchUserData<State> => SeatState<State>);

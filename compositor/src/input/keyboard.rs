@@ -17,6 +17,8 @@ enum Chord {
     NextWindow,
     /// The window with the keyboard is asked to close.
     CloseWindow,
+    /// The pointer is taken from the client that locked or confined it.
+    ReleasePointer,
 }
 
 /// What a key does that is pressed while the logo key is down.
@@ -24,6 +26,7 @@ fn chord(key: Keysym) -> Option<Chord> {
     match key {
         Keysym::Tab => Some(Chord::NextWindow),
         Keysym::q => Some(Chord::CloseWindow),
+        Keysym::Escape => Some(Chord::ReleasePointer),
         _ => None,
     }
 }
@@ -58,6 +61,7 @@ impl State {
                     window.handle.send_close();
                 }
             }
+            Some(Chord::ReleasePointer) => self.release_pointer(),
             None => {}
         }
     }
@@ -119,6 +123,7 @@ impl State {
                 window.handle.send_pending_configure();
             }
         }
+        self.refresh_constraint();
         self.comp.schedule.request();
     }
 

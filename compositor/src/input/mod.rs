@@ -1,10 +1,15 @@
-//! Input: where the keyboard and the pointer are, and how their events reach clients.
+//! Input: where the keyboard, the pointer and fingers are, and how their events reach clients.
 //!
 //! All backends, and the control socket of the headless one, feed the same functions: positions in physical
 //! pixels of the output, keys as evdev codes.
 
+pub mod constraint;
+pub mod gesture;
 pub mod keyboard;
+pub mod listeners;
 pub mod pointer;
+pub mod tablet;
+pub mod touch;
 
 use std::collections::VecDeque;
 
@@ -16,7 +21,11 @@ use smithay::utils::{Physical, Point, SERIAL_COUNTER, Serial};
 
 use crate::shell::window::WindowId;
 use crate::state::State;
+use constraint::Constraints;
+use listeners::Listeners;
 use pointer::Interaction;
+use tablet::Pen;
+use touch::{EachFinger, Fingers};
 
 /// Key repeats a second, and milliseconds before the first.
 const REPEAT: (i32, i32) = (25, 600);
@@ -28,6 +37,14 @@ const RECENT: usize = 16;
 pub struct Input {
     /// Position of the pointer; `None` until it first moves.
     pub(crate) pointer: Option<Point<f64, Physical>>,
+    /// Where a device that names places last was: elsewhere than the pointer while a client holds that.
+    pub(crate) device: Option<Point<f64, Physical>>,
+    /// The fingers on the touch screen.
+    pub(crate) fingers: Fingers,
+    /// The pen that is near the tablet.
+    pub(crate) pen: Option<Pen>,
+    /// What clients do with the pointer.
+    pub(crate) constraints: Constraints,
     /// The shape that the client under the pointer chose.
     pub(crate) cursor: CursorImageStatus,
     /// What the compositor itself does with the pointer.
@@ -38,6 +55,8 @@ pub struct Input {
     pub(crate) kept_keys: Vec<u32>,
     /// The window that was last told it has the keyboard.
     pub(crate) told_focus: Option<(WindowId, WlSurface)>,
+    /// How many objects of each client listen to input.
+    pub(crate) listeners: Listeners,
     /// Serials of the latest presses.
     recent: VecDeque<Serial>,
 }
@@ -55,13 +74,19 @@ impl Input {
         let mut seat = seats.new_wl_seat(display, "seat0");
         seat.add_keyboard(Default::default(), REPEAT.1, REPEAT.0)?;
         seat.add_pointer();
+        seat.add_touch_with_default_grab(|| Box::<EachFinger>::default());
         let input = Self {
             pointer: None,
+            device: None,
+            fingers: Fingers::new(),
+            pen: None,
+            constraints: Constraints::default(),
             cursor: CursorImageStatus::default_named(),
             interaction: None,
             kept_buttons: Vec::new(),
             kept_keys: Vec::new(),
             told_focus: None,
+            listeners: Listeners::default(),
             recent: VecDeque::new(),
         };
         Ok((seat, input))
@@ -71,6 +96,12 @@ impl Input {
     #[must_use]
     pub fn visible_pointer(&self) -> Option<Point<i32, Physical>> {
         self.pointer.map(|location| location.to_i32_floor())
+    }
+
+    /// Puts the pointer somewhere without the user's hand.
+    pub(crate) fn put_pointer(&mut self, location: Point<f64, Physical>) {
+        self.pointer = Some(location);
+        self.device = None;
     }
 
     /// Whether a serial is of one of the user's latest presses.

@@ -7,7 +7,7 @@
 use smithay::backend::input::{Axis, AxisSource, ButtonState};
 use smithay::desktop::WindowSurfaceType;
 use smithay::desktop::utils::under_from_surface_tree;
-use smithay::input::pointer::{AxisFrame, ButtonEvent, MotionEvent};
+use smithay::input::pointer::{AxisFrame, ButtonEvent, MotionEvent, RelativeMotionEvent};
 use smithay::reexports::wayland_protocols::xdg::shell::server::xdg_toplevel::State as ToplevelFlag;
 use smithay::reexports::wayland_server::Resource;
 use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
@@ -22,6 +22,9 @@ use crate::trust::client::origin_of;
 
 /// The left button's evdev code.
 pub const BUTTON_LEFT: u32 = 0x110;
+
+/// The longest step that a device can make at once, in physical pixels.
+const MAX_STEP: f64 = 65_536.0;
 
 /// The edges that are being dragged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -75,14 +78,29 @@ type Under = Option<(WlSurface, Point<f64, Logical>)>;
 impl State {
     /// The pointer moved to a position in physical pixels of the output; it is kept inside.
     pub fn input_pointer_motion(&mut self, x: f64, y: f64) {
-        let size = self.comp.shell.layout.output;
-        let inside = |value: f64, length: i32| {
-            if value.is_finite() { value.clamp(0.0, f64::from(length - 1)) } else { 0.0 }
-        };
-        let location = Point::from((inside(x, size.w), inside(y, size.h)));
+        let finite = |value: f64| if value.is_finite() { value } else { 0.0 };
+        let location = self.comp.inside((finite(x), finite(y)).into());
+        let before = self.comp.input.device.replace(location).or(self.comp.input.pointer);
+        self.move_pointer(location, before.map(|before| location - before).unwrap_or_default());
+    }
+
+    /// The pointer was pushed by so many physical pixels; it goes as far as the output's edge.
+    pub fn input_pointer_motion_by(&mut self, dx: f64, dy: f64) {
+        let sane = |value: f64| if value.is_finite() { value.clamp(-MAX_STEP, MAX_STEP) } else { 0.0 };
+        let step = Point::from((sane(dx), sane(dy)));
+        let location = self.comp.inside(self.comp.input.pointer.unwrap_or_default() + step);
+        self.comp.input.device = None;
+        self.move_pointer(location, step);
+    }
+
+    /// Moves the pointer to a place on the output, as far as a client does not hold it, and tells its client of the
+    /// step that the device made.
+    fn move_pointer(&mut self, wanted: Point<f64, Physical>, step: Point<f64, Physical>) {
+        self.refresh_constraint();
+        let location = self.comp.constrained(wanted);
         self.comp.input.pointer = Some(location);
         self.interact(location.to_i32_floor());
-        self.send_motion();
+        self.send_step(step);
         self.comp.schedule.request();
     }
 
@@ -142,10 +160,38 @@ impl State {
         let under = self.comp.surface_under_pointer();
         if under.as_ref().map(|(surface, _)| surface) != current.as_ref() && !pointer.is_grabbed() {
             self.send_motion();
+        } else {
+            self.refresh_constraint();
         }
     }
 
     fn send_motion(&mut self) {
+        self.send_step(Point::default());
+    }
+
+    /// Sends the pointer's position, and in the same frame the step that the device made. Of a locked pointer there is
+    /// the step alone.
+    fn send_step(&mut self, step: Point<f64, Physical>) {
+        let Some(pointer) = self.comp.seat.get_pointer() else { return };
+        self.refresh_constraint();
+        if !self.comp.input.constraints.locks() {
+            self.send_place();
+        } else if step == Point::default() {
+            return;
+        }
+        if step != Point::default() {
+            // Whoever the pointer is on now gets the step, because it is what brought it there.
+            let delta = step.to_logical(self.comp.shell.layout.scale);
+            let utime = u64::try_from(self.comp.now().as_micros()).unwrap_or(u64::MAX);
+            let event = RelativeMotionEvent { delta, delta_unaccel: delta, utime };
+            pointer.relative_motion(self, self.comp.surface_under_pointer(), &event);
+        }
+        pointer.frame(self);
+        self.refresh_constraint();
+    }
+
+    /// Sends the pointer's position alone.
+    fn send_place(&mut self) {
         let Some(pointer) = self.comp.seat.get_pointer() else { return };
         let Some(location) = self.comp.input.pointer else { return };
         let under = self.comp.surface_under_pointer();
@@ -155,6 +201,12 @@ impl State {
             time: self.input_time(),
         };
         pointer.motion(self, under, &event);
+    }
+
+    /// Sends the position of a pointer that was put there, and by no device.
+    pub(crate) fn send_location(&mut self) {
+        let Some(pointer) = self.comp.seat.get_pointer() else { return };
+        self.send_place();
         pointer.frame(self);
     }
 
@@ -174,13 +226,8 @@ impl State {
             // Nobody is under the pointer there; a grab still wants to see the press, to end itself.
             Target::Stripe | Target::Nothing => (None, false),
         };
-        if let Some(window) = window
-            && self.comp.shell.focused().is_none_or(|focused| focused.id != window)
-        {
-            self.comp.shell.activate(window);
-            self.sync_focus();
-        } else if let Some(window) = window {
-            self.comp.shell.activate(window);
+        if let Some(window) = window {
+            self.press_window(window, !keep);
         }
         self.comp.schedule.request();
         if keep {
@@ -195,6 +242,19 @@ impl State {
             self.send_motion();
         }
         keep
+    }
+
+    /// Gives the focus to a window that the user pressed, and raises it. `content` is whether it was not on its frame.
+    pub(super) fn press_window(&mut self, window: WindowId, content: bool) {
+        let focused = self.comp.shell.focused().is_some_and(|focused| focused.id == window);
+        self.comp.shell.activate(window);
+        if !focused {
+            self.sync_focus();
+        }
+        if content && let Some(window) = self.comp.shell.get(window) {
+            self.comp.input.constraints.allow(&window.origin);
+        }
+        self.comp.schedule.request();
     }
 
     /// Begins to move or resize the window whose frame was pressed.
@@ -363,6 +423,13 @@ impl State {
 }
 
 impl Comp {
+    /// The place on the output that is nearest to a point.
+    pub(super) fn inside(&self, point: Point<f64, Physical>) -> Point<f64, Physical> {
+        let size = self.shell.layout.output;
+        let last = |length: i32| f64::from(length - 1);
+        (point.x.clamp(0.0, last(size.w)), point.y.clamp(0.0, last(size.h))).into()
+    }
+
     /// Whether a popup holds the input.
     pub(crate) fn popup_grab_active(&self) -> bool {
         let keyboard = self.seat.get_keyboard();
@@ -377,7 +444,7 @@ impl Comp {
     }
 
     /// The window whose popup is at a point, if no other window covers the popup there.
-    fn popup_at(&self, point: Point<i32, Physical>) -> Option<WindowId> {
+    pub(super) fn popup_at(&self, point: Point<i32, Physical>) -> Option<WindowId> {
         if self.shell.layout.stripe().contains(point) {
             return None;
         }
@@ -404,7 +471,7 @@ impl Comp {
 
     /// The surface at a point of the output. What is inside a content rectangle or a ring and hits no surface
     /// hits nothing: holes do not fall through to what is below.
-    fn surface_at(&self, point: Point<f64, Physical>) -> Under {
+    pub(super) fn surface_at(&self, point: Point<f64, Physical>) -> Under {
         let pixel: Point<i32, Physical> = point.to_i32_floor();
         if self.shell.layout.stripe().contains(pixel) {
             return None;

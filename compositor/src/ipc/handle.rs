@@ -4,14 +4,12 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use vitrail_protocols::VmName;
 
-use super::keys;
 use super::picture;
 use super::protocol::{
-    Area, FrameNumber, InputEvent, MAX_EVENTS, Request, Status, Usage, VmReport, WhyReport, WindowInfo,
-    WindowList,
+    Area, FrameNumber, Request, Status, Usage, VmReport, WhyReport, WindowInfo, WindowList,
 };
 use super::server::{Awaited, Handler, Reply, Server, ServerError};
 use super::why;
@@ -90,34 +88,6 @@ impl State {
             Ok(()) => Reply::Ok(json!({ "width": shot.width, "height": shot.height })),
             Err(error) => Reply::Error(error.to_string()),
         }
-    }
-
-    fn play(&mut self, events: &[InputEvent]) -> Reply {
-        if !self.backend.takes_control_input() {
-            return Reply::Error(String::from(
-                "input is taken from the control socket in headless mode only",
-            ));
-        }
-        if events.len() > MAX_EVENTS {
-            return Reply::Error(format!("a request has at most {MAX_EVENTS} events"));
-        }
-        let unknown = |event: &&InputEvent| match event {
-            InputEvent::Key { code, .. } | InputEvent::Button { code, .. } => *code > keys::MAX_CODE,
-            _ => false,
-        };
-        // Before anything is played, so that no key stays down because of a mistake behind it.
-        if let Some(event) = events.iter().find(unknown) {
-            return Reply::Error(format!("there is no such key or button: {event:?}"));
-        }
-        for event in events {
-            match *event {
-                InputEvent::Move { x, y } => self.input_pointer_motion(x, y),
-                InputEvent::Button { code, pressed } => self.input_pointer_button(code, pressed),
-                InputEvent::Key { code, pressed } => self.input_key(code, pressed),
-                InputEvent::Scroll { dx, dy } => self.input_pointer_axis(dx, dy),
-            }
-        }
-        Reply::Ok(Value::Object(serde_json::Map::new()))
     }
 }
 

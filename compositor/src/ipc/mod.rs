@@ -18,6 +18,7 @@ pub mod client;
 pub mod handle;
 pub mod keys;
 pub mod picture;
+pub mod play;
 pub mod protocol;
 pub mod server;
 pub mod table;

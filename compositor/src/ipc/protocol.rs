@@ -5,6 +5,8 @@ use smithay::utils::{Physical, Rectangle};
 use vitrail_protocols::globals::Class;
 use vitrail_protocols::{Limits, WorkerReport};
 
+use crate::input::gesture::Gesture;
+
 /// The longest request, in bytes with its line feed.
 pub const MAX_REQUEST: usize = 64 * 1024;
 /// The most events of one [`Request::Input`].
@@ -62,6 +64,13 @@ pub enum InputEvent {
         /// From the top.
         y: f64,
     },
+    /// The pointer was pushed, in physical pixels, as far as it goes.
+    MoveBy {
+        /// To the right.
+        dx: f64,
+        /// Down.
+        dy: f64,
+    },
     /// A button of the pointer.
     Button {
         /// Its evdev code.
@@ -82,6 +91,83 @@ pub enum InputEvent {
         dx: f64,
         /// Down.
         dy: f64,
+    },
+    /// Fingers begin a gesture on a touchpad.
+    GestureBegin {
+        /// What it is.
+        gesture: Gesture,
+        /// With how many fingers.
+        fingers: u32,
+    },
+    /// The fingers moved; a hold has none of these.
+    GestureStep {
+        /// What it is.
+        gesture: Gesture,
+        /// To the right, in physical pixels.
+        dx: f64,
+        /// Down, in physical pixels.
+        dy: f64,
+        /// How far the fingers are apart, as a multiple of the distance at the beginning.
+        scale: f64,
+        /// How far they turned since the last step, in degrees clockwise.
+        rotation: f64,
+    },
+    /// A finger came down on the touch screen.
+    TouchDown {
+        /// Which, from 0 up.
+        id: u32,
+        /// From the left, in physical pixels.
+        x: f64,
+        /// From the top, in physical pixels.
+        y: f64,
+    },
+    /// A finger moved.
+    TouchMotion {
+        /// Which.
+        id: u32,
+        /// From the left, in physical pixels.
+        x: f64,
+        /// From the top, in physical pixels.
+        y: f64,
+    },
+    /// A finger was lifted.
+    TouchUp {
+        /// Which.
+        id: u32,
+    },
+    /// What was said of fingers since the last time belongs together.
+    TouchFrame {},
+    /// All fingers were something else.
+    TouchCancel {},
+    /// The pen came near the tablet.
+    TabletIn {
+        /// From the left, in physical pixels.
+        x: f64,
+        /// From the top, in physical pixels.
+        y: f64,
+    },
+    /// The pen moved.
+    TabletMotion {
+        /// From the left, in physical pixels.
+        x: f64,
+        /// From the top, in physical pixels.
+        y: f64,
+        /// How hard it is pressed, from 0 to 1.
+        pressure: f64,
+    },
+    /// The pen's tip touched the tablet or left it.
+    TabletTip {
+        /// Whether it touched it.
+        down: bool,
+    },
+    /// The pen left the tablet.
+    TabletOut {},
+    /// The gesture is over.
+    GestureEnd {
+        /// What it was.
+        gesture: Gesture,
+        /// Whether it is taken back.
+        cancelled: bool,
     },
 }
 
@@ -314,6 +400,16 @@ mod tests {
             (
                 r#"{"request":"input","events":[{"event":"move","x":1,"y":2.5}]}"#,
                 Request::Input { events: vec![InputEvent::Move { x: 1.0, y: 2.5 }] },
+            ),
+            (
+                r#"{"request":"input","events":[{"event":"touch_up","id":3},{"event":"touch_frame"}]}"#,
+                Request::Input { events: vec![InputEvent::TouchUp { id: 3 }, InputEvent::TouchFrame {}] },
+            ),
+            (
+                r#"{"request":"input","events":[{"event":"gesture_end","gesture":"pinch","cancelled":true}]}"#,
+                Request::Input {
+                    events: vec![InputEvent::GestureEnd { gesture: Gesture::Pinch, cancelled: true }],
+                },
             ),
         ] {
             assert_eq!(serde_json::from_str::<Request>(line).unwrap(), request);

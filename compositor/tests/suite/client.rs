@@ -60,6 +60,7 @@ pub struct Shown {
     pub surface: WlSurface,
     pub xdg: XdgSurface,
     pub toplevel: Option<XdgToplevel>,
+    pub popup: Option<XdgPopup>,
     configures: Vec<Configure>,
     next: Configure,
     pub done: bool,
@@ -86,6 +87,8 @@ pub struct Told {
     offers: HashMap<wayland_client::backend::ObjectId, Vec<String>>,
     /// Frame callbacks that were answered.
     pub frames: u32,
+    /// What its input devices told it, in order.
+    pub log: Vec<String>,
     /// The client's source was asked for a type.
     pub asked: Vec<String>,
     /// Handles, tokens and the like.
@@ -221,6 +224,21 @@ impl Client {
 
     /// A popup without content, at a place of its parent's geometry.
     pub fn create_popup(&mut self, parent: usize, x: i32, y: i32, w: i32, h: i32) -> usize {
+        let popup = self.create_uncommitted_popup(parent, x, y, w, h);
+        self.told.shown[popup].surface.commit();
+        popup
+    }
+
+    /// The same, and it has the input after the last press.
+    pub fn create_menu(&mut self, parent: usize, x: i32, y: i32, w: i32, h: i32) -> usize {
+        let popup = self.create_uncommitted_popup(parent, x, y, w, h);
+        let shown = &self.told.shown[popup];
+        shown.popup.as_ref().unwrap().grab(&self.seat(), self.told.press);
+        shown.surface.commit();
+        popup
+    }
+
+    fn create_uncommitted_popup(&mut self, parent: usize, x: i32, y: i32, w: i32, h: i32) -> usize {
         let base = self.bind::<XdgWmBase>();
         let positioner: XdgPositioner = base.create_positioner(&self.queue, ());
         positioner.set_size(w, h);
@@ -230,14 +248,16 @@ impl Client {
         let surface = self.surface();
         let index = self.told.shown.len();
         let xdg = base.get_xdg_surface(&surface, &self.queue, index);
-        xdg.get_popup(Some(&self.told.shown[parent].xdg), &positioner, &self.queue, index);
-        surface.commit();
-        self.push(surface, xdg, None)
+        let popup = xdg.get_popup(Some(&self.told.shown[parent].xdg), &positioner, &self.queue, index);
+        let index = self.push(surface, xdg, None);
+        self.told.shown[index].popup = Some(popup);
+        index
     }
 
     fn push(&mut self, surface: WlSurface, xdg: XdgSurface, toplevel: Option<XdgToplevel>) -> usize {
         let (configures, next) = (Vec::new(), Configure::default());
-        let shown = Shown { surface, xdg, toplevel, configures, next, done: false, asked_to_close: false };
+        let (popup, done, asked_to_close) = (None, false, false);
+        let shown = Shown { surface, xdg, toplevel, popup, configures, next, done, asked_to_close };
         self.told.shown.push(shown);
         self.told.shown.len() - 1
     }
@@ -461,21 +481,25 @@ impl Dispatch<WlPointer, ()> for Told {
     ) {
         match event {
             wl_pointer::Event::Enter { surface, surface_x, surface_y, .. } => {
+                told.log.push(format!("enter {surface_x} {surface_y}"));
                 told.pointer = Some((surface, surface_x, surface_y));
             }
             wl_pointer::Event::Motion { surface_x, surface_y, .. } => {
+                told.log.push(format!("motion {surface_x} {surface_y}"));
                 if let Some(pointer) = &mut told.pointer {
                     (pointer.1, pointer.2) = (surface_x, surface_y);
                 }
             }
-            wl_pointer::Event::Leave { .. } => told.pointer = None,
+            wl_pointer::Event::Leave { .. } => {
+                told.log.push(String::from("leave"));
+                told.pointer = None;
+            }
+            wl_pointer::Event::Frame => told.log.push(String::from("frame")),
             wl_pointer::Event::Button {
                 serial,
                 state: WEnum::Value(wl_pointer::ButtonState::Pressed),
                 ..
-            } => {
-                told.press = serial;
-            }
+            } => told.press = serial,
             _ => {}
         }
     }

@@ -4,11 +4,13 @@
 
 mod attention;
 mod client;
+mod constraints;
 mod families;
 mod fixes;
 mod fixture;
 mod focus;
 mod gate;
+mod gestures;
 mod goldens;
 mod hints;
 mod hostile;
@@ -17,7 +19,10 @@ mod idle_inhibit;
 mod labels;
 mod pacing;
 mod popups;
+mod relative_pointer;
 mod selections;
+mod tablet;
+mod touch;
 mod traps;
 mod turned;
 mod visibility;

@@ -96,10 +96,14 @@ impl<'a> Run<'a> {
             Step::Type(text) => self.type_text(text),
             Step::Keys(chord) => self.press(chord),
             Step::Move(place) => self.point(*place),
+            Step::Push((dx, dy)) => {
+                self.session.control(&["input", "move-by", &dx.to_string(), &dy.to_string()]);
+            }
             Step::Click(place) => self.button(*place, "left", "click"),
             Step::RightClick(place) => self.button(*place, "right", "click"),
             Step::Press(place) => self.button(*place, "left", "press"),
             Step::Release(place) => self.button(*place, "left", "release"),
+            Step::Stroke(from, to) => self.stroke(*from, *to),
             Step::Scroll(steps) => {
                 self.session.control(&["input", "scroll", "0", &steps.to_string()]);
             }
@@ -205,12 +209,33 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// A place of the top-most window in pixels of the output, as `vitrailctl` takes it.
     #[track_caller]
-    fn point(&mut self, (across, down): Place) {
+    fn pixel(&mut self, (across, down): Place) -> [String; 2] {
         let content = self.top().expect("a window to point at").content();
         let x = f64::from(content.x) + across * f64::from(content.w);
         let y = f64::from(content.y) + down * f64::from(content.h);
-        self.session.control(&["input", "move", &x.round().to_string(), &y.round().to_string()]);
+        [x.round().to_string(), y.round().to_string()]
+    }
+
+    #[track_caller]
+    fn point(&mut self, place: Place) {
+        let [x, y] = self.pixel(place);
+        self.session.control(&["input", "move", &x, &y]);
+    }
+
+    /// Draws a finger over the touch screen, in ten steps.
+    #[track_caller]
+    fn stroke(&mut self, from: Place, to: Place) {
+        let [x, y] = self.pixel(from);
+        self.session.control(&["input", "touch", "down", "0", &x, &y]);
+        for step in 1..=10 {
+            let share = f64::from(step) / 10.0;
+            let between = |from: f64, to: f64| from + (to - from) * share;
+            let [x, y] = self.pixel((between(from.0, to.0), between(from.1, to.1)));
+            self.session.control(&["input", "touch", "motion", "0", &x, &y]);
+        }
+        self.session.control(&["input", "touch", "up", "0"]);
     }
 
     #[track_caller]

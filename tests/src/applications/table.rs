@@ -50,7 +50,8 @@ pub struct Application {
     pub status: i32,
 }
 
-/// A place in the content of the top-most window: shares of its width and height.
+/// A place in the content of the top-most window: shares of its width and height. For a push, pixels to the right and
+/// down.
 pub type Place = (f64, f64);
 
 /// One thing that is done, or waited for.
@@ -70,6 +71,8 @@ pub enum Step {
     Keys(String),
     /// Moves the pointer.
     Move(Place),
+    /// Pushes the pointer by so many pixels.
+    Push(Place),
     /// Clicks with the left button.
     Click(Place),
     /// Clicks with the right button.
@@ -78,6 +81,8 @@ pub enum Step {
     Press(Place),
     /// Moves the pointer and releases the left button.
     Release(Place),
+    /// Puts a finger on the touch screen, draws it from one place to another and lifts it.
+    Stroke(Place, Place),
     /// Turns the wheel by this many steps down.
     Scroll(f64),
     /// Waits until this share of the top-most window shows something else than at the last such wait (or when the

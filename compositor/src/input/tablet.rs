@@ -1,0 +1,112 @@
+//! The pen of a graphics tablet.
+//!
+//! # Model
+//!
+//! A pen near the tablet is over a surface by the rules of the pointer, and its client is told where it is. While its
+//! tip is down it belongs to the surface that it came down on, wherever it goes; and as it comes down it gives that
+//! surface's window the focus, as a press does. Clients learn no name and no serial number of the device.
+//!
+//! # Invariant
+//!
+//! * No client is told of a tip that did not come down on its own surface.
+
+use smithay::backend::input::{TabletToolCapabilities, TabletToolDescriptor, TabletToolType};
+use smithay::reexports::wayland_server::Resource;
+use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
+use smithay::utils::{Logical, Physical, Point, SERIAL_COUNTER};
+use smithay::wayland::tablet_manager::{TabletDescriptor, TabletHandle, TabletSeatTrait, TabletToolHandle};
+
+use crate::state::State;
+
+/// A pen near the tablet.
+#[derive(Clone, Debug)]
+pub(crate) struct Pen {
+    tablet: TabletHandle,
+    tool: TabletToolHandle,
+    /// Where it is.
+    place: Point<f64, Physical>,
+    /// The surface that its tip came down on, and where its corner is.
+    held: Option<(WlSurface, Point<f64, Logical>)>,
+}
+
+impl State {
+    /// The pen came near the tablet, over a place of the output in physical pixels.
+    pub fn input_tablet_in(&mut self, x: f64, y: f64) {
+        if !x.is_finite() || !y.is_finite() {
+            return;
+        }
+        self.input_tablet_out();
+        let seat = self.comp.seat.tablet_seat();
+        let display = self.comp.display.clone();
+        // Known after the first time.
+        let tablet = TabletDescriptor { name: String::from("tablet"), usb_id: None, syspath: None };
+        let tablet = seat.add_tablet::<Self>(&display, &tablet);
+        let tool = TabletToolDescriptor {
+            tool_type: TabletToolType::Pen,
+            hardware_serial: 0,
+            hardware_id_wacom: 0,
+            capabilities: TabletToolCapabilities::PRESSURE,
+        };
+        let tool = seat.add_tool(self, &display, &tool);
+        let place = self.comp.inside((x, y).into());
+        self.comp.input.pen = Some(Pen { tablet, tool, place, held: None });
+        self.send_pen();
+    }
+
+    /// The pen moved. `pressure` is from 0 to 1.
+    pub fn input_tablet_motion(&mut self, x: f64, y: f64, pressure: f64) {
+        if !x.is_finite() || !y.is_finite() || !pressure.is_finite() {
+            return;
+        }
+        let place = self.comp.inside((x, y).into());
+        let Some(pen) = &mut self.comp.input.pen else { return };
+        pen.place = place;
+        pen.tool.pressure(pressure.clamp(0.0, 1.0));
+        self.send_pen();
+    }
+
+    /// The pen's tip touched the tablet, or left it.
+    pub fn input_tablet_tip(&mut self, down: bool) {
+        let Some(pen) = self.comp.input.pen.clone() else { return };
+        let time = self.input_time();
+        if !down {
+            if pen.held.is_some() {
+                pen.tool.tip_up(time);
+                self.hold_pen(None);
+                self.send_pen();
+            }
+            return;
+        }
+        if pen.held.is_some() || !self.press_screen(pen.place) {
+            return;
+        }
+        let Some(under) = self.comp.surface_at(pen.place) else { return };
+        self.hold_pen(Some(under));
+        // What was over it may not be any more.
+        self.send_pen();
+        let serial = self.comp.input.press_serial();
+        pen.tool.tip_down(serial, time);
+    }
+
+    /// The pen left the tablet.
+    pub fn input_tablet_out(&mut self) {
+        if let Some(pen) = self.comp.input.pen.take() {
+            pen.tool.proximity_out(self.input_time());
+        }
+    }
+
+    fn hold_pen(&mut self, held: Option<(WlSurface, Point<f64, Logical>)>) {
+        if let Some(pen) = &mut self.comp.input.pen {
+            pen.held = held;
+        }
+    }
+
+    /// Tells whoever the pen is on where it is.
+    fn send_pen(&mut self) {
+        let Some(pen) = self.comp.input.pen.clone() else { return };
+        let held = pen.held.filter(|(surface, _)| surface.is_alive());
+        let under = held.or_else(|| self.comp.surface_at(pen.place));
+        let place = pen.place.to_logical(self.comp.shell.layout.scale);
+        pen.tool.motion(place, under, &pen.tablet, SERIAL_COUNTER.next_serial(), self.input_time());
+    }
+}

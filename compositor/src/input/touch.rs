@@ -1,0 +1,198 @@
+//! The touch screen: what each finger is on.
+//!
+//! # Model
+//!
+//! A finger belongs to the surface that it came down on until it is lifted, wherever it goes. Each finger is looked
+//! at for itself: with Smithay's own rule the second finger would go to the surface of the first, which may be another
+//! VM's, with its position. What is drawn decides what is hit, as for the pointer, and a finger that comes down on a
+//! window gives that window the focus, as a press does. What comes down on a frame is the compositor's.
+//!
+//! Touches start no drag and move no window: both need the grab that Smithay's rule brings.
+//!
+//! # Invariants
+//!
+//! * No client is told of a finger that did not come down on its own surface.
+//! * There are at most [`MAX_FINGERS`] fingers.
+
+use std::collections::BTreeMap;
+
+use smithay::backend::input::TouchSlot;
+use smithay::input::touch::{
+    DownEvent, GrabStartData, MotionEvent, OrientationEvent, ShapeEvent, TouchGrab, TouchInnerHandle, UpEvent,
+};
+use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
+use smithay::utils::{Logical, Physical, Point, SERIAL_COUNTER, Serial};
+
+use crate::shell::Target;
+use crate::state::State;
+
+/// Fingers that can be down at the same time.
+pub const MAX_FINGERS: u32 = 16;
+
+/// The fingers that are down on a client's surface, and where they are in physical pixels of the output.
+pub(crate) type Fingers = BTreeMap<u32, Point<f64, Physical>>;
+
+impl State {
+    /// A finger came down at a place of the output, in physical pixels. `finger` tells it from the others that are
+    /// down, and is less than [`MAX_FINGERS`].
+    pub fn input_touch_down(&mut self, finger: u32, x: f64, y: f64) {
+        let Some(touch) = self.comp.seat.get_touch() else { return };
+        if finger >= MAX_FINGERS || !x.is_finite() || !y.is_finite() {
+            return;
+        }
+        if self.comp.input.fingers.contains_key(&finger) {
+            // A device that lost the end of it.
+            self.input_touch_up(finger);
+        }
+        let place = self.comp.inside((x, y).into());
+        if !self.press_screen(place) {
+            return;
+        }
+        let Some(under) = self.comp.surface_at(place) else { return };
+        self.comp.input.fingers.insert(finger, place);
+        let event = DownEvent {
+            slot: slot(finger),
+            location: self.logical(place),
+            serial: self.comp.input.press_serial(),
+            time: self.input_time(),
+        };
+        touch.down(self, Some(under), &event);
+    }
+
+    /// A finger moved.
+    pub fn input_touch_motion(&mut self, finger: u32, x: f64, y: f64) {
+        let Some(touch) = self.comp.seat.get_touch() else { return };
+        if !x.is_finite() || !y.is_finite() {
+            return;
+        }
+        let to = self.comp.inside((x, y).into());
+        let Some(place) = self.comp.input.fingers.get_mut(&finger) else { return };
+        *place = to;
+        let event = MotionEvent { slot: slot(finger), location: self.logical(to), time: self.input_time() };
+        touch.motion(self, None, &event);
+    }
+
+    /// A finger was lifted.
+    pub fn input_touch_up(&mut self, finger: u32) {
+        let Some(touch) = self.comp.seat.get_touch() else { return };
+        if self.comp.input.fingers.remove(&finger).is_none() {
+            return;
+        }
+        let (serial, time) = (SERIAL_COUNTER.next_serial(), self.input_time());
+        touch.up(self, &UpEvent { slot: slot(finger), serial, time });
+    }
+
+    /// What was said of the fingers since the last time belongs together.
+    pub fn input_touch_frame(&mut self) {
+        if let Some(touch) = self.comp.seat.get_touch() {
+            touch.frame(self);
+        }
+    }
+
+    /// The device took all fingers for something else, such as a palm: what they did has not been.
+    pub fn input_touch_cancel(&mut self) {
+        let Some(touch) = self.comp.seat.get_touch() else { return };
+        // Smithay 0.7 leaves out every finger that nothing was said of since the last frame.
+        for (finger, place) in std::mem::take(&mut self.comp.input.fingers) {
+            let event =
+                MotionEvent { slot: slot(finger), location: self.logical(place), time: self.input_time() };
+            touch.motion(self, None, &event);
+        }
+        touch.cancel(self);
+    }
+
+    /// Gives the focus to the window that a finger or pen came down on; false if that is no client's place.
+    pub(super) fn press_screen(&mut self, place: Point<f64, Physical>) -> bool {
+        // The pointer holds a window, or a drag goes on: the screen is under the user's other hand.
+        if self.comp.selections.is_dragging() || self.comp.input.interaction.is_some() {
+            return false;
+        }
+        let pixel = place.to_i32_floor();
+        let popup = self.comp.popup_at(pixel);
+        if popup.is_none()
+            && self.comp.popup_grab_active()
+            && let Some((_, focused)) = self.comp.input.told_focus.clone()
+        {
+            // A menu that a finger comes down beside closes, as with the pointer.
+            self.dismiss_popups(&focused);
+        }
+        let (window, content) = match (popup, self.comp.shell.at(pixel)) {
+            (Some(window), _) | (None, Target::Content(window)) => (window, true),
+            (None, Target::TitleBar(window) | Target::Ring(window)) => (window, false),
+            (None, Target::Stripe | Target::Nothing) => return false,
+        };
+        self.press_window(window, content);
+        self.refresh_pointer();
+        content
+    }
+
+    fn logical(&self, place: Point<f64, Physical>) -> Point<f64, Logical> {
+        place.to_logical(self.comp.shell.layout.scale)
+    }
+}
+
+fn slot(finger: u32) -> TouchSlot {
+    Some(finger).into()
+}
+
+/// The rule of the touch screen while nothing else is: each finger for itself.
+#[derive(Debug)]
+pub(crate) struct EachFinger {
+    /// Asked of grabs that were set, and this one never is.
+    start: GrabStartData<State>,
+}
+
+impl Default for EachFinger {
+    fn default() -> Self {
+        let start = GrabStartData { focus: None, slot: slot(0), location: Point::default() };
+        Self { start }
+    }
+}
+
+/// A surface and where its corner is.
+type Focus = Option<(WlSurface, Point<f64, Logical>)>;
+/// What sends.
+type Handle<'a> = TouchInnerHandle<'a, State>;
+
+impl TouchGrab<State> for EachFinger {
+    fn down(&mut self, state: &mut State, to: &mut Handle<'_>, focus: Focus, event: &DownEvent, seq: Serial) {
+        to.down(state, focus, event, seq);
+    }
+
+    fn up(&mut self, state: &mut State, to: &mut Handle<'_>, event: &UpEvent, seq: Serial) {
+        to.up(state, event, seq);
+    }
+
+    fn motion(
+        &mut self,
+        state: &mut State,
+        to: &mut Handle<'_>,
+        focus: Focus,
+        event: &MotionEvent,
+        seq: Serial,
+    ) {
+        to.motion(state, focus, event, seq);
+    }
+
+    fn frame(&mut self, state: &mut State, to: &mut Handle<'_>, seq: Serial) {
+        to.frame(state, seq);
+    }
+
+    fn cancel(&mut self, state: &mut State, to: &mut Handle<'_>, seq: Serial) {
+        to.cancel(state, seq);
+    }
+
+    fn shape(&mut self, state: &mut State, to: &mut Handle<'_>, event: &ShapeEvent, seq: Serial) {
+        to.shape(state, event, seq);
+    }
+
+    fn orientation(&mut self, state: &mut State, to: &mut Handle<'_>, event: &OrientationEvent, seq: Serial) {
+        to.orientation(state, event, seq);
+    }
+
+    fn start_data(&self) -> &GrabStartData<State> {
+        &self.start
+    }
+
+    fn unset(&mut self, _state: &mut State) {}
+}

@@ -1,0 +1,215 @@
+//! The pen of a graphics tablet.
+
+use wayland_client::{Connection, Dispatch, QueueHandle, WEnum, delegate_noop, event_created_child};
+use wayland_protocols::wp::tablet::zv2::client::zwp_tablet_manager_v2::ZwpTabletManagerV2;
+use wayland_protocols::wp::tablet::zv2::client::zwp_tablet_pad_v2::ZwpTabletPadV2;
+use wayland_protocols::wp::tablet::zv2::client::zwp_tablet_seat_v2::{self, ZwpTabletSeatV2};
+use wayland_protocols::wp::tablet::zv2::client::zwp_tablet_tool_v2::{self, ZwpTabletToolV2};
+use wayland_protocols::wp::tablet::zv2::client::zwp_tablet_v2::{self, ZwpTabletV2};
+
+use crate::client::Told;
+use crate::fixture::{Fixture, Who, vm};
+
+const BLUE: [u8; 4] = [0, 0, 255, 255];
+const NOTHING: [&str; 0] = [];
+
+delegate_noop!(Told: ignore ZwpTabletManagerV2);
+delegate_noop!(Told: ignore ZwpTabletPadV2);
+
+impl Dispatch<ZwpTabletSeatV2, ()> for Told {
+    fn event(
+        _: &mut Self,
+        _: &ZwpTabletSeatV2,
+        _: zwp_tablet_seat_v2::Event,
+        _: &(),
+        _: &Connection,
+        _: &QueueHandle<Self>,
+    ) {
+    }
+
+    event_created_child!(Told, ZwpTabletSeatV2, [
+        zwp_tablet_seat_v2::EVT_TABLET_ADDED_OPCODE => (ZwpTabletV2, ()),
+        zwp_tablet_seat_v2::EVT_TOOL_ADDED_OPCODE => (ZwpTabletToolV2, ()),
+        zwp_tablet_seat_v2::EVT_PAD_ADDED_OPCODE => (ZwpTabletPadV2, ()),
+    ]);
+}
+
+impl Dispatch<ZwpTabletV2, ()> for Told {
+    fn event(
+        told: &mut Self,
+        _: &ZwpTabletV2,
+        event: zwp_tablet_v2::Event,
+        _: &(),
+        _: &Connection,
+        _: &QueueHandle<Self>,
+    ) {
+        if let zwp_tablet_v2::Event::Name { name } = event {
+            told.log.push(format!("called {name}"));
+        }
+    }
+}
+
+impl Dispatch<ZwpTabletToolV2, ()> for Told {
+    fn event(
+        told: &mut Self,
+        _: &ZwpTabletToolV2,
+        event: zwp_tablet_tool_v2::Event,
+        _: &(),
+        _: &Connection,
+        _: &QueueHandle<Self>,
+    ) {
+        use zwp_tablet_tool_v2::Event;
+        told.log.push(match event {
+            Event::Type { tool_type: WEnum::Value(zwp_tablet_tool_v2::Type::Pen) } => String::from("pen"),
+            Event::Capability { capability: WEnum::Value(capability) } => format!("has {capability:?}"),
+            Event::ProximityIn { .. } => String::from("in"),
+            Event::ProximityOut => String::from("out"),
+            Event::Down { .. } => String::from("down"),
+            Event::Up => String::from("up"),
+            Event::Motion { x, y } => format!("motion {x} {y}"),
+            Event::Pressure { pressure } => format!("pressure {pressure}"),
+            Event::Frame { .. } => String::from("frame"),
+            _ => return,
+        });
+    }
+}
+
+/// A client with a window that listens to tablets, and the window's content on the output.
+struct Party {
+    who: Who,
+    window: usize,
+    x: i32,
+    y: i32,
+}
+
+impl Party {
+    fn new(fixture: &mut Fixture, name: &str) -> Self {
+        let who = fixture.connect(vm(name));
+        let client = fixture.client(who);
+        let (seat, manager) = (client.seat(), client.bind::<ZwpTabletManagerV2>());
+        manager.get_tablet_seat(&seat, &client.queue, ());
+        let window = fixture.window(who, 200, 100, BLUE);
+        let content = fixture.report().into_iter().find(|window| window.vm == name).unwrap().content;
+        Self { who, window, x: content.loc.x, y: content.loc.y }
+    }
+
+    fn near(&self, fixture: &mut Fixture, x: i32, y: i32) {
+        fixture.state().input_tablet_in(f64::from(self.x + x), f64::from(self.y + y));
+    }
+
+    fn motion(&self, fixture: &mut Fixture, x: i32, y: i32, pressure: f64) {
+        fixture.state().input_tablet_motion(f64::from(self.x + x), f64::from(self.y + y), pressure);
+    }
+
+    fn told(&self, fixture: &mut Fixture) -> Vec<String> {
+        fixture.roundtrip(self.who);
+        std::mem::take(&mut fixture.client(self.who).told.log)
+    }
+}
+
+fn focused(fixture: &mut Fixture) -> Option<String> {
+    fixture.report().into_iter().find(|window| window.focused).map(|window| window.vm)
+}
+
+#[test]
+fn a_pen_comes_near_draws_and_goes() {
+    let mut fixture = Fixture::sized(1600, 1200, 2.0);
+    let party = Party::new(&mut fixture, "work");
+    party.near(&mut fixture, 20, 30);
+    assert_eq!(
+        party.told(&mut fixture),
+        ["called tablet", "pen", "has Pressure", "in", "motion 10 15", "frame"]
+    );
+    fixture.state().input_tablet_tip(true);
+    party.motion(&mut fixture, 40, 30, 0.5);
+    fixture.state().input_tablet_tip(false);
+    fixture.state().input_tablet_out();
+    // It is gone.
+    party.motion(&mut fixture, 50, 50, 1.0);
+    let told = party.told(&mut fixture);
+    let told: Vec<&str> = told.iter().map(String::as_str).filter(|line| *line != "frame").collect();
+    assert_eq!(told, ["motion 10 15", "down", "motion 20 15", "pressure 32768", "up", "motion 20 15", "out"]);
+    // A client that asks later is told what there is.
+    let other = Party::new(&mut fixture, "web");
+    assert_eq!(other.told(&mut fixture), ["called tablet", "pen", "has Pressure"]);
+}
+
+#[test]
+fn a_tip_on_another_vms_window_gives_it_the_focus_and_a_pen_near_it_does_not() {
+    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let _work = Party::new(&mut fixture, "work");
+    let web = Party::new(&mut fixture, "web");
+    web.near(&mut fixture, 20, 30);
+    assert_eq!(focused(&mut fixture).as_deref(), Some("work"));
+    fixture.state().input_tablet_tip(true);
+    assert_eq!(focused(&mut fixture).as_deref(), Some("web"));
+    assert!(web.told(&mut fixture).contains(&String::from("down")));
+}
+
+#[test]
+fn a_stroke_that_leaves_its_window_is_not_told_to_another_vm() {
+    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let work = Party::new(&mut fixture, "work");
+    let web = Party::new(&mut fixture, "web");
+    work.near(&mut fixture, 20, 30);
+    fixture.state().input_tablet_tip(true);
+    work.told(&mut fixture);
+    web.told(&mut fixture);
+    web.motion(&mut fixture, 20, 30, 0.5);
+    let place = format!("motion {} {}", web.x + 20 - work.x, web.y + 30 - work.y);
+    assert_eq!(work.told(&mut fixture), [place.as_str(), "pressure 32768", "frame"]);
+    assert_eq!(web.told(&mut fixture), NOTHING);
+    // Lifted there, the pen is over the other window.
+    fixture.state().input_tablet_tip(false);
+    assert_eq!(work.told(&mut fixture), ["up", "frame", "out", "frame"]);
+    assert_eq!(web.told(&mut fixture), ["in", "motion 20 30", "frame"]);
+}
+
+#[test]
+fn a_pen_on_a_frame_is_the_compositors() {
+    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let _work = Party::new(&mut fixture, "work");
+    let web = Party::new(&mut fixture, "web");
+    web.near(&mut fixture, 20, 30);
+    web.told(&mut fixture);
+    web.motion(&mut fixture, 20, -10, 0.0);
+    assert_eq!(web.told(&mut fixture), ["out", "frame"]);
+    fixture.state().input_tablet_tip(true);
+    assert_eq!(focused(&mut fixture).as_deref(), Some("web"));
+    fixture.state().input_tablet_tip(false);
+    assert_eq!(web.told(&mut fixture), NOTHING);
+    fixture.state().input_tablet_motion(f64::NAN, 0.0, 0.0);
+    fixture.state().input_tablet_motion(400.0, 2.0, f64::INFINITY);
+    fixture.state().input_tablet_in(f64::INFINITY, 0.0);
+}
+
+#[test]
+fn a_client_that_goes_under_the_pen_or_listens_too_often_is_its_own_loss() {
+    for whole in [true, false] {
+        let mut fixture = Fixture::sized(800, 600, 1.0);
+        let work = Party::new(&mut fixture, "work");
+        let web = Party::new(&mut fixture, "web");
+        work.near(&mut fixture, 20, 30);
+        fixture.state().input_tablet_tip(true);
+        work.told(&mut fixture);
+        web.told(&mut fixture);
+        let client = fixture.client(work.who);
+        if whole {
+            let (seat, manager) = (client.seat(), client.bind::<ZwpTabletManagerV2>());
+            for _ in 0..200 {
+                manager.get_tablet_seat(&seat, &client.queue, ());
+            }
+            fixture.wait("the end of the connection", |fixture| fixture.client(work.who).ended());
+        } else {
+            let shown = &client.told.shown[work.window];
+            shown.toplevel.as_ref().unwrap().destroy();
+            shown.xdg.destroy();
+            shown.surface.destroy();
+            fixture.roundtrip(work.who);
+        }
+        work.motion(&mut fixture, 25, 35, 1.0);
+        fixture.state().input_tablet_tip(false);
+        web.motion(&mut fixture, 5, 6, 0.0);
+        assert_eq!(web.told(&mut fixture), ["in", "motion 5 6", "frame"]);
+    }
+}
