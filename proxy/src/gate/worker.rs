@@ -32,8 +32,10 @@ use crate::jail::{Jail, JailError, Role};
 const MAX_EVENTS: usize = 64;
 
 /// Descriptors that the process may have beyond its limit, so that the limit is noticed by counting and not by
-/// a failing system call.
-const DESCRIPTOR_HEADROOM: u64 = 512;
+/// a failing system call. They are many because the kernel holds something else against this limit too: how many descriptors
+/// all processes of the user have under way in Unix sockets (`ETOOMANYREFS`). With few, what one VM has under way would end
+/// another VM's connections.
+const DESCRIPTOR_HEADROOM: u64 = 16_384;
 
 /// Address space beyond the region and mirrors: the program itself, its queues and buffers, in bytes.
 const ADDRESS_SPACE_HEADROOM: u64 = 1 << 30;
