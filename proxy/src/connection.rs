@@ -555,6 +555,21 @@ impl Connection {
         self.handled_requests
     }
 
+    /// Grows whenever something has come that becomes a descriptor of this process.
+    #[must_use]
+    pub fn received_fds(&self) -> u64 {
+        let pumps = [&self.client_side, &self.server_side].into_iter().filter_map(|side| side.pump.as_ref());
+        pumps.map(Pump::received_fds).fold(0, u64::saturating_add)
+    }
+
+    /// Whether something has come that the state has not taken yet. While it lies in a socket pair, its descriptors have no
+    /// numbers.
+    #[must_use]
+    pub fn holds_input(&self) -> bool {
+        let holds = |side: &Side| side.pump.as_ref().is_some_and(Pump::holds_for_local) || side.unread() > 0;
+        holds(&self.client_side) || holds(&self.server_side)
+    }
+
     /// When to call [`turn`](Self::turn) even if the descriptor has not become readable.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {

@@ -190,6 +190,8 @@ pub struct Pump {
     inspector: Option<Inspector>,
     /// Empty between messages; its memory is used again.
     received: Vec<ReceivedFd>,
+    /// Descriptors that were taken from the other end.
+    fds_to_local: u64,
 }
 
 impl fmt::Debug for Pump {
@@ -233,6 +235,7 @@ impl Pump {
             drop_untaken: options.drop_untaken,
             inspector: None,
             received: Vec::new(),
+            fds_to_local: 0,
         };
         pump.update_interest()?;
         Ok(pump)
@@ -370,6 +373,27 @@ impl Pump {
         !self.to_local.is_empty()
     }
 
+    /// Grows whenever the other end has sent a descriptor, and again when it is on its way to the local side. While it stays
+    /// as it is, nothing of what the other end sends becomes a descriptor of this process.
+    #[must_use]
+    pub fn received_fds(&self) -> u64 {
+        let made = match &self.endpoint {
+            Endpoint::Virtio(socket) => socket.received_vfds(),
+            Endpoint::Unix(_) => 0,
+        };
+        self.fds_to_local.saturating_add(made)
+    }
+
+    /// Whether something of the other end is held here that the local side has not been given.
+    #[must_use]
+    pub fn holds_for_local(&self) -> bool {
+        let held = match &self.endpoint {
+            Endpoint::Virtio(socket) => socket.readiness().read,
+            Endpoint::Unix(_) => false,
+        };
+        held || self.blocked_to_local()
+    }
+
     /// Whether the other end has ended its data and the local side was told so, after all of it.
     #[must_use]
     pub fn ended_to_local(&self) -> bool {
@@ -495,7 +519,8 @@ impl Pump {
                 }
             }
         }
-        let Self { inspector, to_local, .. } = self;
+        let Self { inspector, to_local, fds_to_local, .. } = self;
+        *fds_to_local = fds_to_local.saturating_add(u64::try_from(to_local.fds.len()).unwrap_or(u64::MAX));
         if let Some(inspector) = inspector
             && !to_local.is_empty()
         {

@@ -114,6 +114,8 @@ pub struct Served {
     stream_meter: StreamMeter,
     resume_at: Option<Instant>,
     objects_counted_at: u64,
+    /// What the connection had received when all descriptors were last counted that had come of it. `None`: never.
+    descriptors_counted_at: Option<u64>,
     _share: Option<Share>,
 }
 
@@ -164,6 +166,7 @@ impl Served {
             stream_meter,
             resume_at: None,
             objects_counted_at: 0,
+            descriptors_counted_at: None,
             _share: share,
         })
     }
@@ -195,8 +198,8 @@ impl Served {
         // turns after they came.
         if self.connection.may_have_handled_requests() || self.stream_meter.measured != before {
             self.check_objects();
-            self.check_descriptors();
         }
+        self.check_descriptors();
         // A refusal from here is acted on in the next turn, which no event announces.
         if self.connection.control().has_ended() { Status::More } else { status }
     }
@@ -242,11 +245,21 @@ impl Served {
 
     /// Ends the connection if the worker holds too many descriptors. The kernel gives out the lowest free
     /// number, so the number of a new descriptor says that all below it are taken.
+    ///
+    /// Most messages carry none, and then there is nothing to count. What has come gets its last numbers when the state takes
+    /// it, which may be turns later, so it is counted until nothing is left to be taken.
     fn check_descriptors(&mut self) {
         use std::os::fd::AsRawFd as _;
+        let received = Some(self.connection.received_fds());
+        if self.descriptors_counted_at == received {
+            return;
+        }
         let limit = self.guard.ledger().limits().fds;
         let lowest_free = rustix::io::dup(self.connection.as_fd()).map(|fd| fd.as_raw_fd().unsigned_abs());
         if lowest_free.is_ok_and(|lowest| lowest < limit) {
+            if !self.connection.holds_input() {
+                self.descriptors_counted_at = received;
+            }
             return;
         }
         let text = format_args!("the VM may have {limit} file descriptors");

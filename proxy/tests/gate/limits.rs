@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::process::{Resource, Rlimit};
 use virtio_wl::Region;
 use virtio_wl::wire::MirrorRect;
 use vitrail_protocols::Limits;
@@ -177,6 +179,31 @@ fn descriptors_are_limited() {
     let vm = Vm::new(Limits { fds: 3, ..Limits::default() });
     let (mut client, _) = vm.connect();
     assert_limit(&client.error(), "vitrail-gate: the VM may have 3 file descriptors");
+}
+
+/// Descriptors are counted only while some have come, so it must not matter when they do, and that no request takes them.
+#[test]
+fn descriptors_that_come_late_are_limited_too() {
+    // The tests share a process, which is far from so many.
+    const LIMIT: u32 = 2000;
+    let old = rustix::process::getrlimit(Resource::Nofile);
+    let room = Rlimit { current: old.maximum.map_or(Some(8192), |most| Some(most.min(8192))), ..old };
+    rustix::process::setrlimit(Resource::Nofile, room).unwrap();
+    let vm = Vm::new(Limits { fds: LIMIT, ..Limits::default() });
+    let (mut client, _) = vm.connect();
+    for _ in 0..10 {
+        assert!(client.round_trip());
+    }
+    let sealed = rustix::fs::memfd_create("blob", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
+    rustix::fs::ftruncate(&sealed, 16).unwrap();
+    rustix::fs::fcntl_add_seals(&sealed, SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW).unwrap();
+    for _ in 0..=LIMIT / 28 {
+        let id = client.id();
+        let message = Message::new(1, 0).uint(id);
+        client.send((0..28).fold(message, |message, _| message.fd(sealed.try_clone().unwrap())));
+    }
+    assert_limit(&client.error(), "vitrail-gate: the VM may have 2000 file descriptors");
+    assert!(vm.connect().0.round_trip(), "they are gone with the connection");
 }
 
 /// Objects were counted in turns in which something came. The state handles what came a few kilobytes at a time, turns

@@ -47,6 +47,8 @@ const LAST_READS: usize = 64;
 struct Vfds {
     next_id: u32,
     last_peer_id: u32,
+    /// Those that the peer has announced, and those that it has named in messages.
+    received: u64,
     local_mirrors: BTreeMap<FileId, LocalMirror>,
     peer_mirrors: BTreeMap<u32, Mirror>,
 }
@@ -131,6 +133,7 @@ impl FramedSocket {
             vfds: Vfds {
                 next_id: role.first_id(),
                 last_peer_id: 0,
+                received: 0,
                 local_mirrors: BTreeMap::new(),
                 peer_mirrors: BTreeMap::new(),
             },
@@ -266,6 +269,12 @@ impl FramedSocket {
     #[must_use]
     pub fn received_bytes(&self) -> u64 {
         self.received
+    }
+
+    /// What the peer has announced or named so far. See [`Socket::received_vfds`](crate::Socket::received_vfds).
+    #[must_use]
+    pub fn received_vfds(&self) -> u64 {
+        self.vfds.received
     }
 
     /// Stops or resumes reading the stream. See [`Socket::pause`](crate::Socket::pause).
@@ -456,6 +465,7 @@ impl FramedSocket {
     fn handle_data(&mut self, vfds: VfdIds<'_>, bytes: &[u8]) -> Result<(), SocketError> {
         self.before_end("DATA")?;
         self.incoming.spend_data(vfds.len(), bytes.len())?;
+        self.vfds.received = self.vfds.received.saturating_add(u64::try_from(vfds.len()).unwrap_or(u64::MAX));
         for id in vfds.iter() {
             let fd = match self.vfds.peer_mirrors.get_mut(&id) {
                 Some(mirror) => {
@@ -477,6 +487,7 @@ impl FramedSocket {
             return Err(Violation::Id(id).into());
         }
         self.vfds.last_peer_id = id;
+        self.vfds.received = self.vfds.received.saturating_add(1);
         match vfd {
             NewVfd::Region { offset, len } => {
                 let region = self.options.region.as_deref().ok_or(Violation::Region)?;

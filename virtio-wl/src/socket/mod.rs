@@ -372,6 +372,17 @@ impl Socket {
         }
     }
 
+    /// How often something has come from the peer so far of which this side makes a descriptor: each announcement and each
+    /// time that a message names one. While the number stays as it is, the socket makes none. Always 0 on the kernel's
+    /// virtio_wl device.
+    #[must_use]
+    pub fn received_vfds(&self) -> u64 {
+        match &self.backend {
+            Backend::Framed(socket) => socket.received_vfds(),
+            Backend::Device(_) => 0,
+        }
+    }
+
     /// Stops or resumes taking anything from the peer, so that it cannot send more than what lies between both: the
     /// only way to slow down mirrors, which have no window. Everything else on the socket that needs the peer stands still too,
     /// so this is for a moment. A peer that goes meanwhile is noticed afterwards. Does nothing on the kernel's virtio_wl
