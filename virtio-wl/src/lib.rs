@@ -131,6 +131,7 @@ pub use address::Address;
 pub use allocator::{Allocator, Slot};
 pub use listener::{Accepted, Listener, Peer};
 pub use mirror::MirrorBudget;
+pub use poll::Registration;
 pub use pump::{Endpoint, Pump, PumpOptions};
 pub use region::Region;
 pub use socket::{ConnectError, Readiness, Socket, SocketError, SocketOptions, StreamLimits};

@@ -4,10 +4,15 @@
 //! reports an error or hang-up of a registered descriptor for ever, asked for or not. So a descriptor that nobody
 //! waits for is not registered, and one whose next event is to be reported only once is registered as
 //! [`Interest::once`].
+//!
+//! A set within a set costs the kernel one more level for each event, on the way up and again when the outer one is asked,
+//! which is felt most by a process that has slept. So what belongs to somebody who waits for more can be registered right
+//! there: see [`Registration`].
 
 use std::collections::BTreeMap;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
@@ -59,10 +64,37 @@ impl From<&Event> for Ready {
     }
 }
 
+/// Where somebody else waits: an epoll descriptor, and the token by which it tells what has something to do.
+#[derive(Clone, Debug)]
+pub struct Registration {
+    set: Arc<OwnedFd>,
+    token: u64,
+}
+
+impl Registration {
+    /// A registration in the epoll descriptor `set`, whose events carry `token`.
+    #[must_use]
+    pub fn new(set: &Arc<OwnedFd>, token: u64) -> Self {
+        Self { set: set.clone(), token }
+    }
+
+    /// A registration in the same set with a token that is higher by `distance`.
+    pub(crate) fn further(&self, distance: u64) -> Self {
+        Self { set: self.set.clone(), token: self.token.saturating_add(distance) }
+    }
+
+    /// Registers for reading what leaves the set by being closed.
+    pub(crate) fn add(&self, fd: impl AsFd) -> Result<(), Errno> {
+        epoll::add(&self.set, fd, EventData::new_u64(self.token), EventFlags::IN)
+    }
+}
+
 /// The set. Each descriptor has a token that is unique among those registered.
 #[derive(Debug)]
 pub(crate) struct Poll {
-    epoll: OwnedFd,
+    epoll: Arc<OwnedFd>,
+    /// In a set of somebody else's, what the tokens of the members begin at.
+    first_token: Option<u64>,
     registered: BTreeMap<u64, Interest>,
     /// What makes the set ready by itself.
     alarm: Option<OwnedFd>,
@@ -79,11 +111,29 @@ impl AsFd for Poll {
 impl Poll {
     pub(crate) fn new() -> Result<Self, Errno> {
         Ok(Self {
-            epoll: epoll::create(CreateFlags::CLOEXEC)?,
+            epoll: Arc::new(epoll::create(CreateFlags::CLOEXEC)?),
+            first_token: None,
             registered: BTreeMap::new(),
             alarm: None,
             events: Vec::new(),
         })
+    }
+
+    /// Some members of the set of a registration, with its token and those after it. They are to be taken out before they are
+    /// closed, since what somebody else has of them would keep them in that set. What the set finds is the other's to know.
+    pub(crate) fn within(registration: &Registration) -> Self {
+        Self {
+            epoll: registration.set.clone(),
+            first_token: Some(registration.token),
+            registered: BTreeMap::new(),
+            alarm: None,
+            events: Vec::new(),
+        }
+    }
+
+    /// Whether the members are in a set of somebody else's.
+    pub(crate) fn is_within(&self) -> bool {
+        self.first_token.is_some()
     }
 
     /// Makes the set ready whatever its members are, until the alarm is [stopped](Self::stop_alarm). Does nothing if there is
@@ -115,7 +165,7 @@ impl Poll {
             }
             return Ok(());
         }
-        let data = EventData::new_u64(token);
+        let data = EventData::new_u64(self.first_token.unwrap_or(0).saturating_add(token));
         match old {
             None => epoll::add(&self.epoll, fd, data, interest.flags())?,
             Some(old) if old != interest || interest.once => {
@@ -130,6 +180,11 @@ impl Poll {
     /// Whether `token` is registered and no other.
     pub(crate) fn has_only(&self, token: u64) -> bool {
         self.registered.len() == 1 && self.registered.contains_key(&token)
+    }
+
+    /// Whether nothing is registered.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.registered.is_empty() && self.alarm.is_none()
     }
 
     /// Finds out which events there are now, at most [`MAX_EVENTS`] of them. Never waits.

@@ -11,7 +11,8 @@
 //! returned only after what is held of the other end was passed on, as far as the local side takes it.
 //!
 //! Waiting: the pump's descriptor is readable when [`Pump::turn`] has something to do. Nothing is waited for
-//! that a turn would not act on, so that an idle or blocked pump causes no wake-up.
+//! that a turn would not act on, so that an idle or blocked pump causes no wake-up. Who waits for more can have it all in
+//! one set ([`Pump::register`]), which also tells the two sides apart.
 
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -21,7 +22,7 @@ use rustix::io::Errno;
 use rustix::net::Shutdown;
 use thiserror::Error;
 
-use crate::poll::{Interest, Poll};
+use crate::poll::{Interest, Poll, Registration};
 use crate::socket::{Socket, SocketError};
 use crate::unix::{self, UnixError};
 use crate::vfd::{ReceivedFd, ReceivedKind};
@@ -208,13 +209,28 @@ impl fmt::Debug for Pump {
 
 impl AsFd for Pump {
     /// A descriptor that is readable when [`turn`](Pump::turn) has something to do. Wait for it
-    /// level-triggered; never read it.
+    /// level-triggered; never read it. Of a [registered](Pump::register) pump it is the set that it is registered in.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.poll.as_fd()
     }
 }
 
+impl Drop for Pump {
+    fn drop(&mut self) {
+        if self.poll.is_within() {
+            let Self { local, endpoint, poll, .. } = self;
+            // There is nobody left to tell.
+            let _ = poll.set(LOCAL, local.as_fd(), Interest::NONE);
+            let _ = poll.set(ENDPOINT, endpoint.as_fd(), Interest::NONE);
+        }
+    }
+}
+
 impl Pump {
+    /// How much higher than the token of its registration the one is by which the other end is reported. That of the local
+    /// side is the token itself.
+    pub const ENDPOINT: u64 = ENDPOINT;
+
     /// A pump between `local` and `endpoint`. Their flags are left as they are.
     ///
     /// # Errors
@@ -239,6 +255,21 @@ impl Pump {
         };
         pump.update_interest()?;
         Ok(pump)
+    }
+
+    /// Has the pump waited for in somebody else's set, instead of by its descriptor: with the token of the registration for the
+    /// local side, and the one [after it](Self::ENDPOINT) for the other end. Events are level-triggered. What the pump registers
+    /// there leaves with it. For once in the life of a pump.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be registered. The pump must not be used then.
+    pub fn register(&mut self, registration: &Registration) -> Result<(), PumpError> {
+        if let Endpoint::Virtio(socket) = &mut self.endpoint {
+            socket.register(&registration.further(ENDPOINT))?;
+        }
+        self.poll = Poll::within(registration);
+        self.update_interest()
     }
 
     /// Shows all bytes that go to the local socket to `inspector`, in order, each once, before they go there.
@@ -587,6 +618,8 @@ impl Pump {
         let interest = Interest { hang_up, ..waiting(from_local, to_local) };
         poll.set(LOCAL, local.as_fd(), interest).map_err(PumpError::Poll)?;
         let interest = match endpoint {
+            // Registered by itself.
+            Endpoint::Virtio(_) if poll.is_within() => Interest::NONE,
             Endpoint::Virtio(_) => Interest { read: true, ..Interest::NONE },
             Endpoint::Unix(_) => waiting(to_local, from_local),
         };

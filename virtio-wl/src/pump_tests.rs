@@ -4,7 +4,10 @@ use std::cell::RefCell;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use rustix::event::epoll;
 
 use super::*;
 use crate::socket::SocketOptions;
@@ -38,10 +41,22 @@ fn between_sockets() -> (UnixStream, UnixStream, Vec<Pump>) {
     (one, two, vec![pump(one_local, Endpoint::Unix(two_local))])
 }
 
+/// Has each pump waited for in a set of its own that is somebody else's.
+fn registered(
+    (one, two, mut pumps): (UnixStream, UnixStream, Vec<Pump>),
+) -> (UnixStream, UnixStream, Vec<Pump>) {
+    for pump in &mut pumps {
+        let set = epoll::create(epoll::CreateFlags::CLOEXEC).expect("epoll");
+        pump.register(&Registration::new(&Arc::new(set), 7)).expect("registered");
+    }
+    (one, two, pumps)
+}
+
 type Joint = fn() -> (UnixStream, UnixStream, Vec<Pump>);
 
 /// The ways in which two applications can be joined.
-const JOINTS: [Joint; 2] = [across_a_stream, between_sockets];
+const JOINTS: [Joint; 4] =
+    [across_a_stream, between_sockets, || registered(across_a_stream()), || registered(between_sockets())];
 
 fn is_readable(fd: impl AsFd) -> bool {
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -465,4 +480,83 @@ fn the_death_of_the_peer_is_an_error_after_its_last_bytes() {
     let mut buffer = [0; 10];
     one.read_exact(&mut buffer).expect("arrived");
     assert_eq!(&buffer, b"last words");
+}
+
+/// Which tokens the set reports.
+fn tokens(set: &OwnedFd) -> Vec<u64> {
+    let mut space = [const { std::mem::MaybeUninit::<epoll::Event>::uninit() }; 8];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let (events, _) = epoll::wait(set, &mut space, Some(&now)).expect("waited");
+    let mut tokens: Vec<u64> = events.iter().map(|event| event.data.u64()).collect();
+    tokens.sort_unstable();
+    tokens.dedup();
+    tokens
+}
+
+#[test]
+fn a_registered_pump_tells_its_sides_apart_and_leaves_nothing_in_the_set() {
+    for virtio in [false, true] {
+        let (mut one, one_local) = stream_pair();
+        let (mut two, two_local) = stream_pair();
+        // Somebody else holds the sockets too, as after a fork, so that closing them here is not the end of them.
+        let held = [&one_local, &two_local].map(|fd| fd.try_clone().expect("duplicate"));
+        let endpoint = if virtio {
+            let socket = Socket::new(two_local, Role::Initiator, SocketOptions::default());
+            Endpoint::from(socket.expect("socket"))
+        } else {
+            Endpoint::Unix(two_local)
+        };
+        let mut pumps = [pump(one_local, endpoint)];
+        let set = Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC).expect("epoll"));
+        pumps[0].register(&Registration::new(&set, 40)).expect("registered");
+        settle(&mut pumps);
+        assert!(tokens(&set).is_empty(), "idle");
+
+        two.write_all(b"there").expect("written");
+        assert_eq!(tokens(&set), [41]);
+        settle(&mut pumps);
+        assert!(tokens(&set).is_empty(), "all was moved");
+
+        one.write_all(b"back").expect("written");
+        assert_eq!(tokens(&set), [40]);
+        two.write_all(b"there").expect("written");
+        assert_eq!(tokens(&set), [40, 41]);
+        drop(pumps);
+        assert!(tokens(&set).is_empty(), "gone, whoever else holds the sockets");
+        drop(held);
+    }
+}
+
+#[test]
+fn a_registered_pump_is_told_of_the_end_of_a_pipe_in_its_stream() {
+    let (one, two, mut pumps) = registered(across_a_stream());
+    let (reader, writer) = rustix::pipe::pipe().expect("pipe");
+    unix::send(&one, b"p", &[reader.as_fd()]).expect("sent");
+    drop(reader);
+    let mut fds = Vec::new();
+    run(&mut pumps, |_| unix::receive(&two, &mut [0; 8], &mut fds).is_ok());
+    let mut far = std::fs::File::from(fds.pop().expect("the pipe"));
+    settle(&mut pumps);
+    std::fs::File::from(writer).write_all(b"content").expect("written");
+    run(&mut pumps, |pumps| {
+        pumps.iter_mut().all(|pump| pump.socket_mut().is_some_and(|socket| socket.pipes_open() == 0))
+    });
+    let mut content = String::new();
+    far.read_to_string(&mut content).expect("read");
+    assert_eq!(content, "content");
+}
+
+#[test]
+fn a_registered_socket_that_has_failed_is_reported_until_it_has_said_so() {
+    let (one, mut pumps, mut peer) = with_a_peer(&PumpOptions::default());
+    settle(&mut pumps);
+    let set = Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC).expect("epoll"));
+    pumps[0].register(&Registration::new(&set, 0)).expect("registered");
+    assert_eq!(peer.sendmsg(b"x", &[]), Ok(1));
+    drop(peer);
+    assert_eq!(tokens(&set), [Pump::ENDPOINT]);
+    while pumps[0].turn().is_ok() {}
+    assert!(pumps[0].turn().is_err());
+    assert!(tokens(&set).is_empty(), "an end that was reported wakes nobody");
+    drop(one);
 }

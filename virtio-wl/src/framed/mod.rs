@@ -27,7 +27,7 @@ use self::send::{LocalMirror, Prepared};
 use self::stream::Stream;
 use crate::mirror::Mirror;
 use crate::pipe::PipeEnd;
-use crate::poll::{Interest, Poll};
+use crate::poll::{Interest, Poll, Registration};
 use crate::socket::{Readiness, SocketError, SocketOptions, Violation};
 use crate::vfd::{FileId, ReceivedFd, ReceivedKind};
 use crate::wire::{Frame, Hello, MirrorRect, NewVfd, Role, VfdIds};
@@ -58,6 +58,8 @@ struct Vfds {
 pub(crate) struct FramedSocket {
     stream: Stream,
     poll: Poll,
+    /// Where the stream is waited for, if not in the set of the socket: most of the time, nothing else is waited for.
+    stream_poll: Option<Poll>,
     role: Role,
     options: SocketOptions,
     peer: Option<Hello>,
@@ -91,6 +93,15 @@ impl AsFd for FramedSocket {
     }
 }
 
+impl Drop for FramedSocket {
+    fn drop(&mut self) {
+        if let Some(poll) = &mut self.stream_poll {
+            // There is nobody left to tell.
+            let _ = poll.set(STREAM, self.stream.as_fd(), Interest::NONE);
+        }
+    }
+}
+
 impl FramedSocket {
     /// Opens a socket on a connected byte stream on which nothing was sent or received yet, and sends the
     /// hello.
@@ -120,6 +131,7 @@ impl FramedSocket {
         let mut socket = Self {
             deadline: Deadline::start(options.hello_timeout, &mut poll)?,
             poll,
+            stream_poll: None,
             role,
             peer: None,
             received: 0,
@@ -147,6 +159,21 @@ impl FramedSocket {
         };
         socket.flush()?;
         Ok(socket)
+    }
+
+    /// Has the socket waited for elsewhere. See [`Socket::register`](crate::Socket::register).
+    ///
+    /// # Errors
+    ///
+    /// It cannot be registered.
+    pub fn register(&mut self, registration: &Registration) -> Result<(), SocketError> {
+        registration.add(&self.poll).map_err(SocketError::Poll)?;
+        if self.failed.is_some() {
+            return Ok(());
+        }
+        self.poll.set(STREAM, self.stream.as_fd(), Interest::NONE).map_err(SocketError::Poll)?;
+        self.stream_poll = Some(Poll::within(registration));
+        self.update_interest()
     }
 
     /// Receives into `into` and appends at most [`MAX_FDS`](crate::wire::MAX_FDS) descriptors to `fds`: those
@@ -196,9 +223,13 @@ impl FramedSocket {
     }
 
     fn dispatch_ready(&mut self) -> Result<(), SocketError> {
-        if self.poll.has_only(STREAM) {
+        let elsewhere = self.stream_poll.is_some();
+        let only_stream = if elsewhere { self.poll.is_empty() } else { self.poll.has_only(STREAM) };
+        if elsewhere || only_stream {
             // Reading says by itself whether there is something to read.
             self.read_stream()?;
+        }
+        if only_stream {
             return self.write_stream();
         }
         self.poll.collect().map_err(SocketError::Poll)?;
@@ -329,7 +360,7 @@ impl FramedSocket {
         self.rows = None;
         let _ = self.deadline.stop(&mut self.poll);
         // Nothing is waited for any more; the error at hand is the one to report.
-        let _ = self.poll.set(STREAM, self.stream.as_fd(), Interest::NONE);
+        let _ = self.wait_for_stream(Interest::NONE);
         self.poll.raise_alarm();
         Err(error)
     }
@@ -641,7 +672,12 @@ impl FramedSocket {
         } else {
             Interest { read: !self.paused, write: self.write_blocked, ..Interest::NONE }
         };
-        self.poll.set(STREAM, self.stream.as_fd(), interest).map_err(SocketError::Poll)
+        self.wait_for_stream(interest).map_err(SocketError::Poll)
+    }
+
+    fn wait_for_stream(&mut self, interest: Interest) -> Result<(), Errno> {
+        let poll = self.stream_poll.as_mut().unwrap_or(&mut self.poll);
+        poll.set(STREAM, self.stream.as_fd(), interest)
     }
 }
 

@@ -31,6 +31,7 @@ use crate::address::Address;
 use crate::framed::FramedSocket;
 use crate::listener::Accepted;
 use crate::mirror::MirrorBudget;
+use crate::poll::Registration;
 use crate::region::Region;
 use crate::vfd::{FileId, ReceivedFd};
 use crate::wire::{MirrorRect, Purpose, Role};
@@ -196,6 +197,20 @@ impl Socket {
     pub fn accept(accepted: Accepted, options: SocketOptions) -> Result<Self, SocketError> {
         let options = SocketOptions { is_vsock: options.is_vsock || accepted.is_vsock, ..options };
         Self::new(accepted.stream, Role::Acceptor, options)
+    }
+
+    /// Has the socket waited for in somebody else's set, instead of by its descriptor, which is of no use afterwards. The set
+    /// reports the token of the registration, level-triggered, whenever [`dispatch`](Self::dispatch) has something to do. What
+    /// the socket registers there leaves with it. For once in the life of a socket.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be registered. The socket must not be used then.
+    pub fn register(&mut self, registration: &Registration) -> Result<(), SocketError> {
+        match &mut self.backend {
+            Backend::Framed(socket) => socket.register(registration),
+            Backend::Device(socket) => registration.add(socket.as_fd()).map_err(SocketError::Poll),
+        }
     }
 
     /// Sends a part of `bytes`, at least one, and all of `fds` with the first of them. The descriptors stay
