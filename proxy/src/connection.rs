@@ -19,21 +19,27 @@
 use std::cell::RefCell;
 use std::error::Error;
 use std::fmt;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::event::{Timespec, epoll};
+use rustix::event::Timespec;
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType, shutdown, socketpair};
+use rustix::net::{Shutdown, shutdown};
 use virtio_wl::pump::{PumpError, Turn};
-use virtio_wl::{Endpoint, Pump, PumpOptions, SocketError, unix};
+use virtio_wl::{Endpoint, Pump, SocketError, unix};
 use wl_proxy::baseline::Baseline;
 use wl_proxy::client::{Client, ClientHandler};
 use wl_proxy::object::{Object, ObjectCoreApi};
 use wl_proxy::protocols::wayland::wl_display::WlDisplayError;
 use wl_proxy::state::{State, StateHandler};
+
+use self::readiness::Readiness;
+use self::side::Side;
+
+mod readiness;
+mod side;
 
 /// How long a peer may take nothing before what it was still to get is dropped.
 pub const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
@@ -262,136 +268,6 @@ fn error_event(object: u32, code: u32, message: &str) -> Vec<u8> {
     event
 }
 
-/// What is waited for, in the order in which it is registered.
-const CLIENT_TOKEN: u64 = 0;
-const SERVER_TOKEN: u64 = 1;
-
-/// What has something to do.
-#[derive(Clone, Copy, Debug, Default)]
-struct Ready {
-    client: bool,
-    server: bool,
-    state: bool,
-}
-
-impl Ready {
-    const ALL: Self = Self { client: true, server: true, state: true };
-
-    /// What there is within the time, and whether there is anything.
-    fn find(epoll: &OwnedFd, timeout: Option<&Timespec>) -> Result<(Self, bool), Errno> {
-        let mut space = [const { MaybeUninit::<epoll::Event>::uninit() }; 3];
-        let (events, _) = epoll::wait(epoll, &mut space, timeout)?;
-        let mut ready = Self::default();
-        for event in events.iter() {
-            // The structure is packed, so its field is copied out.
-            let data = event.data;
-            match data.u64() {
-                CLIENT_TOKEN => ready.client = true,
-                SERVER_TOKEN => ready.server = true,
-                _ => ready.state = true,
-            }
-        }
-        Ok((ready, !events.is_empty()))
-    }
-}
-
-/// One side of the state: the pump, and the state's end of the socket pair between them.
-struct Side {
-    /// None once all is delivered, or nothing can be.
-    pump: Option<Pump>,
-    local: Rc<OwnedFd>,
-    /// The endpoint is not fed to the state.
-    paused: bool,
-    /// The last turn used up its budget, or something changed that no event announces.
-    more: bool,
-    /// The state may have sent something since the pump last looked.
-    state_sent: bool,
-}
-
-impl Side {
-    fn new(endpoint: Endpoint) -> Result<Self, ConnectionError> {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let (local, remote) = socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)
-            .map_err(ConnectionError::SocketPair)?;
-        // The state takes it for a hang-up if it cannot send, and would not read what came before.
-        let options = PumpOptions { drop_untaken: true, ..PumpOptions::default() };
-        let pump = Pump::new(remote, endpoint, &options).map_err(ConnectionError::Pump)?;
-        Ok(Self { pump: Some(pump), local: Rc::new(local), paused: false, more: true, state_sent: true })
-    }
-
-    /// Does what can be done, if there is something to do.
-    fn turn(&mut self, ready: bool) -> Result<Turn, PumpError> {
-        match &mut self.pump {
-            Some(pump) if ready || self.more => {
-                // After a whole budget there may be more of either.
-                let whole = std::mem::take(&mut self.state_sent) || self.more;
-                let turn = if whole { pump.turn()? } else { pump.turn_to_local()? };
-                self.more = turn.more;
-                Ok(turn)
-            }
-            _ => Ok(Turn::default()),
-        }
-    }
-
-    /// Takes what the state has sent to the endpoint.
-    fn turn_out(&mut self) -> Result<Turn, PumpError> {
-        let Some(pump) = &mut self.pump else { return Ok(Turn::default()) };
-        self.state_sent = false;
-        let turn = pump.turn_from_local()?;
-        self.more |= turn.more;
-        Ok(turn)
-    }
-
-    /// Gives the state more of what the endpoint sent before it failed, if it holds more.
-    fn pass_on(&mut self) {
-        if let Some(pump) = &mut self.pump {
-            // It fails again.
-            let _ = pump.turn_to_local();
-        }
-    }
-
-    /// Bytes that the state has not read yet.
-    fn unread(&self) -> u64 {
-        rustix::io::ioctl_fionread(&*self.local).unwrap_or(0)
-    }
-
-    /// Stops feeding the state, or goes on with it. True: a turn can do more than before.
-    fn pause(&mut self, paused: bool) -> bool {
-        let resumed = std::mem::replace(&mut self.paused, paused) && !paused;
-        self.more |= resumed;
-        if let Some(pump) = &mut self.pump {
-            pump.pause_to_local(paused);
-        }
-        resumed
-    }
-
-    /// True where bytes from the state wait for the endpoint.
-    fn is_blocked(&self) -> bool {
-        self.pump.as_ref().is_some_and(Pump::blocked_to_endpoint)
-    }
-
-    /// True where the endpoint has ended and all that it sent is with the state.
-    fn has_ended(&self) -> bool {
-        self.pump.as_ref().is_none_or(Pump::ended_to_local)
-    }
-
-    /// What remains between the state's last byte and the end. True: there is more to do at once.
-    fn drain(&mut self) -> bool {
-        let Some(pump) = &mut self.pump else { return false };
-        let result = pump.turn();
-        let delivered = match pump.endpoint_mut() {
-            // What the kernel has taken arrives even if the socket is closed.
-            Endpoint::Unix(_) => pump.ended_from_local(),
-            // The other side has to say that it has everything, pipes included.
-            Endpoint::Virtio(_) => pump.finished(),
-        };
-        if result.is_err() || delivered {
-            self.pump = None;
-        }
-        result.is_ok_and(|turn| turn.more)
-    }
-}
-
 /// What the server has sent and a blocked client has not taken. With a limit, the server is read on for the
 /// client, and a client that reaches the limit is ended here instead of by the server.
 #[derive(Default)]
@@ -423,7 +299,7 @@ enum Phase {
 
 /// One application's connection. See the module.
 pub struct Connection {
-    epoll: OwnedFd,
+    readiness: Readiness,
     state: Rc<State>,
     client: Rc<Client>,
     control: Control,
@@ -433,8 +309,6 @@ pub struct Connection {
     /// The outbox holds something that the state's bytes must not pass.
     outbox_waits: bool,
     paused: bool,
-    /// What the last wait has found, for the turn that follows.
-    seen: Option<Ready>,
     /// In the last turn, the state had something to handle that may have been the client's.
     handled_requests: bool,
     pending: Pending,
@@ -448,13 +322,17 @@ impl fmt::Debug for Connection {
 }
 
 impl AsFd for Connection {
-    /// Readable, level-triggered, whenever a turn has something to do.
+    /// Readable, level-triggered, whenever a turn has something to do: the set that the connection is in, which may be that
+    /// of others too.
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.epoll.as_fd()
+        self.readiness.as_fd()
     }
 }
 
 impl Connection {
+    /// How many tokens a connection takes in the set that it is waited for in.
+    pub const TOKENS: u64 = readiness::TOKENS;
+
     /// Joins `client` to `server`. Install handlers on [`client`](Self::client) before the first turn;
     /// without any, everything that wl-proxy knows is forwarded.
     ///
@@ -472,8 +350,33 @@ impl Connection {
     ///
     /// See [`ConnectionError`].
     pub fn traced(client: Endpoint, server: Endpoint, trace: Option<&str>) -> Result<Self, ConnectionError> {
-        let client_side = Side::new(client)?;
-        let server_side = Side::new(server)?;
+        Self::with(Readiness::new().map_err(ConnectionError::Epoll)?, client, server, trace)
+    }
+
+    /// As [`new`](Self::new), for whoever waits for many connections: this one is waited for in the epoll descriptor `set`, with
+    /// [`TOKENS`](Self::TOKENS) tokens beginning with `first_token`. Each event that is found is to be
+    /// [noted](Self::note) before the turn, and [`wait`](Self::wait) is not to be used.
+    ///
+    /// # Errors
+    ///
+    /// See [`ConnectionError`].
+    pub fn within(
+        set: &Arc<OwnedFd>,
+        first_token: u64,
+        client: Endpoint,
+        server: Endpoint,
+    ) -> Result<Self, ConnectionError> {
+        Self::with(Readiness::within(set, first_token), client, server, None)
+    }
+
+    fn with(
+        readiness: Readiness,
+        client: Endpoint,
+        server: Endpoint,
+        trace: Option<&str>,
+    ) -> Result<Self, ConnectionError> {
+        let client_side = Side::new(client, &readiness.registration(readiness::CLIENT))?;
+        let server_side = Side::new(server, &readiness.registration(readiness::SERVER))?;
         let state = State::builder(BASELINE)
             .with_server_fd(&server_side.local)
             .with_logging(trace.is_some())
@@ -486,15 +389,9 @@ impl Connection {
         *control.client.borrow_mut() = Rc::downgrade(&client);
         client.set_handler(ClientWatch(control.clone()));
         state.set_handler(ServerWatch(control.clone()));
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(ConnectionError::Epoll)?;
-        let pumps = [&client_side, &server_side].into_iter().filter_map(|side| side.pump.as_ref());
-        let fds = pumps.map(AsFd::as_fd).chain([state.poll_fd().as_fd()]);
-        for (fd, token) in fds.zip(CLIENT_TOKEN..) {
-            epoll::add(&epoll, fd, epoll::EventData::new_u64(token), epoll::EventFlags::IN)
-                .map_err(ConnectionError::Epoll)?;
-        }
+        readiness.add_state(state.poll_fd()).map_err(ConnectionError::Epoll)?;
         Ok(Self {
-            epoll,
+            readiness,
             state,
             client,
             control,
@@ -503,7 +400,6 @@ impl Connection {
             outbox: None,
             outbox_waits: false,
             paused: false,
-            seen: None,
             handled_requests: false,
             pending: Pending::default(),
             phase: Phase::Open,
@@ -603,7 +499,7 @@ impl Connection {
     ///
     /// Only what is ready is looked at: asking the rest costs more than handling what there is.
     fn turn_open(&mut self) -> Result<bool, End> {
-        let ready = self.ready();
+        let ready = self.readiness.take();
         self.apply_back_pressure();
         let from_client = self.client_side.turn(ready.client).map_err(End::ClientFailed);
         let from_server = self.server_side.turn(ready.server).map_err(End::ServerFailed);
@@ -644,16 +540,12 @@ impl Connection {
     ///
     /// Events cannot be waited for, or a signal came.
     pub fn wait(&mut self, timeout: Option<&Timespec>) -> Result<bool, Errno> {
-        let (ready, any) = Ready::find(&self.epoll, timeout)?;
-        self.seen = any.then_some(ready);
-        Ok(any)
+        self.readiness.wait(timeout)
     }
 
-    /// What has something to do. Where the kernel does not say, everything is looked at.
-    fn ready(&mut self) -> Ready {
-        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let seen = self.seen.take();
-        seen.unwrap_or_else(|| Ready::find(&self.epoll, Some(&now)).map_or(Ready::ALL, |(ready, _)| ready))
+    /// Takes note of one of the connection's tokens that was found in a [shared set](Self::within).
+    pub fn note(&mut self, token: u64) {
+        self.readiness.note(token);
     }
 
     /// Ends the connection when one side has.
@@ -710,7 +602,6 @@ impl Connection {
     }
 
     fn dispatch(&mut self) -> Result<(), End> {
-        (self.client_side.state_sent, self.server_side.state_sent) = (true, true);
         let result = self.state.dispatch_available().and_then(|_| {
             // An error that was sent while the state gave up the client leaves with this.
             if self.control.has_ended() { self.state.before_poll() } else { Ok(()) }
@@ -745,7 +636,7 @@ impl Connection {
         }
         self.state.destroy();
         // A destroyed state's descriptor stays readable for ever.
-        let _ = epoll::delete(&self.epoll, self.state.poll_fd());
+        self.readiness.remove_state(self.state.poll_fd());
         let failed = match &end {
             End::ClientFailed(_) => Some(&mut self.client_side),
             End::ServerFailed(_) => Some(&mut self.server_side),
@@ -785,6 +676,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        self.readiness.remove_state(self.state.poll_fd());
         // State and objects refer to each other.
         self.state.destroy();
     }

@@ -1,7 +1,7 @@
 //! One connection as a worker serves it: the proxied connection, its guard, and what is measured around it.
 
 use std::cell::RefCell;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -105,6 +105,15 @@ pub struct Holdings<'a> {
     pub mirrors: &'a Arc<MirrorBudget>,
 }
 
+/// Where a connection is waited for: see [`Connection::within`].
+#[derive(Debug)]
+pub struct Place<'a> {
+    /// The epoll descriptor.
+    pub set: &'a Arc<OwnedFd>,
+    /// The first of its tokens.
+    pub first_token: u64,
+}
+
 /// A connection in service.
 #[derive(Debug)]
 pub struct Served {
@@ -125,7 +134,12 @@ impl Served {
     ///
     /// # Errors
     /// The stream or the connection cannot be set up.
-    pub fn new(stream: OwnedFd, compositor: OwnedFd, vm: &Holdings<'_>) -> Result<Self, ServeError> {
+    pub fn new(
+        stream: OwnedFd,
+        compositor: OwnedFd,
+        place: &Place<'_>,
+        vm: &Holdings<'_>,
+    ) -> Result<Self, ServeError> {
         let Holdings { ledger, policy, region, mirrors } = *vm;
         let limits = ledger.limits();
         let options = SocketOptions {
@@ -140,7 +154,8 @@ impl Served {
             ..SocketOptions::default()
         };
         let socket = Socket::new(stream, Role::Acceptor, options)?;
-        let mut connection = Connection::new(Endpoint::from(socket), Endpoint::Unix(compositor))?;
+        let (client, server) = (Endpoint::from(socket), Endpoint::Unix(compositor));
+        let mut connection = Connection::within(place.set, place.first_token, client, server)?;
         let placement = region.map(|region| Placement::of(region.as_ref()));
         let control = connection.control().clone();
         let guard = Guard::new(Rc::clone(ledger), Rc::clone(policy), placement, control);
@@ -169,6 +184,11 @@ impl Served {
             descriptors_counted_at: None,
             _share: share,
         })
+    }
+
+    /// Takes note of a token of the connection that has something to do, before the turn.
+    pub fn note(&mut self, token: u64) {
+        self.connection.note(token);
     }
 
     /// Serves for one budget.
@@ -264,12 +284,6 @@ impl Served {
         }
         let text = format_args!("the VM may have {limit} file descriptors");
         self.guard.refuse_stream(WlDisplayError::NO_MEMORY, &text);
-    }
-}
-
-impl AsFd for Served {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.connection.as_fd()
     }
 }
 

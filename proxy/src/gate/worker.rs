@@ -1,17 +1,17 @@
 //! The worker: all connections of one VM, in one process with one thread, behind walls.
 //!
-//! It waits for all of them with one epoll descriptor and gives each that has something to do one turn of a
+//! It waits for all of them with one epoll descriptor, in which every socket is registered by itself, and gives each that has something to do one turn of a
 //! bounded size, in rotation, so that a flooding connection costs the others one turn of waiting. It wakes up for
 //! events, and for deadlines while there are any (a connection that has to wait because of its rate, or that ends
 //! with something still to deliver); otherwise never.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::os::fd::{AsFd, OwnedFd};
+use std::collections::BTreeMap;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use virtio_wl::region::RegionError;
@@ -24,8 +24,8 @@ use super::control::{self, ControlError, Order};
 use super::ledger::Ledger;
 use super::meter::Rate;
 use super::report::escape;
-use super::served::{Holdings, ServeError, Served, is_breach};
-use crate::connection::{End, Status};
+use super::served::{Holdings, Place, ServeError, Served, is_breach};
+use crate::connection::{Connection, End, Status};
 use crate::jail::{Jail, JailError, Role};
 
 /// Events that are taken in one wake-up.
@@ -74,13 +74,17 @@ pub struct Worker {
     region: Option<Arc<Region>>,
     /// What all mirrors of the VM may take up.
     mirrors: Arc<MirrorBudget>,
-    epoll: OwnedFd,
+    epoll: Arc<OwnedFd>,
     /// The supervisor's socket; `None` when it is gone, or there never was one.
     control: Option<OwnedFd>,
+    /// By their numbers, which are never used twice. The tokens of one are the [`Connection::TOKENS`] from so many times its
+    /// number on, so the first number is 1.
     connections: BTreeMap<u64, Served>,
     /// Connections with something to do that no event will announce.
-    ready: BTreeSet<u64>,
-    next_token: u64,
+    ready: Vec<u64>,
+    /// Empty between wake-ups; its memory is used again.
+    turns: Vec<u64>,
+    next_number: u64,
     report: WorkerReport,
     reported: Option<WorkerReport>,
     log_rate: Rate,
@@ -127,7 +131,8 @@ impl Worker {
     pub fn new(options: WorkerOptions, jail: JailReport) -> Result<Self, WorkerError> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(WorkerError::Wait)?;
         if let Some(control) = &options.control {
-            watch(&epoll, control, CONTROL_TOKEN)?;
+            let data = epoll::EventData::new_u64(CONTROL_TOKEN);
+            epoll::add(&epoll, control, data, epoll::EventFlags::IN).map_err(WorkerError::Wait)?;
         }
         let report = WorkerReport {
             vm: options.vm.clone(),
@@ -144,11 +149,12 @@ impl Worker {
             ledger: Ledger::new(options.limits),
             policy: Rc::new(options.policy),
             region: options.region,
-            epoll,
+            epoll: Arc::new(epoll),
             control: options.control,
             connections: BTreeMap::new(),
-            ready: BTreeSet::new(),
-            next_token: CONTROL_TOKEN + 1,
+            ready: Vec::new(),
+            turns: Vec::new(),
+            next_number: 1,
             report,
             reported: None,
             log_rate: Rate::new(LOG_LINES_PER_SECOND),
@@ -163,18 +169,18 @@ impl Worker {
     /// # Errors
     /// It cannot be set up, and is closed.
     pub fn serve(&mut self, stream: OwnedFd, compositor: OwnedFd) -> Result<(), WorkerError> {
+        let number = self.next_number;
+        self.next_number = self.next_number.saturating_add(1);
+        let place = Place { set: &self.epoll, first_token: number.saturating_mul(Connection::TOKENS) };
         let vm = Holdings {
             ledger: &self.ledger,
             policy: &self.policy,
             region: self.region.as_ref(),
             mirrors: &self.mirrors,
         };
-        let served = Served::new(stream, compositor, &vm)?;
-        let token = self.next_token;
-        watch(&self.epoll, &served, token)?;
-        self.next_token = self.next_token.saturating_add(1);
-        self.connections.insert(token, served);
-        self.ready.insert(token);
+        let served = Served::new(stream, compositor, &place, &vm)?;
+        self.connections.insert(number, served);
+        self.ready.push(number);
         Ok(())
     }
 
@@ -188,25 +194,55 @@ impl Worker {
             if self.control.is_none() && self.connections.is_empty() {
                 return Ok(self.last_end);
             }
-            for token in self.wait()? {
+            let mut space = [const { MaybeUninit::uninit() }; MAX_EVENTS];
+            for event in self.wait(&mut space)? {
+                // The structure is packed, so its field is copied out.
+                let data = event.data;
+                let token = data.u64();
                 if token == CONTROL_TOKEN {
                     self.take_orders();
                 } else {
-                    self.ready.insert(token);
+                    self.note(token);
                 }
             }
-            let now = Instant::now();
-            let due =
-                self.connections.iter().filter(|(_, served)| served.deadline().is_some_and(|at| at <= now));
-            self.ready.extend(due.map(|(token, _)| *token));
-            for token in std::mem::take(&mut self.ready) {
-                self.turn(token);
+            self.note_deadlines();
+            let mut turns = std::mem::take(&mut self.turns);
+            std::mem::swap(&mut turns, &mut self.ready);
+            for number in turns.drain(..) {
+                self.turn(number);
+            }
+            self.turns = turns;
+        }
+    }
+
+    fn note(&mut self, token: u64) {
+        let number = token / Connection::TOKENS;
+        if let Some(served) = self.connections.get_mut(&number) {
+            served.note(token);
+            if !self.ready.contains(&number) {
+                self.ready.push(number);
             }
         }
     }
 
-    /// The connections (and the control socket) that have something to do.
-    fn wait(&self) -> Result<Vec<u64>, WorkerError> {
+    fn note_deadlines(&mut self) {
+        // Hardly ever is there one, and then nobody needs to know the time.
+        let mut deadlines =
+            self.connections.iter().filter_map(|(number, served)| Some((*number, served.deadline()?)));
+        let Some(first) = deadlines.next() else { return };
+        let now = Instant::now();
+        for (number, at) in std::iter::once(first).chain(deadlines) {
+            if at <= now && !self.ready.contains(&number) {
+                self.ready.push(number);
+            }
+        }
+    }
+
+    /// The events of connections and of the control socket, as soon as there are any or a deadline has passed.
+    fn wait<'a>(
+        &self,
+        space: &'a mut [MaybeUninit<epoll::Event>; MAX_EVENTS],
+    ) -> Result<&'a [epoll::Event], WorkerError> {
         let deadline = self.connections.values().filter_map(Served::deadline).min();
         let timeout = if self.ready.is_empty() {
             deadline.map(|at| at.saturating_duration_since(Instant::now()))
@@ -214,20 +250,20 @@ impl Worker {
             Some(std::time::Duration::ZERO)
         };
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
-        let mut events = Vec::with_capacity(MAX_EVENTS);
-        match epoll::wait(&self.epoll, spare_capacity(&mut events), timeout.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => Ok(events.iter().map(|event| event.data.u64()).collect()),
+        match epoll::wait(&self.epoll, space, timeout.as_ref()) {
+            Ok((events, _)) => Ok(events),
+            Err(Errno::INTR) => Ok(&[]),
             Err(errno) => Err(WorkerError::Wait(errno)),
         }
     }
 
-    fn turn(&mut self, token: u64) {
-        let Some(served) = self.connections.get_mut(&token) else { return };
+    fn turn(&mut self, number: u64) {
+        let Some(served) = self.connections.get_mut(&number) else { return };
         match served.turn() {
             Status::Idle => {}
-            Status::More => drop(self.ready.insert(token)),
+            Status::More => self.ready.push(number),
             Status::Ended(end) => {
-                self.connections.remove(&token);
+                self.connections.remove(&number);
                 self.note_end(end);
             }
         }
@@ -295,10 +331,6 @@ impl Worker {
             self.reported = Some(self.report.clone());
         }
     }
-}
-
-fn watch(epoll: &OwnedFd, fd: impl AsFd, token: u64) -> Result<(), WorkerError> {
-    epoll::add(epoll, fd, epoll::EventData::new_u64(token), epoll::EventFlags::IN).map_err(WorkerError::Wait)
 }
 
 /// Waits for the order that a supervised worker begins with.
