@@ -1,5 +1,6 @@
 //! Waiting for events: a thin layer over epoll(7) that both processes of the hub use.
 
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use rustix::io::Errno;
 /// Events taken from the kernel at a time.
 const BATCH: usize = 64;
 
-/// An epoll instance and the events of its last wait.
+/// An epoll instance.
 #[derive(Debug)]
 pub(super) struct Poller {
     epoll: OwnedFd,
@@ -36,15 +37,23 @@ impl Poller {
         epoll::delete(&self.epoll, fd)
     }
 
-    /// Waits until something happens, or for `timeout` (forever without one). A signal ends the wait early.
-    pub(super) fn wait(&self, timeout: Option<Duration>) -> Result<Vec<(u64, EventFlags)>, Errno> {
+    /// Waits until something happens, or for `timeout` (forever without one), and replaces `events` by the tokens and flags of
+    /// what happened. A signal ends the wait early.
+    pub(super) fn wait(
+        &self,
+        timeout: Option<Duration>,
+        events: &mut Vec<(u64, EventFlags)>,
+    ) -> Result<(), Errno> {
+        events.clear();
         // A timeout too long for the kernel is as good as none.
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
-        let mut events = Vec::<Event>::with_capacity(BATCH);
-        let waited = epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), timeout.as_ref());
-        match waited {
-            Ok(_) => Ok(events.iter().map(|event| (event.data.u64(), event.flags)).collect()),
-            Err(Errno::INTR) => Ok(Vec::new()),
+        let mut space = [const { MaybeUninit::<Event>::uninit() }; BATCH];
+        match epoll::wait(&self.epoll, &mut space, timeout.as_ref()) {
+            Ok((found, _)) => {
+                events.extend(found.iter().map(|event| (event.data.u64(), event.flags)));
+                Ok(())
+            }
+            Err(Errno::INTR) => Ok(()),
             Err(error) => Err(error),
         }
     }

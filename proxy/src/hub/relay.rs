@@ -173,9 +173,11 @@ pub fn run(vm: &VmName) -> Result<(), RelayError> {
 
 impl Relay {
     fn serve(&mut self) -> Result<(), RelayError> {
+        let mut events = Vec::new();
         while self.control.is_some() || !self.services.is_empty() {
             let timeout = if self.queue.is_empty() { None } else { Some(Duration::ZERO) };
-            for (token, flags) in self.poller.wait(timeout).map_err(RelayError::Wait)? {
+            self.poller.wait(timeout, &mut events).map_err(RelayError::Wait)?;
+            for (token, flags) in events.drain(..) {
                 if token == CONTROL_TOKEN {
                     self.control_event(flags)?;
                 } else {

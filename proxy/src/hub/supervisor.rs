@@ -209,9 +209,11 @@ impl Supervisor {
     /// The kernel refuses to report events.
     pub fn run(mut self) -> Result<(), SupervisorError> {
         tracing::info!(vms = self.vms.len(), gate = %self.gate, "the hub is ready");
+        let mut events = Vec::new();
         loop {
             let timeout = self.next_deadline().map(|at| at.saturating_duration_since(Instant::now()));
-            for (token, _) in self.poller.wait(timeout).map_err(SupervisorError::Wait)? {
+            self.poller.wait(timeout, &mut events).map_err(SupervisorError::Wait)?;
+            for (token, _) in events.drain(..) {
                 match Source::of_token(token) {
                     Some(Source::Signals) => {
                         if let Some(signal) = self.signals.take() {

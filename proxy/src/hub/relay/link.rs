@@ -63,9 +63,7 @@ impl Link {
     /// Takes note of what the kernel says of one end.
     pub(super) fn note(&mut self, token: u64, flags: EventFlags) {
         let end = if token & GATE_BIT == 0 { &mut self.vm } else { &mut self.gate };
-        let broken = flags.intersects(EventFlags::HUP | EventFlags::ERR);
-        end.readable |= broken || flags.intersects(EventFlags::IN | EventFlags::RDHUP);
-        end.writable |= broken || flags.contains(EventFlags::OUT);
+        end.note(flags);
     }
 
     /// Moves what can be moved.

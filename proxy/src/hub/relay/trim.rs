@@ -63,9 +63,7 @@ impl TrimStream {
 
     /// Takes note of what the kernel says of the stream.
     pub(super) fn note(&mut self, flags: EventFlags) {
-        let broken = flags.intersects(EventFlags::HUP | EventFlags::ERR);
-        self.vm.readable |= broken || flags.intersects(EventFlags::IN | EventFlags::RDHUP);
-        self.vm.writable |= broken || flags.contains(EventFlags::OUT);
+        self.vm.note(flags);
     }
 
     /// Serves one batch of records.
