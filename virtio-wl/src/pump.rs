@@ -184,6 +184,8 @@ pub struct Pump {
     local: OwnedFd,
     endpoint: Endpoint,
     poll: Poll,
+    /// What is waited for, of the local side and of the other end. `None`: nothing yet.
+    interests: Option<[Interest; 2]>,
     to_local: Flow,
     from_local: Flow,
     budget: usize,
@@ -245,6 +247,7 @@ impl Pump {
             local,
             endpoint: endpoint.into(),
             poll: Poll::new().map_err(PumpError::Poll)?,
+            interests: None,
             to_local: Flow::new(options.chunk_bytes),
             from_local: Flow::new(options.chunk_bytes),
             budget: options.budget_bytes.max(1),
@@ -269,6 +272,7 @@ impl Pump {
             socket.register(&registration.further(ENDPOINT))?;
         }
         self.poll = Poll::within(registration);
+        self.interests = None;
         self.update_interest()
     }
 
@@ -363,14 +367,18 @@ impl Pump {
 
     /// Stops or resumes feeding the local socket. After resuming, call [`turn`](Self::turn).
     pub fn pause_to_local(&mut self, paused: bool) {
-        self.to_local.paused = paused;
+        if std::mem::replace(&mut self.to_local.paused, paused) == paused {
+            return;
+        }
         // An error would appear again in the next turn.
         let _ = self.update_interest();
     }
 
     /// Stops or resumes taking from the local socket. After resuming, call [`turn`](Self::turn).
     pub fn pause_from_local(&mut self, paused: bool) {
-        self.from_local.paused = paused;
+        if std::mem::replace(&mut self.from_local.paused, paused) == paused {
+            return;
+        }
         // An error would appear again in the next turn.
         let _ = self.update_interest();
     }
@@ -615,15 +623,23 @@ impl Pump {
             write: writes.blocked && !writes.done && !writes.paused,
             ..Interest::NONE
         };
-        let interest = Interest { hang_up, ..waiting(from_local, to_local) };
-        poll.set(LOCAL, local.as_fd(), interest).map_err(PumpError::Poll)?;
-        let interest = match endpoint {
+        let of_local = Interest { hang_up, ..waiting(from_local, to_local) };
+        let of_endpoint = match endpoint {
             // Registered by itself.
             Endpoint::Virtio(_) if poll.is_within() => Interest::NONE,
             Endpoint::Virtio(_) => Interest { read: true, ..Interest::NONE },
             Endpoint::Unix(_) => waiting(to_local, from_local),
         };
-        poll.set(ENDPOINT, endpoint.as_fd(), interest).map_err(PumpError::Poll)
+        let interests = Some([of_local, of_endpoint]);
+        // Mostly, nothing has changed.
+        if self.interests == interests {
+            return Ok(());
+        }
+        self.interests = None;
+        poll.set(LOCAL, local.as_fd(), of_local).map_err(PumpError::Poll)?;
+        poll.set(ENDPOINT, endpoint.as_fd(), of_endpoint).map_err(PumpError::Poll)?;
+        self.interests = interests;
+        Ok(())
     }
 }
 

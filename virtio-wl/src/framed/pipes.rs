@@ -286,6 +286,9 @@ impl Pipes {
     /// Appends to `out`, until it has `max` bytes, the frames that are due and then what the sources have to say, in
     /// turns.
     pub(super) fn fill(&mut self, out: &mut Vec<u8>, max: usize, poll: &mut Poll) -> Result<(), SocketError> {
+        if self.due.is_empty() && self.readable.is_empty() {
+            return Ok(());
+        }
         self.fill_due(out, max);
         while max.saturating_sub(out.len()) > CONTROL_LEN {
             let Some(id) = self.readable.pop_front() else { break };
@@ -297,7 +300,7 @@ impl Pipes {
 
     /// Appends the frames without content.
     pub(super) fn fill_due(&mut self, out: &mut Vec<u8>, max: usize) {
-        while max.saturating_sub(out.len()) >= 2 * CONTROL_LEN {
+        while !self.due.is_empty() && max.saturating_sub(out.len()) >= 2 * CONTROL_LEN {
             let Some(id) = self.due.pop_first() else { break };
             let Some(pipe) = self.table.get_mut(&id) else { continue };
             if let Some(source) = pipe.source.as_mut().filter(|source| source.last == Last::Due) {
