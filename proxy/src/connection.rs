@@ -309,8 +309,8 @@ pub struct Connection {
     /// The outbox holds something that the state's bytes must not pass.
     outbox_waits: bool,
     paused: bool,
-    /// In the last turn, the state had something to handle that may have been the client's.
-    handled_requests: bool,
+    /// In the last turn, the state had something to handle that had come in earlier ones.
+    handled_earlier: bool,
     pending: Pending,
     phase: Phase,
 }
@@ -400,7 +400,7 @@ impl Connection {
             outbox: None,
             outbox_waits: false,
             paused: false,
-            handled_requests: false,
+            handled_earlier: false,
             pending: Pending::default(),
             phase: Phase::Open,
         })
@@ -444,11 +444,11 @@ impl Connection {
         self.paused = paused;
     }
 
-    /// Whether the state may have handled requests of the client in the last turn. It handles a few kilobytes at a time, so
-    /// that they need not have come in that turn.
+    /// Whether requests may have been handled in the last turn that had come in earlier ones: the state handles a few kilobytes
+    /// at a time.
     #[must_use]
-    pub fn may_have_handled_requests(&self) -> bool {
-        self.handled_requests
+    pub fn may_have_handled_earlier_requests(&self) -> bool {
+        self.handled_earlier
     }
 
     /// Grows whenever something has come that becomes a descriptor of this process.
@@ -506,7 +506,7 @@ impl Connection {
         // What came before a failure is handled still; it may explain the failure.
         let moved_in = |turn: &Result<Turn, End>| turn.as_ref().map_or(true, |turn| turn.to_local > 0);
         let (client_sent, server_sent) = (moved_in(&from_client), moved_in(&from_server));
-        self.handled_requests = ready.state || client_sent;
+        self.handled_earlier = ready.state;
         let handled = ready.state || client_sent || server_sent || self.control.has_ended();
         if handled {
             self.dispatch()?;

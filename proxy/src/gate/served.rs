@@ -28,7 +28,12 @@ const MAX_OBJECTS: usize = 32768;
 const HELLO_TIME: Duration = Duration::from_secs(10);
 
 /// After how many new objects they are counted again.
-const OBJECTS_BETWEEN_COUNTS: u64 = 4096;
+const OBJECTS_BETWEEN_COUNTS: u64 = 3072;
+
+/// After how many requests, and after how many turns at the latest, it is found out how many new objects there are, which
+/// takes making one. Some are the compositor's.
+const REQUESTS_BETWEEN_LOOKS: u64 = 256;
+const TURNS_BETWEEN_LOOKS: u32 = 16;
 
 /// Why a connection cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +52,8 @@ struct Meter {
     scanner: HeaderScanner,
     requests: Rate,
     since: Instant,
+    /// Requests so far.
+    total: u64,
     /// How long to take no more requests.
     wait: Duration,
 }
@@ -57,6 +64,7 @@ impl Meter {
             scanner: HeaderScanner::default(),
             requests: Rate::new(limits.requests_per_second),
             since: Instant::now(),
+            total: 0,
             wait: Duration::ZERO,
         }
     }
@@ -66,6 +74,7 @@ impl Meter {
             Ok(messages) => messages,
             Err(error) => return guard.refuse_stream(WlDisplayError::INVALID_METHOD, &error),
         };
+        self.total = self.total.saturating_add(messages.into());
         self.wait = self.requests.take(messages, self.since.elapsed());
     }
 }
@@ -87,6 +96,9 @@ impl StreamMeter {
     /// Takes note of the bytes that have come since the beginning, and says how long to read nothing more.
     fn measure(&mut self, received: u64) -> Duration {
         let fresh = received.saturating_sub(self.measured);
+        if fresh == 0 {
+            return Duration::ZERO;
+        }
         self.measured = received;
         self.rate.take(u32::try_from(fresh).unwrap_or(u32::MAX), self.since.elapsed())
     }
@@ -123,6 +135,8 @@ pub struct Served {
     stream_meter: StreamMeter,
     resume_at: Option<Instant>,
     objects_counted_at: u64,
+    /// Requests when the number of objects was last looked at, and turns since then.
+    objects_seen_at: (u64, u32),
     /// What the connection had received when all descriptors were last counted that had come of it. `None`: never.
     descriptors_counted_at: Option<u64>,
     _share: Option<Share>,
@@ -181,6 +195,7 @@ impl Served {
             stream_meter,
             resume_at: None,
             objects_counted_at: 0,
+            objects_seen_at: (0, 0),
             descriptors_counted_at: None,
             _share: share,
         })
@@ -193,8 +208,7 @@ impl Served {
 
     /// Serves for one budget.
     pub fn turn(&mut self) -> Status {
-        let now = Instant::now();
-        if self.resume_at.is_some_and(|at| at <= now) {
+        if self.resume_at.is_some_and(|at| at <= Instant::now()) {
             self.resume_at = None;
             self.connection.pause_client(false);
             self.pause_stream(false);
@@ -204,21 +218,18 @@ impl Served {
             return status;
         }
         let for_requests = std::mem::take(&mut self.meter.borrow_mut().wait);
-        let before = self.stream_meter.measured;
         let for_bytes = self.measure_stream();
         let wait = for_requests.max(for_bytes);
         if !wait.is_zero() {
             self.connection.pause_client(true);
-            self.resume_at = self.resume_at.max(Some(now + wait));
+            self.resume_at = self.resume_at.max(Some(Instant::now() + wait));
         }
         if !for_bytes.is_zero() {
             self.pause_stream(true);
         }
         // What the VM holds grows by what it sends, and by its requests only once the state has handled them: that may be
         // turns after they came.
-        if self.connection.may_have_handled_requests() || self.stream_meter.measured != before {
-            self.check_objects();
-        }
+        self.check_objects();
         self.check_descriptors();
         // A refusal from here is acted on in the next turn, which no event announces.
         if self.connection.control().has_ended() { Status::More } else { status }
@@ -244,11 +255,19 @@ impl Served {
     }
 
     /// Counts the client's objects when enough new ones may have come since the last time. Numbers of
-    /// objects are never used twice, so a new object's number tells.
+    /// objects are never used twice, so a new object's number tells; a request makes one at the most.
     fn check_objects(&mut self) {
         if self.connection.control().has_ended() {
             return;
         }
+        let requests = self.meter.borrow().total;
+        let (requests_then, turns) = &mut self.objects_seen_at;
+        *turns = turns.saturating_add(1);
+        let few = requests.saturating_sub(*requests_then) < REQUESTS_BETWEEN_LOOKS;
+        if few && *turns < TURNS_BETWEEN_LOOKS && !self.connection.may_have_handled_earlier_requests() {
+            return;
+        }
+        self.objects_seen_at = (requests, 0);
         let client = self.connection.client();
         let newest = client.display().state().create_object::<WlRegion>(1).unique_id();
         if newest.saturating_sub(self.objects_counted_at) < OBJECTS_BETWEEN_COUNTS {
