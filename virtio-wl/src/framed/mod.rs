@@ -339,7 +339,8 @@ impl FramedSocket {
     /// without anybody losing anything.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        let sent = self.outgoing.is_ended() && self.outgoing.unwritten().left() == 0;
+        // What a failure has ended did not end in order.
+        let sent = self.failed.is_none() && self.outgoing.is_ended() && self.outgoing.unwritten().left() == 0;
         sent && self.incoming.is_ended() && self.pipes.len() == 0
     }
 

@@ -187,7 +187,8 @@ impl DeviceSocket {
 
     /// See [`Socket::is_finished`](crate::Socket::is_finished).
     pub(crate) fn is_finished(&self) -> bool {
-        self.context.is_none() && self.bridges.len() == 0
+        // What a failure has ended did not end in order.
+        self.failed.is_none() && self.context.is_none() && self.bridges.len() == 0
     }
 
     /// Closes the context as soon as nothing can be sent or received any more.
