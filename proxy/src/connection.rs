@@ -466,6 +466,12 @@ impl Connection {
         holds(&self.client_side) || holds(&self.server_side)
     }
 
+    /// Whether neither side has ended, and nobody has ended the connection: false while what was sent is still delivered.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open)
+    }
+
     /// When to call [`turn`](Self::turn) even if the descriptor has not become readable.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {

@@ -214,7 +214,8 @@ impl Served {
             self.pause_stream(false);
         }
         let status = self.connection.turn();
-        if matches!(status, Status::Ended(_)) {
+        if !self.connection.is_open() {
+            // It takes nothing more, and nobody would act on another refusal.
             return status;
         }
         let for_requests = std::mem::take(&mut self.meter.borrow_mut().wait);

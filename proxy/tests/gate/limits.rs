@@ -1,5 +1,6 @@
 //! Everything that a VM can have too much of.
 
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use rustix::process::{Resource, Rlimit};
 use virtio_wl::Region;
 use virtio_wl::wire::MirrorRect;
 use vitrail_protocols::Limits;
+use vitrail_proxy::gate::control::{self, Order};
 
 use crate::client::{Client, Error, memory};
 use crate::wire::Message;
@@ -204,6 +206,20 @@ fn descriptors_that_come_late_are_limited_too() {
     }
     assert_limit(&client.error(), "vitrail-gate: the VM may have 2000 file descriptors");
     assert!(vm.connect().0.round_trip(), "they are gone with the connection");
+}
+
+/// A connection that was refused was held to its limits still while the refusal was delivered, refused again in each turn, and
+/// turned for ever, at full load: what it has is given back when it is over, not before.
+#[test]
+fn a_refused_client_that_does_not_go_is_given_up() {
+    let vm = Vm::new(Limits { fds: 3, ..Limits::default() });
+    let (silent, stream) = Client::new();
+    let (compositor, _requests) = crate::compositor::start();
+    let order = Order::Serve { connection: 1 };
+    control::send_order(&vm.control, &order, &[stream.as_fd(), compositor.as_fd()]).unwrap();
+    // It neither reads why nor goes.
+    vm.report(|report| report.refused == 1);
+    drop(silent);
 }
 
 /// Objects were counted in turns in which something came. The state handles what came a few kilobytes at a time, turns
