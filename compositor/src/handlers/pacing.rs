@@ -89,7 +89,7 @@ impl State {
     pub(super) fn may_commit(&mut self, client: &Client, surface: &WlSurface) -> bool {
         let Some(account) = account_of(surface) else { return false };
         let waiting = account.waiting();
-        if waiting.is_full() {
+        if waiting.is_full() || !waiting.walk(self.comp.now()) {
             end_for_misuse(client, &self.comp.display, "too many commits wait");
             return false;
         }
@@ -130,6 +130,7 @@ impl State {
 
     /// A frame was drawn: what waited for it may be applied, and be in the next one.
     pub(crate) fn release_after_frame(&mut self) {
+        let mut clients = HashMap::new();
         for (surface, client) in std::mem::take(&mut self.comp.pacing.unseen) {
             let barrier = with_states(&surface, |states| {
                 states.cached_state.get::<FifoBarrierCachedState>().current().barrier.take()
@@ -137,13 +138,16 @@ impl State {
             if let Some(barrier) = barrier {
                 barrier.signal();
             }
-            self.apply_ready(&client);
+            clients.insert(client.id(), client);
         }
+        // A client's queue is gone through once, however many of its surfaces were shown.
+        clients.values().for_each(|client| self.apply_ready(client));
     }
 
     /// Applies what waited for a time that has come.
     fn release_timed(&mut self) {
         let now: Time<Monotonic> = self.comp.clock.now();
+        let mut clients = HashMap::new();
         for (surface, client) in self.comp.pacing.timed.clone() {
             let (signalled, done) = with_barriers(&surface, |barriers| {
                 let signalled = barriers.signal_until(now);
@@ -154,9 +158,10 @@ impl State {
                 self.comp.pacing.timed.remove(&surface);
             }
             if signalled {
-                self.apply_ready(&client);
+                clients.insert(client.id(), client);
             }
         }
+        clients.values().for_each(|client| self.apply_ready(client));
     }
 
     /// Arms the timer for the first commit that waits for a time.

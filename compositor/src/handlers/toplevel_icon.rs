@@ -205,14 +205,19 @@ fn read(start: *const u8, length: usize, data: BufferData) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
+/// Takes the icon that waits for a surface's commit; nothing waits any more. The one of a window that is gone is not the
+/// next one's, and takes up no memory.
+pub(super) fn take_next(surface: &WlSurface) -> Option<Option<Icon>> {
+    with_states(surface, |states| {
+        let next = states.data_map.get::<NextIcon>()?;
+        next.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    })
+}
+
 impl State {
     /// A surface was committed: its window gets the icon that waits for it.
     pub(crate) fn icon_committed(&mut self, surface: &WlSurface) {
-        let next = with_states(surface, |states| {
-            let next = states.data_map.get::<NextIcon>()?;
-            next.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-        });
-        if let Some(next) = next
+        if let Some(next) = take_next(surface)
             && let Some(id) = self.window_of(surface)
             && let Some(window) = self.comp.shell.get_mut(id)
         {

@@ -15,6 +15,7 @@ use smithay::wayland::shell::xdg::{
 };
 
 use super::geometry::window_geometry;
+use super::toplevel_icon;
 use crate::input::pointer::Edges;
 use crate::render::schedule::has_buffer;
 use crate::shell::window::{Mode, Window, WindowId};
@@ -45,6 +46,7 @@ impl XdgShellHandler for State {
     }
 
     fn toplevel_destroyed(&mut self, toplevel: ToplevelSurface) {
+        toplevel_icon::take_next(toplevel.wl_surface());
         self.exported_surface_gone(toplevel.wl_surface());
         let Some(id) = self.window_of(toplevel.wl_surface()) else { return };
         self.forget_interaction(id);

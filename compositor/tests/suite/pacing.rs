@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use wayland_client::protocol::wl_compositor::WlCompositor;
 use wayland_client::protocol::wl_subcompositor::WlSubcompositor;
 use wayland_client::protocol::wl_subsurface::WlSubsurface;
 use wayland_client::protocol::wl_surface::WlSurface;
@@ -275,6 +276,26 @@ fn ever_more_waiting_commits_end_the_client() {
     assert!(!paced.fixture.client(paced.who).ended());
     for _ in 0..400 {
         sub.commit();
+    }
+    paced.ends("wl_display", 3);
+}
+
+/// Smithay goes through all that waits at every commit of the client, also one of another surface that waits for nothing and
+/// costs eight bytes. A VM could keep the compositor at that, and every other VM waiting.
+#[test]
+fn going_through_a_long_queue_again_and_again_ends_the_client() {
+    let mut paced = Paced::new();
+    let timer = paced.timer();
+    let client = paced.fixture.client(paced.who);
+    let bare = client.bind::<WlCompositor>().create_surface(&client.queue, ());
+    timer.set_timestamp(u32::MAX, 0, 0);
+    for _ in 0..400 {
+        paced.surface.commit();
+    }
+    paced.fixture.roundtrip(paced.who);
+    assert!(!paced.fixture.client(paced.who).ended());
+    for _ in 0..2000 {
+        bare.commit();
     }
     paced.ends("wl_display", 3);
 }
