@@ -2,7 +2,7 @@
 //!
 //! It does what toolkits do: several buffers, each brought up to date with what was drawn since it was last
 //! used, and damage that covers only what is new. Whoever copies too little, or to the wrong place, shows
-//! something else than the window's [`Canvas`](crate::client::Canvas).
+//! something else than the window's [`Canvas`].
 
 use std::collections::BTreeMap;
 
