@@ -14,6 +14,7 @@ use smithay::wayland::fractional_scale::with_fractional_scale;
 use smithay::wayland::viewporter::{ViewportCachedState, ensure_viewport_valid};
 
 use super::pacing;
+use crate::render::replaced::Replacing;
 use crate::state::State;
 use crate::trust::client::{account_of, end_for_misuse, state as client_state};
 use crate::trust::limits::Resource as Counted;
@@ -54,8 +55,10 @@ impl CompositorHandler for State {
                 |surface, states, ()| require_size(surface, states),
                 |_, _, ()| true,
             );
+            let replacing = Replacing::of(surface);
+            on_commit_buffer_handler::<Self>(surface);
+            self.comp.schedule.replaced.keep(replacing);
         }
-        on_commit_buffer_handler::<Self>(surface);
         self.note_applied(surface);
         self.comp.popups.commit(surface);
         self.tell_scale(surface);

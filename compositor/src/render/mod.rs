@@ -4,6 +4,7 @@ pub mod canvas;
 pub mod elements;
 pub mod frame;
 pub mod label;
+pub mod replaced;
 pub mod scene;
 pub mod schedule;
 pub mod text;

@@ -12,6 +12,7 @@ use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
 use smithay::wayland::compositor::SurfaceAttributes;
 use smithay::wayland::presentation::{PresentationFeedbackCachedState, Refresh};
 
+use super::replaced::ReplacedBuffers;
 use crate::shell::stacking::Element;
 use crate::state::State;
 
@@ -27,6 +28,8 @@ pub struct Schedule {
     timer: Option<RegistrationToken>,
     last: Option<Duration>,
     sequence: u64,
+    /// What clients get back with the next frame.
+    pub(crate) replaced: ReplacedBuffers,
 }
 
 impl Schedule {
@@ -79,6 +82,7 @@ impl State {
         }
         let now = self.comp.now();
         self.comp.schedule.last = Some(now);
+        self.comp.schedule.replaced.release();
         self.tell_clients(now);
         self.release_after_frame();
     }

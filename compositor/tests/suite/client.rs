@@ -12,7 +12,7 @@ use std::time::Duration;
 use calloop::EventLoop;
 use calloop_wayland_source::WaylandSource;
 use wayland_client::globals::GlobalListContents;
-use wayland_client::protocol::wl_buffer::WlBuffer;
+use wayland_client::protocol::wl_buffer::{self, WlBuffer};
 use wayland_client::protocol::wl_callback::{self, WlCallback};
 use wayland_client::protocol::wl_compositor::WlCompositor;
 use wayland_client::protocol::wl_data_device::{self, WlDataDevice};
@@ -87,6 +87,8 @@ pub struct Told {
     offers: HashMap<wayland_client::backend::ObjectId, Vec<String>>,
     /// Frame callbacks that were answered.
     pub frames: u32,
+    /// For each released buffer, how many frame callbacks had been answered then.
+    pub released: Vec<u32>,
     /// What its input devices told it, in order.
     pub log: Vec<String>,
     /// The client's source was asked for a type.
@@ -361,6 +363,20 @@ impl Dispatch<WlCallback, Arc<AtomicBool>> for Told {
     }
 }
 
+impl Dispatch<WlBuffer, ()> for Told {
+    fn event(
+        told: &mut Self,
+        _: &WlBuffer,
+        _: wl_buffer::Event,
+        (): &(),
+        _: &Connection,
+        _: &QueueHandle<Self>,
+    ) {
+        // A release is the only event of a buffer.
+        told.released.push(told.frames);
+    }
+}
+
 impl Dispatch<WlCallback, ()> for Told {
     fn event(
         told: &mut Self,
@@ -567,7 +583,6 @@ delegate_noop!(Told: ignore WlSurface);
 delegate_noop!(Told: ignore WlShm);
 delegate_noop!(Told: ignore wayland_client::protocol::wl_region::WlRegion);
 delegate_noop!(Told: ignore WlShmPool);
-delegate_noop!(Told: ignore WlBuffer);
 delegate_noop!(Told: ignore WlSeat);
 delegate_noop!(Told: ignore WlDataDeviceManager);
 delegate_noop!(Told: ignore XdgPositioner);

@@ -20,6 +20,7 @@ mod labels;
 mod pacing;
 mod popups;
 mod relative_pointer;
+mod replaced_buffers;
 mod selections;
 mod tablet;
 mod touch;
