@@ -152,29 +152,30 @@ fn receive_stream(client: &mut OwnedFd, total: usize) {
     }
 }
 
-/// Messages of 4 KiB, as many as the other end takes.
+/// Messages of 4 KiB, as many as the other end takes: through a pump, and through a thread that only copies.
 pub(crate) fn streams(scale: Scale, placement: &Placement) {
     let total = scale.stream_bytes;
     let limit = Limit::PartOfThroughput(0.6);
+    let report = |rounds: &Rounds, name: &str, limit| {
+        rounds.report(&format!("stream of 4 KiB, {name}"), placement, limit, Amount::Bytes(total));
+    };
     let mut plain = Connection::plain(placement, move |wire| sink(wire, total));
     let mut hop = Connection::hop(placement, None, move |wire| sink(wire, total));
-    let measured = Rounds::measure(
-        scale.rounds,
-        || Cost::of(|| send_stream(&mut plain.client, total)),
-        || Cost::of(|| send_stream(&mut hop.client, total)),
-    );
-    measured.report("stream of 4 KiB messages, client to peer", placement, limit, Amount::Bytes(total));
-    plain.close();
-    hop.close();
+    let mut relay = Connection::relay(placement, move |wire| sink(wire, total));
+    let send = |connection: &mut Connection| Cost::of(|| send_stream(&mut connection.client, total));
+    let measured = Rounds::measure(scale.rounds, || send(&mut plain), || send(&mut hop));
+    report(&measured, "client to peer", limit);
+    let measured = Rounds::measure(scale.rounds, || send(&mut plain), || send(&mut relay));
+    report(&measured, "client to peer, copied only", Limit::None);
+    [plain, hop, relay].into_iter().for_each(Connection::close);
 
     let mut plain = Connection::plain(placement, move |wire| source(wire, total));
     let mut hop = Connection::hop(placement, None, move |wire| source(wire, total));
-    let measured = Rounds::measure(
-        scale.rounds,
-        || Cost::of(|| receive_stream(&mut plain.client, total)),
-        || Cost::of(|| receive_stream(&mut hop.client, total)),
-    );
-    measured.report("stream of 4 KiB messages, peer to client", placement, limit, Amount::Bytes(total));
-    plain.close();
-    hop.close();
+    let mut relay = Connection::relay(placement, move |wire| source(wire, total));
+    let receive = |connection: &mut Connection| Cost::of(|| receive_stream(&mut connection.client, total));
+    let measured = Rounds::measure(scale.rounds, || receive(&mut plain), || receive(&mut hop));
+    report(&measured, "peer to client", limit);
+    let measured = Rounds::measure(scale.rounds, || receive(&mut plain), || receive(&mut relay));
+    report(&measured, "peer to client, copied only", Limit::None);
+    [plain, hop, relay].into_iter().for_each(Connection::close);
 }

@@ -11,7 +11,7 @@ use crate::placement::Placement;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, recvmsg, sendmsg,
+    SendFlags, Shutdown, recvmsg, sendmsg, shutdown,
 };
 use virtio_wl::{Pump, PumpOptions, Region, Role, Socket, SocketError, SocketOptions};
 
@@ -149,6 +149,21 @@ impl Connection {
         Self { client, threads: vec![pumping, peer] }
     }
 
+    /// A thread in between that does nothing but read what comes and write it: what a hop costs that does nothing at all.
+    pub(crate) fn relay(placement: &Placement, peer: impl FnOnce(OwnedFd) + Send + 'static) -> Self {
+        let (client, mut near) = unix_pair();
+        let (mut far, other) = unix_pair();
+        let (mut near_again, mut far_again) = (duplicate(&near), duplicate(&far));
+        let out = spawn("relay-out", move || copy(&mut near, &mut far));
+        let back = spawn("relay-back", move || copy(&mut far_again, &mut near_again));
+        let placement = placement.clone();
+        let peer = spawn("relay-peer", move || {
+            placement.far();
+            peer(other);
+        });
+        Self { client, threads: vec![out, back, peer] }
+    }
+
     /// Ends the connection.
     pub(crate) fn close(self) {
         drop(self.client);
@@ -161,6 +176,25 @@ impl Connection {
 /// A thread that profilers show by its name.
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
     std::thread::Builder::new().name(name.to_owned()).spawn(run).expect("a thread")
+}
+
+fn duplicate(fd: &OwnedFd) -> OwnedFd {
+    fd.try_clone().expect("a descriptor")
+}
+
+/// Passes on what comes, as much at a time as a pump does, until the end of it.
+fn copy(from: &mut OwnedFd, to: &mut OwnedFd) {
+    let mut buffer = vec![0; PumpOptions::default().chunk_bytes];
+    loop {
+        match from.receive(&mut buffer, &mut Vec::new()) {
+            0 => {
+                // Whoever is there no more needs no end.
+                let _ = shutdown(&*to, Shutdown::Write);
+                return;
+            }
+            len => to.send(&buffer[..len], &[]),
+        }
+    }
 }
 
 /// What a program that joins two sockets does.
