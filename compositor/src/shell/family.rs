@@ -20,6 +20,9 @@ impl<H> Shell<H> {
         });
         let Some(window) = self.get_mut(id) else { return };
         window.parent = parent;
+        if let Some(parent) = parent {
+            self.join(id, parent);
+        }
         let above = |(this, other): (Option<usize>, Option<usize>)| this < other;
         let misplaced =
             parent.is_some_and(|parent| above((self.stack.position(id), self.stack.position(parent))));
@@ -30,7 +33,41 @@ impl<H> Shell<H> {
         {
             self.stack.move_above(id, parent);
         }
+        self.stack.settle();
         self.settle_modal();
+    }
+
+    /// Brings a window, and what descends from it, to where its parent is.
+    fn join(&mut self, id: WindowId, parent: WindowId) {
+        let Some((workspace, above)) = self.get(parent).map(|parent| (parent.workspace, parent.above)) else {
+            return;
+        };
+        for member in self.family(id) {
+            if let Some(window) = self.get_mut(member) {
+                window.above = above;
+            }
+        }
+        self.move_to_workspace(id, workspace);
+    }
+
+    /// A window, all that it descends from and all that descend from those.
+    pub(super) fn family(&self, id: WindowId) -> Vec<WindowId> {
+        let root = self.line(id).last().unwrap_or(id);
+        let members = self.stack.bottom_up().map(Element::id);
+        members.filter(|other| self.line(*other).last() == Some(root)).collect()
+    }
+
+    /// Keeps a window and its family above all others, or not any longer. Only the GUI VM's own windows can be kept there:
+    /// a VM's would cover what another VM is used for. Returns whether it is.
+    pub fn set_above(&mut self, id: WindowId, above: bool) -> bool {
+        let above = above && self.origin(id).is_some_and(|origin| !origin.is_vm());
+        for member in self.family(id) {
+            if let Some(window) = self.get_mut(member) {
+                window.above = above;
+            }
+        }
+        self.stack.settle();
+        above
     }
 
     /// Makes a window modal or not: its parent waits while it is shown.
@@ -61,6 +98,7 @@ impl<H> Shell<H> {
         if base != id {
             self.raise_tree(id);
         }
+        self.stack.settle();
     }
 
     /// Puts a window on top, and above it what descends from it.
@@ -109,9 +147,18 @@ impl<H> Shell<H> {
         for window in self.stack.bottom_up() {
             if let Some(parent) = window.parent {
                 assert_eq!(self.origin(parent), Some(&window.origin), "a parent is of the same origin");
+                assert_eq!(
+                    self.get(parent).map(Element::above),
+                    Some(window.above),
+                    "a family is kept above as one"
+                );
                 assert!(!self.line(parent).any(|id| id == window.id), "no window is its own ancestor");
             }
         }
+        assert!(
+            self.stack.bottom_up().all(|window| !window.above || !window.origin.is_vm()),
+            "no VM is kept above"
+        );
         if let Some(focused) = self.focused {
             assert_eq!(self.modal_over(focused), focused, "the focused window does not wait for a dialog");
         }

@@ -7,7 +7,10 @@
 //!
 //! # Invariants
 //!
-//! * Every window is in the stack exactly once, and the focused window is a shown one ([`Shell::check`]).
+//! * Every window is in the stack exactly once, and the focused window is a shown one of the current workspace
+//!   ([`Shell::check`]).
+//! * The frame of a snapped window is inside its part of the work area.
+//! * Only windows of the GUI VM itself are kept above others.
 //! * The frame of a maximised or fullscreen window is the work area, which never contains the stripe.
 //! * The focus moves from one VM to another only by the user's hand, or because the focused window is gone.
 
@@ -17,6 +20,8 @@ pub mod placement;
 pub mod popup;
 pub mod stacking;
 pub mod window;
+pub mod workspaces;
+pub mod zone;
 
 use smithay::utils::{Logical, Physical, Point, Rectangle, Size};
 
@@ -24,6 +29,8 @@ use crate::render::frame::{self, FrameMetrics, FrameRects};
 use crate::trust::origin::Origin;
 use stacking::{Element, Stack};
 use window::{Mode, Window, WindowId};
+use workspaces::Workspaces;
+use zone::Zone;
 
 /// The geometry of the output that windows are laid out on.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -74,9 +81,28 @@ impl Layout {
     /// The same in logical pixels, rounded down: what a maximised client is asked to fill.
     #[must_use]
     pub fn max_content_logical(&self) -> Size<i32, Logical> {
-        let max = self.max_content().to_f64().to_logical(self.scale);
-        let size: Size<i32, Logical> = max.to_i32_floor();
+        self.asked_of(self.max_content())
+    }
+
+    /// What a client is asked to fill that is given so many physical pixels: as many logical ones, rounded down.
+    #[must_use]
+    pub fn asked_of(&self, content: Size<i32, Physical>) -> Size<i32, Logical> {
+        let size: Size<i32, Logical> = content.to_f64().to_logical(self.scale).to_i32_floor();
         (size.w.max(1), size.h.max(1)).into()
+    }
+
+    /// The content of a window that fills a part of the work area with its frame. Where the part has no room for a label that
+    /// can be read, it is the whole area instead.
+    #[must_use]
+    pub fn zone_content(&self, zone: Zone) -> Rectangle<i32, Physical> {
+        let (offset, sum) = self.margins();
+        let part = zone.of(self.work_area());
+        let size: Size<i32, Physical> = (part.size.w - sum.w, part.size.h - sum.h).into();
+        let min = self.metrics.scaled(self.scale).min_content;
+        if size.w < min.w || size.h < min.h {
+            return Rectangle::new(self.work_area().loc + offset, self.max_content());
+        }
+        Rectangle::new(part.loc + offset, size)
     }
 
     /// A logical content size in physical pixels, clamped to what fits into the work area and at least so
@@ -108,6 +134,7 @@ pub struct Shell<H> {
     pub layout: Layout,
     stack: Stack<Window<H>>,
     focused: Option<WindowId>,
+    workspaces: Workspaces,
     next_id: u64,
 }
 
@@ -115,14 +142,16 @@ impl<H> Shell<H> {
     /// A shell without windows.
     #[must_use]
     pub fn new(layout: Layout) -> Self {
-        Self { layout, stack: Stack::default(), focused: None, next_id: 1 }
+        Self { layout, stack: Stack::default(), focused: None, workspaces: Workspaces::default(), next_id: 1 }
     }
 
     /// Adds a window that is not shown yet, at the bottom.
     pub fn add(&mut self, handle: H, origin: Origin) -> WindowId {
         let id = WindowId(self.next_id);
         self.next_id = self.next_id.saturating_add(1);
-        self.stack.push_bottom(Window::new(id, handle, origin));
+        let mut window = Window::new(id, handle, origin);
+        window.workspace = self.workspaces.current();
+        self.stack.push_bottom(window);
         id
     }
 
@@ -189,6 +218,7 @@ impl<H> Shell<H> {
             Mode::Maximized | Mode::Fullscreen => {
                 Rectangle::new(self.layout.work_area().loc + offset, self.layout.max_content())
             }
+            Mode::Snapped(zone) => self.layout.zone_content(zone),
         }
     }
 
@@ -211,8 +241,9 @@ impl<H> Shell<H> {
         self.layout.frame(self.content(window))
     }
 
-    /// Shows a window that has its first content. It is placed where it covers least, takes the focus if
-    /// the rule allows, and otherwise opens below the focused window. Returns whether it took the focus.
+    /// Shows a window that has its first content, on the current workspace or on that of its parent. It is placed where it
+    /// covers least, takes the focus if the rule allows, and otherwise opens below the focused window. Returns whether it
+    /// took the focus.
     pub fn show(
         &mut self,
         id: WindowId,
@@ -223,8 +254,12 @@ impl<H> Shell<H> {
         let (_, sum) = self.layout.margins();
         let outer = (content.w + sum.w, content.h + sum.h).into();
         let focused = self.focused().map(|window| (window.id, window.origin.clone()));
-        let Some(origin) = self.get(id).map(|window| window.origin.clone()) else { return false };
-        let takes = focus::may_take(&origin, focused.as_ref().map(|(_, origin)| origin));
+        if self.family(id).iter().all(|member| self.get(*member).is_none_or(|window| !window.mapped)) {
+            self.move_to_workspace(id, self.workspaces.current());
+        }
+        let Some(window) = self.get(id) else { return false };
+        let (origin, here) = (window.origin.clone(), window.here);
+        let takes = here && focus::may_take(&origin, focused.as_ref().map(|(_, origin)| origin));
         let obstacles: Vec<placement::Obstacle> = self
             .shown_top_down()
             .map(|other| placement::Obstacle {
@@ -242,9 +277,11 @@ impl<H> Shell<H> {
             window.minimized = false;
         }
         match focused {
-            Some((below, _)) if !takes => self.stack.move_below(id, below),
-            _ => self.activate(id),
+            _ if takes => self.activate(id),
+            Some((below, _)) => self.stack.move_below(id, below),
+            None => {}
         }
+        self.stack.settle();
         takes
     }
 
@@ -258,11 +295,14 @@ impl<H> Shell<H> {
         }
     }
 
-    /// Gives the focus to a window by the user's hand, and raises it; or its modal dialog, if it has one.
+    /// Gives the focus to a window by the user's hand, and raises it; or its modal dialog, if it has one. Its workspace comes
+    /// onto the screen.
     pub fn activate(&mut self, id: WindowId) {
         let Some(window) = self.get_mut(id) else { return };
         window.minimized = false;
         if window.mapped {
+            let workspace = window.workspace;
+            self.switch_workspace(workspace);
             let used = self.modal_over(id);
             self.raise_family(used);
             self.focused = Some(used);
@@ -317,8 +357,10 @@ impl<H> Shell<H> {
     /// repeating it visits all. Windows that wait for a modal dialog come up with it.
     #[must_use]
     pub fn next_to_activate(&self) -> Option<WindowId> {
-        let mut candidates =
-            self.stack.bottom_up().filter(|window| window.mapped && Some(window.id) != self.focused);
+        let mut candidates = self
+            .stack
+            .bottom_up()
+            .filter(|window| window.mapped && window.here && Some(window.id) != self.focused);
         candidates.find(|window| self.modal_over(window.id) == window.id).map(|window| window.id)
     }
 
@@ -354,6 +396,7 @@ impl<H> Shell<H> {
     pub fn check(&self) {
         self.stack.check();
         self.check_families();
+        self.check_workspaces();
         if let Some(id) = self.focused {
             assert!(self.get(id).is_some_and(Element::shown), "the focused window is shown");
         }

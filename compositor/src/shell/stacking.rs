@@ -11,6 +11,8 @@ pub trait Element {
     fn origin(&self) -> &Origin;
     /// Whether it is on the screen.
     fn shown(&self) -> bool;
+    /// Whether it is kept above those that are not.
+    fn above(&self) -> bool;
 }
 
 /// Elements in the order in which they cover each other.
@@ -77,6 +79,11 @@ impl<E: Element> Stack<E> {
         }
     }
 
+    /// Puts what is kept above over everything else, in the order that it has.
+    pub fn settle(&mut self) {
+        self.elements.sort_by_key(Element::above);
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -105,7 +112,7 @@ impl<E: Element> Stack<E> {
         self.elements.iter().position(|element| element.id() == id)
     }
 
-    /// Panics if an element is in the stack twice. For tests.
+    /// Panics if an element is in the stack twice, or below one that it is kept above. For tests.
     ///
     /// # Panics
     ///
@@ -114,5 +121,7 @@ impl<E: Element> Stack<E> {
         for (index, element) in self.elements.iter().enumerate() {
             assert_eq!(self.position(element.id()), Some(index), "an element is in the stack once");
         }
+        let layers = || self.elements.iter().map(Element::above);
+        assert!(layers().is_sorted(), "what is kept above is above");
     }
 }

@@ -6,6 +6,7 @@ use smithay::utils::{Physical, Point, Rectangle, Size};
 use super::placement::{Obstacle, cost, place};
 use super::popup::{AreaBudget, constrain};
 use super::window::{Mode, WindowId};
+use super::zone::Direction;
 use super::{Layout, Shell, Target};
 use crate::trust::origin::Origin;
 
@@ -147,6 +148,98 @@ fn a_dialog_does_not_come_up_over_another_vm() {
     assert!(!shell.get(dialog).unwrap().urgent, "the user has seen it");
 }
 
+fn names(count: usize) -> Vec<String> {
+    (1..=count).map(|number| number.to_string()).collect()
+}
+
+#[test]
+fn each_workspace_gives_the_keyboard_back_to_the_window_that_had_it() {
+    let mut shell = shell(1.0);
+    shell.set_workspaces(&names(4));
+    let (one, _) = show(&mut shell, origin(1), (300, 200));
+    let (two, _) = show(&mut shell, origin(1), (300, 200));
+    shell.activate(one);
+    shell.switch_workspace(2);
+    assert!(shell.focused().is_none() && shell.shown_top_down().next().is_none(), "nothing is here");
+    let (other, took) = show(&mut shell, origin(2), (300, 200));
+    assert!(took, "nobody on this workspace has the keyboard");
+    shell.switch_workspace(0);
+    assert_eq!(shell.focused().unwrap().id, one);
+    shell.move_to_workspace(one, 2);
+    assert_eq!(shell.focused().unwrap().id, two, "what stays gets the keyboard");
+    shell.switch_workspace(2);
+    assert_eq!(shell.focused().unwrap().id, one, "it had the keyboard when it came here");
+    shell.activate(two);
+    assert_eq!(shell.workspaces().current(), 0, "the user goes where the window is");
+    shell.set_workspaces(&names(1));
+    assert_eq!(shell.shown_top_down().count(), 3, "a shorter list loses no window");
+    assert_eq!(shell.get(other).unwrap().workspace(), 0);
+    shell.check();
+}
+
+#[test]
+fn what_asks_for_attention_on_another_workspace_is_marked_and_brings_nobody_there() {
+    let mut shell = shell(1.0);
+    shell.set_workspaces(&names(2));
+    let (away, _) = show(&mut shell, origin(1), (300, 200));
+    shell.switch_workspace(1);
+    assert!(!shell.request_attention(away, true), "nobody has the keyboard, and still");
+    let (here, _) = show(&mut shell, origin(1), (300, 200));
+    assert!(!shell.request_attention(away, true), "its own VM has the keyboard, and still");
+    assert_eq!((shell.workspaces().current(), shell.focused().unwrap().id), (1, here));
+    let report = shell.workspaces_report();
+    assert_eq!((report[0].urgent, report[1].urgent, report[0].windows), (true, false, 1));
+    shell.activate(away);
+    assert!(!shell.workspaces_report()[0].urgent, "the user has seen it");
+}
+
+#[test]
+fn a_dialog_goes_where_its_parent_goes() {
+    let mut shell = shell(1.0);
+    shell.set_workspaces(&names(3));
+    let (parent, _) = show(&mut shell, origin(1), (600, 400));
+    let (dialog, _) = show(&mut shell, origin(1), (100, 100));
+    shell.set_parent(dialog, Some(parent));
+    shell.move_to_workspace(dialog, 1);
+    assert_eq!(shell.get(parent).unwrap().workspace(), 1);
+    let late = shell.add(0, origin(1));
+    shell.set_parent(late, Some(parent));
+    assert!(!shell.show(late, (50, 50).into(), None), "it opens beside its parent, away from the user");
+    assert_eq!((shell.get(late).unwrap().workspace(), shell.workspaces().current()), (1, 0));
+    shell.check();
+}
+
+#[test]
+fn a_window_of_the_gui_vm_is_kept_above_and_one_of_a_vm_is_not() {
+    let mut shell = shell(1.0);
+    let (local, _) = show(&mut shell, origin(0), (300, 200));
+    let (work, _) = show(&mut shell, origin(1), (300, 200));
+    assert!(shell.set_above(local, true));
+    assert!(!shell.set_above(work, true));
+    shell.activate(work);
+    let order: Vec<_> = shell.bottom_up().map(|window| window.id).collect();
+    assert_eq!((order, shell.focused().unwrap().id), (vec![work, local], work));
+    assert!(!shell.set_above(local, false));
+    shell.activate(work);
+    assert_eq!(shell.shown_top_down().next().unwrap().id, work);
+}
+
+#[test]
+fn snapped_windows_stand_side_by_side_with_their_frames() {
+    for scale in [1.0, 1.25, 1.5, 2.0] {
+        let mut shell = shell(scale);
+        let (left, _) = show(&mut shell, origin(1), (300, 200));
+        let (right, _) = show(&mut shell, origin(2), (300, 200));
+        let mode = |to| Mode::Floating.snapped(to);
+        shell.get_mut(left).unwrap().mode = mode(Direction::Left);
+        shell.get_mut(right).unwrap().mode = mode(Direction::Right);
+        let [left, right] = [left, right].map(|id| shell.frame(shell.get(id).unwrap()).outer);
+        let area = shell.layout.work_area();
+        assert_eq!((left.loc, right.loc), (area.loc, (640, area.loc.y).into()));
+        assert_eq!((left.size, right.size), ((640, area.size.h).into(), (640, area.size.h).into()));
+    }
+}
+
 #[test]
 fn a_free_place_is_taken_before_any_is_covered() {
     let area = Rectangle::new((0, 24).into(), (1000, 600).into());
@@ -180,6 +273,11 @@ enum Op {
     Parent(usize, Option<usize>),
     Modal(usize, bool),
     Attention(usize, bool),
+    Snap(usize, usize),
+    Workspaces(usize),
+    Switch(usize),
+    MoveTo(usize, usize),
+    Above(usize, bool),
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -200,6 +298,11 @@ fn op() -> impl Strategy<Value = Op> {
         (0..9usize, proptest::option::of(0..9usize)).prop_map(|(window, parent)| Op::Parent(window, parent)),
         (0..9usize, any::<bool>()).prop_map(|(window, modal)| Op::Modal(window, modal)),
         (0..9usize, any::<bool>()).prop_map(|(window, trusted)| Op::Attention(window, trusted)),
+        (0..9usize, 0..4usize).prop_map(|(window, step)| Op::Snap(window, step)),
+        (0..5usize).prop_map(Op::Workspaces),
+        (0..5usize).prop_map(Op::Switch),
+        (0..9usize, 0..5usize).prop_map(|(window, to)| Op::MoveTo(window, to)),
+        (0..9usize, any::<bool>()).prop_map(|(window, above)| Op::Above(window, above)),
     ]
 }
 
@@ -214,7 +317,9 @@ fn apply(shell: &mut Shell<usize>, op: &Op) {
             let Some((id, new)) = named(index) else { return };
             let before = shell.focused_origin().cloned();
             let took = shell.show(id, (w, h).into(), pointer.map(Point::from));
-            assert_eq!(took, before.is_none_or(|focused| focused == new), "the focus rule");
+            let may = before.as_ref().is_none_or(|focused| *focused == new);
+            assert!(!took || may, "the focus rule");
+            assert!(took || !may || !shell.get(id).unwrap().here, "what may take the focus here does");
         }
         Op::Hide(index) => {
             let Some((id, left)) = named(index) else { return };
@@ -253,8 +358,10 @@ fn apply(shell: &mut Shell<usize>, op: &Op) {
             let Some((id, _)) = named(index) else { return };
             let parent = parent.and_then(named).map(|(parent, _)| parent);
             let before = shell.focused_origin().cloned();
+            let focused = shell.focused().map(|window| window.id);
             shell.set_parent(id, parent);
-            assert_eq!(shell.focused_origin(), before.as_ref(), "the focus stays in its VM");
+            let gone = focused.is_some_and(|focused| !shell.get(focused).unwrap().here);
+            assert!(gone || shell.focused_origin() == before.as_ref(), "the focus stays in its VM");
         }
         Op::Modal(index, modal) => {
             let Some((id, _)) = named(index) else { return };
@@ -267,6 +374,23 @@ fn apply(shell: &mut Shell<usize>, op: &Op) {
             let before = shell.focused_origin().cloned();
             let got = shell.request_attention(id, trusted);
             assert!(!got || trusted && before.is_none_or(|focused| focused == origin), "the focus rule");
+            assert!(!got || shell.get(id).unwrap().here, "nothing on another workspace gets the focus");
+        }
+        Op::Snap(index, step) => {
+            let Some((id, _)) = named(index) else { return };
+            let steps = [Direction::Left, Direction::Right, Direction::Up, Direction::Down];
+            let window = shell.get_mut(id).unwrap();
+            window.mode = window.mode.snapped(steps[step]);
+        }
+        Op::Workspaces(count) => shell.set_workspaces(&names(count)),
+        Op::Switch(to) => shell.switch_workspace(to),
+        Op::MoveTo(index, to) => {
+            let Some((id, _)) = named(index) else { return };
+            shell.move_to_workspace(id, to);
+        }
+        Op::Above(index, above) => {
+            let Some((id, origin)) = named(index) else { return };
+            assert_eq!(shell.set_above(id, above), above && !origin.is_vm());
         }
     }
 }
@@ -284,8 +408,15 @@ proptest! {
     ) {
         let mut shell = shell(scale);
         for op in &ops {
+            let count = shell.bottom_up().count();
             apply(&mut shell, op);
             shell.check();
+            let change = match op {
+                Op::Add(_) => 1,
+                Op::Remove(index) if *index < count => -1,
+                _ => 0,
+            };
+            prop_assert_eq!(shell.bottom_up().count() as isize, count as isize + change, "no window is lost");
             let area = shell.layout.work_area();
             for window in shell.bottom_up() {
                 let frame = shell.frame(window);

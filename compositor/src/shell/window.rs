@@ -3,6 +3,7 @@
 use smithay::utils::{Logical, Physical, Point, Size};
 
 use super::stacking::Element;
+use super::zone::Zone;
 use crate::trust::origin::Origin;
 
 /// Names a window for as long as the compositor runs; never reused.
@@ -19,6 +20,8 @@ pub enum Mode {
     Maximized,
     /// The same as maximised: the client believes to own the screen, and its label stays.
     Fullscreen,
+    /// Filling a part of the work area, frame included.
+    Snapped(Zone),
 }
 
 /// A window: a toplevel of a client, with its place on the output.
@@ -34,6 +37,12 @@ pub struct Window<H> {
     pub mode: Mode,
     /// Taken off the screen by the user or the client.
     pub minimized: bool,
+    /// The workspace it is on, from 0.
+    pub(super) workspace: usize,
+    /// That workspace is on the screen.
+    pub(super) here: bool,
+    /// Kept above all windows that are not. Only the GUI VM's own can be.
+    pub(super) above: bool,
     /// Has content. Without content there is no window.
     pub mapped: bool,
     /// Corner of the frame while floating, before it is clamped to the work area.
@@ -70,6 +79,18 @@ pub struct Icon {
 }
 
 impl<H> Window<H> {
+    /// The workspace it is on, from 0.
+    #[must_use]
+    pub fn workspace(&self) -> usize {
+        self.workspace
+    }
+
+    /// Whether it is kept above the others.
+    #[must_use]
+    pub fn is_above(&self) -> bool {
+        self.above
+    }
+
     /// A window without content.
     pub fn new(id: WindowId, handle: H, origin: Origin) -> Self {
         Self {
@@ -78,6 +99,9 @@ impl<H> Window<H> {
             origin,
             mode: Mode::Floating,
             minimized: false,
+            workspace: 0,
+            here: true,
+            above: false,
             mapped: false,
             location: Point::default(),
             size: Size::default(),
@@ -103,6 +127,10 @@ impl<H> Element for Window<H> {
     }
 
     fn shown(&self) -> bool {
-        self.mapped && !self.minimized
+        self.mapped && !self.minimized && self.here
+    }
+
+    fn above(&self) -> bool {
+        self.above
     }
 }
