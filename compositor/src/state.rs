@@ -86,6 +86,8 @@ pub struct Comp {
     pub pacing: Pacing,
     /// What the compositor draws itself.
     pub decor: Decor,
+    /// The name of the socket for local programs, which those that are started here connect to.
+    pub socket: Option<String>,
     /// The gate's process, if there is one.
     pub gate: Option<Gate>,
     /// The control socket, if there is one.
@@ -160,6 +162,8 @@ impl State {
         let (seat, input) = Input::new(&mut protocols.seat, &handle).map_err(StateError::Keyboard)?;
         let output = crate::handlers::output::create(&handle, size, scale);
         let layout = Layout { output: size, scale, metrics: Default::default() };
+        let mut shell = Shell::new(layout);
+        shell.set_workspaces(&config.current().workspaces);
         let decor = Decor::new().map_err(StateError::Labels)?;
         let backend = Headless::new(size, scale).map_err(StateError::Backend)?;
         events
@@ -179,7 +183,7 @@ impl State {
             members: Members::default(),
             refusals: RateLimit::default(),
             protocols,
-            shell: Shell::new(layout),
+            shell,
             popups: PopupManager::default(),
             seat,
             input,
@@ -188,6 +192,7 @@ impl State {
             schedule: Schedule::default(),
             pacing: Pacing::default(),
             decor,
+            socket: None,
             gate: None,
             ipc: None,
         };
@@ -250,7 +255,9 @@ impl State {
         if let Some(gate) = self.comp.gate.as_ref().filter(|_| good) {
             gate.reload();
         }
-        self.comp.schedule.request();
+        let workspaces = config.workspaces.clone();
+        self.comp.shell.set_workspaces(&workspaces);
+        self.windows_changed();
         good
     }
 

@@ -127,6 +127,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     };
     let socket = socket.context("error making the socket for local programs")?;
     let name = socket.socket_name().to_string_lossy().into_owned();
+    state.comp.socket = Some(name.clone());
     let inserted = handle.insert_source(socket, |stream, (), state| {
         if let Err(error) = state.accept(stream, Origin::Local, Privilege::Ordinary) {
             tracing::warn!("local connection refused: {error}");

@@ -11,6 +11,7 @@ use toml::{Spanned, Table, Value};
 use vitrail_protocols::policy::{ProtocolsTable, RuleMistake};
 use vitrail_protocols::{Limits, Policy, VmName};
 
+use super::keys::{Keys, Workspaces};
 use super::{Config, GateConfig, VmConfig};
 use crate::trust::style::{LabelStyle, Pattern, Rgb};
 
@@ -27,7 +28,7 @@ pub struct Mistake {
 }
 
 impl Mistake {
-    fn at<T>(place: &Spanned<T>, message: impl Into<String>) -> Self {
+    pub(super) fn at<T>(place: &Spanned<T>, message: impl Into<String>) -> Self {
         Self { span: place.span(), message: message.into() }
     }
 }
@@ -82,6 +83,8 @@ struct Root {
     local: Local,
     gate: Option<Gate>,
     defaults: Defaults,
+    keys: Keys,
+    workspaces: Workspaces,
     vm: BTreeMap<Spanned<String>, Spanned<Vm>>,
 }
 
@@ -132,7 +135,9 @@ impl Document {
             let policy = Arc::new(Policy::new(&default_rules, &vm.get_ref().protocols.rules()?));
             vms.insert(vm_name, VmConfig { style, limits, policy });
         }
-        Ok(Config { local, default_limits, vms, gate })
+        let keys = self.root.keys.check()?;
+        let workspaces = self.root.workspaces.check()?;
+        Ok(Config { local, default_limits, vms, keys, workspaces, gate })
     }
 
     /// The VMs in the order of the file, so that the second of two that clash is the one that is blamed.
@@ -180,7 +185,7 @@ fn check_rates(limits: &Spanned<Limits>) -> Result<(), Mistake> {
 }
 
 /// Reads a word whose type knows what it may be.
-fn word<T>(text: &Spanned<String>) -> Result<T, Mistake>
+pub(super) fn word<T>(text: &Spanned<String>) -> Result<T, Mistake>
 where
     T: FromStr,
     T::Err: std::fmt::Display,

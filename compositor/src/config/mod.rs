@@ -1,4 +1,5 @@
-//! The configuration: which VMs there are, how their windows are labelled and what they may use.
+//! The configuration: which VMs there are, how their windows are labelled and what they may use; and
+//! what keys do.
 //!
 //! # Model
 //!
@@ -17,6 +18,7 @@
 
 pub mod document;
 pub mod error;
+pub mod keys;
 pub mod live;
 
 use std::collections::BTreeMap;
@@ -31,6 +33,7 @@ pub use self::live::Live;
 pub use crate::trust::style::{Label, LabelStyle, Pattern, Rgb};
 
 use self::document::Document;
+use crate::input::chord::Bindings;
 use crate::trust::origin::Origin;
 
 /// The configuration that is used where none is given.
@@ -69,6 +72,10 @@ pub struct Config {
     pub default_limits: Limits,
     /// The VMs that are let in.
     pub vms: BTreeMap<VmName, VmConfig>,
+    /// What key chords do.
+    pub keys: Bindings,
+    /// The names of the workspaces, at least one.
+    pub workspaces: Vec<String>,
     /// The gate to start; `None`: no gate is started.
     pub gate: Option<GateConfig>,
 }

@@ -1,6 +1,7 @@
 //! What the configuration takes and refuses.
 
 use super::*;
+use crate::input::action::Action;
 
 fn parse(text: &str) -> Result<Config, ConfigError> {
     Config::parse(Path::new("vitrail.toml"), text)
@@ -214,6 +215,77 @@ fn the_gate_needs_a_program_and_plain_paths() {
         ("[gate]\ncommand = [\"g\"]\nregions = [\"a\"]", 3),
     ] {
         assert_eq!(refused(text).line, line, "{text}");
+    }
+}
+
+#[test]
+fn chords_are_added_replaced_and_removed_and_the_others_stay() {
+    let config = parse(
+        "[keys]\n\"logo+space\" = { run = [\"fuzzel\", \"-w\", \"40\"] }\n\"logo+q\" = \"maximize\"\n\
+         \"alt+tab\" = \"none\"\n\"logo+period\" = { action = \"next-workspace\", repeat = true }",
+    )
+    .unwrap();
+    let of = |chord: &str| {
+        let chord = chord.parse().unwrap();
+        config.keys.iter().find(|binding| binding.chord == chord).map(|b| (b.action.clone(), b.repeat))
+    };
+    let run = ["fuzzel", "-w", "40"].map(str::to_owned).to_vec();
+    assert_eq!(of("logo+space"), Some((Action::Run(run), false)));
+    assert_eq!(of("logo+q"), Some((Action::Maximize, false)));
+    assert_eq!(of("alt+tab"), None);
+    assert_eq!(of("logo+period"), Some((Action::WorkspaceBeside(1), true)));
+    assert_eq!(of("logo+f"), Some((Action::Fullscreen, false)));
+}
+
+#[test]
+fn chords_and_actions_that_are_none_are_refused_where_they_stand() {
+    for (line, column, message) in [
+        (
+            "\"logo+left\" = \"explode\"",
+            15,
+            "no action is called \"explode\"; docs/configuration.md lists them",
+        ),
+        ("\"logo+left\" = \"workspace-10\"", 15, "workspaces are numbered from 1 to 9"),
+        (
+            "\"hyper+left\" = \"close\"",
+            1,
+            "no modifier is called \"hyper\"; there are logo, ctrl, alt and shift",
+        ),
+        ("\"a\" = \"close\"", 1, "a key that types needs logo, ctrl or alt beside it"),
+        ("\"logo+escape\" = \"none\"", 1, "logo+escape always releases the pointer and cannot be changed"),
+        ("\"logo+a\" = { run = [] }", 12, "run needs a program"),
+        ("\"logo+a\" = { action = \"close\", run = [\"x\"] }", 12, "A chord has either action or run"),
+    ] {
+        let mistake = refused(&format!("[keys]\n\"logo+z\" = \"close\"\n{line}\n"));
+        assert_eq!((mistake.line, mistake.column, mistake.message.as_str()), (3, column, message), "{line}");
+        assert_eq!(mistake.source_line, line);
+    }
+    let twice = refused("[keys]\n\"logo+a\" = \"close\"\n\"super+a\" = \"quit\"");
+    assert_eq!((twice.line, twice.message.as_str()), (3, "logo+a has an action already"));
+    assert_eq!(refused("[keys]\n\"logo+a\" = { acton = \"close\" }").line, 2);
+}
+
+#[test]
+fn workspaces_are_named_and_there_are_four_if_not() {
+    assert_eq!(parse("").unwrap().workspaces, ["1", "2", "3", "4"]);
+    assert_eq!(parse("[workspaces]\nnames = [\"mail\", \"code\"]").unwrap().workspaces, ["mail", "code"]);
+    for names in ["[]", "[\"a\", \"a\"]", "[\"\"]", "[\"a\\u0007\"]"] {
+        assert_eq!(refused(&format!("[workspaces]\nnames = {names}")).line, 2, "{names}");
+    }
+}
+
+#[test]
+fn the_documentation_names_every_action_and_every_default_chord() {
+    let documentation = include_str!("../../../docs/configuration.md");
+    for name in Action::names() {
+        let name = name.strip_suffix('1').map_or(name.clone(), |prefix| format!("{prefix}N"));
+        assert!(documentation.contains(&format!("`{name}`")), "{name} is not documented");
+    }
+    for binding in Bindings::default().iter() {
+        let chord = binding.chord.to_string().replace("prior", "pageup").replace("next", "pagedown");
+        let digit = chord.trim_end_matches(|c: char| c.is_ascii_digit());
+        let chord = if digit.ends_with('+') { format!("{digit}N") } else { chord };
+        assert!(documentation.contains(&format!("`{chord}`")), "{chord} is not documented");
     }
 }
 

@@ -118,12 +118,7 @@ impl XdgShellHandler for State {
 
     fn minimize_request(&mut self, toplevel: ToplevelSurface) {
         let Some(id) = self.window_of(toplevel.wl_surface()) else { return };
-        let Some(origin) = self.comp.shell.get(id).map(|window| window.origin.clone()) else { return };
-        self.comp.shell.minimize(id);
-        self.comp.shell.settle_focus(&origin);
-        self.sync_focus();
-        self.refresh_pointer();
-        self.comp.schedule.request();
+        self.minimize(id);
     }
 
     fn parent_changed(&mut self, toplevel: ToplevelSurface) {
@@ -245,11 +240,23 @@ impl State {
         window.handle.with_pending_state(|pending| {
             pending.bounds = Some(bounds);
             pending.decoration_mode = Some(Decoration::ServerSide);
-            pending.size = if window.mode == Mode::Floating { floating } else { Some(bounds) };
+            pending.size = match window.mode {
+                Mode::Floating => floating,
+                Mode::Maximized | Mode::Fullscreen => Some(bounds),
+                Mode::Snapped(zone) => Some(shell.layout.asked_of(shell.layout.zone_content(zone).size)),
+            };
+            let [left, right, top, bottom] = match window.mode {
+                Mode::Snapped(zone) => zone.touches(),
+                _ => [false; 4],
+            };
             let flags = [
                 (ToplevelFlag::Maximized, window.mode == Mode::Maximized),
                 (ToplevelFlag::Fullscreen, window.mode == Mode::Fullscreen),
                 (ToplevelFlag::Activated, focused),
+                (ToplevelFlag::TiledLeft, left),
+                (ToplevelFlag::TiledRight, right),
+                (ToplevelFlag::TiledTop, top),
+                (ToplevelFlag::TiledBottom, bottom),
             ];
             for (flag, set) in flags {
                 if set {

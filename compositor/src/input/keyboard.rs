@@ -1,34 +1,30 @@
 //! The keyboard, and moving it between windows.
 
+use std::time::Duration;
+
+use calloop::RegistrationToken;
+use calloop::timer::{TimeoutAction, Timer};
 use smithay::backend::input::KeyState;
-use smithay::input::keyboard::{FilterResult, Keycode, Keysym};
+use smithay::input::keyboard::{FilterResult, Keycode, KeysymHandle, ModifiersState};
 use smithay::utils::SERIAL_COUNTER;
 
+use super::action::Action;
+use super::chord::Binding;
 use crate::state::State;
 use crate::trust::client::origin_of;
 
 /// Between the codes of evdev and those of XKB.
 const XKB_OFFSET: u32 = 8;
 
-/// What a key chord does that no client sees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Chord {
-    /// The next window comes up, hidden ones included.
-    NextWindow,
-    /// The window with the keyboard is asked to close.
-    CloseWindow,
-    /// The pointer is taken from the client that locked or confined it.
-    ReleasePointer,
-}
+/// Time before a held chord is done again, and between the times after that.
+const REPEAT_DELAY: Duration = Duration::from_millis(500);
+const REPEAT_INTERVAL: Duration = Duration::from_millis(120);
 
-/// What a key does that is pressed while the logo key is down.
-fn chord(key: Keysym) -> Option<Chord> {
-    match key {
-        Keysym::Tab => Some(Chord::NextWindow),
-        Keysym::q => Some(Chord::CloseWindow),
-        Keysym::Escape => Some(Chord::ReleasePointer),
-        _ => None,
-    }
+/// A chord that is held, and done again and again until its key is released or another one is pressed.
+#[derive(Debug)]
+pub(crate) struct Repeated {
+    code: u32,
+    timer: RegistrationToken,
 }
 
 impl State {
@@ -39,39 +35,71 @@ impl State {
         let serial = if pressed { self.comp.input.press_serial() } else { SERIAL_COUNTER.next_serial() };
         let time = self.input_time();
         let keycode = Keycode::new(code.saturating_add(XKB_OFFSET));
-        let pressed_chord =
-            keyboard.input(self, keycode, key_state, serial, time, |state, modifiers, key| {
-                let kept = &mut state.comp.input.kept_keys;
-                if pressed
-                    && modifiers.logo
-                    && let Some(chord) = chord(key.modified_sym())
-                {
-                    kept.push(code);
-                    return FilterResult::Intercept(Some(chord));
-                }
-                // A release goes where the press went, whatever is held now.
-                let before = kept.len();
-                kept.retain(|other| pressed || *other != code);
-                if kept.len() == before { FilterResult::Forward } else { FilterResult::Intercept(None) }
-            });
-        match pressed_chord.flatten() {
-            Some(Chord::NextWindow) => self.activate_next(),
-            Some(Chord::CloseWindow) => {
-                if let Some(window) = self.comp.shell.focused() {
-                    window.handle.send_close();
-                }
+        self.end_repeat(pressed, code);
+        let chord = keyboard.input(self, keycode, key_state, serial, time, |state, modifiers, key| {
+            state.intercept(code, pressed, modifiers, &key)
+        });
+        if let Some(binding) = chord.flatten() {
+            if binding.repeat {
+                self.begin_repeat(code, binding.action.clone());
             }
-            Some(Chord::ReleasePointer) => self.release_pointer(),
-            None => {}
+            self.act(&binding.action);
         }
     }
 
-    fn activate_next(&mut self) {
+    /// Decides whether a key is the compositor's. The one place where keys are kept from clients.
+    fn intercept(
+        &mut self,
+        code: u32,
+        pressed: bool,
+        modifiers: &ModifiersState,
+        key: &KeysymHandle<'_>,
+    ) -> FilterResult<Option<Binding>> {
+        if pressed
+            && let Some(sym) = key.raw_latin_sym_or_raw_current_sym()
+            && let Some(binding) = self.comp.config.current().keys.find(modifiers, sym)
+        {
+            self.comp.input.kept_keys.push(code);
+            return FilterResult::Intercept(Some(binding));
+        }
+        // A release goes where the press went, whatever is held now.
+        let kept = &mut self.comp.input.kept_keys;
+        let before = kept.len();
+        kept.retain(|other| pressed || *other != code);
+        if kept.len() == before { FilterResult::Forward } else { FilterResult::Intercept(None) }
+    }
+
+    /// A key was pressed or released: what was held is not done again, unless the key is another one that was released.
+    fn end_repeat(&mut self, pressed: bool, code: u32) {
+        let over = |repeated: &mut Repeated| pressed || repeated.code == code;
+        if let Some(repeated) = self.comp.input.repeated.take_if(over) {
+            self.comp.events.remove(repeated.timer);
+        }
+    }
+
+    /// Whether a chord is held that is done again.
+    #[must_use]
+    pub fn is_repeating(&self) -> bool {
+        self.comp.input.repeated.is_some()
+    }
+
+    fn begin_repeat(&mut self, code: u32, action: Action) {
+        let timer = Timer::from_duration(REPEAT_DELAY);
+        let inserted = self.comp.events.insert_source(timer, move |_, (), state| {
+            state.act(&action);
+            TimeoutAction::ToDuration(REPEAT_INTERVAL)
+        });
+        match inserted {
+            Ok(timer) => self.comp.input.repeated = Some(Repeated { code, timer }),
+            Err(error) => tracing::error!("error arming the timer of a held key: {error}"),
+        }
+    }
+
+    /// The next window comes up, hidden ones included.
+    pub(crate) fn switch_window(&mut self, _forwards: bool) {
         let Some(next) = self.comp.shell.next_to_activate() else { return };
         self.comp.shell.activate(next);
-        self.sync_focus();
-        self.refresh_pointer();
-        self.comp.schedule.request();
+        self.windows_changed();
     }
 
     /// Makes clients see the focus that the model has: the keyboard, the activated states, the selections,

@@ -3,11 +3,15 @@
 //! All backends, and the control socket of the headless one, feed the same functions: positions in physical
 //! pixels of the output, keys as evdev codes.
 
+pub mod act;
+pub mod action;
+pub mod chord;
 pub mod constraint;
 pub mod gesture;
 pub mod keyboard;
 pub mod listeners;
 pub mod pointer;
+pub mod program;
 pub mod tablet;
 pub mod touch;
 
@@ -22,6 +26,7 @@ use smithay::utils::{Physical, Point, SERIAL_COUNTER, Serial};
 use crate::shell::window::WindowId;
 use crate::state::State;
 use constraint::Constraints;
+use keyboard::Repeated;
 use listeners::Listeners;
 use pointer::Interaction;
 use tablet::Pen;
@@ -53,6 +58,8 @@ pub struct Input {
     pub(crate) kept_buttons: Vec<u32>,
     /// Keys whose press was kept from the clients, likewise.
     pub(crate) kept_keys: Vec<u32>,
+    /// The chord that is done again and again.
+    pub(crate) repeated: Option<Repeated>,
     /// The window that was last told it has the keyboard.
     pub(crate) told_focus: Option<(WindowId, WlSurface)>,
     /// How many objects of each client listen to input.
@@ -85,6 +92,7 @@ impl Input {
             interaction: None,
             kept_buttons: Vec::new(),
             kept_keys: Vec::new(),
+            repeated: None,
             told_focus: None,
             listeners: Listeners::default(),
             recent: VecDeque::new(),

@@ -91,6 +91,12 @@ impl Fixture {
         Self::with(Live::fixed(Config::parse(Path::new("test.toml"), CONFIG).unwrap()), (w, h), scale)
     }
 
+    /// A compositor with more written in its configuration.
+    pub fn written(more: &str) -> Self {
+        let text = format!("{CONFIG}{more}");
+        Self::with(Live::fixed(Config::parse(Path::new("test.toml"), &text).unwrap()), (800, 600), 1.0)
+    }
+
     /// A compositor with another configuration.
     pub fn configured_as(config: Live) -> Self {
         Self::with(config, (400, 300), 1.0)
@@ -207,6 +213,17 @@ impl Fixture {
     pub fn screenshot(&mut self) -> Screen {
         let State { backend, comp } = self.state();
         Screen(backend.screenshot(comp).unwrap())
+    }
+
+    /// Presses keys in their order, and releases them in the reverse one.
+    pub fn chord(&mut self, names: &[&str]) {
+        let code = |name: &&str| vitrail::ipc::keys::key(name).unwrap();
+        for name in names {
+            self.state().input_key(code(name), true);
+        }
+        for name in names.iter().rev() {
+            self.state().input_key(code(name), false);
+        }
     }
 
     /// Clicks with the left button.

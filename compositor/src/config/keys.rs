@@ -1,0 +1,106 @@
+//! The tables `[keys]` and `[workspaces]`.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::document::{Mistake, word};
+use crate::input::action::Action;
+use crate::input::chord::{Bindings, Chord};
+use crate::shell::workspaces::MAX_WORKSPACES;
+use crate::trust::style::Label;
+
+/// How many workspaces there are where nothing is configured.
+const DEFAULT_WORKSPACES: usize = 4;
+
+/// What takes the action of a chord away.
+const NONE: &str = "none";
+
+/// What a chord does, as it is written: a word, or a table where there is more to say.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "the name of an action, or a table with action or run, and repeat")]
+enum Entry {
+    Word(String),
+    Table(Table),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    action: Option<String>,
+    run: Option<Vec<String>>,
+    #[serde(default)]
+    repeat: bool,
+}
+
+/// The chords.
+#[derive(Debug, Default, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Keys(BTreeMap<Spanned<String>, Spanned<Entry>>);
+
+impl Keys {
+    /// The defaults, with what is written put over them.
+    pub(super) fn check(&self) -> Result<Bindings, Mistake> {
+        let mut bindings = Bindings::default();
+        let mut seen: Vec<Chord> = Vec::new();
+        let mut entries: Vec<_> = self.0.iter().collect();
+        entries.sort_by_key(|(chord, _)| chord.span().start);
+        for (written, entry) in entries {
+            let chord: Chord = word(written)?;
+            if seen.contains(&chord) {
+                return Err(Mistake::at(written, format!("{chord} has an action already")));
+            }
+            seen.push(chord);
+            bindings.set(chord, entry.get_ref().check(entry)?);
+        }
+        Ok(bindings)
+    }
+}
+
+impl Entry {
+    fn check(&self, place: &Spanned<Self>) -> Result<Option<(Action, bool)>, Mistake> {
+        let action = |name: &str| name.parse().map_err(|error| Mistake::at(place, format!("{error}")));
+        match self {
+            Self::Word(name) if name == NONE => Ok(None),
+            Self::Word(name) => Ok(Some((action(name)?, false))),
+            Self::Table(Table { action: Some(name), run: None, repeat }) => {
+                Ok(Some((action(name)?, *repeat)))
+            }
+            Self::Table(Table { action: None, run: Some(command), repeat }) => {
+                if command.first().is_none_or(String::is_empty) {
+                    return Err(Mistake::at(place, "run needs a program"));
+                }
+                Ok(Some((Action::Run(command.clone()), *repeat)))
+            }
+            Self::Table(_) => Err(Mistake::at(place, "A chord has either action or run")),
+        }
+    }
+}
+
+/// The workspaces.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Workspaces {
+    names: Option<Spanned<Vec<Spanned<String>>>>,
+}
+
+impl Workspaces {
+    pub(super) fn check(&self) -> Result<Vec<String>, Mistake> {
+        let Some(names) = &self.names else {
+            return Ok((1..=DEFAULT_WORKSPACES).map(|number| number.to_string()).collect());
+        };
+        if !(1..=MAX_WORKSPACES).contains(&names.get_ref().len()) {
+            return Err(Mistake::at(names, format!("There are 1 to {MAX_WORKSPACES} workspaces")));
+        }
+        let mut checked: Vec<String> = Vec::new();
+        for name in names.get_ref() {
+            let label: Label = word(name)?;
+            if checked.iter().any(|other| other == label.as_str()) {
+                return Err(Mistake::at(name, format!("There is a workspace \"{label}\" already")));
+            }
+            checked.push(label.as_str().to_owned());
+        }
+        Ok(checked)
+    }
+}

@@ -1,0 +1,117 @@
+//! Doing what a chord says.
+
+use super::action::Action;
+use crate::shell::window::{Mode, WindowId};
+use crate::state::State;
+
+impl State {
+    /// Does an action.
+    pub fn act(&mut self, action: &Action) {
+        let focused = self.comp.shell.focused().map(|window| window.id);
+        match action {
+            Action::SwitchWindow(forwards) => self.switch_window(*forwards),
+            Action::Close => self.ask_to_close(focused),
+            Action::Maximize => self.toggle_mode(focused, Mode::Maximized),
+            Action::Fullscreen => self.toggle_mode(focused, Mode::Fullscreen),
+            Action::Snap(to) => {
+                if let Some(window) = focused.and_then(|id| self.comp.shell.get(id)) {
+                    let (id, mode) = (window.id, window.mode.snapped(*to));
+                    self.lay_out(id, mode);
+                }
+            }
+            Action::Minimize => {
+                if let Some(id) = focused {
+                    self.minimize(id);
+                }
+            }
+            Action::AlwaysOnTop => {
+                if let Some(window) = focused.and_then(|id| self.comp.shell.get(id)) {
+                    let (id, above) = (window.id, !window.is_above());
+                    self.comp.shell.set_above(id, above);
+                    self.windows_changed();
+                }
+            }
+            Action::Workspace(to) => self.switch_workspace(*to),
+            Action::WorkspaceBeside(steps) => {
+                self.switch_workspace(self.comp.shell.workspaces().beside(*steps))
+            }
+            Action::MoveToWorkspace(to) => self.move_to_workspace(focused, *to),
+            Action::MoveToWorkspaceBeside(steps) => {
+                let to = self.comp.shell.workspaces().beside(*steps);
+                self.move_to_workspace(focused, to);
+                self.switch_workspace(to);
+            }
+            Action::ReleasePointer => self.release_pointer(),
+            Action::Run(command) => self.run_program(command),
+            Action::Reload => {
+                self.reload();
+            }
+            Action::Quit => self.stop(),
+        }
+    }
+
+    /// Asks a window to close.
+    pub(crate) fn ask_to_close(&self, window: Option<WindowId>) {
+        if let Some(window) = window.and_then(|id| self.comp.shell.get(id))
+            && window.handle.alive()
+        {
+            window.handle.send_close();
+        }
+    }
+
+    /// Lays a window out in a mode, or lets it float if it has the mode already.
+    pub(crate) fn toggle_mode(&mut self, window: Option<WindowId>, mode: Mode) {
+        if let Some(window) = window.and_then(|id| self.comp.shell.get(id)) {
+            let (id, mode) = (window.id, if window.mode == mode { Mode::Floating } else { mode });
+            self.lay_out(id, mode);
+        }
+    }
+
+    /// Lays a window out another way by the user's hand.
+    pub(crate) fn lay_out(&mut self, id: WindowId, mode: Mode) {
+        self.forget_interaction(id);
+        let Some(window) = self.comp.shell.get_mut(id) else { return };
+        if window.mode == mode {
+            return;
+        }
+        window.mode = mode;
+        self.configure(id);
+        if let Some(window) = self.comp.shell.get(id)
+            && window.handle.is_initial_configure_sent()
+        {
+            window.handle.send_pending_configure();
+        }
+        self.windows_changed();
+    }
+
+    /// Takes a window off the screen until the user asks for it.
+    pub(crate) fn minimize(&mut self, id: WindowId) {
+        let Some(origin) = self.comp.shell.get(id).map(|window| window.origin.clone()) else { return };
+        self.forget_interaction(id);
+        self.comp.shell.minimize(id);
+        self.comp.shell.settle_focus(&origin);
+        self.windows_changed();
+    }
+
+    /// Brings a workspace onto the screen.
+    pub(crate) fn switch_workspace(&mut self, to: usize) {
+        self.comp.input.interaction = None;
+        self.comp.shell.switch_workspace(to);
+        self.windows_changed();
+    }
+
+    fn move_to_workspace(&mut self, window: Option<WindowId>, to: usize) {
+        if let Some(id) = window {
+            self.forget_interaction(id);
+            self.comp.shell.move_to_workspace(id, to);
+            self.windows_changed();
+        }
+    }
+
+    /// Windows came, went or moved by the user's hand: everybody is told who has the keyboard and the pointer.
+    pub(crate) fn windows_changed(&mut self) {
+        self.sync_focus();
+        self.refresh_pointer();
+        self.comp.schedule.request();
+    }
+}

@@ -1,0 +1,164 @@
+//! What key chords do to windows, and that no client sees them.
+
+use std::fs;
+
+use smithay::utils::{Physical, Rectangle};
+use vitrail::config::Live;
+use vitrail::shell::window::Mode;
+use vitrail::trust::origin::Origin;
+use wayland_protocols::xdg::shell::client::xdg_toplevel::State;
+
+use crate::fixture::{Fixture, WORK, Who, vm};
+
+const BLUE: [u8; 4] = [0, 0, 255, 255];
+
+/// A window of `work` that has the keyboard.
+fn one(fixture: &mut Fixture) -> (Who, usize) {
+    let work = fixture.connect(vm("work"));
+    fixture.client(work).listen();
+    let window = fixture.window(work, 200, 100, BLUE);
+    fixture.roundtrip(work);
+    (work, window)
+}
+
+fn frame(fixture: &mut Fixture) -> Rectangle<i32, Physical> {
+    fixture.report()[0].frame
+}
+
+#[test]
+fn a_snapped_window_fills_its_half_or_quarter_with_its_label_and_comes_back() {
+    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let (work, window) = one(&mut fixture);
+    let before = frame(&mut fixture);
+    let area = fixture.state().comp.shell.layout.work_area();
+    fixture.chord(&["leftmeta", "left"]);
+    let left: Rectangle<i32, Physical> = Rectangle::new(area.loc, (400, area.size.h).into());
+    assert_eq!(frame(&mut fixture), left);
+    fixture.roundtrip(work);
+    let told = fixture.client(work).configures(window).last().unwrap().clone();
+    assert_eq!(told.size, (400 - 8, area.size.h - 32));
+    assert!(told.states.contains(&State::TiledLeft) && !told.states.contains(&State::TiledRight));
+    fixture.chord(&["leftmeta", "up"]);
+    assert_eq!(frame(&mut fixture), Rectangle::new(area.loc, (400, area.size.h / 2).into()));
+    fixture.screenshot().assert_ring(WORK, Rectangle::new(area.loc, (400, area.size.h / 2).into()), 4);
+    fixture.chord(&["leftmeta", "down"]);
+    fixture.chord(&["leftmeta", "right"]);
+    assert_eq!(frame(&mut fixture), before);
+    fixture.roundtrip(work);
+    assert_eq!(fixture.client(work).configures(window).last().unwrap().size, (200, 100));
+    let seen = fixture.client(work).told.keys.clone();
+    assert!(seen.iter().all(|(key, _)| *key == 125), "the client saw a chord: {seen:?}");
+}
+
+#[test]
+fn the_keys_maximise_fullscreen_and_minimise() {
+    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let (work, window) = one(&mut fixture);
+    let before = frame(&mut fixture);
+    for (key, state) in [("m", State::Maximized), ("f", State::Fullscreen)] {
+        fixture.chord(&["leftmeta", key]);
+        assert_eq!(frame(&mut fixture), fixture.state().comp.shell.layout.work_area());
+        fixture.roundtrip(work);
+        assert!(fixture.client(work).configures(window).last().unwrap().states.contains(&state));
+        fixture.chord(&["leftmeta", key]);
+        assert_eq!(frame(&mut fixture), before);
+    }
+    fixture.chord(&["leftmeta", "n"]);
+    assert!(fixture.report().is_empty());
+    fixture.roundtrip(work);
+    assert!(fixture.client(work).told.keyboard.is_none());
+}
+
+#[test]
+fn windows_stay_on_their_workspaces_which_give_the_keyboard_back() {
+    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let (work, _) = one(&mut fixture);
+    fixture.chord(&["leftmeta", "2"]);
+    assert!(fixture.report().is_empty());
+    fixture.roundtrip(work);
+    assert!(fixture.client(work).told.keyboard.is_none(), "the keyboard left with the workspace");
+    let web = fixture.connect(vm("web"));
+    fixture.client(web).listen();
+    fixture.window(web, 100, 50, BLUE);
+    fixture.wait("the keyboard", |fixture| fixture.client(web).told.keyboard.is_some());
+    assert_eq!(fixture.report().len(), 1);
+    fixture.chord(&["leftmeta", "pageup"]);
+    fixture.wait("the keyboard again", |fixture| fixture.client(work).told.keyboard.is_some());
+    fixture.chord(&["leftmeta", "leftshift", "2"]);
+    assert!(fixture.report().is_empty());
+    fixture.chord(&["leftmeta", "pagedown"]);
+    assert_eq!(fixture.report().len(), 2);
+}
+
+#[test]
+fn only_the_gui_vms_own_windows_are_kept_on_top() {
+    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let local = fixture.connect(Origin::Local);
+    fixture.window(local, 200, 100, BLUE);
+    fixture.chord(&["leftmeta", "t"]);
+    let work = fixture.connect(vm("work"));
+    fixture.window(work, 200, 100, BLUE);
+    let content = fixture.report().into_iter().find(|window| window.vm == "work").unwrap().content;
+    fixture.click(content.loc.x + 190, content.loc.y + 90);
+    fixture.chord(&["leftmeta", "t"]);
+    let report = fixture.report();
+    assert!(report[0].focused && report[0].vm == "work");
+    assert_eq!(report[1].vm, "local");
+}
+
+#[test]
+fn the_configuration_says_what_chords_do_and_a_reload_counts_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("vitrail.toml");
+    let write = |keys: &str| {
+        fs::write(&path, format!("{keys}\n[vm.work]\ncolor = \"#2e7d32\"\n[vm.work.limits]\nclients = 4\n"))
+            .unwrap();
+    };
+    write("[keys]\n\"ctrl+f1\" = \"maximize\"\n\"logo+m\" = \"none\"\n[workspaces]\nnames = [\"a\", \"b\"]");
+    let mut fixture = Fixture::configured_as(Live::load(&path).unwrap());
+    let (work, _) = one(&mut fixture);
+    let mode = |fixture: &mut Fixture| fixture.state().comp.shell.focused().unwrap().mode;
+    fixture.chord(&["leftmeta", "m"]);
+    assert_eq!(mode(&mut fixture), Mode::Floating);
+    fixture.wait("the key", |fixture| fixture.client(work).told.keys.contains(&(50, true)));
+    fixture.chord(&["leftctrl", "f1"]);
+    assert_eq!(mode(&mut fixture), Mode::Maximized);
+    fixture.chord(&["leftmeta", "leftshift", "2"]);
+    fixture.chord(&["leftmeta", "2"]);
+    assert_eq!(fixture.report().len(), 1);
+    write("[workspaces]\nnames = [\"only\"]");
+    fixture.chord(&["leftmeta", "leftshift", "r"]);
+    assert_eq!((fixture.state().comp.shell.workspaces().len(), fixture.report().len()), (1, 1));
+    fixture.chord(&["leftctrl", "f1"]);
+    assert_eq!(mode(&mut fixture), Mode::Maximized, "the chord is gone");
+    fixture.chord(&["leftmeta", "m"]);
+    assert_eq!(mode(&mut fixture), Mode::Floating, "the default is back");
+}
+
+#[test]
+fn a_held_chord_that_repeats_is_done_again_until_its_key_is_released() {
+    let mut fixture =
+        Fixture::written("[keys]\n\"logo+x\" = { action = \"next-workspace\", repeat = true }\n");
+    let current = |fixture: &mut Fixture| fixture.state().comp.shell.workspaces().current();
+    let (meta, x) = (125, 45);
+    fixture.state().input_key(meta, true);
+    fixture.state().input_key(x, true);
+    assert_eq!(current(&mut fixture), 1);
+    fixture.wait("the second time", |fixture| current(fixture) == 2);
+    fixture.wait("the third time", |fixture| current(fixture) == 3);
+    fixture.state().input_key(x, false);
+    assert!(!fixture.state().is_repeating());
+}
+
+#[test]
+fn a_chord_starts_a_program_of_the_gui_vm() {
+    let directory = tempfile::tempdir().unwrap();
+    let said = directory.path().join("said");
+    let script = format!("printf %s \\\"$WAYLAND_DISPLAY\\\" > {0}.part; mv {0}.part {0}", said.display());
+    let more = format!("[keys]\n\"logo+x\" = {{ run = [\"sh\", \"-c\", \"{script}\"] }}\n");
+    let mut fixture = Fixture::written(&more);
+    fixture.state().comp.socket = Some("wayland-test".to_owned());
+    fixture.chord(&["leftmeta", "x"]);
+    fixture.wait("the program", |_| said.exists());
+    assert_eq!(fs::read_to_string(&said).unwrap(), "wayland-test");
+}
