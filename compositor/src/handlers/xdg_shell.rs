@@ -16,7 +16,7 @@ use smithay::wayland::shell::xdg::{
 
 use super::geometry::window_geometry;
 use super::toplevel_icon;
-use crate::input::pointer::Edges;
+use crate::input::hold::Edges;
 use crate::render::schedule::has_buffer;
 use crate::shell::window::{Mode, Window, WindowId};
 use crate::state::State;

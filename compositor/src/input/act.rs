@@ -33,7 +33,7 @@ impl State {
             }
             Action::Workspace(to) => self.switch_workspace(*to),
             Action::WorkspaceBeside(steps) => {
-                self.switch_workspace(self.comp.shell.workspaces().beside(*steps))
+                self.switch_workspace(self.comp.shell.workspaces().beside(*steps));
             }
             Action::MoveToWorkspace(to) => self.move_to_workspace(focused, *to),
             Action::MoveToWorkspaceBeside(steps) => {
@@ -69,12 +69,14 @@ impl State {
 
     /// Lays a window out another way by the user's hand.
     pub(crate) fn lay_out(&mut self, id: WindowId, mode: Mode) {
-        self.forget_interaction(id);
         let Some(window) = self.comp.shell.get_mut(id) else { return };
         if window.mode == mode {
             return;
         }
         window.mode = mode;
+        if mode != Mode::Floating {
+            self.forget_interaction(id);
+        }
         self.configure(id);
         if let Some(window) = self.comp.shell.get(id)
             && window.handle.is_initial_configure_sent()

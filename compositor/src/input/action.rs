@@ -75,8 +75,11 @@ const NAMES: [(&str, Action); 19] = [
     ("maximise", Action::Maximize),
 ];
 
+/// Makes an action of the number of a workspace, from 0.
+type Numbered = fn(usize) -> Action;
+
 /// The actions that are followed by the number of a workspace.
-const NUMBERED: [(&str, fn(usize) -> Action); 2] =
+const NUMBERED: [(&str, Numbered); 2] =
     [("workspace-", Action::Workspace), ("move-to-workspace-", Action::MoveToWorkspace)];
 
 impl Action {

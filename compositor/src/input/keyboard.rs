@@ -5,7 +5,7 @@ use std::time::Duration;
 use calloop::RegistrationToken;
 use calloop::timer::{TimeoutAction, Timer};
 use smithay::backend::input::KeyState;
-use smithay::input::keyboard::{FilterResult, Keycode, KeysymHandle, ModifiersState};
+use smithay::input::keyboard::{FilterResult, Keycode, Keysym, KeysymHandle, ModifiersState};
 use smithay::utils::SERIAL_COUNTER;
 
 use super::action::Action;
@@ -27,6 +27,15 @@ pub(crate) struct Repeated {
     timer: RegistrationToken,
 }
 
+/// What a key that was kept from clients is for.
+#[derive(Debug, Default)]
+struct Kept {
+    /// What its chord does.
+    binding: Option<Binding>,
+    /// The key, if a window is being chosen with it.
+    in_switcher: Option<Keysym>,
+}
+
 impl State {
     /// A key was pressed or released. `code` is an evdev key code.
     pub fn input_key(&mut self, code: u32, pressed: bool) {
@@ -39,12 +48,16 @@ impl State {
         let chord = keyboard.input(self, keycode, key_state, serial, time, |state, modifiers, key| {
             state.intercept(code, pressed, modifiers, &key)
         });
-        if let Some(binding) = chord.flatten() {
+        if let Some(key) = chord.as_ref().and_then(|kept| kept.in_switcher) {
+            self.press_in_switcher(Some(key));
+        }
+        if let Some(binding) = chord.and_then(|kept| kept.binding) {
             if binding.repeat {
                 self.begin_repeat(code, binding.action.clone());
             }
             self.act(&binding.action);
         }
+        self.settle_switcher(&keyboard.modifier_state());
     }
 
     /// Decides whether a key is the compositor's. The one place where keys are kept from clients.
@@ -54,25 +67,36 @@ impl State {
         pressed: bool,
         modifiers: &ModifiersState,
         key: &KeysymHandle<'_>,
-    ) -> FilterResult<Option<Binding>> {
-        if pressed
-            && let Some(sym) = key.raw_latin_sym_or_raw_current_sym()
-            && let Some(binding) = self.comp.config.current().keys.find(modifiers, sym)
-        {
-            self.comp.input.kept_keys.push(code);
-            return FilterResult::Intercept(Some(binding));
+    ) -> FilterResult<Kept> {
+        let sym = key.raw_latin_sym_or_raw_current_sym().filter(|_| pressed);
+        let mut binding = sym.and_then(|sym| self.comp.config.current().keys.find(modifiers, sym));
+        let mut in_switcher = None;
+        if self.comp.input.switcher.is_some() && pressed {
+            // Everything is the overlay's, modifiers too: what is pressed now must not reach the window behind it.
+            binding.take_if(|binding| !matches!(binding.action, Action::SwitchWindow(_)));
+            in_switcher = sym.filter(|_| binding.is_none());
+        } else if binding.is_none() {
+            // A release goes where the press went, whatever is held now.
+            let kept = &mut self.comp.input.kept_keys;
+            let before = kept.len();
+            kept.retain(|other| pressed || *other != code);
+            let forward = kept.len() == before;
+            return if forward { FilterResult::Forward } else { FilterResult::Intercept(Kept::default()) };
         }
-        // A release goes where the press went, whatever is held now.
-        let kept = &mut self.comp.input.kept_keys;
-        let before = kept.len();
-        kept.retain(|other| pressed || *other != code);
-        if kept.len() == before { FilterResult::Forward } else { FilterResult::Intercept(None) }
+        self.comp.input.kept_keys.push(code);
+        FilterResult::Intercept(Kept { binding, in_switcher })
     }
 
     /// A key was pressed or released: what was held is not done again, unless the key is another one that was released.
     fn end_repeat(&mut self, pressed: bool, code: u32) {
-        let over = |repeated: &mut Repeated| pressed || repeated.code == code;
-        if let Some(repeated) = self.comp.input.repeated.take_if(over) {
+        if self.comp.input.repeated.as_ref().is_some_and(|repeated| pressed || repeated.code == code) {
+            self.stop_repeat();
+        }
+    }
+
+    /// What is held is not done again.
+    pub(super) fn stop_repeat(&mut self) {
+        if let Some(repeated) = self.comp.input.repeated.take() {
             self.comp.events.remove(repeated.timer);
         }
     }
@@ -95,16 +119,10 @@ impl State {
         }
     }
 
-    /// The next window comes up, hidden ones included.
-    pub(crate) fn switch_window(&mut self, _forwards: bool) {
-        let Some(next) = self.comp.shell.next_to_activate() else { return };
-        self.comp.shell.activate(next);
-        self.windows_changed();
-    }
-
     /// Makes clients see the focus that the model has: the keyboard, the activated states, the selections,
     /// and the popups of a VM that has lost it.
     pub(crate) fn sync_focus(&mut self) {
+        self.prune_switcher();
         let focused = self.comp.shell.focused().map(|window| (window.id, window.handle.wl_surface().clone()));
         if self.comp.input.told_focus == focused {
             return;

@@ -8,10 +8,12 @@ pub mod action;
 pub mod chord;
 pub mod constraint;
 pub mod gesture;
+pub mod hold;
 pub mod keyboard;
 pub mod listeners;
 pub mod pointer;
 pub mod program;
+pub mod switcher;
 pub mod tablet;
 pub mod touch;
 
@@ -26,9 +28,10 @@ use smithay::utils::{Physical, Point, SERIAL_COUNTER, Serial};
 use crate::shell::window::WindowId;
 use crate::state::State;
 use constraint::Constraints;
+use hold::{Interaction, Presses};
 use keyboard::Repeated;
 use listeners::Listeners;
-use pointer::Interaction;
+use switcher::Switcher;
 use tablet::Pen;
 use touch::{EachFinger, Fingers};
 
@@ -54,10 +57,14 @@ pub struct Input {
     pub(crate) cursor: CursorImageStatus,
     /// What the compositor itself does with the pointer.
     pub(crate) interaction: Option<Interaction>,
+    /// What it remembers of presses on frames.
+    pub(crate) presses: Presses,
     /// Buttons whose press was kept from the clients, so that their release is, too.
     pub(crate) kept_buttons: Vec<u32>,
     /// Keys whose press was kept from the clients, likewise.
     pub(crate) kept_keys: Vec<u32>,
+    /// The windows that the user chooses from now.
+    pub(crate) switcher: Option<Switcher>,
     /// The chord that is done again and again.
     pub(crate) repeated: Option<Repeated>,
     /// The window that was last told it has the keyboard.
@@ -90,8 +97,10 @@ impl Input {
             constraints: Constraints::default(),
             cursor: CursorImageStatus::default_named(),
             interaction: None,
+            presses: Presses::default(),
             kept_buttons: Vec::new(),
             kept_keys: Vec::new(),
+            switcher: None,
             repeated: None,
             told_focus: None,
             listeners: Listeners::default(),

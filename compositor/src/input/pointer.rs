@@ -1,76 +1,32 @@
-//! The pointer: what it is over, clicks, and moving and resizing windows with it.
+//! The pointer: what it is over, and clicks.
 //!
 //! The same rectangles that are drawn decide what is hit. A window's frame belongs to the compositor: a press
-//! on it never reaches a client. A press on a window gives it the focus and raises it, whichever VM it is of:
+//! on it never reaches a client, and neither does one anywhere on a window while the logo key is down
+//! ([`super::hold`]). A press on a window gives it the focus and raises it, whichever VM it is of:
 //! that is the user's hand.
 
 use smithay::backend::input::{Axis, AxisSource, ButtonState};
 use smithay::desktop::WindowSurfaceType;
 use smithay::desktop::utils::under_from_surface_tree;
 use smithay::input::pointer::{AxisFrame, ButtonEvent, MotionEvent, RelativeMotionEvent};
-use smithay::reexports::wayland_protocols::xdg::shell::server::xdg_toplevel::State as ToplevelFlag;
 use smithay::reexports::wayland_server::Resource;
 use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
-use smithay::utils::{Logical, Physical, Point, Rectangle, SERIAL_COUNTER, Serial, Size};
+use smithay::utils::{Logical, Physical, Point, Rectangle, SERIAL_COUNTER, Serial};
 
+use super::hold::Edges;
 use crate::handlers::geometry::window_geometry;
-use crate::handlers::xdg_shell::{MAX_UNACKNOWLEDGED, unacknowledged};
 use crate::shell::Target;
-use crate::shell::window::{Mode, WindowId};
+use crate::shell::window::WindowId;
 use crate::state::{Comp, State};
 use crate::trust::client::origin_of;
 
 /// The left button's evdev code.
 pub const BUTTON_LEFT: u32 = 0x110;
+/// The right button's evdev code.
+pub const BUTTON_RIGHT: u32 = 0x111;
 
 /// The longest step that a device can make at once, in physical pixels.
 const MAX_STEP: f64 = 65_536.0;
-
-/// The edges that are being dragged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Edges {
-    /// The upper edge.
-    pub top: bool,
-    /// The lower edge.
-    pub bottom: bool,
-    /// The left edge.
-    pub left: bool,
-    /// The right edge.
-    pub right: bool,
-}
-
-/// What the user does to a window with the pointer. Clients get no pointer events meanwhile.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Interaction {
-    /// The window follows the pointer.
-    Move {
-        /// Which window.
-        window: WindowId,
-        /// Where the pointer took hold of it, from the frame's corner.
-        hold: Point<i32, Physical>,
-    },
-    /// Edges of the window follow the pointer.
-    Resize {
-        /// Which window.
-        window: WindowId,
-        /// Which edges.
-        edges: Edges,
-        /// Where the pointer was at the start.
-        start: Point<i32, Physical>,
-        /// The frame at the start.
-        frame: Rectangle<i32, Physical>,
-        /// The content's logical size at the start.
-        size: Size<i32, Logical>,
-    },
-}
-
-impl Interaction {
-    fn window(&self) -> WindowId {
-        match self {
-            Self::Move { window, .. } | Self::Resize { window, .. } => *window,
-        }
-    }
-}
 
 /// A surface under the pointer, and where its corner is in the output's logical coordinates.
 type Under = Option<(WlSurface, Point<f64, Logical>)>;
@@ -96,6 +52,12 @@ impl State {
     /// Moves the pointer to a place on the output, as far as a client does not hold it, and tells its client of the
     /// step that the device made.
     fn move_pointer(&mut self, wanted: Point<f64, Physical>, step: Point<f64, Physical>) {
+        if self.comp.input.switcher.is_some() {
+            // No client is to know of it; what is under the pointer is told when the overlay is gone.
+            self.comp.input.pointer = Some(self.comp.constrained(wanted));
+            self.comp.schedule.request();
+            return;
+        }
         self.refresh_constraint();
         let location = self.comp.constrained(wanted);
         self.comp.input.pointer = Some(location);
@@ -106,6 +68,13 @@ impl State {
 
     /// A button was pressed or released. `button` is an evdev code such as [`BUTTON_LEFT`].
     pub fn input_pointer_button(&mut self, button: u32, pressed: bool) {
+        if let Some(at) =
+            self.comp.input.visible_pointer().filter(|_| pressed && self.comp.input.switcher.is_some())
+        {
+            self.comp.input.kept_buttons.push(button);
+            self.click_in_switcher(at);
+            return;
+        }
         if pressed {
             if !self.keep_press(button) {
                 self.send_button(button, ButtonState::Pressed);
@@ -119,9 +88,7 @@ impl State {
             // While a window is held no client is under the pointer, so the release reaches none.
             self.send_button(button, ButtonState::Released);
         }
-        if let Some(held) = self.comp.input.interaction.take() {
-            self.end_resize(held.window());
-        }
+        self.release_hold(button);
         // A grab that held the pointer to one surface may have ended.
         self.send_motion();
     }
@@ -139,7 +106,10 @@ impl State {
     pub fn input_pointer_axis(&mut self, dx: f64, dy: f64) {
         /// Logical pixels of one step, as toolkits expect them.
         const STEP: f64 = 15.0;
-        let Some(pointer) = self.comp.seat.get_pointer() else { return };
+        let Some(pointer) = self.comp.seat.get_pointer().filter(|_| self.comp.input.switcher.is_none())
+        else {
+            return;
+        };
         let mut frame = AxisFrame::new(self.input_time()).source(AxisSource::Wheel);
         for (axis, steps) in [(Axis::Horizontal, dx), (Axis::Vertical, dy)] {
             if steps.is_finite() && steps != 0.0 {
@@ -155,6 +125,9 @@ impl State {
 
     /// Sends the pointer's position to what is under it now; also after something moved below it.
     pub(crate) fn refresh_pointer(&mut self) {
+        if self.comp.input.switcher.is_some() {
+            return;
+        }
         let Some(pointer) = self.comp.seat.get_pointer() else { return };
         let current = pointer.current_focus();
         let under = self.comp.surface_under_pointer();
@@ -165,13 +138,16 @@ impl State {
         }
     }
 
-    fn send_motion(&mut self) {
+    pub(super) fn send_motion(&mut self) {
         self.send_step(Point::default());
     }
 
     /// Sends the pointer's position, and in the same frame the step that the device made. Of a locked pointer there is
     /// the step alone.
     fn send_step(&mut self, step: Point<f64, Physical>) {
+        if self.comp.input.switcher.is_some() {
+            return;
+        }
         let Some(pointer) = self.comp.seat.get_pointer() else { return };
         self.refresh_constraint();
         if !self.comp.input.constraints.locks() {
@@ -205,6 +181,9 @@ impl State {
 
     /// Sends the position of a pointer that was put there, and by no device.
     pub(crate) fn send_location(&mut self) {
+        if self.comp.input.switcher.is_some() {
+            return;
+        }
         let Some(pointer) = self.comp.seat.get_pointer() else { return };
         self.send_place();
         pointer.frame(self);
@@ -220,9 +199,12 @@ impl State {
             Some(window) => Target::Content(window),
             None => self.comp.shell.at(location),
         };
+        let grip = self.grip(button, target);
         let (window, keep) = match target {
-            Target::Content(window) => (Some(window), false),
-            Target::TitleBar(window) | Target::Ring(window) => (Some(window), true),
+            Target::Content(window) => (Some(window), grip.is_some()),
+            Target::TitleBar(window) | Target::Ring(window) | Target::Button(window, _) => {
+                (Some(window), true)
+            }
             // Nobody is under the pointer there; a grab still wants to see the press, to end itself.
             Target::Stripe | Target::Nothing => (None, false),
         };
@@ -235,8 +217,8 @@ impl State {
             if let Some(focused) = self.comp.input.told_focus.clone() {
                 self.dismiss_popups(&focused.1);
             }
-            if button == BUTTON_LEFT {
-                self.take_hold(target, location);
+            if let Some(grip) = grip {
+                self.take_hold(grip, location);
             }
         } else {
             self.send_motion();
@@ -255,26 +237,6 @@ impl State {
             self.comp.input.constraints.allow(&window.origin);
         }
         self.comp.schedule.request();
-    }
-
-    /// Begins to move or resize the window whose frame was pressed.
-    fn take_hold(&mut self, target: Target, location: Point<i32, Physical>) {
-        match target {
-            Target::TitleBar(window) => self.begin_move(window),
-            Target::Ring(window) => {
-                let Some(frame) = self.comp.shell.get(window).map(|w| self.comp.shell.frame(w)) else {
-                    return;
-                };
-                // A third of each side from its ends drags the corner.
-                let near = |value: i32, start: i32, length: i32| {
-                    ((value - start) * 3 < length, (value - start) * 3 >= length * 2)
-                };
-                let (left, right) = near(location.x, frame.outer.loc.x, frame.outer.size.w);
-                let (top, bottom) = near(location.y, frame.outer.loc.y, frame.outer.size.h);
-                self.begin_resize(window, Edges { top, bottom, left, right });
-            }
-            Target::Content(_) | Target::Stripe | Target::Nothing => {}
-        }
     }
 
     /// A client asks to be moved: granted while the press it names goes on, and is on this window.
@@ -308,117 +270,6 @@ impl State {
         let time = self.input_time();
         pointer.unset_grab(self, serial, time);
         true
-    }
-
-    fn begin_move(&mut self, window: WindowId) {
-        let Some(location) = self.comp.input.visible_pointer() else { return };
-        let Some(found) = self.comp.shell.get(window) else { return };
-        if found.mode != Mode::Floating || !found.mapped {
-            return;
-        }
-        let hold = location - self.comp.shell.frame(found).outer.loc;
-        self.comp.input.interaction = Some(Interaction::Move { window, hold });
-        self.send_motion();
-    }
-
-    fn begin_resize(&mut self, window: WindowId, edges: Edges) {
-        let Some(start) = self.comp.input.visible_pointer() else { return };
-        let Some(found) = self.comp.shell.get(window) else { return };
-        if found.mode != Mode::Floating || !found.mapped {
-            return;
-        }
-        let frame = self.comp.shell.frame(found).outer;
-        let size = found.size;
-        self.comp.input.interaction = Some(Interaction::Resize { window, edges, start, frame, size });
-        self.send_motion();
-    }
-
-    /// Moves or resizes what is held.
-    fn interact(&mut self, location: Point<i32, Physical>) {
-        match self.comp.input.interaction {
-            None => {}
-            Some(Interaction::Move { window, hold }) => {
-                if let Some(window) = self.comp.shell.get_mut(window) {
-                    window.location = location - hold;
-                }
-            }
-            Some(Interaction::Resize { window, edges, start, size, .. }) => {
-                let moved: Point<f64, Logical> =
-                    (location - start).to_f64().to_logical(self.comp.shell.layout.scale);
-                let moved: Point<i32, Logical> = moved.to_i32_round();
-                let max = self.comp.shell.layout.max_content_logical();
-                let stretch = |length: i32, by: i32, near: bool, far: bool, max: i32| {
-                    let change = if near {
-                        -by
-                    } else if far {
-                        by
-                    } else {
-                        0
-                    };
-                    length.saturating_add(change).clamp(1, max.max(1))
-                };
-                let wanted = Size::from((
-                    stretch(size.w, moved.x, edges.left, edges.right, max.w),
-                    stretch(size.h, moved.y, edges.top, edges.bottom, max.h),
-                ));
-                self.ask_size(window, wanted, true);
-            }
-        }
-    }
-
-    fn ask_size(&self, window: WindowId, size: Size<i32, Logical>, resizing: bool) {
-        let Some(window) = self.comp.shell.get(window) else { return };
-        // A client that hangs is not asked for ever.
-        if unacknowledged(&window.handle) >= MAX_UNACKNOWLEDGED {
-            return;
-        }
-        window.handle.with_pending_state(|pending| {
-            pending.size = Some(size);
-            if resizing {
-                pending.states.set(ToplevelFlag::Resizing);
-            } else {
-                pending.states.unset(ToplevelFlag::Resizing);
-            }
-        });
-        window.handle.send_pending_configure();
-    }
-
-    /// A floating window's client committed a size. While its left or upper edge is dragged, the opposite
-    /// edge stays where it is.
-    pub(crate) fn follow_resize(&mut self, id: WindowId, size: Size<i32, Logical>) {
-        let (_, sum) = self.comp.shell.layout.margins();
-        let content = self.comp.shell.layout.content_size(size);
-        let held = self.comp.input.interaction;
-        let Some(window) = self.comp.shell.get_mut(id) else { return };
-        if window.mode != Mode::Floating {
-            return;
-        }
-        window.size = size;
-        if let Some(Interaction::Resize { window: held, edges, frame, .. }) = held
-            && held == id
-        {
-            if edges.left {
-                window.location.x = frame.loc.x + frame.size.w - content.w - sum.w;
-            }
-            if edges.top {
-                window.location.y = frame.loc.y + frame.size.h - content.h - sum.h;
-            }
-        }
-    }
-
-    /// Tells a window that it is no longer being resized.
-    fn end_resize(&self, id: WindowId) {
-        let window = self.comp.shell.get(id).filter(|window| window.mode == Mode::Floating);
-        if let Some(size) = window.map(|window| window.size) {
-            self.ask_size(id, size, false);
-        }
-    }
-
-    /// A window can no longer be held.
-    pub(crate) fn forget_interaction(&mut self, window: WindowId) {
-        if self.comp.input.interaction.is_some_and(|held| held.window() == window) {
-            self.comp.input.interaction = None;
-        }
     }
 }
 

@@ -5,7 +5,8 @@
 //! A finger belongs to the surface that it came down on until it is lifted, wherever it goes. Each finger is looked
 //! at for itself: with Smithay's own rule the second finger would go to the surface of the first, which may be another
 //! VM's, with its position. What is drawn decides what is hit, as for the pointer, and a finger that comes down on a
-//! window gives that window the focus, as a press does. What comes down on a frame is the compositor's.
+//! window gives that window the focus, as a press does. What comes down on a frame is the compositor's, and its buttons can be
+//! touched.
 //!
 //! Touches start no drag and move no window: both need the grab that Smithay's rule brings.
 //!
@@ -104,7 +105,10 @@ impl State {
     /// Gives the focus to the window that a finger or pen came down on; false if that is no client's place.
     pub(super) fn press_screen(&mut self, place: Point<f64, Physical>) -> bool {
         // The pointer holds a window, or a drag goes on: the screen is under the user's other hand.
-        if self.comp.selections.is_dragging() || self.comp.input.interaction.is_some() {
+        if self.comp.selections.is_dragging()
+            || self.comp.input.interaction.is_some()
+            || self.comp.input.switcher.is_some()
+        {
             return false;
         }
         let pixel = place.to_i32_floor();
@@ -119,6 +123,11 @@ impl State {
         let (window, content) = match (popup, self.comp.shell.at(pixel)) {
             (Some(window), _) | (None, Target::Content(window)) => (window, true),
             (None, Target::TitleBar(window) | Target::Ring(window)) => (window, false),
+            (None, Target::Button(window, button)) => {
+                self.press_window(window, false);
+                self.press_frame_button(window, button);
+                return false;
+            }
             (None, Target::Stripe | Target::Nothing) => return false,
         };
         self.press_window(window, content);

@@ -4,7 +4,7 @@ use std::fmt;
 
 use smithay::backend::renderer::element::solid::SolidColorRenderElement;
 use smithay::backend::renderer::element::surface::WaylandSurfaceRenderElement;
-use smithay::backend::renderer::element::utils::CropRenderElement;
+use smithay::backend::renderer::element::utils::{CropRenderElement, RescaleRenderElement};
 use smithay::backend::renderer::element::{Element, Id, Kind, RenderElement, UnderlyingStorage};
 use smithay::backend::renderer::utils::{CommitCounter, DamageSet, OpaqueRegions};
 use smithay::backend::renderer::{Color32F, Frame, ImportAll, ImportMem, Renderer, Texture};
@@ -20,6 +20,8 @@ render_elements! {
     Whole = Guest<WaylandSurfaceRenderElement<R>>,
     /// A client's surface cut to its content rectangle.
     Cropped = Guest<CropRenderElement<WaylandSurfaceRenderElement<R>>>,
+    /// A client's surface made smaller, and cut to the cell that shows it.
+    Small = Guest<CropRenderElement<RescaleRenderElement<WaylandSurfaceRenderElement<R>>>>,
     /// A rectangle of one colour, drawn by the compositor.
     Solid = SolidColorRenderElement,
     /// A part of a label.
@@ -34,6 +36,7 @@ where
         let kind = match self {
             Self::Whole(_) => "Whole",
             Self::Cropped(_) => "Cropped",
+            Self::Small(_) => "Small",
             Self::Solid(_) => "Solid",
             Self::Label(_) => "Label",
             _ => "Other",

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! ┌───────────────────────────────────────────────┐  ring, solid, `border` wide, on all four sides
-//! │  ╭──────╮                            ▚▚▚▚▚▚▚  │  row: chip, title and pattern
+//! │  ╭──────╮                    ▚▚▚▚▚▚▚  _  □  ✕ │  row: chip, title, pattern and buttons
 //! │  ╰──────╯                                     │
 //! │ ┌───────────────────────────────────────────┐ │  below the row, `border` more of solid colour
 //! │ │ content                                   │ │
@@ -22,7 +22,7 @@
 //! * The chip begins at a fixed place. Nothing here takes an argument that a guest can choose, except the
 //!   content's size, which the compositor has clamped.
 
-use smithay::utils::{Physical, Rectangle, Size};
+use smithay::utils::{Physical, Point, Rectangle, Size};
 
 /// The smallest content that the compositor assigns to a window, in logical pixels. A smaller surface stands
 /// on its backing; the frame is always wide enough for a chip that can be read.
@@ -32,6 +32,10 @@ pub const MIN_CONTENT: (i32, i32) = (160, 24);
 const GAP: i32 = 6;
 /// Width of the pattern, in logical pixels.
 const PATTERN: i32 = 72;
+/// Width of a button, in logical pixels.
+const BUTTON: i32 = 24;
+/// Beside all buttons, or beside the one that closes, this much is left for the chip, in logical pixels.
+const BESIDE_BUTTONS: (i32, i32) = (240, 200);
 /// Scales that outputs really have; others are clamped.
 const SCALES: (f64, f64) = (0.25, 16.0);
 
@@ -66,6 +70,10 @@ pub struct ScaledMetrics {
     pub stripe_height: i32,
     /// Width of a popup's ring.
     pub popup_ring: i32,
+    /// Width of a button in the title bar.
+    pub button: i32,
+    /// What is left for the chip beside all buttons, and beside the one that closes.
+    pub beside_buttons: (i32, i32),
     /// Space between the parts of the title bar.
     pub gap: i32,
     /// Width of the pattern where there is room for it.
@@ -98,6 +106,8 @@ impl FrameMetrics {
             title_height: scale_up(self.title_height, scale),
             stripe_height: scale_up(self.stripe_height, scale),
             popup_ring: scale_up(self.popup_ring, scale),
+            button: scale_up(BUTTON, scale),
+            beside_buttons: (scale_up(BESIDE_BUTTONS.0, scale), scale_up(BESIDE_BUTTONS.1, scale)),
             gap: scale_up(GAP, scale),
             pattern: scale_up(PATTERN, scale),
             min_content: (scale_up(MIN_CONTENT.0, scale), scale_up(MIN_CONTENT.1, scale)).into(),
@@ -153,6 +163,22 @@ pub fn grown(inner: Rectangle<i32, Physical>, by: i32) -> Rectangle<i32, Physica
     )
 }
 
+/// A button in a window's title bar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FrameButton {
+    /// Takes the window off the screen.
+    Minimize,
+    /// Maximises the window, or puts it back.
+    Maximize,
+    /// Asks the window to close.
+    Close,
+}
+
+impl FrameButton {
+    /// All of them, in the order in which they stand.
+    pub const ALL: [Self; 3] = [Self::Minimize, Self::Maximize, Self::Close];
+}
+
 /// Where the parts of one window's frame are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameRects {
@@ -164,8 +190,10 @@ pub struct FrameRects {
     pub content: Rectangle<i32, Physical>,
     /// Everything between the two, in the VM's colour.
     pub ring: Ring,
-    /// The part of the title bar that chip, title and pattern share.
+    /// The part of the title bar that chip, title, pattern and buttons share.
     pub row: Rectangle<i32, Physical>,
+    /// The buttons in the order of [`FrameButton::ALL`]; empty where the window is too narrow for them and a chip.
+    pub buttons: [Rectangle<i32, Physical>; 3],
     /// Where the pattern is drawn; empty where the window is too narrow for it.
     pub pattern: Rectangle<i32, Physical>,
     /// Space between the parts of the row.
@@ -187,12 +215,24 @@ impl FrameRects {
         let top = outer.loc.y.saturating_add(metrics.border);
         let title_bar = rect(content.loc.x, top, content.size.w, metrics.title_height);
         let row = rect(content.loc.x, top, content.size.w, metrics.row());
+        let buttons = buttons(row, &metrics);
+        let end = buttons_start(&buttons)
+            .map_or(row.loc.x.saturating_add(row.size.w), |x| x.saturating_sub(metrics.gap));
+        let free = end.saturating_sub(row.loc.x);
         // The chip comes first: the pattern takes at most a quarter of the row, and nothing of a short one.
-        let pattern_width = metrics.pattern.min(row.size.w / 4);
+        let pattern_width = metrics.pattern.min(free / 4);
         let pattern_width = if pattern_width < metrics.row() { 0 } else { pattern_width };
-        let pattern =
-            rect(row.loc.x.saturating_add(row.size.w - pattern_width), row.loc.y, pattern_width, row.size.h);
-        Self { outer, title_bar, content, ring: ring(outer, content), row, pattern, gap: metrics.gap }
+        let pattern = rect(end.saturating_sub(pattern_width), row.loc.y, pattern_width, row.size.h);
+        Self {
+            outer,
+            title_bar,
+            content,
+            ring: ring(outer, content),
+            row,
+            buttons,
+            pattern,
+            gap: metrics.gap,
+        }
     }
 
     /// Where the chip is, once its picture is `width` wide. It always begins at the row's left end.
@@ -215,14 +255,52 @@ impl FrameRects {
         rect(start, self.row.loc.y, self.row_end(patterned).saturating_sub(start), self.row.size.h)
     }
 
+    /// Takes the buttons away and gives their room to the others.
+    pub fn without_buttons(&mut self) {
+        let end = self.row.loc.x.saturating_add(self.row.size.w);
+        self.buttons = Default::default();
+        self.pattern.loc.x = end.saturating_sub(self.pattern.size.w);
+    }
+
+    /// The button at a point.
+    #[must_use]
+    pub fn button_at(&self, point: Point<i32, Physical>) -> Option<FrameButton> {
+        let mut all = self.buttons.iter().zip(FrameButton::ALL);
+        all.find(|(rect, _)| rect.contains(point)).map(|(_, button)| button)
+    }
+
     /// Where chip and title end.
     fn row_end(&self, patterned: bool) -> i32 {
         if patterned && !self.pattern.is_empty() {
             self.pattern.loc.x.saturating_sub(self.gap)
+        } else if let Some(start) = buttons_start(&self.buttons) {
+            start.saturating_sub(self.gap)
         } else {
             self.row.loc.x.saturating_add(self.row.size.w)
         }
     }
+}
+
+/// The buttons at the right end of a row: all, only the one that closes, or none, as there is room beside a chip.
+fn buttons(row: Rectangle<i32, Physical>, metrics: &ScaledMetrics) -> [Rectangle<i32, Physical>; 3] {
+    let width = metrics.button;
+    let end = row.loc.x.saturating_add(row.size.w);
+    let at = |from_end: i32| {
+        rect(end.saturating_sub(width.saturating_mul(from_end)), row.loc.y, width, row.size.h)
+    };
+    let (all, close) = metrics.beside_buttons;
+    if row.size.w >= width.saturating_mul(3).saturating_add(all) {
+        [at(3), at(2), at(1)]
+    } else if row.size.w >= width.saturating_add(close) {
+        [Rectangle::default(), Rectangle::default(), at(1)]
+    } else {
+        [Rectangle::default(); 3]
+    }
+}
+
+/// Where the left-most of the buttons begins that are there.
+fn buttons_start(buttons: &[Rectangle<i32, Physical>; 3]) -> Option<i32> {
+    buttons.iter().find(|button| !button.is_empty()).map(|button| button.loc.x)
 }
 
 /// The stripe at the top of an output, which nothing may cover.
@@ -281,6 +359,13 @@ mod tests {
         assert_eq!(frame.pattern, rect(254, 104, 50, 20));
         assert_eq!(frame.title(50, true), rect(160, 104, 88, 20));
         assert_eq!(frame.title(50, false), rect(160, 104, 144, 20));
+        assert_eq!(frame.buttons, [rect(0, 0, 0, 0); 3], "the chip comes first");
+        let middle = layout(104, 128, 240, 100, 1.0);
+        assert_eq!(middle.buttons, [rect(0, 0, 0, 0), rect(0, 0, 0, 0), rect(320, 104, 24, 20)]);
+        assert_eq!(middle.title(50, false), rect(160, 104, 154, 20));
+        let wide = layout(104, 128, 400, 100, 1.0);
+        assert_eq!(wide.buttons, [rect(432, 104, 24, 20), rect(456, 104, 24, 20), rect(480, 104, 24, 20)]);
+        assert_eq!(wide.button_at((460, 110).into()), Some(FrameButton::Maximize));
     }
 
     fn area(rects: &[Rectangle<i32, Physical>]) -> i64 {
@@ -321,6 +406,12 @@ mod tests {
             prop_assert!(frame.content.loc.y - (frame.row.loc.y + frame.row.size.h) >= metrics.border.min(metrics.title_height - 1));
             for part in [frame.chip(chip, patterned), frame.title(chip, patterned), frame.pattern] {
                 prop_assert!(part.is_empty() || frame.row.contains_rect(part), "{part:?} in {:?}", frame.row);
+            }
+            for button in frame.buttons.iter().filter(|button| !button.is_empty()) {
+                prop_assert!(frame.row.contains_rect(*button));
+                for part in [frame.chip(chip, patterned), frame.title(chip, patterned), frame.pattern] {
+                    prop_assert!(!button.overlaps(part));
+                }
             }
             prop_assert!(!frame.title(chip, patterned).overlaps(frame.chip(chip, patterned)));
             prop_assert!(!patterned || !frame.title(chip, patterned).overlaps(frame.pattern));

@@ -28,7 +28,8 @@ use smithay::backend::renderer::{ImportMem, Renderer};
 use smithay::utils::{Buffer, Physical, Point, Rectangle, Scale, Transform};
 
 use super::canvas::{Canvas, CanvasSizeError};
-use super::frame::{self, FrameRects, Ring};
+use super::frame::{self, FrameButton, FrameRects, Ring};
+use super::glyph::Glyph;
 use super::text::{Fonts, TextError, Weight};
 use crate::trust::style::{LabelStyle, Pattern, Rgb};
 use crate::trust::title::GuestText;
@@ -46,6 +47,8 @@ pub const TITLES_PER_FRAME: u32 = 4;
 const TEXT_SIZE: i32 = 12;
 /// Space between a chip's ends and its text, in logical pixels.
 const CHIP_PADDING: i32 = 8;
+/// Radius of the corners of a button under the pointer, in logical pixels.
+const BUTTON_RADIUS: i32 = 4;
 /// Radius of a chip's corners, in logical pixels.
 const CHIP_RADIUS: i32 = 6;
 /// The stripe where nothing has the keyboard.
@@ -217,7 +220,7 @@ impl Marks {
     }
 }
 
-/// The guest's title as it stands beside the chip.
+/// What stands beside the chip: the guest's title, and the compositor's buttons.
 #[derive(Clone, Copy, Debug)]
 pub struct Title<'a> {
     /// The title.
@@ -226,6 +229,10 @@ pub struct Title<'a> {
     pub imitates: bool,
     /// The window has the keyboard.
     pub focused: bool,
+    /// The button under the pointer.
+    pub hovered: Option<FrameButton>,
+    /// The button that maximises puts the window back.
+    pub maximized: bool,
 }
 
 /// What a picture shows. Equal subjects have equal pixels.
@@ -235,6 +242,8 @@ enum Subject {
     Chip { text: String, text_color: Rgb, background: Rgb },
     /// A line of text without background.
     Text { text: String, color: Rgb, weight: Weight },
+    /// A button of the given width.
+    Button { glyph: Glyph, color: Rgb, background: Option<Rgb> },
     /// A pattern of the given width.
     Pattern { pattern: Pattern, color: Rgb },
 }
@@ -331,6 +340,7 @@ impl LabelPainter {
             let key = Key::new(pattern, rects.pattern.size.h, rects.pattern.size.w, scale);
             self.picture(renderer, &key, rects.pattern.loc, &mut elements)?;
         }
+        self.buttons(renderer, rects, style, title, scale, &mut elements)?;
         let room = rects.title(chip_width, patterned);
         if !title.text.is_empty() && room.size.w > frame::scale_up(TEXT_SIZE, scale) {
             let key = Key::new(Subject::title(style, title), room.size.h, room.size.w, scale);
@@ -344,6 +354,30 @@ impl LabelPainter {
         Ok(elements)
     }
 
+    /// The buttons of a frame.
+    fn buttons<R>(
+        &mut self,
+        renderer: &mut R,
+        rects: &FrameRects,
+        style: &LabelStyle,
+        title: Title<'_>,
+        scale: f64,
+        elements: &mut Vec<LabelElement<R>>,
+    ) -> Result<(), LabelError>
+    where
+        R: Renderer + ImportMem,
+        R::TextureId: Send + Clone + 'static,
+    {
+        for (rect, button) in rects.buttons.iter().zip(FrameButton::ALL).filter(|(rect, _)| !rect.is_empty())
+        {
+            let glyph = Glyph::of(button, title.maximized);
+            let subject = Subject::button(style, glyph, title.focused, title.hovered == Some(button));
+            let key = Key::new(subject, rect.size.h, rect.size.w, scale);
+            self.picture(renderer, &key, rect.loc, elements)?;
+        }
+        Ok(())
+    }
+
     /// The ring of a popup, between `outer` and `content`.
     pub fn popup_ring<R: Renderer>(
         &self,
@@ -353,6 +387,25 @@ impl LabelPainter {
         style: &LabelStyle,
     ) -> Vec<LabelElement<R>> {
         marks.ring(&frame::ring(outer, content), style.color)
+    }
+
+    /// A ring of any colour, which is no label.
+    pub fn ring<R: Renderer>(
+        marks: &mut Marks,
+        outer: Rectangle<i32, Physical>,
+        inner: Rectangle<i32, Physical>,
+        color: Rgb,
+    ) -> Vec<LabelElement<R>> {
+        marks.ring(&frame::ring(outer, inner), color)
+    }
+
+    /// A rectangle of any colour, which is no label.
+    pub fn bar<R: Renderer>(
+        marks: &mut Marks,
+        rect: Rectangle<i32, Physical>,
+        color: Rgb,
+    ) -> LabelElement<R> {
+        marks.bar(rect, color)
     }
 
     /// The stripe at the top of an output: who has the keyboard. `None`: nobody.
@@ -526,6 +579,12 @@ impl Subject {
         }
     }
 
+    fn button(style: &LabelStyle, glyph: Glyph, focused: bool, hovered: bool) -> Self {
+        let ink = style.color.readable();
+        let color = if focused || hovered { ink } else { ink.mix(style.color, 60) };
+        Self::Button { glyph, color, background: hovered.then(|| style.color.mix(ink, 60)) }
+    }
+
     fn pattern(style: &LabelStyle) -> Self {
         Self::Pattern { pattern: style.pattern, color: style.color.mix(style.color.readable(), 130) }
     }
@@ -552,7 +611,7 @@ impl Key {
         // No letter is wider than it is high: where there is plenty of room, its exact amount does not
         // matter, and resizing a window finds the same picture again.
         let room = match &subject {
-            Subject::Pattern { .. } => room,
+            Subject::Pattern { .. } | Subject::Button { .. } => room,
             Subject::Chip { text, .. } | Subject::Text { text, .. } => {
                 let letters = i32::try_from(text.chars().count()).unwrap_or(i32::MAX).saturating_add(2);
                 room.min(frame::scale_up(TEXT_SIZE, scale).saturating_add(1).saturating_mul(letters))
@@ -578,6 +637,14 @@ impl Key {
                 let mut line = fonts.line(text, *weight, size, self.height, self.room)?;
                 let mut canvas = Canvas::new(line.width(), self.height)?;
                 fonts.draw(&mut line, &mut canvas, (0, 0), *color)?;
+                Ok(canvas)
+            }
+            Subject::Button { glyph, color, background } => {
+                let mut canvas = Canvas::new(self.room, self.height)?;
+                if let Some(background) = background {
+                    canvas.fill_rounded(*background, frame::scale_up(BUTTON_RADIUS, scale) as f32);
+                }
+                glyph.paint(&mut canvas, *color, scale);
                 Ok(canvas)
             }
             Subject::Pattern { pattern, color } => {

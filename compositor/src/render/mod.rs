@@ -3,8 +3,10 @@
 pub mod canvas;
 pub mod elements;
 pub mod frame;
+pub mod glyph;
 pub mod label;
 pub mod replaced;
 pub mod scene;
 pub mod schedule;
+pub mod switcher;
 pub mod text;

@@ -1,6 +1,6 @@
 //! What one frame shows, front to back.
 //!
-//! From the top: the pointer, the stripe, then each window from the top of the stack with its popups above
+//! From the top: the pointer, the stripe, the overlay in which a window is chosen, then each window from the top of the stack with its popups above
 //! it. A window is its label and, cut to its content rectangle, its surfaces over an opaque backing. The same
 //! rectangles are used for hit-testing and for the report, so that nothing is drawn where it cannot be
 //! accounted for.
@@ -24,9 +24,11 @@ use smithay::wayland::shell::xdg::{ToplevelSurface, XdgToplevelSurfaceData};
 use super::elements::{BACKING, Guest, SceneElement};
 use super::frame;
 use super::label::{LabelElement, LabelError, LabelPainter, Marks, Title};
+use super::switcher;
 use crate::handlers::geometry::window_geometry;
-use crate::shell::scaled;
-use crate::shell::window::WindowId;
+use crate::input::hold::Interaction;
+use crate::shell::window::{Mode, WindowId};
+use crate::shell::{Target, scaled};
 use crate::state::Comp;
 use crate::trust::style::LabelStyle;
 use crate::trust::title::GuestText;
@@ -37,9 +39,9 @@ pub const BACKGROUND: [f32; 4] = [0.10, 0.11, 0.13, 1.0];
 /// What the compositor draws of one window or popup, told apart from frame to frame so that only changes are
 /// drawn.
 #[derive(Debug)]
-struct Own {
-    marks: Marks,
-    backing: Id,
+pub(super) struct Own {
+    pub(super) marks: Marks,
+    pub(super) backing: Id,
 }
 
 impl Default for Own {
@@ -51,11 +53,16 @@ impl Default for Own {
 /// The compositor's own part of all scenes: the painter of labels, and what it painted where.
 #[derive(Debug)]
 pub struct Decor {
-    painter: LabelPainter,
+    pub(super) painter: LabelPainter,
     windows: HashMap<WindowId, Own>,
     popups: HashMap<WlSurface, Own>,
     stripe: Marks,
     banner: Marks,
+    preview: Marks,
+    /// The overlay in which a window is chosen: its cells, the ring around the chosen one, and what they stand on.
+    pub(super) cells: HashMap<WindowId, Own>,
+    pub(super) chosen: Marks,
+    pub(super) panel: Marks,
     pointer: Vec<Id>,
 }
 
@@ -72,6 +79,10 @@ impl Decor {
             popups: HashMap::new(),
             stripe: Marks::default(),
             banner: Marks::default(),
+            preview: Marks::default(),
+            cells: HashMap::new(),
+            chosen: Marks::default(),
+            panel: Marks::default(),
             pointer: Vec::new(),
         })
     }
@@ -102,6 +113,8 @@ where
         tracing::error!("error drawing the stripe: {error}");
         return scene;
     }
+    switcher::compose(comp, renderer, &mut scene);
+    preview(comp, &mut scene);
     let windows: Vec<WindowId> = comp.shell.shown_top_down().map(|window| window.id).collect();
     for id in windows {
         window(comp, renderer, id, &mut scene);
@@ -134,6 +147,25 @@ where
     Ok(())
 }
 
+/// A ring where the window in the user's hand would come to stand, in the colour of its label.
+fn preview<R>(comp: &mut Comp, scene: &mut Vec<SceneElement<R>>)
+where
+    R: Renderer + ImportAll + ImportMem,
+    R::TextureId: Texture + Send + Clone + 'static,
+{
+    let Some(Interaction::Move { window, drop: Some(mode), .. }) = comp.input.interaction else { return };
+    let layout = comp.shell.layout;
+    let area = layout.work_area();
+    let outer =
+        if let Mode::Snapped(zone) = mode { layout.frame(layout.zone_content(zone)).outer } else { area };
+    let config = comp.config.current().clone();
+    let Some(style) = comp.shell.get(window).and_then(|window| config.style(&window.origin)) else { return };
+    let inner = frame::grown(outer, -2 * layout.metrics.scaled(layout.scale).border);
+    let Decor { painter, preview, .. } = &mut comp.decor;
+    let ring = painter.popup_ring(preview, outer, inner, style);
+    scene.extend(ring.into_iter().map(SceneElement::Label));
+}
+
 /// One window with its popups. Without a label there is no window.
 fn window<R>(comp: &mut Comp, renderer: &mut R, id: WindowId, scene: &mut Vec<SceneElement<R>>)
 where
@@ -146,13 +178,19 @@ where
     let text = GuestText::new(&window.title);
     let imitates = config.foreign_labels(style).any(|label| text.resembles(label));
     let focused = comp.shell.focused().is_some_and(|focused| focused.id == id);
+    let maximized = window.mode == Mode::Maximized;
+    let pointed = comp.input.visible_pointer().filter(|_| comp.input.interaction.is_none());
+    let hovered = match pointed.map(|point| comp.shell.at(point)) {
+        Some(Target::Button(other, button)) if other == id => Some(button),
+        _ => None,
+    };
     let surface = window.handle.wl_surface().clone();
     let rects = comp.shell.frame(window);
     let scale = comp.shell.layout.scale;
     let Decor { painter, windows, .. } = &mut comp.decor;
     let own = windows.entry(id).or_default();
     let backing = own.backing.clone();
-    let title = Title { text: &text, imitates, focused };
+    let title = Title { text: &text, imitates, focused, hovered, maximized };
     let label = match painter.frame(renderer, &mut own.marks, &rects, style, title, scale) {
         Ok(label) => label,
         Err(error) => {
@@ -280,7 +318,7 @@ const ARROW: [(i32, bool); 14] = [
     (2, true),
 ];
 
-fn solid<R>(id: Id, rect: Rectangle<i32, Physical>, color: Color32F) -> SceneElement<R>
+pub(super) fn solid<R>(id: Id, rect: Rectangle<i32, Physical>, color: Color32F) -> SceneElement<R>
 where
     R: Renderer + ImportAll + ImportMem,
     R::TextureId: Texture + Send + Clone + 'static,

@@ -25,7 +25,7 @@ pub mod zone;
 
 use smithay::utils::{Logical, Physical, Point, Rectangle, Size};
 
-use crate::render::frame::{self, FrameMetrics, FrameRects};
+use crate::render::frame::{self, FrameButton, FrameMetrics, FrameRects};
 use crate::trust::origin::Origin;
 use stacking::{Element, Stack};
 use window::{Mode, Window, WindowId};
@@ -97,7 +97,7 @@ impl Layout {
     pub fn zone_content(&self, zone: Zone) -> Rectangle<i32, Physical> {
         let (offset, sum) = self.margins();
         let part = zone.of(self.work_area());
-        let size: Size<i32, Physical> = (part.size.w - sum.w, part.size.h - sum.h).into();
+        let size: Size<i32, Physical> = ((part.size.w - sum.w).max(0), (part.size.h - sum.h).max(0)).into();
         let min = self.metrics.scaled(self.scale).min_content;
         if size.w < min.w || size.h < min.h {
             return Rectangle::new(self.work_area().loc + offset, self.max_content());
@@ -353,15 +353,16 @@ impl<H> Shell<H> {
         self.focused = None;
     }
 
-    /// The window that a "next window" key should bring up: the bottom-most, hidden ones included, so that
-    /// repeating it visits all. Windows that wait for a modal dialog come up with it.
+    /// The windows that the user may choose from: those of the current workspace, minimised ones included, the one with the
+    /// keyboard first and the others from the top down. Windows that wait for a modal dialog come up with it.
     #[must_use]
-    pub fn next_to_activate(&self) -> Option<WindowId> {
-        let mut candidates = self
-            .stack
-            .bottom_up()
-            .filter(|window| window.mapped && window.here && Some(window.id) != self.focused);
-        candidates.find(|window| self.modal_over(window.id) == window.id).map(|window| window.id)
+    pub fn switch_order(&self) -> Vec<WindowId> {
+        let usable =
+            |window: &&Window<H>| window.mapped && window.here && self.modal_over(window.id) == window.id;
+        let mut order: Vec<_> = self.stack.bottom_up().rev().filter(usable).map(|window| window.id).collect();
+        // The others keep their order.
+        order.sort_by_key(|id| Some(*id) != self.focused);
+        order
     }
 
     /// What stands at a point of the output. The stripe and everything in a window's frame shields what is
@@ -378,7 +379,9 @@ impl<H> Shell<H> {
             }
             let frame = self.layout.frame(content);
             if frame.outer.contains(point) {
-                return if frame.title_bar.contains(point) {
+                return if let Some(button) = frame.button_at(point) {
+                    Target::Button(window.id, button)
+                } else if frame.title_bar.contains(point) {
                     Target::TitleBar(window.id)
                 } else {
                     Target::Ring(window.id)
@@ -416,6 +419,8 @@ pub enum Target {
     Content(WindowId),
     /// A window's title bar, which is the compositor's.
     TitleBar(WindowId),
+    /// A button in a window's title bar.
+    Button(WindowId, FrameButton),
     /// A window's ring, which is the compositor's.
     Ring(WindowId),
     /// The bare desktop.

@@ -71,6 +71,56 @@ fn the_same_at_a_fractional_scale() {
     compare("two_vms_and_a_popup_scaled", &compose(1.5));
 }
 
+/// A frame with all its buttons, one of them under the pointer, and a title that is too long.
+fn buttons(scale: f64) -> Picture {
+    let size = |length: f64| (length * scale) as i32;
+    let mut fixture = Fixture::sized(size(480.0), size(150.0), scale);
+    let work = fixture.connect(vm("work"));
+    let window = fixture.window(work, 460, 60, [0x30, 0x34, 0x40, 0xff]);
+    let title = "A title that is longer than there is room for beside chip and buttons".to_owned();
+    fixture.client(work).told.shown[window].toplevel.as_ref().unwrap().set_title(title);
+    fixture.roundtrip(work);
+    let shell = &fixture.state().comp.shell;
+    let close = shell.frame(shell.focused().unwrap()).buttons[2];
+    fixture.state().input_pointer_motion(f64::from(close.loc.x + 2), f64::from(close.loc.y + 2));
+    fixture.screenshot().0
+}
+
+#[test]
+fn the_buttons_of_a_frame_at_every_scale() {
+    for scale in [1.0, 1.25, 1.5, 2.0] {
+        compare(&format!("frame_buttons_{}", scale * 100.0), &buttons(scale));
+    }
+}
+
+/// Windows of two VMs to choose from, one of them wider than high and one higher than wide.
+fn switcher(scale: f64) -> Picture {
+    let size = |length: f64| (length * scale) as i32;
+    let mut fixture = Fixture::sized(size(800.0), size(500.0), scale);
+    for (name, w, h, color) in
+        [("web", 300, 200, [0xf0, 0xe0, 0xc0, 0xff]), ("work", 200, 300, [0x60, 0x70, 0x80, 0xff])]
+    {
+        let who = fixture.connect(vm(name));
+        let window = fixture.window(who, w, h, color);
+        fixture.client(who).told.shown[window]
+            .toplevel
+            .as_ref()
+            .unwrap()
+            .set_title(format!("{name} [Web] bank"));
+        fixture.roundtrip(who);
+    }
+    fixture.state().input_key(125, true);
+    fixture.state().input_key(15, true);
+    fixture.screenshot().0
+}
+
+#[test]
+fn windows_to_choose_from() {
+    for scale in [1.0, 1.5] {
+        compare(&format!("switcher_{}", scale * 100.0), &switcher(scale));
+    }
+}
+
 #[test]
 fn what_changes_is_drawn_and_nothing_else_is_left() {
     let mut fixture = Fixture::new();

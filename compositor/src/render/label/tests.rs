@@ -58,7 +58,7 @@ fn style(label: &str, color: &str, pattern: Pattern) -> LabelStyle {
 }
 
 fn plain<'a>(text: &'a GuestText) -> Title<'a> {
-    Title { text, imitates: false, focused: true }
+    Title { text, imitates: false, focused: true, hovered: None, maximized: false }
 }
 
 struct Studio {
@@ -235,7 +235,7 @@ fn a_vm_that_changes_all_its_titles_gets_a_few_at_a_time_and_costs_others_nothin
     let Studio { renderer, painter, .. } = &mut studio;
     let noisy = style("Noisy", "#c62828", Pattern::Solid);
     let quiet = style("Quiet", "#2e7d32", Pattern::Solid);
-    let rects = rects(300, 30, 1.0);
+    let rects = rects(400, 30, 1.0);
     let mut marks = vec![Marks::default(); 11];
     let mut pictures_of_a_frame = |round: u32| -> (Vec<usize>, bool) {
         painter.begin_frame(TITLES_PER_FRAME);
@@ -244,10 +244,11 @@ fn a_vm_that_changes_all_its_titles_gets_a_few_at_a_time_and_costs_others_nothin
             let style = if window == 10 { &quiet } else { &noisy };
             let parts = painter.frame(renderer, marks, &rects, style, plain(&text), 1.0).unwrap();
             parts.iter().filter(|part| matches!(part, LabelElement::Picture(_))).count()
+                - FrameButton::ALL.len()
         });
         (counts.collect(), painter.has_postponed())
     };
-    // A chip each, and a title for four windows of the one VM and for the other's.
+    // Beside the buttons, a chip each, and a title for four windows of the one VM and for the other's.
     let (first, postponed) = pictures_of_a_frame(1);
     assert_eq!(first, [2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 2]);
     assert!(postponed);
@@ -387,7 +388,8 @@ fn specimen(scale: f64) -> Shot {
         let content = Rectangle::new(place.into(), (px([280, 200][column]), px(40)).into());
         let rects = FrameRects::new(content, metrics, scale);
         let text = GuestText::new(titles[index % 3]);
-        let title = Title { text: &text, imitates: index == 1, focused: index == 2 };
+        let title =
+            Title { text: &text, imitates: index == 1, focused: index == 2, hovered: None, maximized: false };
         elements.extend(painter.frame(renderer, marks, &rects, style, title, scale).unwrap());
     }
     shoot(renderer, &elements, (size.w, size.h), scale)

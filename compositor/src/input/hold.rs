@@ -1,0 +1,349 @@
+//! Windows in the user's hand: moved, resized, dropped at an edge, and the buttons of their frames.
+//!
+//! # Model
+//!
+//! A press on a frame takes hold of the window, and so does one anywhere on it while the logo key is down: the left button
+//! moves, the right one resizes. Until the release the window's client is told that the pointer has left, and gets nothing.
+//! Where the pointer is at an edge of the output, a ring in the label's colour shows what becomes of the window if it is let
+//! go there.
+//!
+//! # Invariants
+//!
+//! * The press, the movement and the release of a hold reach no client.
+//! * What a window becomes is decided by where the pointer is at the release, and never by a client.
+
+use smithay::reexports::wayland_protocols::xdg::shell::server::xdg_toplevel::State as ToplevelFlag;
+use smithay::utils::{Logical, Physical, Point, Rectangle, Size};
+use smithay::wayland::shell::xdg::ToplevelSurface;
+
+use super::pointer::{BUTTON_LEFT, BUTTON_RIGHT};
+use crate::handlers::xdg_shell::{MAX_UNACKNOWLEDGED, unacknowledged};
+use crate::render::frame::FrameButton;
+use crate::shell::window::{Mode, WindowId};
+use crate::shell::{Target, scaled, zone};
+use crate::state::State;
+
+/// Milliseconds between two presses on a title bar that count as one gesture.
+const DOUBLE_CLICK: u32 = 400;
+/// How far a window that does not float is pulled before it comes out of its place, in logical pixels.
+const TEAR: i32 = 8;
+/// How close to an edge of the output a window is dropped into a zone, in logical pixels.
+const REACH: i32 = 6;
+
+/// The edges that are being dragged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Edges {
+    /// The upper edge.
+    pub top: bool,
+    /// The lower edge.
+    pub bottom: bool,
+    /// The left edge.
+    pub left: bool,
+    /// The right edge.
+    pub right: bool,
+}
+
+impl Edges {
+    /// The edges that are nearest to a point of a frame: one where the point is in the middle third of a side, a corner
+    /// elsewhere, also in the middle of the frame.
+    fn near(point: Point<i32, Physical>, frame: Rectangle<i32, Physical>) -> Self {
+        let third = |value: i32, length: i32| (value * 3 < length, value * 3 >= length * 2);
+        let half = |value: i32, length: i32| (value * 2 < length, value * 2 >= length);
+        let (x, y) = (point.x - frame.loc.x, point.y - frame.loc.y);
+        let (mut left, mut right) = third(x, frame.size.w);
+        let (mut top, mut bottom) = third(y, frame.size.h);
+        if !(left || right || top || bottom) {
+            (left, right) = half(x, frame.size.w);
+            (top, bottom) = half(y, frame.size.h);
+        }
+        Self { top, bottom, left, right }
+    }
+}
+
+/// What the user does to a window with the pointer. Clients get no pointer events meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Interaction {
+    /// The window follows the pointer.
+    Move {
+        /// Which window.
+        window: WindowId,
+        /// Where the pointer took hold of it, from the frame's corner.
+        hold: Point<i32, Physical>,
+        /// Where the pointer was at the start.
+        start: Point<i32, Physical>,
+        /// The corner that the window had as a floating one.
+        from: Point<i32, Physical>,
+        /// What becomes of the window if it is let go here, unless it just floats.
+        drop: Option<Mode>,
+    },
+    /// Edges of the window follow the pointer.
+    Resize {
+        /// Which window.
+        window: WindowId,
+        /// Which edges.
+        edges: Edges,
+        /// Where the pointer was at the start.
+        start: Point<i32, Physical>,
+        /// The frame at the start.
+        frame: Rectangle<i32, Physical>,
+        /// The content's logical size at the start.
+        size: Size<i32, Logical>,
+    },
+}
+
+impl Interaction {
+    /// Which window.
+    pub(crate) fn window(&self) -> WindowId {
+        match self {
+            Self::Move { window, .. } | Self::Resize { window, .. } => *window,
+        }
+    }
+}
+
+/// What a press on a window takes hold of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Grip {
+    /// The title bar.
+    TitleBar(WindowId),
+    /// The window from anywhere, to move it.
+    Move(WindowId),
+    /// The window from anywhere, or its ring, to resize it. In the middle of a window the nearest corner is taken.
+    Resize(WindowId),
+    /// A button of the frame.
+    Button(WindowId, FrameButton),
+}
+
+/// What the compositor remembers of the pointer's presses on frames.
+#[derive(Debug, Default)]
+pub(crate) struct Presses {
+    /// The button of a frame that is held down.
+    button: Option<(WindowId, FrameButton)>,
+    /// The title bar that was pressed last, and when.
+    title: Option<(WindowId, u32)>,
+}
+
+impl State {
+    /// What a press would take hold of, if it is the compositor's.
+    pub(super) fn grip(&self, button: u32, target: Target) -> Option<Grip> {
+        let window = match target {
+            Target::Content(id) | Target::TitleBar(id) | Target::Ring(id) | Target::Button(id, _) => id,
+            Target::Stripe | Target::Nothing => return None,
+        };
+        let logo = self.comp.seat.get_keyboard().is_some_and(|keyboard| keyboard.modifier_state().logo);
+        match (button, target) {
+            (BUTTON_LEFT, _) if logo => Some(Grip::Move(window)),
+            (BUTTON_RIGHT, _) if logo => Some(Grip::Resize(window)),
+            (BUTTON_LEFT, Target::TitleBar(_)) => Some(Grip::TitleBar(window)),
+            (BUTTON_LEFT, Target::Ring(_)) => Some(Grip::Resize(window)),
+            (BUTTON_LEFT, Target::Button(_, button)) => Some(Grip::Button(window, button)),
+            _ => None,
+        }
+    }
+
+    /// Begins what a press on a window is for.
+    pub(super) fn take_hold(&mut self, grip: Grip, location: Point<i32, Physical>) {
+        let now = self.input_time();
+        let title = self.comp.input.presses.title.take();
+        match grip {
+            Grip::TitleBar(window) => {
+                let again = title
+                    .is_some_and(|(other, then)| other == window && now.wrapping_sub(then) <= DOUBLE_CLICK);
+                if again {
+                    self.toggle_mode(Some(window), Mode::Maximized);
+                } else {
+                    self.comp.input.presses.title = Some((window, now));
+                    self.begin_move(window);
+                }
+            }
+            Grip::Move(window) => self.begin_move(window),
+            Grip::Resize(window) => {
+                if let Some(frame) =
+                    self.comp.shell.get(window).map(|window| self.comp.shell.frame(window).outer)
+                {
+                    self.begin_resize(window, Edges::near(location, frame));
+                }
+            }
+            Grip::Button(window, button) => self.comp.input.presses.button = Some((window, button)),
+        }
+    }
+
+    /// A button of the pointer was released: what is held is let go.
+    pub(super) fn release_hold(&mut self, button: u32) {
+        let location = self.comp.input.visible_pointer();
+        if button == BUTTON_LEFT
+            && let Some((window, pressed)) = self.comp.input.presses.button.take()
+            && location.is_some_and(|at| self.comp.shell.at(at) == Target::Button(window, pressed))
+        {
+            self.press_frame_button(window, pressed);
+        }
+        match self.comp.input.interaction.take() {
+            Some(Interaction::Move { window, from, drop: Some(mode), .. }) => {
+                if let Some(window) = self.comp.shell.get_mut(window) {
+                    window.location = from;
+                }
+                self.lay_out(window, mode);
+            }
+            Some(Interaction::Resize { window, .. }) => self.end_resize(window),
+            Some(Interaction::Move { .. }) | None => {}
+        }
+        self.comp.schedule.request();
+    }
+
+    /// Does what a button of a frame says.
+    pub(super) fn press_frame_button(&mut self, window: WindowId, button: FrameButton) {
+        match button {
+            FrameButton::Minimize => self.minimize(window),
+            FrameButton::Maximize => self.toggle_mode(Some(window), Mode::Maximized),
+            FrameButton::Close => self.ask_to_close(Some(window)),
+        }
+    }
+
+    /// Moves the held window to where the pointer is.
+    fn drag(&mut self, held: Interaction, location: Point<i32, Physical>) {
+        let Interaction::Move { window: id, mut hold, start, from, .. } = held else { return };
+        let scale = self.comp.shell.layout.scale;
+        let Some(window) = self.comp.shell.get(id) else { return };
+        if window.mode != Mode::Floating {
+            let pulled = location - start;
+            if pulled.x.abs().max(pulled.y.abs()) < scaled(TEAR, scale) {
+                return;
+            }
+            let before = self.comp.shell.frame(window).outer.size.w;
+            self.lay_out(id, Mode::Floating);
+            let Some(window) = self.comp.shell.get(id) else { return };
+            // The pointer stays at the same part of the title bar.
+            let now = self.comp.shell.frame(window).outer.size.w;
+            let part = i64::from(hold.x) * i64::from(now) / i64::from(before.max(1));
+            hold.x = i32::try_from(part).unwrap_or(0).clamp(0, now);
+        }
+        let area = self.comp.shell.layout.work_area();
+        let drop = zone::dropped(location, area, scaled(REACH, scale));
+        if let Some(window) = self.comp.shell.get_mut(id) {
+            window.location = location - hold;
+        }
+        self.comp.input.interaction = Some(Interaction::Move { window: id, hold, start, from, drop });
+    }
+
+    /// The window follows the pointer from now on, one that does not float as soon as it is pulled out of its place.
+    pub(super) fn begin_move(&mut self, window: WindowId) {
+        let Some(start) = self.comp.input.visible_pointer() else { return };
+        let Some(found) = self.comp.shell.get(window) else { return };
+        if !found.mapped {
+            return;
+        }
+        let hold = start - self.comp.shell.frame(found).outer.loc;
+        let from = found.location;
+        self.comp.input.interaction = Some(Interaction::Move { window, hold, start, from, drop: None });
+        self.send_motion();
+    }
+
+    pub(super) fn begin_resize(&mut self, window: WindowId, edges: Edges) {
+        let Some(start) = self.comp.input.visible_pointer() else { return };
+        let Some(found) = self.comp.shell.get(window) else { return };
+        if found.mode != Mode::Floating || !found.mapped {
+            return;
+        }
+        let frame = self.comp.shell.frame(found).outer;
+        let size = found.size;
+        self.comp.input.interaction = Some(Interaction::Resize { window, edges, start, frame, size });
+        self.send_motion();
+    }
+
+    /// Moves or resizes what is held.
+    pub(super) fn interact(&mut self, location: Point<i32, Physical>) {
+        match self.comp.input.interaction {
+            None => {}
+            Some(held @ Interaction::Move { .. }) => self.drag(held, location),
+            Some(Interaction::Resize { window, edges, start, size, .. }) => {
+                let moved: Point<f64, Logical> =
+                    (location - start).to_f64().to_logical(self.comp.shell.layout.scale);
+                let moved: Point<i32, Logical> = moved.to_i32_round();
+                let max = self.comp.shell.layout.max_content_logical();
+                let stretch = |length: i32, by: i32, near: bool, far: bool, max: i32| {
+                    let change = if near {
+                        -by
+                    } else if far {
+                        by
+                    } else {
+                        0
+                    };
+                    length.saturating_add(change).clamp(1, max.max(1))
+                };
+                let wanted = Size::from((
+                    stretch(size.w, moved.x, edges.left, edges.right, max.w),
+                    stretch(size.h, moved.y, edges.top, edges.bottom, max.h),
+                ));
+                self.ask_size(window, wanted, true);
+            }
+        }
+    }
+
+    fn ask_size(&self, window: WindowId, size: Size<i32, Logical>, resizing: bool) {
+        let Some(window) = self.comp.shell.get(window) else { return };
+        // A client that hangs is not asked for ever.
+        if unacknowledged(&window.handle) >= MAX_UNACKNOWLEDGED {
+            return;
+        }
+        window.handle.with_pending_state(|pending| {
+            pending.size = Some(size);
+            if resizing {
+                pending.states.set(ToplevelFlag::Resizing);
+            } else {
+                pending.states.unset(ToplevelFlag::Resizing);
+            }
+        });
+        window.handle.send_pending_configure();
+    }
+
+    /// A floating window's client committed a size. While its left or upper edge is dragged, the opposite
+    /// edge stays where it is.
+    pub(crate) fn follow_resize(&mut self, id: WindowId, size: Size<i32, Logical>) {
+        let (_, sum) = self.comp.shell.layout.margins();
+        let content = self.comp.shell.layout.content_size(size);
+        let held = self.comp.input.interaction;
+        let Some(window) = self.comp.shell.get_mut(id) else { return };
+        if window.mode != Mode::Floating || still_laid_out(&window.handle) {
+            return;
+        }
+        window.size = size;
+        if let Some(Interaction::Resize { window: held, edges, frame, .. }) = held
+            && held == id
+        {
+            if edges.left {
+                window.location.x = frame.loc.x + frame.size.w - content.w - sum.w;
+            }
+            if edges.top {
+                window.location.y = frame.loc.y + frame.size.h - content.h - sum.h;
+            }
+        }
+    }
+
+    /// Tells a window that it is no longer being resized.
+    fn end_resize(&self, id: WindowId) {
+        let window = self.comp.shell.get(id).filter(|window| window.mode == Mode::Floating);
+        if let Some(size) = window.map(|window| window.size) {
+            self.ask_size(id, size, false);
+        }
+    }
+
+    /// A window can no longer be held.
+    pub(crate) fn forget_interaction(&mut self, window: WindowId) {
+        if self.comp.input.interaction.is_some_and(|held| held.window() == window) {
+            self.comp.input.interaction = None;
+        }
+    }
+}
+
+/// Whether what the client draws is still for a place that the window has left: its size is not one that the client chose.
+fn still_laid_out(toplevel: &ToplevelSurface) -> bool {
+    let laid_out = [
+        ToplevelFlag::Maximized,
+        ToplevelFlag::Fullscreen,
+        ToplevelFlag::TiledLeft,
+        ToplevelFlag::TiledRight,
+        ToplevelFlag::TiledTop,
+        ToplevelFlag::TiledBottom,
+    ];
+    let drawn = toplevel.current_state();
+    laid_out.iter().any(|flag| drawn.states.contains(*flag))
+}
