@@ -203,9 +203,14 @@ impl State {
         let Interaction::Move { window: id, mut hold, start, from, .. } = held else { return };
         let scale = self.comp.shell.layout.scale;
         let Some(window) = self.comp.shell.get(id) else { return };
+        let pulled = location - start;
+        let far = pulled.x.abs().max(pulled.y.abs()) >= scaled(TEAR, scale);
+        if far {
+            // A press after this one is no double click.
+            self.comp.input.presses.title = None;
+        }
         if window.mode != Mode::Floating {
-            let pulled = location - start;
-            if pulled.x.abs().max(pulled.y.abs()) < scaled(TEAR, scale) {
+            if !far {
                 return;
             }
             let before = self.comp.shell.frame(window).outer.size.w;

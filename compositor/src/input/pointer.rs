@@ -199,6 +199,14 @@ impl State {
             Some(window) => Target::Content(window),
             None => self.comp.shell.at(location),
         };
+        if target == Target::Stripe
+            && button == BUTTON_LEFT
+            && let Some(workspace) = self.comp.decor.workspace_at(location)
+        {
+            self.comp.input.kept_buttons.push(button);
+            self.switch_workspace(workspace);
+            return true;
+        }
         let grip = self.grip(button, target);
         let (window, keep) = match target {
             Target::Content(window) => (Some(window), grip.is_some()),

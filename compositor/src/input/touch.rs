@@ -128,7 +128,13 @@ impl State {
                 self.press_frame_button(window, button);
                 return false;
             }
-            (None, Target::Stripe | Target::Nothing) => return false,
+            (None, Target::Stripe) => {
+                if let Some(workspace) = self.comp.decor.workspace_at(pixel) {
+                    self.switch_workspace(workspace);
+                }
+                return false;
+            }
+            (None, Target::Nothing) => return false,
         };
         self.press_window(window, content);
         self.refresh_pointer();

@@ -59,6 +59,9 @@ pub struct Decor {
     stripe: Marks,
     banner: Marks,
     preview: Marks,
+    /// What the workspaces in the stripe stand on, and where each was drawn last.
+    workspaces_ground: Marks,
+    workspaces_at: Vec<(usize, Rectangle<i32, Physical>)>,
     /// The overlay in which a window is chosen: its cells, the ring around the chosen one, and what they stand on.
     pub(super) cells: HashMap<WindowId, Own>,
     pub(super) chosen: Marks,
@@ -80,6 +83,8 @@ impl Decor {
             stripe: Marks::default(),
             banner: Marks::default(),
             preview: Marks::default(),
+            workspaces_ground: Marks::default(),
+            workspaces_at: Vec::new(),
             cells: HashMap::new(),
             chosen: Marks::default(),
             panel: Marks::default(),
@@ -90,6 +95,12 @@ impl Decor {
     /// Forgets a window that is gone.
     pub fn forget_window(&mut self, window: WindowId) {
         self.windows.remove(&window);
+    }
+
+    /// The workspace whose name is at a point of the stripe.
+    #[must_use]
+    pub fn workspace_at(&self, point: Point<i32, Physical>) -> Option<usize> {
+        self.workspaces_at.iter().find(|(_, rect)| rect.contains(point)).map(|(index, _)| *index)
     }
 
     /// Forgets a popup that is gone.
@@ -134,8 +145,21 @@ where
     let layout = comp.shell.layout;
     let config = comp.config.current();
     let focus = comp.shell.focused_origin().and_then(|origin| config.style(origin));
-    let Decor { painter, stripe, banner, .. } = &mut comp.decor;
-    let bar = painter.stripe(renderer, stripe, layout.stripe(), focus, layout.scale)?;
+    let workspaces = comp.shell.workspaces_report();
+    let Decor { painter, stripe, banner, workspaces_ground, workspaces_at, .. } = &mut comp.decor;
+    match painter.workspaces(renderer, workspaces_ground, layout.stripe(), &workspaces, layout.scale) {
+        Ok((parts, places)) => {
+            scene.extend(parts.into_iter().map(SceneElement::Label));
+            *workspaces_at = places;
+        }
+        Err(error) => {
+            tracing::warn!("error drawing the workspaces: {error}");
+            workspaces_at.clear();
+        }
+    }
+    let start = workspaces_at.first().map(|(_, rect)| rect.loc.x);
+    let reserved = start.map_or(0, |start| layout.output.w.saturating_sub(start));
+    let bar = painter.stripe(renderer, stripe, layout.stripe(), reserved, focus, layout.scale)?;
     scene.extend(bar.into_iter().map(SceneElement::Label));
     if let Some(error) = comp.config.error() {
         let rect = frame::banner(layout.output, &layout.metrics.scaled(layout.scale));

@@ -162,3 +162,31 @@ fn a_chord_starts_a_program_of_the_gui_vm() {
     fixture.wait("the program", |_| said.exists());
     assert_eq!(fs::read_to_string(&said).unwrap(), "wayland-test");
 }
+
+#[test]
+fn a_workspace_is_reached_by_a_click_on_its_name_and_shows_there_who_wants_attention() {
+    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let (work, window) = one(&mut fixture);
+    let place = |fixture: &mut Fixture, index: usize| {
+        fixture.screenshot();
+        let decor = &fixture.state().comp.decor;
+        (0..800).find(|x| decor.workspace_at((*x, 12).into()) == Some(index)).unwrap()
+    };
+    let second = place(&mut fixture, 1);
+    fixture.click(second + 2, 12);
+    assert_eq!(fixture.state().comp.shell.workspaces().current(), 1);
+    assert!(fixture.report().is_empty());
+    fixture.state().input_pointer_motion(400.0, 400.0);
+    let first = place(&mut fixture, 0);
+    let calm = fixture.screenshot().pixel(first + 3, 12);
+    // A token of nobody's asks for attention, and gets no more than that.
+    let activation: wayland_protocols::xdg::activation::v1::client::xdg_activation_v1::XdgActivationV1 =
+        fixture.client(work).bind();
+    let surface = fixture.client(work).told.shown[window].surface.clone();
+    activation.activate("made up".to_owned(), &surface);
+    fixture.roundtrip(work);
+    assert_eq!(fixture.state().comp.shell.workspaces().current(), 1, "nobody is taken there");
+    let urgent = fixture.screenshot().pixel(first + 3, 12);
+    assert_ne!(urgent, calm);
+    assert_eq!(urgent, [0xff, 0xb3, 0x00, 0xff]);
+}

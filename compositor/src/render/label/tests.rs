@@ -313,8 +313,10 @@ fn the_stripe_has_the_colour_of_who_has_the_keyboard() {
         let work = style("Work", "#2e7d32", Pattern::Solid);
         let mut shots = Vec::new();
         for focus in [Some(&work), None] {
-            let elements =
-                studio.painter.stripe(&mut studio.renderer, &mut studio.marks, rect, focus, scale).unwrap();
+            let elements = studio
+                .painter
+                .stripe(&mut studio.renderer, &mut studio.marks, rect, 0, focus, scale)
+                .unwrap();
             shots.push(shoot(&mut studio.renderer, &elements, (640, 100), scale));
         }
         let line = frame::scale_up(1, scale);
@@ -351,6 +353,38 @@ fn the_banner_says_what_is_wrong_below_all_windows() {
     assert_eq!(shot.at(1, 77), WARNING);
 }
 
+#[test]
+fn workspaces_take_no_more_than_half_of_the_stripe_and_the_current_one_is_last_to_go() {
+    let mut studio = Studio::new();
+    let workspaces: Vec<WorkspaceReport> = (0..9)
+        .map(|index| WorkspaceReport {
+            name: format!("workspace {index}"),
+            current: index == 4,
+            windows: 1,
+            urgent: false,
+        })
+        .collect();
+    for (width, expected) in [(4000, (0..9).collect()), (400, vec![4]), (64, vec![])] {
+        let stripe = frame::stripe((width, 100).into(), &FrameMetrics::default().scaled(1.0));
+        let Studio { renderer, painter, marks, .. } = &mut studio;
+        let (elements, places) = painter.workspaces(renderer, marks, stripe, &workspaces, 1.0).unwrap();
+        assert_eq!(places.iter().map(|(index, _)| *index).collect::<Vec<usize>>(), expected, "{width}");
+        assert_eq!(elements.is_empty(), expected.is_empty());
+        assert!(places.iter().all(|(_, place)| place.loc.x >= width / 2));
+    }
+    let (alone, _) = studio
+        .painter
+        .workspaces::<PixmanRenderer>(
+            &mut studio.renderer,
+            &mut studio.marks,
+            Rectangle::from_size((900, 24).into()),
+            &workspaces[..1],
+            1.0,
+        )
+        .unwrap();
+    assert!(alone.is_empty(), "one workspace is nothing to tell");
+}
+
 /// A picture of everything a label can be, compared with the one that was looked at and found good. The
 /// comparison allows what another processor's rounding may change in the shape of letters.
 #[test]
@@ -374,11 +408,25 @@ fn specimen(scale: f64) -> Shot {
         style("A label of 24 letters ok", "#6a1b9a", Pattern::Dots),
     ];
     let titles = ["user@work: ~/src", "Work - sign in", "a title that is longer than there is room for it"];
-    let mut marks: Vec<Marks> = std::iter::repeat_with(Marks::default).take(8).collect();
+    let mut marks: Vec<Marks> = std::iter::repeat_with(Marks::default).take(9).collect();
     let mut elements = Vec::new();
     let Studio { renderer, painter, .. } = &mut studio;
     let stripe = frame::stripe(size, &metrics.scaled(scale));
-    elements.extend(painter.stripe(renderer, &mut marks[6], stripe, Some(&styles[2]), scale).unwrap());
+    let workspaces =
+        [("1", true, 2, false), ("mail", false, 1, false), ("3", false, 0, false), ("4", false, 1, true)];
+    let workspaces = workspaces.map(|(name, current, windows, urgent)| WorkspaceReport {
+        name: name.to_owned(),
+        current,
+        windows,
+        urgent,
+    });
+    let (parts, places) = painter.workspaces(renderer, &mut marks[8], stripe, &workspaces, scale).unwrap();
+    elements.extend(parts);
+    assert_eq!(places.len(), 4);
+    assert!(places.iter().all(|(_, place)| stripe.contains_rect(*place)));
+    let reserved = size.w - places[0].1.loc.x;
+    elements
+        .extend(painter.stripe(renderer, &mut marks[6], stripe, reserved, Some(&styles[2]), scale).unwrap());
     let banner = frame::banner(size, &metrics.scaled(scale));
     let message = "vitrail.toml:14: unknown field `colr`";
     elements.extend(painter.banner(renderer, &mut marks[7], banner, message, scale).unwrap());
