@@ -228,6 +228,7 @@ impl State {
     /// What must be done after each turn of the event loop: answer clients, and plan the next frame.
     pub fn after_dispatch(&mut self) {
         self.comp.popups.cleanup();
+        self.settle_tiles();
         self.plan_timed();
         self.plan_repaint();
         self.answer_ipc();

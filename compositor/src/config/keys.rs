@@ -8,7 +8,8 @@ use toml::Spanned;
 use super::document::{Mistake, word};
 use crate::input::action::Action;
 use crate::input::chord::{Bindings, Chord};
-use crate::shell::workspaces::MAX_WORKSPACES;
+use crate::shell::columns::Arrangement;
+use crate::shell::workspaces::{MAX_WORKSPACES, Workspace};
 use crate::trust::style::Label;
 
 /// How many workspaces there are where nothing is configured.
@@ -83,24 +84,41 @@ impl Entry {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Workspaces {
     names: Option<Spanned<Vec<Spanned<String>>>>,
+    layout: Option<Spanned<String>>,
+    layouts: BTreeMap<Spanned<String>, Spanned<String>>,
 }
 
 impl Workspaces {
-    pub(super) fn check(&self) -> Result<Vec<String>, Mistake> {
+    pub(super) fn check(&self) -> Result<Vec<Workspace>, Mistake> {
+        let arrangement = self.layout.as_ref().map(word).transpose()?.unwrap_or_default();
+        let mut list = self.list(arrangement)?;
+        for (name, layout) in &self.layouts {
+            let found = list.iter_mut().find(|workspace| workspace.name == *name.get_ref());
+            let Some(workspace) = found else {
+                return Err(Mistake::at(name, format!("There is no workspace \"{}\"", name.get_ref())));
+            };
+            workspace.arrangement = word(layout)?;
+        }
+        Ok(list)
+    }
+
+    /// The names, each with the layout that all have.
+    fn list(&self, arrangement: Arrangement) -> Result<Vec<Workspace>, Mistake> {
+        let workspace = |name: &str| Workspace { name: name.to_owned(), arrangement };
         let Some(names) = &self.names else {
-            return Ok((1..=DEFAULT_WORKSPACES).map(|number| number.to_string()).collect());
+            return Ok((1..=DEFAULT_WORKSPACES).map(|number| workspace(&number.to_string())).collect());
         };
         if !(1..=MAX_WORKSPACES).contains(&names.get_ref().len()) {
             return Err(Mistake::at(names, format!("There are 1 to {MAX_WORKSPACES} workspaces")));
         }
-        let mut checked: Vec<String> = Vec::new();
+        let mut list: Vec<Workspace> = Vec::new();
         for name in names.get_ref() {
             let label: Label = word(name)?;
-            if checked.iter().any(|other| other == label.as_str()) {
+            if list.iter().any(|other| other.name == label.as_str()) {
                 return Err(Mistake::at(name, format!("There is a workspace \"{label}\" already")));
             }
-            checked.push(label.as_str().to_owned());
+            list.push(workspace(label.as_str()));
         }
-        Ok(checked)
+        Ok(list)
     }
 }

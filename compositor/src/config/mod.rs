@@ -34,6 +34,7 @@ pub use crate::trust::style::{Label, LabelStyle, Pattern, Rgb};
 
 use self::document::Document;
 use crate::input::chord::Bindings;
+use crate::shell::workspaces::Workspace;
 use crate::trust::origin::Origin;
 
 /// The configuration that is used where none is given.
@@ -74,8 +75,8 @@ pub struct Config {
     pub vms: BTreeMap<VmName, VmConfig>,
     /// What key chords do.
     pub keys: Bindings,
-    /// The names of the workspaces, at least one.
-    pub workspaces: Vec<String>,
+    /// The workspaces, at least one.
+    pub workspaces: Vec<Workspace>,
     /// The gate to start; `None`: no gate is started.
     pub gate: Option<GateConfig>,
 }

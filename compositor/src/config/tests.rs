@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::input::action::Action;
+use crate::shell::columns::Arrangement;
 
 fn parse(text: &str) -> Result<Config, ConfigError> {
     Config::parse(Path::new("vitrail.toml"), text)
@@ -267,8 +268,19 @@ fn chords_and_actions_that_are_none_are_refused_where_they_stand() {
 
 #[test]
 fn workspaces_are_named_and_there_are_four_if_not() {
-    assert_eq!(parse("").unwrap().workspaces, ["1", "2", "3", "4"]);
-    assert_eq!(parse("[workspaces]\nnames = [\"mail\", \"code\"]").unwrap().workspaces, ["mail", "code"]);
+    let read = |text: &str| {
+        let list = parse(text).unwrap().workspaces;
+        list.into_iter().map(|workspace| (workspace.name, workspace.arrangement)).collect::<Vec<_>>()
+    };
+    let (floating, columns) = (Arrangement::Floating, Arrangement::Columns);
+    assert_eq!(read(""), ["1", "2", "3", "4"].map(|name| (name.to_owned(), floating)));
+    let named = "[workspaces]\nnames = [\"mail\", \"code\"]\n";
+    assert_eq!(read(named), ["mail", "code"].map(|name| (name.to_owned(), floating)));
+    let mixed = read(&format!("{named}layout = \"columns\"\nlayouts = {{ mail = \"floating\" }}"));
+    assert_eq!(mixed, [("mail".to_owned(), floating), ("code".to_owned(), columns)]);
+    assert_eq!(refused(&format!("{named}layout = \"rows\"")).line, 3);
+    let stranger = refused(&format!("{named}layouts = {{ play = \"columns\" }}"));
+    assert_eq!((stranger.line, stranger.message.as_str()), (3, "There is no workspace \"play\""));
     for names in ["[]", "[\"a\", \"a\"]", "[\"\"]", "[\"a\\u0007\"]"] {
         assert_eq!(refused(&format!("[workspaces]\nnames = {names}")).line, 2, "{names}");
     }

@@ -237,17 +237,20 @@ impl State {
         let bounds = shell.layout.max_content_logical();
         let floating = (window.size.w > 0 && window.size.h > 0).then_some(window.size);
         let focused = shell.focused().is_some_and(|focused| focused.id == id);
+        let tile = shell.tile(window);
         window.handle.with_pending_state(|pending| {
             pending.bounds = Some(bounds);
             pending.decoration_mode = Some(Decoration::ServerSide);
             pending.size = match window.mode {
-                Mode::Floating => floating,
+                Mode::Floating => {
+                    tile.map(|tile| shell.layout.asked_of(shell.layout.inside(tile).size)).or(floating)
+                }
                 Mode::Maximized | Mode::Fullscreen => Some(bounds),
                 Mode::Snapped(zone) => Some(shell.layout.asked_of(shell.layout.zone_content(zone).size)),
             };
             let [left, right, top, bottom] = match window.mode {
                 Mode::Snapped(zone) => zone.touches(),
-                _ => [false; 4],
+                _ => [tile.is_some(); 4],
             };
             let flags = [
                 (ToplevelFlag::Maximized, window.mode == Mode::Maximized),

@@ -1,7 +1,9 @@
 //! Doing what a chord says.
 
 use super::action::Action;
+use crate::handlers::xdg_shell::{MAX_UNACKNOWLEDGED, unacknowledged};
 use crate::shell::window::{Mode, WindowId};
+use crate::shell::zone::Direction;
 use crate::state::State;
 
 impl State {
@@ -14,7 +16,10 @@ impl State {
             Action::Maximize => self.toggle_mode(focused, Mode::Maximized),
             Action::Fullscreen => self.toggle_mode(focused, Mode::Fullscreen),
             Action::Snap(to) => {
-                if let Some(window) = focused.and_then(|id| self.comp.shell.get(id)) {
+                let on = matches!(to, Direction::Right | Direction::Down);
+                if focused.is_some_and(|id| self.comp.shell.move_tile(id, on)) {
+                    self.windows_changed();
+                } else if let Some(window) = focused.and_then(|id| self.comp.shell.get(id)) {
                     let (id, mode) = (window.id, window.mode.snapped(*to));
                     self.lay_out(id, mode);
                 }
@@ -30,6 +35,11 @@ impl State {
                     self.comp.shell.set_above(id, above);
                     self.windows_changed();
                 }
+            }
+            Action::Columns => {
+                self.comp.input.interaction = None;
+                self.comp.shell.toggle_columns();
+                self.windows_changed();
             }
             Action::Workspace(to) => self.switch_workspace(*to),
             Action::WorkspaceBeside(steps) => {
@@ -107,6 +117,34 @@ impl State {
             self.forget_interaction(id);
             self.comp.shell.move_to_workspace(id, to);
             self.windows_changed();
+        }
+    }
+
+    /// Tells the clients of windows whose tile has changed, or that have got or lost one. What tiles there are follows from
+    /// which windows are shown, so it is looked at after whatever happened.
+    pub(crate) fn settle_tiles(&mut self) {
+        let shell = &self.comp.shell;
+        let sized = |window| shell.tile(window).map(|tile| tile.size);
+        let changed: Vec<_> = shell
+            .shown_top_down()
+            .map(|window| (window.id, sized(window), window))
+            .filter(|(_, size, window)| window.told_tile != *size)
+            // A client that hangs is not asked for ever.
+            .filter(|(_, _, window)| unacknowledged(&window.handle) < MAX_UNACKNOWLEDGED)
+            .map(|(id, size, _)| (id, size))
+            .collect();
+        for (id, size) in &changed {
+            if let Some(window) = self.comp.shell.get_mut(*id) {
+                window.told_tile = *size;
+            }
+            self.configure(*id);
+            if let Some(window) = self.comp.shell.get(*id) {
+                window.handle.send_pending_configure();
+            }
+        }
+        if !changed.is_empty() {
+            self.refresh_pointer();
+            self.comp.schedule.request();
         }
     }
 

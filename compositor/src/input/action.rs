@@ -19,10 +19,12 @@ pub enum Action {
     Minimize,
     /// Lets the window believe that it has the screen, or puts it back. Its label stays.
     Fullscreen,
-    /// Moves the window one step towards a half or quarter.
+    /// Moves the window one step towards a half or quarter, or in columns one place on or back.
     Snap(Direction),
     /// Keeps the window above others, or not any longer: a window of the GUI VM itself, that is.
     AlwaysOnTop,
+    /// Lets the windows of the workspace stand in columns, or float again.
+    Columns,
     /// Brings a workspace onto the screen, from 0.
     Workspace(usize),
     /// Brings the workspace that is so many further onto the screen.
@@ -53,7 +55,7 @@ pub enum ActionError {
 }
 
 /// The actions that need no more than their name.
-const NAMES: [(&str, Action); 19] = [
+const NAMES: [(&str, Action); 20] = [
     ("next-window", Action::SwitchWindow(true)),
     ("previous-window", Action::SwitchWindow(false)),
     ("close", Action::Close),
@@ -65,6 +67,7 @@ const NAMES: [(&str, Action); 19] = [
     ("snap-up", Action::Snap(Direction::Up)),
     ("snap-down", Action::Snap(Direction::Down)),
     ("always-on-top", Action::AlwaysOnTop),
+    ("columns", Action::Columns),
     ("next-workspace", Action::WorkspaceBeside(1)),
     ("previous-workspace", Action::WorkspaceBeside(-1)),
     ("move-to-next-workspace", Action::MoveToWorkspaceBeside(1)),

@@ -168,7 +168,7 @@ pub struct Binding {
 pub struct Bindings(Vec<Binding>);
 
 /// The chords that there are without any configuration: name, action, whether it repeats.
-const DEFAULTS: [(&str, Action, bool); 24] = [
+const DEFAULTS: [(&str, Action, bool); 25] = [
     ("logo+tab", Action::SwitchWindow(true), true),
     ("logo+shift+tab", Action::SwitchWindow(false), true),
     ("alt+tab", Action::SwitchWindow(true), true),
@@ -179,6 +179,7 @@ const DEFAULTS: [(&str, Action, bool); 24] = [
     ("logo+n", Action::Minimize, false),
     ("logo+f", Action::Fullscreen, false),
     ("logo+t", Action::AlwaysOnTop, false),
+    ("logo+c", Action::Columns, false),
     ("logo+left", Action::Snap(Direction::Left), false),
     ("logo+right", Action::Snap(Direction::Right), false),
     ("logo+up", Action::Snap(Direction::Up), false),

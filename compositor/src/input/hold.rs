@@ -203,6 +203,13 @@ impl State {
         let Interaction::Move { window: id, mut hold, start, from, .. } = held else { return };
         let scale = self.comp.shell.layout.scale;
         let Some(window) = self.comp.shell.get(id) else { return };
+        if self.comp.shell.tile(window).is_some() {
+            // In columns a window changes places with the one that it is dragged onto.
+            if let Some(other) = self.comp.shell.tile_at(location).filter(|other| *other != id) {
+                self.comp.shell.swap_tiles(id, other);
+            }
+            return;
+        }
         let pulled = location - start;
         let far = pulled.x.abs().max(pulled.y.abs()) >= scaled(TEAR, scale);
         if far {
@@ -245,7 +252,7 @@ impl State {
     pub(super) fn begin_resize(&mut self, window: WindowId, edges: Edges) {
         let Some(start) = self.comp.input.visible_pointer() else { return };
         let Some(found) = self.comp.shell.get(window) else { return };
-        if found.mode != Mode::Floating || !found.mapped {
+        if found.mode != Mode::Floating || !found.mapped || self.comp.shell.tile(found).is_some() {
             return;
         }
         let frame = self.comp.shell.frame(found).outer;
@@ -306,8 +313,9 @@ impl State {
         let (_, sum) = self.comp.shell.layout.margins();
         let content = self.comp.shell.layout.content_size(size);
         let held = self.comp.input.interaction;
+        let tiled = self.comp.shell.get(id).is_some_and(|window| self.comp.shell.tile(window).is_some());
         let Some(window) = self.comp.shell.get_mut(id) else { return };
-        if window.mode != Mode::Floating || still_laid_out(&window.handle) {
+        if tiled || window.mode != Mode::Floating || still_laid_out(&window.handle) {
             return;
         }
         window.size = size;

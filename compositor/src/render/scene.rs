@@ -23,7 +23,7 @@ use smithay::wayland::shell::xdg::{ToplevelSurface, XdgToplevelSurfaceData};
 
 use super::elements::{BACKING, Guest, SceneElement};
 use super::frame;
-use super::label::{LabelElement, LabelError, LabelPainter, Marks, Title};
+use super::label::{LabelElement, LabelError, LabelPainter, Marks, Places, Title};
 use super::switcher;
 use crate::handlers::geometry::window_geometry;
 use crate::input::hold::Interaction;
@@ -61,7 +61,7 @@ pub struct Decor {
     preview: Marks,
     /// What the workspaces in the stripe stand on, and where each was drawn last.
     workspaces_ground: Marks,
-    workspaces_at: Vec<(usize, Rectangle<i32, Physical>)>,
+    workspaces_at: Places,
     /// The overlay in which a window is chosen: its cells, the ring around the chosen one, and what they stand on.
     pub(super) cells: HashMap<WindowId, Own>,
     pub(super) chosen: Marks,

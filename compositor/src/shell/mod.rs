@@ -14,6 +14,7 @@
 //! * The frame of a maximised or fullscreen window is the work area, which never contains the stripe.
 //! * The focus moves from one VM to another only by the user's hand, or because the focused window is gone.
 
+pub mod columns;
 pub mod family;
 pub mod focus;
 pub mod placement;
@@ -89,6 +90,14 @@ impl Layout {
     pub fn asked_of(&self, content: Size<i32, Physical>) -> Size<i32, Logical> {
         let size: Size<i32, Logical> = content.to_f64().to_logical(self.scale).to_i32_floor();
         (size.w.max(1), size.h.max(1)).into()
+    }
+
+    /// The content of a frame that fills a rectangle.
+    #[must_use]
+    pub fn inside(&self, outer: Rectangle<i32, Physical>) -> Rectangle<i32, Physical> {
+        let (offset, sum) = self.margins();
+        let size = ((outer.size.w - sum.w).max(1), (outer.size.h - sum.h).max(1));
+        Rectangle::new(outer.loc + offset, size.into())
     }
 
     /// The content of a window that fills a part of the work area with its frame. Where the part has no room for a label that
@@ -212,6 +221,9 @@ impl<H> Shell<H> {
         let (offset, _) = self.layout.margins();
         match window.mode {
             Mode::Floating => {
+                if let Some(tile) = self.tile(window) {
+                    return self.layout.inside(tile);
+                }
                 let size = self.layout.content_size(window.size);
                 Rectangle::new(self.clamped(window.location, size) + offset, size)
             }
@@ -400,6 +412,7 @@ impl<H> Shell<H> {
         self.stack.check();
         self.check_families();
         self.check_workspaces();
+        self.check_columns();
         if let Some(id) = self.focused {
             assert!(self.get(id).is_some_and(Element::shown), "the focused window is shown");
         }

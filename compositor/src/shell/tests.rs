@@ -3,9 +3,11 @@
 use proptest::prelude::*;
 use smithay::utils::{Physical, Point, Rectangle, Size};
 
+use super::columns::Arrangement;
 use super::placement::{Obstacle, cost, place};
 use super::popup::{AreaBudget, constrain};
 use super::window::{Mode, WindowId};
+use super::workspaces::Workspace;
 use super::zone::Direction;
 use super::{Layout, Shell, Target};
 use crate::trust::origin::Origin;
@@ -148,8 +150,9 @@ fn a_dialog_does_not_come_up_over_another_vm() {
     assert!(!shell.get(dialog).unwrap().urgent, "the user has seen it");
 }
 
-fn names(count: usize) -> Vec<String> {
-    (1..=count).map(|number| number.to_string()).collect()
+fn names(count: usize) -> Vec<Workspace> {
+    let named = |number: usize| Workspace { name: number.to_string(), arrangement: Arrangement::Floating };
+    (1..=count).map(named).collect()
 }
 
 #[test]
@@ -241,6 +244,32 @@ fn snapped_windows_stand_side_by_side_with_their_frames() {
 }
 
 #[test]
+fn windows_in_columns_stand_side_by_side_and_change_places() {
+    let mut shell = shell(1.0);
+    let ids: Vec<_> = (0..3).map(|_| show(&mut shell, origin(1), (300, 200)).0).collect();
+    let places = |shell: &Shell<usize>| -> Vec<_> {
+        ids.iter().map(|id| shell.frame(shell.get(*id).unwrap()).outer.loc.x).collect()
+    };
+    let floating = places(&shell);
+    shell.toggle_columns();
+    assert_eq!(places(&shell), [0, 426, 853]);
+    assert!(shell.move_tile(ids[0], true));
+    assert_eq!(places(&shell), [426, 0, 853]);
+    assert!(shell.move_tile(ids[1], false), "at the end it stays");
+    assert_eq!(places(&shell), [426, 0, 853]);
+    shell.minimize(ids[1]);
+    assert_eq!((places(&shell)[0], places(&shell)[2]), (0, 640), "the others take its room");
+    shell.activate(ids[1]);
+    let (dialog, _) = show(&mut shell, origin(1), (100, 100));
+    shell.set_parent(dialog, Some(ids[0]));
+    assert_eq!(shell.tile(shell.get(dialog).unwrap()), None, "a dialog floats");
+    assert_eq!(places(&shell), [426, 0, 853]);
+    shell.toggle_columns();
+    assert_eq!(places(&shell), floating, "where they floated they float again");
+    assert!(!shell.move_tile(ids[0], true));
+}
+
+#[test]
 fn a_zone_without_room_for_a_label_is_the_whole_area() {
     let layout = Layout { output: (64, 64).into(), scale: 4.0, metrics: Default::default() };
     let mut shell = Shell::new(layout);
@@ -289,6 +318,9 @@ enum Op {
     Switch(usize),
     MoveTo(usize, usize),
     Above(usize, bool),
+    Columns,
+    MoveTile(usize, bool),
+    SwapTiles(usize, usize),
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -314,6 +346,9 @@ fn op() -> impl Strategy<Value = Op> {
         (0..5usize).prop_map(Op::Switch),
         (0..9usize, 0..5usize).prop_map(|(window, to)| Op::MoveTo(window, to)),
         (0..9usize, any::<bool>()).prop_map(|(window, above)| Op::Above(window, above)),
+        Just(Op::Columns),
+        (0..9usize, any::<bool>()).prop_map(|(window, on)| Op::MoveTile(window, on)),
+        (0..9usize, 0..9usize).prop_map(|(one, other)| Op::SwapTiles(one, other)),
     ]
 }
 
@@ -398,6 +433,16 @@ fn apply(shell: &mut Shell<usize>, op: &Op) {
         Op::MoveTo(index, to) => {
             let Some((id, _)) = named(index) else { return };
             shell.move_to_workspace(id, to);
+        }
+        Op::Columns => shell.toggle_columns(),
+        Op::MoveTile(index, on) => {
+            let Some((id, _)) = named(index) else { return };
+            let tiled = shell.tile(shell.get(id).unwrap()).is_some();
+            assert_eq!(shell.move_tile(id, on), tiled);
+        }
+        Op::SwapTiles(one, other) => {
+            let (Some((one, _)), Some((other, _))) = (named(one), named(other)) else { return };
+            shell.swap_tiles(one, other);
         }
         Op::Above(index, above) => {
             let Some((id, origin)) = named(index) else { return };

@@ -41,6 +41,10 @@ pub struct Window<H> {
     pub(super) workspace: usize,
     /// That workspace is on the screen.
     pub(super) here: bool,
+    /// Its place among the tiled windows, from low to high.
+    pub(super) order: u64,
+    /// The tile that its client was last told to fill.
+    pub(crate) told_tile: Option<Size<i32, Physical>>,
     /// Kept above all windows that are not. Only the GUI VM's own can be.
     pub(super) above: bool,
     /// Has content. Without content there is no window.
@@ -101,6 +105,8 @@ impl<H> Window<H> {
             minimized: false,
             workspace: 0,
             here: true,
+            order: id.0,
+            told_tile: None,
             above: false,
             mapped: false,
             location: Point::default(),

@@ -13,15 +13,28 @@
 //! * A list that gets shorter loses no window: those of the workspaces that are gone go to the last one.
 
 use super::Shell;
+use super::columns::Arrangement;
 use super::window::{Window, WindowId};
 
 /// The most workspaces.
 pub const MAX_WORKSPACES: usize = 9;
 
-/// The workspaces by their names, and which of them is on the screen.
+/// One workspace, as the configuration has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Workspace {
+    /// Its name.
+    pub name: String,
+    /// How windows stand on it.
+    pub arrangement: Arrangement,
+}
+
+/// The workspaces in their order, and which of them is on the screen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workspaces {
-    names: Vec<String>,
+    /// As they were configured.
+    configured: Vec<Workspace>,
+    /// As they are.
+    list: Vec<Workspace>,
     current: usize,
     /// Who had the keyboard on each when it was left.
     left: Vec<Option<WindowId>>,
@@ -29,7 +42,8 @@ pub struct Workspaces {
 
 impl Default for Workspaces {
     fn default() -> Self {
-        Self { names: vec![String::from("1")], current: 0, left: vec![None] }
+        let list = vec![Workspace { name: String::from("1"), arrangement: Arrangement::default() }];
+        Self { configured: list.clone(), list, current: 0, left: vec![None] }
     }
 }
 
@@ -56,13 +70,32 @@ impl Workspaces {
     /// How many there are, at least 1.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.names.len()
+        self.list.len()
     }
 
     /// Never: there is always one.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.names.is_empty()
+        self.list.is_empty()
+    }
+
+    /// How windows stand on one of them.
+    #[must_use]
+    pub fn arrangement(&self, workspace: usize) -> Arrangement {
+        self.list.get(workspace).map(|workspace| workspace.arrangement).unwrap_or_default()
+    }
+
+    /// Whether windows are tiled on the one on the screen.
+    #[must_use]
+    pub fn tiles(&self) -> bool {
+        self.arrangement(self.current) != Arrangement::Floating
+    }
+
+    /// Changes how windows stand on the one on the screen.
+    pub(super) fn set_arrangement(&mut self, arrangement: Arrangement) {
+        if let Some(workspace) = self.list.get_mut(self.current) {
+            workspace.arrangement = arrangement;
+        }
     }
 
     /// The one `steps` further, around the end.
@@ -76,14 +109,16 @@ impl Workspaces {
 
 impl<H> Shell<H> {
     /// Takes over the list of workspaces. An empty one counts as one workspace.
-    pub fn set_workspaces(&mut self, names: &[String]) {
-        let names = if names.is_empty() { Workspaces::default().names } else { names.to_vec() };
-        if names == self.workspaces.names {
+    pub fn set_workspaces(&mut self, list: &[Workspace]) {
+        let list = if list.is_empty() { Workspaces::default().list } else { list.to_vec() };
+        // What the user changed since stays while the configuration does.
+        if list == self.workspaces.configured {
             return;
         }
-        let last = names.len().saturating_sub(1);
-        self.workspaces.left.resize(names.len(), None);
-        self.workspaces.names = names;
+        let last = list.len().saturating_sub(1);
+        self.workspaces.left.resize(list.len(), None);
+        self.workspaces.configured.clone_from(&list);
+        self.workspaces.list = list;
         for window in self.stack.all_mut() {
             window.workspace = window.workspace.min(last);
         }
@@ -134,10 +169,10 @@ impl<H> Shell<H> {
     /// The workspaces in their order.
     #[must_use]
     pub fn workspaces_report(&self) -> Vec<WorkspaceReport> {
-        let report = self.workspaces.names.iter().enumerate().map(|(index, name)| {
+        let report = self.workspaces.list.iter().enumerate().map(|(index, workspace)| {
             let windows = || self.bottom_up().filter(|window| window.mapped && window.workspace == index);
             WorkspaceReport {
-                name: name.clone(),
+                name: workspace.name.clone(),
                 current: index == self.workspaces.current,
                 windows: windows().count(),
                 urgent: windows().any(|window| window.urgent),
@@ -173,13 +208,13 @@ impl<H> Shell<H> {
     ///
     /// As said.
     pub(super) fn check_workspaces(&self) {
-        let Workspaces { names, current, left } = &self.workspaces;
+        let Workspaces { list, current, left, .. } = &self.workspaces;
         assert!(
-            *current < names.len() && left.len() == names.len(),
+            *current < list.len() && left.len() == list.len(),
             "the current workspace is one of the list"
         );
         for window in self.stack.bottom_up() {
-            assert!(window.workspace < names.len(), "a window is on a workspace of the list");
+            assert!(window.workspace < list.len(), "a window is on a workspace of the list");
             assert_eq!(window.here, window.workspace == *current, "what is here is on the current workspace");
             let parent: Option<&Window<H>> = window.parent.and_then(|parent| self.get(parent));
             if let Some(parent) = parent {

@@ -190,3 +190,39 @@ fn a_workspace_is_reached_by_a_click_on_its_name_and_shows_there_who_wants_atten
     assert_ne!(urgent, calm);
     assert_eq!(urgent, [0xff, 0xb3, 0x00, 0xff]);
 }
+
+#[test]
+fn windows_in_columns_are_told_their_size_and_get_their_own_back() {
+    let mut fixture = Fixture::written("[workspaces]\nlayout = \"columns\"\n");
+    let (work, first) = one(&mut fixture);
+    let area = fixture.state().comp.shell.layout.work_area();
+    let told = |fixture: &mut Fixture, who: Who, window: usize, size: (i32, i32)| {
+        fixture.wait("the size", |fixture| {
+            fixture.client(who).configures(window).last().is_some_and(|configure| configure.size == size)
+        });
+        fixture.client(who).configures(window).last().unwrap().states.clone()
+    };
+    assert!(told(&mut fixture, work, first, (800 - 8, area.size.h - 32)).contains(&State::TiledTop));
+    let web = fixture.connect(vm("web"));
+    let second = fixture.window(web, 100, 50, BLUE);
+    told(&mut fixture, work, first, (400 - 8, area.size.h - 32));
+    told(&mut fixture, web, second, (400 - 8, area.size.h - 32));
+    let left = |fixture: &mut Fixture| {
+        fixture.report().into_iter().find(|window| window.frame.loc.x == 0).unwrap().vm
+    };
+    assert_eq!(left(&mut fixture), "work");
+    fixture.chord(&["leftmeta", "right"]);
+    assert_eq!(left(&mut fixture), "web");
+    // Dragged onto the other one, it comes back.
+    let title = fixture.report().into_iter().find(|window| window.vm == "work").unwrap().frame;
+    let state = fixture.state();
+    state.input_pointer_motion(f64::from(title.loc.x + 150), f64::from(title.loc.y + 12));
+    state.input_pointer_button(vitrail::input::pointer::BUTTON_LEFT, true);
+    state.input_pointer_motion(100.0, 300.0);
+    state.input_pointer_button(vitrail::input::pointer::BUTTON_LEFT, false);
+    assert_eq!(left(&mut fixture), "work");
+    fixture.chord(&["leftmeta", "c"]);
+    let states = told(&mut fixture, work, first, (200, 100));
+    assert!(!states.contains(&State::TiledTop));
+    told(&mut fixture, web, second, (100, 50));
+}

@@ -9,6 +9,7 @@ use smithay::utils::Size;
 
 use super::*;
 use crate::render::frame::FrameMetrics;
+use crate::shell::workspaces::WorkspaceReport;
 
 const SCALES: [f64; 5] = [1.0, 1.1, 1.25, 1.5, 2.0];
 
