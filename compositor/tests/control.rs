@@ -119,6 +119,7 @@ fn an_empty_compositor_reports_its_vms_and_no_windows() {
     let table = compositor.said(&["vms"]);
     assert!(table.contains("web    web    #c62828  stripes"), "{table}");
     assert!(compositor.said(&["status"]).contains("output         320x240 at scale 1"));
+    assert!(compositor.said(&["status"]).contains("workspaces     [1]:0 2:0 3:0 4:0\n"));
 }
 
 #[test]

@@ -191,6 +191,7 @@ impl Comp {
             output: Area { x: 0, y: 0, w: output.w, h: output.h },
             scale: self.shell.layout.scale,
             keyboard: self.shell.focused_origin().map(|origin| origin.name().to_owned()),
+            workspaces: self.shell.workspaces_report(),
             idle_inhibited_by: self.idle_inhibitor().map(|origin| origin.name().to_owned()),
             config: self.config_path(),
             config_error: self.config.error().map(ToString::to_string),

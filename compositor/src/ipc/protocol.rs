@@ -6,6 +6,7 @@ use vitrail_protocols::globals::Class;
 use vitrail_protocols::{Limits, WorkerReport};
 
 use crate::input::gesture::Gesture;
+use crate::shell::workspaces::WorkspaceReport;
 
 /// The longest request, in bytes with its line feed.
 pub const MAX_REQUEST: usize = 64 * 1024;
@@ -296,6 +297,8 @@ pub struct Status {
     pub scale: f64,
     /// Name of the VM that has the keyboard.
     pub keyboard: Option<String>,
+    /// The workspaces in their order.
+    pub workspaces: Vec<WorkspaceReport>,
     /// Name of the VM whose window keeps the session from being idle; `None` if none does.
     pub idle_inhibited_by: Option<String>,
     /// The configuration file.

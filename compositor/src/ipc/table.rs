@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use vitrail_protocols::WorkerReport;
 
+use crate::shell::workspaces::WorkspaceReport;
+
 use super::protocol::{Status, VmReport, WindowInfo};
 
 /// How a column is aligned.
@@ -186,10 +188,11 @@ pub fn status(status: &Status) -> String {
     let Status { version, pid, output, scale, .. } = status;
     let mut text = format!(
         "vitrail {version}, pid {pid}\noutput         {}x{} at scale {scale}\nkeyboard       {}\n\
-         kept awake by  {}\ngate           {gate}\nconfiguration  {}\n",
+         workspaces     {}\nkept awake by  {}\ngate           {gate}\nconfiguration  {}\n",
         output.w,
         output.h,
         or(&status.keyboard, "nobody has it"),
+        workspaces(&status.workspaces),
         or(&status.idle_inhibited_by, "nobody"),
         or(&status.config, "built in"),
     );
@@ -197,6 +200,16 @@ pub fn status(status: &Status) -> String {
         text.push_str(&config_error(error));
     }
     text
+}
+
+/// The workspaces in one line: the one on the screen in brackets, the windows of each, and `!` where one asks for attention.
+fn workspaces(list: &[WorkspaceReport]) -> String {
+    let one = |workspace: &WorkspaceReport| {
+        let WorkspaceReport { name, current, windows, urgent, .. } = workspace;
+        let name = if *current { format!("[{name}]") } else { name.clone() };
+        format!("{name}:{windows}{}", if *urgent { "!" } else { "" })
+    };
+    list.iter().map(one).collect::<Vec<_>>().join(" ")
 }
 
 /// The error of the last reload, as a paragraph.

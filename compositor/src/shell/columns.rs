@@ -15,6 +15,7 @@
 //! * No two frames of tiled windows overlap, and all are inside the work area ([`Shell::check`]).
 //! * The size and place that a window has while it floats is untouched.
 
+use serde::{Deserialize, Serialize};
 use smithay::utils::{Physical, Point, Rectangle};
 
 use super::stacking::Element;
@@ -25,7 +26,8 @@ use super::{Shell, scaled};
 const LEAST: (i32, i32) = (320, 200);
 
 /// How the windows of a workspace stand that nothing else is said of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Arrangement {
     /// Where they were placed.
     #[default]

@@ -12,6 +12,8 @@
 //! * A dialog is on the workspace of its parent, and goes wherever that goes.
 //! * A list that gets shorter loses no window: those of the workspaces that are gone go to the last one.
 
+use serde::{Deserialize, Serialize};
+
 use super::Shell;
 use super::columns::Arrangement;
 use super::window::{Window, WindowId};
@@ -48,10 +50,12 @@ impl Default for Workspaces {
 }
 
 /// One workspace, as the stripe shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkspaceReport {
     /// Its name.
     pub name: String,
+    /// How windows stand on it.
+    pub layout: Arrangement,
     /// It is on the screen.
     pub current: bool,
     /// How many windows are on it, minimised ones included.
@@ -173,6 +177,7 @@ impl<H> Shell<H> {
             let windows = || self.bottom_up().filter(|window| window.mapped && window.workspace == index);
             WorkspaceReport {
                 name: workspace.name.clone(),
+                layout: workspace.arrangement,
                 current: index == self.workspaces.current,
                 windows: windows().count(),
                 urgent: windows().any(|window| window.urgent),

@@ -360,6 +360,7 @@ fn workspaces_take_no_more_than_half_of_the_stripe_and_the_current_one_is_last_t
     let workspaces: Vec<WorkspaceReport> = (0..9)
         .map(|index| WorkspaceReport {
             name: format!("workspace {index}"),
+            layout: Default::default(),
             current: index == 4,
             windows: 1,
             urgent: false,
@@ -417,6 +418,7 @@ fn specimen(scale: f64) -> Shot {
         [("1", true, 2, false), ("mail", false, 1, false), ("3", false, 0, false), ("4", false, 1, true)];
     let workspaces = workspaces.map(|(name, current, windows, urgent)| WorkspaceReport {
         name: name.to_owned(),
+        layout: Default::default(),
         current,
         windows,
         urgent,
