@@ -202,9 +202,7 @@ impl State {
     fn set_mode(&mut self, toplevel: &ToplevelSurface, mode: Mode) {
         let Some(id) = self.window_of(toplevel.wl_surface()) else { return };
         self.forget_interaction(id);
-        if let Some(window) = self.comp.shell.get_mut(id) {
-            window.mode = mode;
-        }
+        self.comp.shell.set_mode(id, mode);
         self.configure(id);
         // Every request is answered, but not before the initial configure.
         if toplevel.is_initial_configure_sent() {

@@ -7,12 +7,16 @@
 //! are the windows of a column high. There are only as many columns and rows as leave each window a size that can be worked
 //! in; windows beyond them float.
 //!
-//! Nothing of this is stored but the order: where a window stands follows from which windows there are, so that it cannot be
+//! A window joins them when it gets the keyboard: one that opens while another VM has it would otherwise move that VM's
+//! windows, and could come to stand under the pointer. Until then it floats below them, and asks for attention.
+//!
+//! Nothing of this is stored but the order and who has joined: where a window stands follows from which windows there are, so that it cannot be
 //! wrong after one has gone.
 //!
 //! # Invariants
 //!
 //! * No two frames of tiled windows overlap, and all are inside the work area ([`Shell::check`]).
+//! * What a VM does moves no tiled window of a VM that has the keyboard, unless it takes one of its own away.
 //! * The size and place that a window has while it floats is untouched.
 
 use serde::{Deserialize, Serialize};
@@ -87,6 +91,9 @@ impl<H> Shell<H> {
     pub fn toggle_columns(&mut self) {
         let tiles = self.workspaces.tiles();
         self.workspaces.set_arrangement(if tiles { Arrangement::Floating } else { Arrangement::Columns });
+        for window in self.stack.all_mut().filter(|window| window.here) {
+            window.joined = true;
+        }
     }
 
     /// Where a window stands with its frame, if it is tiled.
@@ -121,6 +128,26 @@ impl<H> Shell<H> {
         }
     }
 
+    /// Lays a window out as its client asks. If another VM has the keyboard, one that leaves the columns comes back to them only
+    /// by the user's hand.
+    pub fn set_mode(&mut self, id: WindowId, mode: Mode) {
+        self.part(id);
+        if let Some(window) = self.get_mut(id) {
+            window.mode = mode;
+        }
+    }
+
+    /// A client changes something of its window that may bring it into the columns: it does not while another VM has the
+    /// keyboard.
+    pub(super) fn part(&mut self, id: WindowId) {
+        let used =
+            self.get(id).is_none_or(|window| self.focused_origin().is_none_or(|used| *used == window.origin));
+        let tiled = self.get(id).is_some_and(|window| self.may_tile(window));
+        if let Some(window) = self.get_mut(id).filter(|_| !used && !tiled) {
+            window.joined = false;
+        }
+    }
+
     /// Moves a tiled window one place on, or back. Whether it is tiled at all.
     pub fn move_tile(&mut self, id: WindowId, on: bool) -> bool {
         let Some(window) = self.get(id).filter(|window| self.tile(window).is_some()) else { return false };
@@ -137,6 +164,7 @@ impl<H> Shell<H> {
         self.workspaces.arrangement(window.workspace) == Arrangement::Columns
             && window.mode == Mode::Floating
             && window.mapped
+            && window.joined
             && !window.minimized
             && window.parent.is_none()
             && !window.above

@@ -18,6 +18,7 @@ impl<H> Shell<H> {
             let origin = self.origin(*parent);
             origin.is_some() && origin == self.origin(id) && !self.line(*parent).any(|other| other == id)
         });
+        self.part(id);
         let Some(window) = self.get_mut(id) else { return };
         window.parent = parent;
         if let Some(parent) = parent {

@@ -288,6 +288,14 @@ impl<H> Shell<H> {
             window.mapped = true;
             window.minimized = false;
         }
+        if !takes
+            && self.workspaces.tiles()
+            && let Some(window) = self.get_mut(id)
+        {
+            // Below windows that fill the screen nobody would see that it is there.
+            window.joined = false;
+            window.urgent = true;
+        }
         match focused {
             _ if takes => self.activate(id),
             Some((below, _)) => self.stack.move_below(id, below),
@@ -320,6 +328,7 @@ impl<H> Shell<H> {
             self.focused = Some(used);
             for done in [id, used] {
                 if let Some(window) = self.get_mut(done) {
+                    window.joined = true;
                     window.urgent = false;
                 }
             }

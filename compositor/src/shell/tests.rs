@@ -247,6 +247,8 @@ fn snapped_windows_stand_side_by_side_with_their_frames() {
 fn windows_in_columns_stand_side_by_side_and_change_places() {
     let mut shell = shell(1.0);
     let ids: Vec<_> = (0..3).map(|_| show(&mut shell, origin(1), (300, 200)).0).collect();
+    let (foreign, _) = show(&mut shell, origin(2), (300, 200));
+    shell.minimize(foreign);
     let places = |shell: &Shell<usize>| -> Vec<_> {
         ids.iter().map(|id| shell.frame(shell.get(*id).unwrap()).outer.loc.x).collect()
     };
@@ -264,6 +266,11 @@ fn windows_in_columns_stand_side_by_side_and_change_places() {
     shell.set_parent(dialog, Some(ids[0]));
     assert_eq!(shell.tile(shell.get(dialog).unwrap()), None, "a dialog floats");
     assert_eq!(places(&shell), [426, 0, 853]);
+    let (late, took) = show(&mut shell, origin(2), (300, 200));
+    assert!(!took && shell.get(late).unwrap().urgent);
+    assert_eq!(places(&shell), [426, 0, 853], "what opens while another VM is used moves nothing of it");
+    shell.activate(late);
+    assert_eq!(shell.frame(shell.get(late).unwrap()).outer.loc.x, 960, "the user takes it in");
     shell.toggle_columns();
     assert_eq!(places(&shell), floating, "where they floated they float again");
     assert!(!shell.move_tile(ids[0], true));
@@ -352,6 +359,10 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
+fn count_tiles(shell: &Shell<usize>) -> usize {
+    shell.shown_top_down().filter(|window| shell.tile(window).is_some()).count()
+}
+
 /// Does what the handlers do for it.
 fn apply(shell: &mut Shell<usize>, op: &Op) {
     let named = |index: usize| shell.bottom_up().nth(index).map(|window| (window.id, window.origin.clone()));
@@ -362,7 +373,20 @@ fn apply(shell: &mut Shell<usize>, op: &Op) {
         Op::Show(index, w, h, pointer) => {
             let Some((id, new)) = named(index) else { return };
             let before = shell.focused_origin().cloned();
+            let tiles = |shell: &Shell<usize>| -> Vec<_> {
+                let others = shell.bottom_up().filter(|window| window.id != id);
+                let mut tiles: Vec<_> =
+                    others.filter_map(|other| Some((other.id, shell.tile(other)?.loc))).collect();
+                tiles.sort_unstable_by_key(|(id, _)| *id);
+                tiles
+            };
+            let fresh = !shell.get(id).unwrap().mapped;
+            let tiled = tiles(shell);
             let took = shell.show(id, (w, h).into(), pointer.map(Point::from));
+            assert!(
+                took || !fresh || tiles(shell) == tiled,
+                "what opens beside the user's work moves none of it"
+            );
             let may = before.as_ref().is_none_or(|focused| *focused == new);
             assert!(!took || may, "the focus rule");
             assert!(took || !may || !shell.get(id).unwrap().here, "what may take the focus here does");
@@ -390,7 +414,10 @@ fn apply(shell: &mut Shell<usize>, op: &Op) {
         Op::Mode(index, mode) => {
             let Some((id, _)) = named(index) else { return };
             let modes = [Mode::Floating, Mode::Maximized, Mode::Fullscreen];
-            shell.get_mut(id).unwrap().mode = modes[mode];
+            let tiled = count_tiles(shell);
+            let foreign = shell.focused_origin().is_some_and(|used| *used != shell.get(id).unwrap().origin);
+            shell.set_mode(id, modes[mode]);
+            assert!(!foreign || count_tiles(shell) <= tiled, "nothing joins the columns by itself");
         }
         Op::Move(index, x, y) => {
             let Some((id, _)) = named(index) else { return };
@@ -405,7 +432,10 @@ fn apply(shell: &mut Shell<usize>, op: &Op) {
             let parent = parent.and_then(named).map(|(parent, _)| parent);
             let before = shell.focused_origin().cloned();
             let focused = shell.focused().map(|window| window.id);
+            let tiled = count_tiles(shell);
+            let foreign = before.as_ref().is_some_and(|used| *used != shell.get(id).unwrap().origin);
             shell.set_parent(id, parent);
+            assert!(!foreign || count_tiles(shell) <= tiled, "nothing joins the columns by itself");
             let gone = focused.is_some_and(|focused| !shell.get(focused).unwrap().here);
             assert!(gone || shell.focused_origin() == before.as_ref(), "the focus stays in its VM");
         }

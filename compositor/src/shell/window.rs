@@ -41,6 +41,8 @@ pub struct Window<H> {
     pub(super) workspace: usize,
     /// That workspace is on the screen.
     pub(super) here: bool,
+    /// The user has used it or arranged it, so that it may take room from others.
+    pub(super) joined: bool,
     /// Its place among the tiled windows, from low to high.
     pub(super) order: u64,
     /// The tile that its client was last told to fill.
@@ -105,6 +107,7 @@ impl<H> Window<H> {
             minimized: false,
             workspace: 0,
             here: true,
+            joined: false,
             order: id.0,
             told_tile: None,
             above: false,

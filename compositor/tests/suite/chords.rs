@@ -186,6 +186,7 @@ fn a_workspace_is_reached_by_a_click_on_its_name_and_shows_there_who_wants_atten
     activation.activate("made up".to_owned(), &surface);
     fixture.roundtrip(work);
     assert_eq!(fixture.state().comp.shell.workspaces().current(), 1, "nobody is taken there");
+    let first = place(&mut fixture, 0);
     let urgent = fixture.screenshot().pixel(first + 3, 12);
     assert_ne!(urgent, calm);
     assert_eq!(urgent, [0xff, 0xb3, 0x00, 0xff]);
@@ -205,6 +206,15 @@ fn windows_in_columns_are_told_their_size_and_get_their_own_back() {
     assert!(told(&mut fixture, work, first, (800 - 8, area.size.h - 32)).contains(&State::TiledTop));
     let web = fixture.connect(vm("web"));
     let second = fixture.window(web, 100, 50, BLUE);
+    fixture.roundtrip(work);
+    assert_eq!(
+        fixture.client(work).configures(first).last().unwrap().size.0,
+        800 - 8,
+        "another VM moves nothing"
+    );
+    assert!(fixture.report().iter().any(|window| window.vm == "web" && window.urgent));
+    fixture.chord(&["leftmeta", "tab"]);
+    fixture.chord(&["leftmeta", "tab"]);
     told(&mut fixture, work, first, (400 - 8, area.size.h - 32));
     told(&mut fixture, web, second, (400 - 8, area.size.h - 32));
     let left = |fixture: &mut Fixture| {

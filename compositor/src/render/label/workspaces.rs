@@ -77,6 +77,8 @@ impl Subject {
             WorkspaceReport { windows: 0, .. } => (FAINT, NEUTRAL),
             _ => (INK, RAISED),
         };
-        Self::Chip { text: workspace.name.clone(), text_color, background }
+        // Not by the colour alone, and on the current one too.
+        let mark = if workspace.urgent { " !" } else { "" };
+        Self::Chip { text: format!("{}{mark}", workspace.name), text_color, background }
     }
 }
