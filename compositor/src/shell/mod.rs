@@ -10,6 +10,7 @@
 //! * Every window is in the stack exactly once, and the focused window is a shown one ([`Shell::check`]).
 //! * The frame of a maximised or fullscreen window is the work area, which never contains the stripe.
 //! * The focus moves from one VM to another only by the user's hand, or because the focused window is gone.
+//! * The key for the next window reaches every mapped window that does not wait for a dialog, each once in a round.
 
 pub mod family;
 pub mod focus;
@@ -109,13 +110,15 @@ pub struct Shell<H> {
     stack: Stack<Window<H>>,
     focused: Option<WindowId>,
     next_id: u64,
+    /// How often the focus was given to a window.
+    turns: u64,
 }
 
 impl<H> Shell<H> {
     /// A shell without windows.
     #[must_use]
     pub fn new(layout: Layout) -> Self {
-        Self { layout, stack: Stack::default(), focused: None, next_id: 1 }
+        Self { layout, stack: Stack::default(), focused: None, next_id: 1, turns: 0 }
     }
 
     /// Adds a window that is not shown yet, at the bottom.
@@ -265,7 +268,7 @@ impl<H> Shell<H> {
         if window.mapped {
             let used = self.modal_over(id);
             self.raise_family(used);
-            self.focused = Some(used);
+            self.give_focus(used);
             for done in [id, used] {
                 if let Some(window) = self.get_mut(done) {
                     window.urgent = false;
@@ -304,7 +307,19 @@ impl<H> Shell<H> {
     /// top-most of all.
     pub fn settle_focus(&mut self, left: &Origin) {
         if self.focused.is_none() {
-            self.focused = focus::successor(&self.stack, left).map(|id| self.modal_over(id));
+            let successor = focus::successor(&self.stack, left).map(|id| self.modal_over(id));
+            if let Some(successor) = successor {
+                self.give_focus(successor);
+            }
+        }
+    }
+
+    fn give_focus(&mut self, id: WindowId) {
+        self.focused = Some(id);
+        self.turns = self.turns.saturating_add(1);
+        let turn = self.turns;
+        if let Some(window) = self.get_mut(id) {
+            window.last_focus = turn;
         }
     }
 
@@ -313,13 +328,16 @@ impl<H> Shell<H> {
         self.focused = None;
     }
 
-    /// The window that a "next window" key should bring up: the bottom-most, hidden ones included, so that
-    /// repeating it visits all. Windows that wait for a modal dialog come up with it.
+    /// The window that a "next window" key should bring up: the one that has gone without the focus for longest, hidden
+    /// ones included, so that repeating it visits all; the lowest of those that never had it. The place in the stack
+    /// alone would not do, because a window that is raised takes its dialogs along, which had no turn of their own.
+    /// Windows that wait for a modal dialog come up with it.
     #[must_use]
     pub fn next_to_activate(&self) -> Option<WindowId> {
-        let mut candidates =
-            self.stack.bottom_up().filter(|window| window.mapped && Some(window.id) != self.focused);
-        candidates.find(|window| self.modal_over(window.id) == window.id).map(|window| window.id)
+        let candidates = self.stack.bottom_up().filter(|window| {
+            window.mapped && Some(window.id) != self.focused && self.modal_over(window.id) == window.id
+        });
+        candidates.min_by_key(|window| window.last_focus).map(|window| window.id)
     }
 
     /// What stands at a point of the output. The stripe and everything in a window's frame shields what is

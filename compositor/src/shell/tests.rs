@@ -98,6 +98,35 @@ fn a_modal_dialog_is_above_its_parent_and_has_the_focus_in_its_place() {
     assert_eq!(shell.focused().unwrap().id, parent);
 }
 
+/// The key took the lowest window. One that is raised takes its dialogs along above it, so while there was another window, a
+/// dialog that is not modal was never the lowest, and could not be reached without a pointer.
+#[test]
+fn the_key_for_the_next_window_reaches_a_dialog_that_is_not_modal() {
+    let mut shell = shell(1.0);
+    let (parent, _) = show(&mut shell, origin(1), (600, 400));
+    let (dialog, _) = show(&mut shell, origin(1), (100, 100));
+    let (inner, _) = show(&mut shell, origin(1), (80, 80));
+    let (other, _) = show(&mut shell, origin(2), (300, 300));
+    shell.set_parent(dialog, Some(parent));
+    shell.set_parent(inner, Some(dialog));
+    shell.activate(parent);
+    let mut round = || {
+        let mut visited: Vec<_> = (0..4)
+            .map(|_| {
+                let next = shell.next_to_activate().unwrap();
+                shell.activate(next);
+                shell.check();
+                shell.focused().unwrap().id
+            })
+            .collect();
+        visited.sort();
+        visited
+    };
+    for _ in 0..3 {
+        assert_eq!(round(), [parent, dialog, inner, other]);
+    }
+}
+
 #[test]
 fn parents_are_of_the_same_vm_and_not_in_a_circle() {
     let mut shell = shell(1.0);
@@ -295,6 +324,34 @@ proptest! {
                     prop_assert!(area.contains_rect(frame.outer));
                 }
             }
+        }
+    }
+
+    #[test]
+    fn the_key_for_the_next_window_reaches_all_in_one_round(
+        windows in proptest::collection::vec((0..2usize, proptest::option::of(0..6usize), proptest::bool::weighted(0.2)), 1..7),
+        ops in proptest::collection::vec(op(), 0..10),
+    ) {
+        let mut shell = shell(1.0);
+        let ids: Vec<_> = windows.iter().map(|(vm, ..)| show(&mut shell, origin(*vm), (100, 100)).0).collect();
+        for (id, (_, parent, modal)) in ids.iter().zip(&windows) {
+            shell.set_parent(*id, parent.and_then(|parent| ids.get(parent).copied()));
+            shell.set_modal(*id, *modal);
+        }
+        for op in &ops {
+            apply(&mut shell, op);
+        }
+        let mapped: Vec<_> = shell.bottom_up().filter(|window| window.mapped).map(|window| window.id).collect();
+        let mut visited = Vec::new();
+        for _ in &mapped {
+            let Some(next) = shell.next_to_activate() else { break };
+            shell.activate(next);
+            visited.extend(shell.focused().map(|window| window.id));
+        }
+        for id in mapped {
+            let waits = shell.modal_over(id) != id;
+            let focused = shell.focused().is_some_and(|window| window.id == id);
+            prop_assert!(waits || focused || visited.contains(&id), "{:?} was not reached", id);
         }
     }
 
