@@ -8,7 +8,7 @@
 //!
 //! # Invariant
 //!
-//! * No client is told of a tip that did not come down on its own surface.
+//! * No client is told of a tip that did not come down on its own surface, nor that it was lifted.
 
 use smithay::backend::input::{TabletToolCapabilities, TabletToolDescriptor, TabletToolType};
 use smithay::reexports::wayland_server::Resource;
@@ -91,7 +91,11 @@ impl State {
     /// The pen left the tablet.
     pub fn input_tablet_out(&mut self) {
         if let Some(pen) = self.comp.input.pen.take() {
-            pen.tool.proximity_out(self.input_time());
+            let time = self.input_time();
+            if pen.held.is_some() {
+                pen.tool.tip_up(time);
+            }
+            pen.tool.proximity_out(time);
         }
     }
 
@@ -103,10 +107,17 @@ impl State {
 
     /// Tells whoever the pen is on where it is.
     fn send_pen(&mut self) {
-        let Some(pen) = self.comp.input.pen.clone() else { return };
-        let held = pen.held.filter(|(surface, _)| surface.is_alive());
-        let under = held.or_else(|| self.comp.surface_at(pen.place));
+        let Some(mut pen) = self.comp.input.pen.clone() else { return };
+        let time = self.input_time();
+        if pen.held.as_ref().is_some_and(|(surface, _)| !surface.is_alive()) {
+            // Smithay lifts the tip itself only if the client is still there to be told; the tool would go on as held down,
+            // and the next client would hear of a tip that it does not know.
+            pen.tool.tip_up(time);
+            pen.held = None;
+            self.hold_pen(None);
+        }
+        let under = pen.held.or_else(|| self.comp.surface_at(pen.place));
         let place = pen.place.to_logical(self.comp.shell.layout.scale);
-        pen.tool.motion(place, under, &pen.tablet, SERIAL_COUNTER.next_serial(), self.input_time());
+        pen.tool.motion(place, under, &pen.tablet, SERIAL_COUNTER.next_serial(), time);
     }
 }
