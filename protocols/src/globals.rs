@@ -134,7 +134,11 @@ pub const GLOBALS: &[Global] = &[
     application("zwp_text_input_manager_v3", 1, "Text from the GUI VM's input method, when focused."),
     application("zwp_idle_inhibit_manager_v1", 1, "Counts only while the window is visible and focused."),
     application("wl_fixes", 1, "Lets clients destroy registries."),
-    opt_in("zwp_keyboard_shortcuts_inhibit_manager_v1", 1, "Takes the session's shortcuts while focused."),
+    opt_in(
+        "zwp_keyboard_shortcuts_inhibit_manager_v1",
+        1,
+        "Takes the session's shortcuts while focused, but for the key that gives them back.",
+    ),
     opt_in("ext_idle_notifier_v1", 2, "Tells when the person is away."),
     opt_in("wp_pointer_warp_v1", 1, "Moves the pointer within the VM's window."),
     opt_in("zwp_input_timestamps_manager_v1", 1, "Finer input times make typing recognisable."),

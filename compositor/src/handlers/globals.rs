@@ -61,6 +61,7 @@ pub const OFFERED: &[Offered] = &[
     offered("xdg_wm_base", 6),
     offered("xdg_wm_dialog_v1", 1),
     offered("zwp_idle_inhibit_manager_v1", 1),
+    offered("zwp_keyboard_shortcuts_inhibit_manager_v1", 1),
     offered("zwp_pointer_constraints_v1", 1),
     offered("zwp_pointer_gestures_v1", 3),
     offered("zwp_primary_selection_device_manager_v1", 1),

@@ -27,6 +27,7 @@ pub mod seat;
 pub mod security_context;
 pub mod selection;
 pub mod shm;
+pub mod shortcuts_inhibit;
 pub mod surface_extras;
 pub mod system_bell;
 pub mod tablet;
@@ -90,6 +91,8 @@ pub struct Protocols {
     pub foreign: foreign::Foreign,
     /// `zwp_idle_inhibit_manager_v1`.
     pub idle_inhibit: idle_inhibit::Inhibitors,
+    /// `zwp_keyboard_shortcuts_inhibit_manager_v1`.
+    pub shortcuts_inhibit: shortcuts_inhibit::ShortcutInhibitors,
 }
 
 /// The id of `CLOCK_MONOTONIC`, which presentation times are told in.
@@ -117,6 +120,7 @@ impl Protocols {
         toplevel_icon::create(display);
         foreign::create(display);
         idle_inhibit::create(display);
+        shortcuts_inhibit::create(display);
         FifoManagerState::unmanaged::<State>(display);
         CommitTimingManagerState::new::<State>(display);
         SecurityContextState::new::<State, _>(display, client::is_gate);
@@ -135,6 +139,7 @@ impl Protocols {
             activation: XdgActivationState::new::<State>(display),
             foreign: foreign::Foreign::default(),
             idle_inhibit: idle_inhibit::Inhibitors::default(),
+            shortcuts_inhibit: shortcuts_inhibit::ShortcutInhibitors::default(),
         }
     }
 }

@@ -1,4 +1,7 @@
 //! The keyboard, and moving it between windows.
+//!
+//! Some chords are the compositor's. A client that inhibits the shortcuts ([`crate::handlers::shortcuts_inhibit`]) gets them
+//! instead, but never the one that takes the input back from it.
 
 use smithay::backend::input::KeyState;
 use smithay::input::keyboard::{FilterResult, Keycode, Keysym};
@@ -10,15 +13,26 @@ use crate::trust::client::origin_of;
 /// Between the codes of evdev and those of XKB.
 const XKB_OFFSET: u32 = 8;
 
-/// What a key chord does that no client sees.
+/// What a key chord does that is the compositor's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Chord {
     /// The next window comes up, hidden ones included.
     NextWindow,
     /// The window with the keyboard is asked to close.
     CloseWindow,
-    /// The pointer is taken from the client that locked or confined it.
-    ReleasePointer,
+    /// Pointer and shortcuts are taken back from the client that holds them.
+    ReleaseInput,
+}
+
+impl Chord {
+    /// Whether a client that inhibits the shortcuts gets the keys instead.
+    fn can_be_inhibited(self) -> bool {
+        match self {
+            Self::NextWindow | Self::CloseWindow => true,
+            // Without it there would be no way out.
+            Self::ReleaseInput => false,
+        }
+    }
 }
 
 /// What a key does that is pressed while the logo key is down.
@@ -26,7 +40,7 @@ fn chord(key: Keysym) -> Option<Chord> {
     match key {
         Keysym::Tab => Some(Chord::NextWindow),
         Keysym::q => Some(Chord::CloseWindow),
-        Keysym::Escape => Some(Chord::ReleasePointer),
+        Keysym::Escape => Some(Chord::ReleaseInput),
         _ => None,
     }
 }
@@ -41,10 +55,12 @@ impl State {
         let keycode = Keycode::new(code.saturating_add(XKB_OFFSET));
         let pressed_chord =
             keyboard.input(self, keycode, key_state, serial, time, |state, modifiers, key| {
+                let inhibited = state.comp.protocols.shortcuts_inhibit.in_force();
                 let kept = &mut state.comp.input.kept_keys;
                 if pressed
                     && modifiers.logo
                     && let Some(chord) = chord(key.modified_sym())
+                    && !(inhibited && chord.can_be_inhibited())
                 {
                     kept.push(code);
                     return FilterResult::Intercept(Some(chord));
@@ -61,7 +77,7 @@ impl State {
                     window.handle.send_close();
                 }
             }
-            Some(Chord::ReleasePointer) => self.release_pointer(),
+            Some(Chord::ReleaseInput) => self.release_input(),
             None => {}
         }
     }
@@ -114,6 +130,7 @@ impl State {
         if focused.is_none() {
             // Smithay tells of every focus but of none.
             self.selection_focus(None);
+            self.shortcuts_focus(None);
         }
         for (id, _) in old.iter().chain(&focused) {
             self.configure(*id);

@@ -8,6 +8,7 @@ pub mod gesture;
 pub mod keyboard;
 pub mod listeners;
 pub mod pointer;
+pub mod release;
 pub mod tablet;
 pub mod touch;
 
@@ -24,6 +25,7 @@ use crate::state::State;
 use constraint::Constraints;
 use listeners::Listeners;
 use pointer::Interaction;
+use release::Released;
 use tablet::Pen;
 use touch::{EachFinger, Fingers};
 
@@ -45,6 +47,8 @@ pub struct Input {
     pub(crate) pen: Option<Pen>,
     /// What clients do with the pointer.
     pub(crate) constraints: Constraints,
+    /// Whom the user took pointer and shortcuts back from.
+    pub(crate) released: Released,
     /// The shape that the client under the pointer chose.
     pub(crate) cursor: CursorImageStatus,
     /// What the compositor itself does with the pointer.
@@ -81,6 +85,7 @@ impl Input {
             fingers: Fingers::new(),
             pen: None,
             constraints: Constraints::default(),
+            released: Released::default(),
             cursor: CursorImageStatus::default_named(),
             interaction: None,
             kept_buttons: Vec::new(),

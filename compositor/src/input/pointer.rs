@@ -251,8 +251,8 @@ impl State {
         if !focused {
             self.sync_focus();
         }
-        if content && let Some(window) = self.comp.shell.get(window) {
-            self.comp.input.constraints.allow(&window.origin);
+        if content && let Some(origin) = self.comp.shell.get(window).map(|window| window.origin.clone()) {
+            self.allow_input(&origin);
         }
         self.comp.schedule.request();
     }

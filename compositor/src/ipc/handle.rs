@@ -192,6 +192,7 @@ impl Comp {
             scale: self.shell.layout.scale,
             keyboard: self.shell.focused_origin().map(|origin| origin.name().to_owned()),
             idle_inhibited_by: self.idle_inhibitor().map(|origin| origin.name().to_owned()),
+            shortcuts_inhibited_by: self.shortcuts_inhibitor().map(|origin| origin.name().to_owned()),
             config: self.config_path(),
             config_error: self.config.error().map(ToString::to_string),
             gate: self.gate.as_ref().and_then(|gate| gate.pid()),

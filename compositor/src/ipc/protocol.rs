@@ -298,6 +298,8 @@ pub struct Status {
     pub keyboard: Option<String>,
     /// Name of the VM whose window keeps the session from being idle; `None` if none does.
     pub idle_inhibited_by: Option<String>,
+    /// Name of the VM whose window gets the compositor's own shortcuts; `None` if none does.
+    pub shortcuts_inhibited_by: Option<String>,
     /// The configuration file.
     pub config: Option<String>,
     /// Why the last reload failed, with the line and its place; `None` if it succeeded.

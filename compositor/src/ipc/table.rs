@@ -186,10 +186,11 @@ pub fn status(status: &Status) -> String {
     let Status { version, pid, output, scale, .. } = status;
     let mut text = format!(
         "vitrail {version}, pid {pid}\noutput         {}x{} at scale {scale}\nkeyboard       {}\n\
-         kept awake by  {}\ngate           {gate}\nconfiguration  {}\n",
+         shortcuts to   {}\nkept awake by  {}\ngate           {gate}\nconfiguration  {}\n",
         output.w,
         output.h,
         or(&status.keyboard, "nobody has it"),
+        or(&status.shortcuts_inhibited_by, "the compositor"),
         or(&status.idle_inhibited_by, "nobody"),
         or(&status.config, "built in"),
     );

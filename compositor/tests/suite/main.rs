@@ -22,6 +22,7 @@ mod popups;
 mod relative_pointer;
 mod replaced_buffers;
 mod selections;
+mod shortcuts_inhibit;
 mod tablet;
 mod touch;
 mod traps;

@@ -5,15 +5,15 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use vitrail::config::{Config, Live};
-use vitrail::handlers::globals::{Audience, OFFERED};
+use vitrail::handlers::globals::{Audience, OFFERED, lookup};
 use vitrail::trust::client::Privilege;
 use vitrail::trust::origin::Origin;
-use vitrail_protocols::globals::GLOBALS;
+use vitrail_protocols::globals::{Class, GLOBALS};
 use wayland_protocols::wp::viewporter::client::wp_viewporter::WpViewporter;
 
 use crate::fixture::{Fixture, vm};
 
-fn compositor(protocols: &str) -> Fixture {
+pub fn compositor(protocols: &str) -> Fixture {
     let text = format!(
         "[vm.work]\ncolor = \"#2e7d32\"\n[vm.work.protocols]\n{protocols}\n[vm.web]\ncolor = \"#c62828\"\n"
     );
@@ -33,6 +33,11 @@ fn listed(audience: Audience, shown: impl Fn(&str) -> bool) -> BTreeMap<String, 
     shown.map(|one| (one.interface.to_owned(), one.version)).collect()
 }
 
+/// Whether a VM sees an interface of which its policy says nothing.
+fn by_class(interface: &str) -> bool {
+    vitrail_protocols::globals::lookup(interface).is_some_and(|global| global.class.allowed_by_default())
+}
+
 #[test]
 fn the_list_of_globals_is_what_real_clients_are_shown() {
     let mut fixture = compositor("");
@@ -46,9 +51,6 @@ fn the_list_of_globals_is_what_real_clients_are_shown() {
 #[test]
 fn a_vm_of_which_nothing_is_said_is_shown_what_every_vm_may_see() {
     let mut fixture = compositor("deny = [\"wl_shm\"]");
-    let by_class = |interface: &str| {
-        vitrail_protocols::globals::lookup(interface).is_some_and(|global| global.class.allowed_by_default())
-    };
     let web = seen(&mut fixture, vm("web"), Privilege::Ordinary);
     assert_eq!(web, listed(Audience::Everybody, by_class));
 }
@@ -58,11 +60,30 @@ fn what_a_policy_withholds_is_hidden_from_its_vm_alone() {
     let mut fixture = compositor("deny = [\"wp_viewporter\", \"wl_seat\"]");
     let denied = ["wp_viewporter", "wl_seat"];
     let work = seen(&mut fixture, vm("work"), Privilege::Ordinary);
-    assert_eq!(work, listed(Audience::Everybody, |interface| !denied.contains(&interface)));
+    assert_eq!(
+        work,
+        listed(Audience::Everybody, |interface| by_class(interface) && !denied.contains(&interface))
+    );
     for origin in [vm("web"), Origin::Local] {
         let seen = seen(&mut fixture, origin, Privilege::Ordinary);
         assert!(denied.iter().all(|interface| seen.contains_key(*interface)));
     }
+}
+
+#[test]
+fn what_is_opt_in_is_shown_to_the_vm_that_is_allowed_it_alone() {
+    let opt_in: Vec<&str> = GLOBALS
+        .iter()
+        .filter(|global| global.class == Class::OptIn && lookup(global.interface).is_some())
+        .map(|global| global.interface)
+        .collect();
+    assert!(opt_in.contains(&"zwp_keyboard_shortcuts_inhibit_manager_v1"));
+    let mut fixture = compositor(&format!("allow = {opt_in:?}"));
+    let work = seen(&mut fixture, vm("work"), Privilege::Ordinary);
+    let allowed = |interface: &str| by_class(interface) || opt_in.contains(&interface);
+    assert_eq!(work, listed(Audience::Everybody, allowed));
+    let web = seen(&mut fixture, vm("web"), Privilege::Ordinary);
+    assert_eq!(web, listed(Audience::Everybody, by_class));
 }
 
 /// A protocol whose globals are made by another macro than `delegate_global` is shown to everybody, whatever the policy

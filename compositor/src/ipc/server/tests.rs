@@ -249,6 +249,7 @@ fn vitrailctls_end_understands_the_answers() {
         scale: 1.5,
         keyboard: None,
         idle_inhibited_by: None,
+        shortcuts_inhibited_by: None,
         config: None,
         config_error: None,
         gate: None,
