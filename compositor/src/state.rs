@@ -224,6 +224,7 @@ impl State {
     pub fn after_dispatch(&mut self) {
         self.comp.popups.cleanup();
         self.plan_timed();
+        self.plan_idle();
         self.plan_repaint();
         self.answer_ipc();
         // A client that cannot be written to is ended by the library; there is nothing to report.

@@ -139,7 +139,11 @@ pub const GLOBALS: &[Global] = &[
         1,
         "Takes the session's shortcuts while focused, but for the key that gives them back.",
     ),
-    opt_in("ext_idle_notifier_v1", 2, "Tells when the person is away."),
+    opt_in(
+        "ext_idle_notifier_v1",
+        2,
+        "Tells when the person is away and when somebody is there again, by whole seconds.",
+    ),
     opt_in("wp_pointer_warp_v1", 1, "Moves the pointer within the VM's window."),
     opt_in("zwp_input_timestamps_manager_v1", 1, "Finer input times make typing recognisable."),
     opt_in("wp_color_manager_v1", 1, "Colour profiles describe the person's display."),

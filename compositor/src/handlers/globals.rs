@@ -35,6 +35,7 @@ const fn offered(interface: &'static str, version: u32) -> Offered {
 
 /// All globals that the compositor creates, each once.
 pub const OFFERED: &[Offered] = &[
+    offered("ext_idle_notifier_v1", 2),
     offered("org_kde_kwin_server_decoration_manager", 1),
     offered("wl_compositor", 6),
     offered("wl_data_device_manager", 3),

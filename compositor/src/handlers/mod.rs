@@ -17,6 +17,7 @@ pub mod foreign;
 pub mod geometry;
 pub mod globals;
 pub mod idle_inhibit;
+pub mod idle_notify;
 pub mod output;
 pub mod pacing;
 pub mod pointer_constraints;
@@ -91,6 +92,8 @@ pub struct Protocols {
     pub foreign: foreign::Foreign,
     /// `zwp_idle_inhibit_manager_v1`.
     pub idle_inhibit: idle_inhibit::Inhibitors,
+    /// `ext_idle_notifier_v1`.
+    pub idle_notify: idle_notify::IdleNotifications,
     /// `zwp_keyboard_shortcuts_inhibit_manager_v1`.
     pub shortcuts_inhibit: shortcuts_inhibit::ShortcutInhibitors,
 }
@@ -120,6 +123,7 @@ impl Protocols {
         toplevel_icon::create(display);
         foreign::create(display);
         idle_inhibit::create(display);
+        idle_notify::create(display);
         shortcuts_inhibit::create(display);
         FifoManagerState::unmanaged::<State>(display);
         CommitTimingManagerState::new::<State>(display);
@@ -139,6 +143,7 @@ impl Protocols {
             activation: XdgActivationState::new::<State>(display),
             foreign: foreign::Foreign::default(),
             idle_inhibit: idle_inhibit::Inhibitors::default(),
+            idle_notify: idle_notify::IdleNotifications::default(),
             shortcuts_inhibit: shortcuts_inhibit::ShortcutInhibitors::default(),
         }
     }

@@ -36,6 +36,7 @@ pub struct GestureStep {
 impl State {
     /// Fingers began a gesture.
     pub fn input_gesture_begin(&mut self, gesture: Gesture, fingers: u32) {
+        self.note_activity();
         let Some(pointer) = self.comp.seat.get_pointer() else { return };
         let (serial, time) = (SERIAL_COUNTER.next_serial(), self.input_time());
         match gesture {
@@ -53,6 +54,7 @@ impl State {
 
     /// The fingers moved. A hold has no steps.
     pub fn input_gesture_step(&mut self, gesture: Gesture, step: GestureStep) {
+        self.note_activity();
         let Some(pointer) = self.comp.seat.get_pointer() else { return };
         let time = self.input_time();
         let delta = step.delta.to_logical(self.comp.shell.layout.scale);
@@ -68,6 +70,7 @@ impl State {
 
     /// The fingers were lifted, or turned to something else, which makes the gesture as if it had not been.
     pub fn input_gesture_end(&mut self, gesture: Gesture, cancelled: bool) {
+        self.note_activity();
         let Some(pointer) = self.comp.seat.get_pointer() else { return };
         let (serial, time) = (SERIAL_COUNTER.next_serial(), self.input_time());
         match gesture {

@@ -48,6 +48,7 @@ fn chord(key: Keysym) -> Option<Chord> {
 impl State {
     /// A key was pressed or released. `code` is an evdev key code.
     pub fn input_key(&mut self, code: u32, pressed: bool) {
+        self.note_activity();
         let Some(keyboard) = self.comp.seat.get_keyboard() else { return };
         let key_state = if pressed { KeyState::Pressed } else { KeyState::Released };
         let serial = if pressed { self.comp.input.press_serial() } else { SERIAL_COUNTER.next_serial() };

@@ -78,6 +78,7 @@ type Under = Option<(WlSurface, Point<f64, Logical>)>;
 impl State {
     /// The pointer moved to a position in physical pixels of the output; it is kept inside.
     pub fn input_pointer_motion(&mut self, x: f64, y: f64) {
+        self.note_activity();
         let finite = |value: f64| if value.is_finite() { value } else { 0.0 };
         let location = self.comp.inside((finite(x), finite(y)).into());
         let before = self.comp.input.device.replace(location).or(self.comp.input.pointer);
@@ -86,6 +87,7 @@ impl State {
 
     /// The pointer was pushed by so many physical pixels; it goes as far as the output's edge.
     pub fn input_pointer_motion_by(&mut self, dx: f64, dy: f64) {
+        self.note_activity();
         let sane = |value: f64| if value.is_finite() { value.clamp(-MAX_STEP, MAX_STEP) } else { 0.0 };
         let step = Point::from((sane(dx), sane(dy)));
         let location = self.comp.inside(self.comp.input.pointer.unwrap_or_default() + step);
@@ -106,6 +108,7 @@ impl State {
 
     /// A button was pressed or released. `button` is an evdev code such as [`BUTTON_LEFT`].
     pub fn input_pointer_button(&mut self, button: u32, pressed: bool) {
+        self.note_activity();
         if pressed {
             if !self.keep_press(button) {
                 self.send_button(button, ButtonState::Pressed);
@@ -137,6 +140,7 @@ impl State {
 
     /// The wheel turned: `dx` and `dy` in steps, positive to the right and down.
     pub fn input_pointer_axis(&mut self, dx: f64, dy: f64) {
+        self.note_activity();
         /// Logical pixels of one step, as toolkits expect them.
         const STEP: f64 = 15.0;
         let Some(pointer) = self.comp.seat.get_pointer() else { return };

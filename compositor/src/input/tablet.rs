@@ -32,6 +32,7 @@ pub(crate) struct Pen {
 impl State {
     /// The pen came near the tablet, over a place of the output in physical pixels.
     pub fn input_tablet_in(&mut self, x: f64, y: f64) {
+        self.note_activity();
         if !x.is_finite() || !y.is_finite() {
             return;
         }
@@ -55,6 +56,7 @@ impl State {
 
     /// The pen moved. `pressure` is from 0 to 1.
     pub fn input_tablet_motion(&mut self, x: f64, y: f64, pressure: f64) {
+        self.note_activity();
         if !x.is_finite() || !y.is_finite() || !pressure.is_finite() {
             return;
         }
@@ -67,6 +69,7 @@ impl State {
 
     /// The pen's tip touched the tablet, or left it.
     pub fn input_tablet_tip(&mut self, down: bool) {
+        self.note_activity();
         let Some(pen) = self.comp.input.pen.clone() else { return };
         let time = self.input_time();
         if !down {
@@ -90,6 +93,7 @@ impl State {
 
     /// The pen left the tablet.
     pub fn input_tablet_out(&mut self) {
+        self.note_activity();
         if let Some(pen) = self.comp.input.pen.take() {
             let time = self.input_time();
             if pen.held.is_some() {

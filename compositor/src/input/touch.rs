@@ -36,6 +36,7 @@ impl State {
     /// A finger came down at a place of the output, in physical pixels. `finger` tells it from the others that are
     /// down, and is less than [`MAX_FINGERS`].
     pub fn input_touch_down(&mut self, finger: u32, x: f64, y: f64) {
+        self.note_activity();
         let Some(touch) = self.comp.seat.get_touch() else { return };
         if finger >= MAX_FINGERS || !x.is_finite() || !y.is_finite() {
             return;
@@ -61,6 +62,7 @@ impl State {
 
     /// A finger moved.
     pub fn input_touch_motion(&mut self, finger: u32, x: f64, y: f64) {
+        self.note_activity();
         let Some(touch) = self.comp.seat.get_touch() else { return };
         if !x.is_finite() || !y.is_finite() {
             return;
@@ -74,6 +76,7 @@ impl State {
 
     /// A finger was lifted.
     pub fn input_touch_up(&mut self, finger: u32) {
+        self.note_activity();
         let Some(touch) = self.comp.seat.get_touch() else { return };
         if self.comp.input.fingers.remove(&finger).is_none() {
             return;
@@ -91,6 +94,7 @@ impl State {
 
     /// The device took all fingers for something else, such as a palm: what they did has not been.
     pub fn input_touch_cancel(&mut self) {
+        self.note_activity();
         let Some(touch) = self.comp.seat.get_touch() else { return };
         // Smithay 0.7 leaves out every finger that nothing was said of since the last frame.
         for (finger, place) in std::mem::take(&mut self.comp.input.fingers) {

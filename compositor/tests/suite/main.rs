@@ -16,6 +16,7 @@ mod hints;
 mod hostile;
 mod identity;
 mod idle_inhibit;
+mod idle_notify;
 mod labels;
 mod pacing;
 mod popups;
