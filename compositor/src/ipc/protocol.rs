@@ -342,8 +342,8 @@ pub enum VersionFrom {
     Configuration,
 }
 
-/// Whether a VM sees an interface, and why. It is about new connections: those that exist, and gate workers that run, keep
-/// the policy that they began with.
+/// Whether a VM sees an interface, and why. It is about new connections: those that exist keep the policy that they began
+/// with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WhyReport {
     /// The VM's name as asked for.
