@@ -2,12 +2,23 @@
 //!
 //! A client of the GUI VM itself sees all of them but the one that is the gate's. A client of a VM sees those that the
 //! policy of its VM shows: the gate in front of it has hidden the others already, and hides the versions above those that the
-//! policy shows, so what is decided here counts when a gate worker is not itself any more.
+//! policy shows, so what is decided here counts when a gate worker is not itself any more. A global has one version, which all
+//! that see it are told; a client of a VM that binds a higher one than its policy shows is ended.
 //!
 //! Each protocol's `GlobalDispatch` is made by [`delegate_global`] in place of the macro of Smithay or of wayland-server, which
-//! would show the global to everybody, or has a `can_view` of its own that asks [`may_see`](crate::trust::client::may_see); and
-//! it has a line in [`OFFERED`]. Tests compare that list with what real clients are
-//! shown, and look for globals that a VM is shown which may see none.
+//! would show the global to everybody, or has a `can_view` of its own that asks [`may_see`](crate::trust::client::may_see) and,
+//! if it has more than one version, a `bind` that asks [`admit`]; and it has a line in [`OFFERED`]. Tests compare that list with
+//! what real clients are shown, look for globals that a VM is shown which may see none, and bind every version that is too high.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use smithay::reexports::wayland_server::backend::protocol::Message;
+use smithay::reexports::wayland_server::backend::{ClientId, Handle, ObjectData, ObjectId};
+use smithay::reexports::wayland_server::{Client, DataInit, DisplayHandle, New, Resource};
+
+use crate::state::State;
+use crate::trust::client;
 
 /// Who sees a global, if its policy does not withhold it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +91,49 @@ pub fn lookup(interface: &str) -> Option<&'static Offered> {
     OFFERED.iter().find(|offered| offered.interface == interface)
 }
 
+/// The new object of a global, if the policy of the client's VM shows that version of its interface; otherwise the client is
+/// ended.
+pub fn admit<I: Resource + 'static>(
+    client: &Client,
+    display: &DisplayHandle,
+    new: New<I>,
+    data_init: &mut DataInit<'_, State>,
+) -> Option<New<I>> {
+    // Only an object tells its version. What it is given here is replaced when its protocol makes it again.
+    let object = data_init.custom_init(new, Arc::new(Refused));
+    let (interface, version) = (I::interface().name, object.version());
+    if client::state(client).is_some_and(|client| client.may_bind(interface, version)) {
+        return Some(New::wrap(object));
+    }
+    client::end_for_binding(client, display, interface, version);
+    None
+}
+
+/// Behind an object of a client that is being ended.
+#[derive(Debug)]
+struct Refused;
+
+impl ObjectData<State> for Refused {
+    fn request(
+        self: Arc<Self>,
+        _handle: &Handle,
+        _state: &mut State,
+        _client: ClientId,
+        _message: Message<ObjectId, OwnedFd>,
+    ) -> Option<Arc<dyn ObjectData<State>>> {
+        None
+    }
+
+    fn destroyed(
+        self: Arc<Self>,
+        _handle: &Handle,
+        _state: &mut State,
+        _client: ClientId,
+        _object: ObjectId,
+    ) {
+    }
+}
+
 /// As wayland-server's `delegate_global_dispatch`, for the compositor's state, and hidden from the clients of VMs whose policy
 /// does not show the interface: `delegate_global!(WlShm: () => ShmState)`.
 macro_rules! delegate_global {
@@ -93,6 +147,8 @@ macro_rules! delegate_global {
                 data: &$data,
                 data_init: &mut ::smithay::reexports::wayland_server::DataInit<'_, Self>,
             ) {
+                let admitted = $crate::handlers::globals::admit(client, display, resource, data_init);
+                let Some(resource) = admitted else { return };
                 <$target as ::smithay::reexports::wayland_server::GlobalDispatch<$interface, $data, Self>>::bind(
                     state, display, client, resource, data, data_init,
                 );

@@ -29,6 +29,7 @@ use smithay::reexports::wayland_server::{
     Client, DataInit, Dispatch, DisplayHandle, GlobalDispatch, New, Resource,
 };
 
+use super::globals::admit;
 use crate::state::State;
 use crate::trust::client::{may_see, origin_of};
 
@@ -221,13 +222,15 @@ impl State {
 impl GlobalDispatch<ExtIdleNotifierV1, ()> for State {
     fn bind(
         _state: &mut Self,
-        _display: &DisplayHandle,
-        _client: &Client,
+        display: &DisplayHandle,
+        client: &Client,
         new: New<ExtIdleNotifierV1>,
         _data: &(),
         data_init: &mut DataInit<'_, Self>,
     ) {
-        data_init.init(new, ());
+        if let Some(new) = admit(client, display, new, data_init) {
+            data_init.init(new, ());
+        }
     }
 
     fn can_view(client: Client, _data: &()) -> bool {

@@ -76,6 +76,18 @@ impl ClientState {
         }
     }
 
+    /// Whether the client may bind an interface in a version.
+    #[must_use]
+    pub fn may_bind(&self, interface: &str, version: u32) -> bool {
+        match (&self.origin, &self.policy) {
+            (Origin::Local, _) => true,
+            (Origin::Vm(_), Some(policy)) => {
+                policy.verdict(interface).max_version.is_some_and(|highest| version <= highest)
+            }
+            (Origin::Vm(_), None) => false,
+        }
+    }
+
     /// Enters how many objects of all kinds the client has now.
     ///
     /// # Errors
@@ -165,6 +177,13 @@ pub fn end_for_limit(client: &Client, display: &DisplayHandle, error: &LimitErro
 pub fn end_for_misuse(client: &Client, display: &DisplayHandle, message: &str) {
     const IMPLEMENTATION: u32 = 3;
     end(client, display, IMPLEMENTATION, message.to_owned());
+}
+
+/// Ends a client that bound a global in a version that it is not shown: with the error of the protocol library for one that
+/// there is not, less the name by which the client bound it.
+pub fn end_for_binding(client: &Client, display: &DisplayHandle, interface: &str, version: u32) {
+    const INVALID_OBJECT: u32 = 0;
+    end(client, display, INVALID_OBJECT, format!("Invalid binding of {interface} version {version}."));
 }
 
 /// As much of the core protocol's first object as is needed to find it.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use vitrail::config::{Config, Live};
@@ -136,4 +138,80 @@ fn a_new_policy_is_that_of_new_connections() {
     fixture.client(before).seat();
     fixture.roundtrip(before);
     assert!(!fixture.client(before).ended());
+}
+
+/// Bytes as a client may send them that is not made by any library.
+fn message(object: u32, opcode: u32, body: &[u8]) -> Vec<u8> {
+    let size = u32::try_from(8 + body.len()).unwrap();
+    let mut bytes = object.to_ne_bytes().to_vec();
+    bytes.extend((size << 16 | opcode).to_ne_bytes());
+    bytes.extend(body);
+    bytes
+}
+
+/// Lets a client of `work` bind a global, without asking whether it was shown; false if that ended it.
+fn binds(fixture: &mut Fixture, name: u32, interface: &str, version: u32) -> bool {
+    let (theirs, mut ours) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    fixture.state().accept(theirs, vm("work"), Privilege::Ordinary).unwrap();
+    let mut bind = name.to_ne_bytes().to_vec();
+    bind.extend(u32::try_from(interface.len() + 1).unwrap().to_ne_bytes());
+    bind.extend(interface.as_bytes());
+    bind.resize(bind.len() + 4 - bind.len() % 4, 0);
+    bind.extend([version, 3].into_iter().flat_map(u32::to_ne_bytes));
+    // The registry is 2, the bound object 3, and the callback 4.
+    let requests =
+        [message(1, 1, &2_u32.to_ne_bytes()), message(2, 0, &bind), message(1, 0, &4_u32.to_ne_bytes())];
+    ours.write_all(&requests.concat()).unwrap();
+    let mut answer = Vec::new();
+    fixture.wait("an error or an answer", |_| {
+        let mut chunk = [0; 4096];
+        while let Ok(count @ 1..) = ours.read(&mut chunk) {
+            answer.extend_from_slice(&chunk[..count]);
+        }
+        // Of the display, an error; of the callback, the answer.
+        !events_of(&answer, 1).is_empty() || !events_of(&answer, 4).is_empty()
+    });
+    let errors = events_of(&answer, 1);
+    if let Some(error) = errors.first() {
+        let text = String::from_utf8_lossy(error);
+        assert!(text.contains(&format!("Invalid binding of {interface} version {version}")), "{text}");
+    }
+    errors.is_empty()
+}
+
+/// The bodies of an object's events with the opcode 0.
+fn events_of(mut bytes: &[u8], object: u32) -> Vec<&[u8]> {
+    let mut found = Vec::new();
+    while let Some((header, _)) = bytes.split_first_chunk::<8>() {
+        let [from, word] = [0, 4].map(|at| u32::from_ne_bytes(header[at..at + 4].try_into().unwrap()));
+        let Some((event, rest)) = bytes.split_at_checked((word >> 16) as usize) else { break };
+        if (from, word & 0xffff) == (object, 0) {
+            found.push(&event[8..]);
+        }
+        bytes = rest;
+    }
+    found
+}
+
+/// The version of a global is one for all, so the compositor relied on the gate for `max_version`: a worker that was not itself
+/// any more could bind whatever there is.
+#[test]
+fn a_version_above_that_of_the_policy_cannot_be_bound() {
+    let mut tried = 0;
+    for offered in OFFERED.iter().filter(|one| one.version > 1 && one.audience == Audience::Everybody) {
+        let (interface, highest) = (offered.interface, offered.version - 1);
+        let known = vitrail_protocols::globals::lookup(interface).unwrap().max_version;
+        assert!(known > highest, "{interface}");
+        let mut fixture =
+            compositor(&format!("allow = [\"{interface}\"]\nmax_version = {{ {interface} = {highest} }}"));
+        let local = fixture.connect(Origin::Local);
+        let name = fixture.client(local).name_of(interface);
+        assert!(binds(&mut fixture, name, interface, highest), "{interface}");
+        assert!(!binds(&mut fixture, name, interface, offered.version), "{interface}");
+        assert!(!binds(&mut fixture, name, interface, 99), "{interface}");
+        assert!(!fixture.client(local).ended());
+        tried += 1;
+    }
+    assert!(tried >= 10, "{tried}");
 }
