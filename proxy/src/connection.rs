@@ -458,6 +458,13 @@ impl Connection {
         pumps.map(Pump::received_fds).fold(0, u64::saturating_add)
     }
 
+    /// How many descriptors have come so far, from either side.
+    #[must_use]
+    pub fn passed_fds(&self) -> u64 {
+        let pumps = [&self.client_side, &self.server_side].into_iter().filter_map(|side| side.pump.as_ref());
+        pumps.map(Pump::passed_fds).fold(0, u64::saturating_add)
+    }
+
     /// Whether something has come that the state has not taken yet. While it lies in a socket pair, its descriptors have no
     /// numbers.
     #[must_use]

@@ -9,8 +9,9 @@ use vitrail_tests::session::Session;
 /// How long nothing may run.
 const QUIET: Duration = Duration::from_secs(3);
 
-/// How often the counters are looked at while the session settles.
-const LOOK: Duration = Duration::from_millis(250);
+/// How often the counters are looked at while the session settles: longer than a gate worker waits before it reports what has
+/// passed through it.
+const LOOK: Duration = Duration::from_millis(1500);
 
 /// How long a session may take to settle.
 const SETTLING: Duration = Duration::from_secs(20);

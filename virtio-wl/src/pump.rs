@@ -423,6 +423,12 @@ impl Pump {
         self.fds_to_local.saturating_add(made)
     }
 
+    /// How many descriptors of the other end were passed to the local side, or are held for it.
+    #[must_use]
+    pub fn passed_fds(&self) -> u64 {
+        self.fds_to_local
+    }
+
     /// Whether something of the other end is held here that the local side has not been given.
     #[must_use]
     pub fn holds_for_local(&self) -> bool {

@@ -45,7 +45,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// List the VMs with what they use of what they may, and their gate workers
+    /// List the VMs with what they use of what they may, and their gate workers with what has passed through them
     Vms {
         /// Print a list of {vm, label, color, pattern, limits, usage, worker}
         #[arg(long)]

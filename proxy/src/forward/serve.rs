@@ -10,10 +10,11 @@ use rustix::time::Timespec;
 use virtio_wl::address::AddressError;
 use virtio_wl::{Endpoint, Pump, Role, Socket, SocketError, SocketOptions};
 
-use super::counters::{Counters, MessageCount};
+use super::counters::Counters;
 use super::session::Session;
 use super::store::{Store, StoreError};
 use crate::connection::{Connection, ConnectionError, End, Status};
+use crate::message_count::MessageCount;
 
 /// Why an application was not served, or not to its end.
 #[derive(Debug, thiserror::Error)]

@@ -14,7 +14,7 @@ use std::process::{Child, Command, Stdio};
 use rustix::process::{Pid, PidfdFlags};
 use virtio_wl::Region;
 use virtio_wl::vfd::FileId;
-use vitrail_protocols::report::JailReport;
+use vitrail_protocols::report::{JailReport, Traffic};
 use vitrail_protocols::{Policy, VmName, WorkerReport};
 
 use super::config::VmTerms;
@@ -202,6 +202,7 @@ impl Worker {
             connections: 0,
             refused: 0,
             last_refusal: String::new(),
+            traffic: Traffic::default(),
             jail: JailReport::default(),
         };
         Ok(Self { child, pid, pidfd, control: Some(ours), region, policy, last })

@@ -3,21 +3,21 @@
 //! It waits for all of them with one epoll descriptor, in which every socket is registered by itself, and gives each that has something to do one turn of a
 //! bounded size, in rotation, so that a flooding connection costs the others one turn of waiting. It wakes up for
 //! events, and for deadlines while there are any (a connection that has to wait because of its rate, or that ends
-//! with something still to deliver); otherwise never.
+//! with something still to deliver, or numbers that have changed since they were reported); otherwise never.
 
 use std::collections::BTreeMap;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use virtio_wl::region::RegionError;
 use virtio_wl::unix::UnixError;
 use virtio_wl::{MirrorBudget, Region};
-use vitrail_protocols::report::JailReport;
+use vitrail_protocols::report::{JailReport, Traffic};
 use vitrail_protocols::{Limits, Policy, VmName, WorkerReport};
 
 use super::control::{self, ControlError, Order};
@@ -42,6 +42,10 @@ const ADDRESS_SPACE_HEADROOM: u64 = 1 << 30;
 
 /// Log lines about refusals that a VM can cause, per second.
 const LOG_LINES_PER_SECOND: u32 = 2;
+
+/// How long after something has passed through it is reported, with all that came meanwhile. So a worker that has nothing to do
+/// wakes up once more for it, and one that is busy every time.
+const REPORT_DELAY: Duration = Duration::from_secs(1);
 
 const CONTROL_TOKEN: u64 = 0;
 
@@ -87,6 +91,10 @@ pub struct Worker {
     next_number: u64,
     report: WorkerReport,
     reported: Option<WorkerReport>,
+    /// When to report what has passed through; `None` if nothing has since it was reported, or nobody listens.
+    report_at: Option<Instant>,
+    /// What has passed through connections that are over.
+    past: Traffic,
     log_rate: Rate,
     log_skipped: u64,
     started: Instant,
@@ -141,6 +149,7 @@ impl Worker {
             connections: 0,
             refused: 0,
             last_refusal: String::new(),
+            traffic: Traffic::default(),
             jail,
         };
         Ok(Self {
@@ -157,6 +166,8 @@ impl Worker {
             next_number: 1,
             report,
             reported: None,
+            report_at: None,
+            past: Traffic::default(),
             log_rate: Rate::new(LOG_LINES_PER_SECOND),
             log_skipped: 0,
             started: Instant::now(),
@@ -243,11 +254,11 @@ impl Worker {
         &self,
         space: &'a mut [MaybeUninit<epoll::Event>; MAX_EVENTS],
     ) -> Result<&'a [epoll::Event], WorkerError> {
-        let deadline = self.connections.values().filter_map(Served::deadline).min();
+        let deadline = self.connections.values().filter_map(Served::deadline).chain(self.report_at).min();
         let timeout = if self.ready.is_empty() {
             deadline.map(|at| at.saturating_duration_since(Instant::now()))
         } else {
-            Some(std::time::Duration::ZERO)
+            Some(Duration::ZERO)
         };
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         match epoll::wait(&self.epoll, space, timeout.as_ref()) {
@@ -259,11 +270,17 @@ impl Worker {
 
     fn turn(&mut self, number: u64) {
         let Some(served) = self.connections.get_mut(&number) else { return };
-        match served.turn() {
+        let status = served.turn();
+        if self.control.is_some() && self.report_at.is_none() {
+            self.report_at = Some(Instant::now() + REPORT_DELAY);
+        }
+        match status {
             Status::Idle => {}
             Status::More => self.ready.push(number),
             Status::Ended(end) => {
-                self.connections.remove(&number);
+                if let Some(served) = self.connections.remove(&number) {
+                    self.past.add(&served.traffic());
+                }
                 self.note_end(end);
             }
         }
@@ -310,6 +327,7 @@ impl Worker {
                 Err(error) => {
                     tracing::info!(vm = %self.vm, reason = %error, "serving on without a supervisor");
                     self.control = None;
+                    self.report_at = None;
                     return;
                 }
             };
@@ -320,16 +338,33 @@ impl Worker {
         }
     }
 
-    /// Tells the supervisor what has changed. If it is busy, the next event brings it up again.
+    /// Tells the supervisor what has changed: at once, but what has merely passed through a little later. If it is busy, the
+    /// next event brings it up again, or the next time that something is due.
     fn send_report(&mut self) {
         self.report.connections = u32::try_from(self.connections.len()).unwrap_or(u32::MAX);
         let Some(control) = &self.control else { return };
-        if self.reported.as_ref() == Some(&self.report) {
+        let due = self.report_at.is_some_and(|at| at <= Instant::now());
+        if !due && self.reported.as_ref() == Some(&self.report) {
             return;
         }
-        if control::send_report(control, &self.report).is_ok() {
+        self.report.traffic = self.traffic();
+        if self.reported.as_ref() == Some(&self.report) {
+            self.report_at = None;
+        } else if control::send_report(control, &self.report).is_ok() {
             self.reported = Some(self.report.clone());
+            self.report_at = None;
+        } else {
+            self.report_at = Some(Instant::now() + REPORT_DELAY);
         }
+    }
+
+    /// What has passed through since the start.
+    fn traffic(&self) -> Traffic {
+        let mut traffic = self.past;
+        for served in self.connections.values() {
+            traffic.add(&served.traffic());
+        }
+        Traffic { mirror_memory: self.mirrors.used(), ..traffic }
     }
 }
 

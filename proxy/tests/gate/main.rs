@@ -14,6 +14,7 @@ mod mirrors;
 mod policy;
 mod requests;
 mod supervisor;
+mod traffic;
 mod vsock;
 mod wire;
 
@@ -61,12 +62,21 @@ impl Vm {
         (client, requests)
     }
 
+    /// The socket that reports come on.
+    pub fn control(&self) -> &OwnedFd {
+        &self.control
+    }
+
+    /// The next report, if one has come.
+    pub fn try_report(&self) -> Option<WorkerReport> {
+        control::receive_report(&self.control, &"work".parse().unwrap(), 1).unwrap()
+    }
+
     /// Waits for a report that satisfies the condition.
     pub fn report(&self, fits: impl Fn(&WorkerReport) -> bool) -> WorkerReport {
         use rustix::event::{PollFd, PollFlags, Timespec};
-        let vm = "work".parse().unwrap();
         loop {
-            if let Some(report) = control::receive_report(&self.control, &vm, 1).unwrap() {
+            if let Some(report) = self.try_report() {
                 if fits(&report) {
                     return report;
                 }
