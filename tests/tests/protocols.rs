@@ -35,8 +35,8 @@ fn a_vm_that_is_denied_a_protocol_does_not_see_it_and_its_neighbour_does() {
 
 #[test]
 fn why_says_what_applications_see() {
-    let table =
-        "allow = [\"ext_idle_notifier_v1\"]\ndeny = [\"wp_presentation\"]\nmax_version = { wl_seat = 5 }";
+    let table = "allow = [\"ext_idle_notifier_v1\", \"wp_pointer_warp_v1\"]\ndeny = [\"wp_presentation\"]\n\
+        max_version = { wl_seat = 5, ext_idle_notifier_v1 = 1 }";
     let session = Session::with(Options::new(&["work", "personal"]).protocols("work", table));
     for vm in ["work", "personal"] {
         let seen = seen(&session, vm);
@@ -48,7 +48,8 @@ fn why_says_what_applications_see() {
         assert!(seen.keys().all(|interface| GLOBALS.iter().any(|global| global.interface == interface)));
     }
     assert_eq!(why(&session, "work", "wl_seat")["version_key"], "[vm.work.protocols] max_version");
-    assert_eq!(why(&session, "work", "ext_idle_notifier_v1")["decided_by"], "not_offered");
+    assert_eq!(why(&session, "work", "ext_idle_notifier_v1")["version"], 1);
+    assert_eq!(why(&session, "work", "wp_pointer_warp_v1")["decided_by"], "not_offered");
 }
 
 /// Compositor and gate read the same file. The worker that a VM had kept the policy that it was started with, also for new
