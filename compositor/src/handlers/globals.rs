@@ -99,7 +99,8 @@ pub fn admit<I: Resource + 'static>(
     new: New<I>,
     data_init: &mut DataInit<'_, State>,
 ) -> Option<New<I>> {
-    // Only an object tells its version. What it is given here is replaced when its protocol makes it again.
+    // Only an object tells its version, and the library takes one apart only by making it. What it is given here is replaced when
+    // its protocol makes it again.
     let object = data_init.custom_init(new, Arc::new(Refused));
     let (interface, version) = (I::interface().name, object.version());
     if client::state(client).is_some_and(|client| client.may_bind(interface, version)) {
