@@ -149,7 +149,11 @@ pub const GLOBALS: &[Global] = &[
     opt_in("wp_color_manager_v1", 1, "Colour profiles describe the person's display."),
     opt_in("wp_color_representation_manager_v1", 1, "Only of use with video formats."),
     opt_in("xdg_toplevel_drag_manager_v1", 1, "Windows that follow the pointer."),
-    opt_in("zwp_linux_dmabuf_v1", 4, "Graphics memory cannot cross without a shared graphics device."),
+    opt_in(
+        "zwp_linux_dmabuf_v1",
+        4,
+        "Graphics memory does not leave its VM; `wl-forward --dmabuf` offers it there and copies what is drawn.",
+    ),
     opt_in(
         "ext_image_copy_capture_manager_v1",
         1,

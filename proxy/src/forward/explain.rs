@@ -16,8 +16,10 @@ use vitrail_protocols::globals::{self, Class};
 use wayland_client::backend::{ReadEventsGuard, WaylandError};
 use wayland_client::protocol::{wl_callback, wl_registry};
 use wayland_client::{ConnectError, Connection, Dispatch, DispatchError, EventQueue, QueueHandle};
+use wl_proxy::object::ConcreteObject as _;
+use wl_proxy::protocols::linux_dmabuf_v1::zwp_linux_dmabuf_v1::ZwpLinuxDmabufV1;
 
-use super::serve::{Observer, ServeError, Served};
+use super::serve::{Observer, Resources, ServeError, Served};
 use crate::connection::Status;
 
 /// How long the compositor's side may take to say what it offers.
@@ -72,6 +74,8 @@ pub enum Verdict {
     Offered(u32),
     /// It cannot cross between machines.
     CannotCross,
+    /// This program offers it for devices of the VM, but was not asked to.
+    OptionMissing(&'static str),
     /// The policy for VMs does not have it. The reason of the table of known interfaces.
     Withheld(&'static str),
     /// The policy for VMs has it, so that this VM's own policy withholds it, or there is none.
@@ -86,6 +90,12 @@ impl std::fmt::Display for Verdict {
             Self::Offered(version) => write!(f, "offered in version {version}"),
             Self::CannotCross => {
                 f.write_str("withheld by wl-forward: it needs what does not cross between machines")
+            }
+            Self::OptionMissing(option) => {
+                write!(
+                    f,
+                    "withheld by wl-forward: {option} offers it, which is of use with a graphics device in this VM"
+                )
             }
             Self::Withheld(reason) => write!(f, "withheld by the policy: {reason}"),
             Self::NotThere => {
@@ -102,6 +112,9 @@ impl Offer {
     pub fn verdict(&self, interface: &str) -> Verdict {
         if let Some(version) = self.globals.get(interface) {
             return Verdict::Offered(*version);
+        }
+        if interface == ZwpLinuxDmabufV1::INTERFACE_NAME {
+            return Verdict::OptionMissing("--dmabuf");
         }
         if self.hidden.contains(&interface) {
             return Verdict::CannotCross;
@@ -124,18 +137,18 @@ impl Offer {
         names.map(|name| (name, self.verdict(name))).collect()
     }
 
-    /// Asks the compositor's side, by the hub at `hub`.
+    /// Asks the compositor's side, by the hub at `hub`, for what an application that gets `resources` is offered.
     ///
     /// # Errors
     ///
     /// See [`ExplainError`].
-    pub fn ask(hub: &Address) -> Result<Self, ExplainError> {
+    pub fn ask(hub: &Address, resources: &Resources) -> Result<Self, ExplainError> {
         let stream = hub.connect().map_err(ExplainError::Dial)?;
         let (application, client) = UnixStream::pair().map_err(ExplainError::SocketPair)?;
         for end in [&application, &client] {
             end.set_nonblocking(true).map_err(ExplainError::SocketPair)?;
         }
-        let mut served = Served::new(client.into(), stream, hub.is_vsock(), None, &Observer::default())?;
+        let mut served = Served::new(client.into(), stream, hub.is_vsock(), resources, &Observer::default())?;
         let connection = Connection::from_socket(application).map_err(ExplainError::Client)?;
         let mut queue = connection.new_event_queue();
         let display = connection.display();
@@ -217,8 +230,8 @@ impl Dispatch<wl_callback::WlCallback, ()> for Offer {
 /// # Errors
 ///
 /// See [`ExplainError`].
-pub fn run(hub: &Address, interface: Option<&str>) -> Result<bool, ExplainError> {
-    let offer = Offer::ask(hub)?;
+pub fn run(hub: &Address, resources: &Resources, interface: Option<&str>) -> Result<bool, ExplainError> {
+    let offer = Offer::ask(hub, resources)?;
     let mut out = io::stdout().lock();
     match interface {
         Some(interface) => {
@@ -247,11 +260,12 @@ mod tests {
     fn each_interface_is_explained_by_who_withholds_it() {
         let offer = Offer {
             globals: BTreeMap::from([("wl_shm".to_owned(), 2)]),
-            hidden: vec!["zwp_linux_dmabuf_v1"],
+            hidden: vec!["zwp_linux_dmabuf_v1", "wl_drm"],
             complete: true,
         };
         assert_eq!(offer.verdict("wl_shm"), Verdict::Offered(2));
-        assert_eq!(offer.verdict("zwp_linux_dmabuf_v1"), Verdict::CannotCross);
+        assert_eq!(offer.verdict("wl_drm"), Verdict::CannotCross);
+        assert_eq!(offer.verdict("zwp_linux_dmabuf_v1"), Verdict::OptionMissing("--dmabuf"));
         assert!(matches!(offer.verdict("zwlr_layer_shell_v1"), Verdict::Withheld(_)));
         assert!(matches!(offer.verdict("ext_idle_notifier_v1"), Verdict::Withheld(_)));
         assert_eq!(offer.verdict("wp_viewporter"), Verdict::NotThere);

@@ -32,6 +32,9 @@ pub fn is_hidden(interface: ObjectInterface) -> bool {
     )
 }
 
+/// The name of the global that is this program's own. Compositors count from 1.
+pub const OWN_NAME: u32 = u32::MAX;
+
 /// Why a bind was refused. `wl_registry` has no error codes; libwayland posts these on the registry with code
 /// 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -59,7 +62,8 @@ pub struct Announced {
 impl Announced {
     /// Takes note of a global. False: hide it.
     pub fn announce(&mut self, name: u32, interface: ObjectInterface, version: u32) -> bool {
-        if is_hidden(interface) {
+        // No compositor gets that far, but two globals of one name cannot be told apart.
+        if is_hidden(interface) || name == OWN_NAME {
             self.hidden.insert(interface.name());
             return false;
         }
@@ -67,15 +71,28 @@ impl Announced {
         true
     }
 
+    /// Takes note of the global that is this program's own.
+    pub fn announce_own(&mut self, interface: ObjectInterface, version: u32) {
+        self.globals.insert(OWN_NAME, (interface, version));
+    }
+
+    /// The name of a global of the compositor's side with this interface.
+    #[must_use]
+    pub fn find(&self, interface: ObjectInterface) -> Option<u32> {
+        let mut names =
+            self.globals.iter().filter(|(name, (known, _))| *known == interface && **name != OWN_NAME);
+        names.next().map(|(name, _)| *name)
+    }
+
     /// The interfaces that were offered and hidden.
     pub fn hidden(&self) -> impl Iterator<Item = &'static str> {
         self.hidden.iter().copied()
     }
 
-    /// True where the application knows the name.
+    /// True where the application knows the name from the compositor's side.
     #[must_use]
     pub fn knows(&self, name: u32) -> bool {
-        self.globals.contains_key(&name)
+        name != OWN_NAME && self.globals.contains_key(&name)
     }
 
     /// Whether a bind of this name may be forwarded. A compositor checks this too, but its answer would end
@@ -122,5 +139,15 @@ mod tests {
         assert_eq!(announced.check_bind(3, ObjectInterface::WlSeat, 9), Err(BindError::BadVersion(3, 8, 9)));
         assert_eq!(announced.check_bind(3, ObjectInterface::WlSeat, 0), Err(BindError::BadVersion(3, 8, 0)));
         assert_eq!(announced.check_bind(3, ObjectInterface::WlOutput, 1), Err(BindError::WrongInterface(3)));
+    }
+
+    #[test]
+    fn a_compositor_cannot_take_the_name_of_the_global_that_is_not_its_own() {
+        let mut announced = Announced::default();
+        announced.announce_own(ObjectInterface::ZwpLinuxDmabufV1, 5);
+        assert!(!announced.announce(OWN_NAME, ObjectInterface::WlSeat, 8));
+        assert!(!announced.knows(OWN_NAME));
+        assert_eq!(announced.check_bind(OWN_NAME, ObjectInterface::ZwpLinuxDmabufV1, 5), Ok(()));
+        assert_eq!(announced.find(ObjectInterface::ZwpLinuxDmabufV1), None);
     }
 }

@@ -5,6 +5,7 @@
 mod copies;
 mod counting;
 mod crossing;
+mod dmabuf;
 mod drop_in;
 mod endings;
 mod explaining;

@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use rustix::event::PollFlags;
 use virtio_wl::{Pump, PumpOptions, Region, Role, Socket, SocketOptions};
 use vitrail_proxy::forward::counters::Counters;
-use vitrail_proxy::forward::serve::{Observer, ServeError, serve};
+use vitrail_proxy::forward::serve::{Observer, Resources, ServeError, serve};
 use vitrail_proxy::forward::store::Store;
 
 use crate::wire::{Args, PATIENCE, Peer, wait};
@@ -94,14 +94,20 @@ impl Scene {
 
     /// Another application of the same `wl-forward`.
     pub fn start(store: Option<&Arc<Store>>, gate: Option<Region>, region: Option<Region>) -> Self {
+        let resources = Resources { store: store.cloned(), graphics: None };
+        Self::with(resources, gate, region)
+    }
+
+    /// The same, with whatever the application may use.
+    pub fn with(resources: Resources, gate: Option<Region>, region: Option<Region>) -> Self {
         let (app, app_inner) = UnixStream::pair().unwrap();
         let (upstream, gate_stream) = UnixStream::pair().unwrap();
         let (compositor, compositor_inner) = UnixStream::pair().unwrap();
-        let store = store.cloned();
         let counters: Arc<Counters> = Arc::default();
+        let own = usize::from(resources.graphics.is_some());
         let observer = Observer { counters: counters.clone(), trace: None };
         let forward =
-            thread::spawn(move || serve(app_inner.into(), upstream.into(), false, store.as_ref(), &observer));
+            thread::spawn(move || serve(app_inner.into(), upstream.into(), false, &resources, &observer));
         thread::spawn(move || run_gate(gate_stream.into(), compositor_inner.into(), gate.map(Arc::new)));
         let mut scene = Self {
             app: Peer::new(app),
@@ -122,8 +128,8 @@ impl Scene {
             let args = Args::new().u32(name).string(interface).u32(version);
             scene.compositor.send(scene.registry.compositor, 0, args);
         }
-        // Two of them are hidden; tests look at the rest.
-        for _ in 0..GLOBALS.len() - 2 {
+        // Two of them are hidden, and one may be wl-forward's own; tests look at the rest.
+        for _ in 0..GLOBALS.len() - 2 + own {
             let message = scene.app.expect(2, 0);
             let version = message.body.last_chunk::<4>().unwrap();
             scene.globals.push((message.string(1), u32::from_ne_bytes(*version)));
