@@ -61,6 +61,8 @@ pub struct Options {
     pub limits: BTreeMap<&'static str, u64>,
     /// The tables of protocols of VMs that have one, as TOML.
     pub protocols: BTreeMap<&'static str, String>,
+    /// Applications of the VMs are offered `zwp_linux_dmabuf_v1`.
+    pub dmabuf: bool,
 }
 
 impl Options {
@@ -76,6 +78,7 @@ impl Options {
             region_mib: 64,
             limits: BTreeMap::new(),
             protocols: BTreeMap::new(),
+            dmabuf: false,
         }
     }
 
@@ -119,6 +122,14 @@ impl Options {
     #[must_use]
     pub fn protocols(mut self, vm: &'static str, table: &str) -> Self {
         self.protocols.insert(vm, table.to_owned());
+        self
+    }
+
+    /// The same with VMs whose applications are offered `zwp_linux_dmabuf_v1`. Any device does for the graphics device: it is
+    /// never opened.
+    #[must_use]
+    pub fn dmabuf(mut self) -> Self {
+        self.dmabuf = true;
         self
     }
 }
@@ -716,6 +727,9 @@ fn start_forward(options: &Options, root: &Path, regions: &Path, vm: &str) -> Pr
         Sharing::Region | Sharing::Pmem => command.arg("--region").arg(region(regions, vm)),
         Sharing::Stream => command.args(["--region", "none"]),
     };
+    if options.dmabuf {
+        command.arg("--dmabuf=/dev/null");
+    }
     let forward = Process::start(&format!("wl-forward-{vm}"), &root.join("logs"), &mut command, &[]);
     forward.wait_path(&root.join(vm).join("wayland-vm"));
     forward
