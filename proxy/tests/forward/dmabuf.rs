@@ -17,7 +17,7 @@ use crate::scene::{Buffer, Object, REGION_LEN, Scene, mask, rectangles};
 use crate::wire::{Args, Message};
 
 const DAMAGE_BUFFER: u16 = 9;
-const WHOLE: &[(u16, [i32; 4])] = &[(DAMAGE_BUFFER, [0, 0, i32::MAX, i32::MAX])];
+pub const WHOLE: &[(u16, [i32; 4])] = &[(DAMAGE_BUFFER, [0, 0, i32::MAX, i32::MAX])];
 
 const AR24: u32 = u32::from_le_bytes(*b"AR24");
 const XR24: u32 = u32::from_le_bytes(*b"XR24");
@@ -47,16 +47,16 @@ fn with_device(device: GraphicsDevice) -> Scene {
     Scene::with(Resources { store, graphics: Some(device) }, Some(clone()), Some(region))
 }
 
-fn scene() -> Scene {
+pub fn scene() -> Scene {
     with_device(device())
 }
 
-fn without_region() -> Scene {
+pub fn without_region() -> Scene {
     Scene::with(Resources { store: None, graphics: Some(device()) }, None, None)
 }
 
 /// The application's `zwp_linux_dmabuf_v1`.
-struct Dmabuf {
+pub struct Dmabuf {
     id: u32,
     /// The `wl_shm` of wl-forward's own, as the compositor knows it.
     shm: u32,
@@ -85,7 +85,7 @@ impl Dmabuf {
         scene.compositor.send(1, 1, Args::new().u32(self.callback));
     }
 
-    fn bind(scene: &mut Scene) -> Self {
+    pub fn bind(scene: &mut Scene) -> Self {
         let dmabuf = Self::unanswered(scene, 5);
         dmabuf.answer(scene);
         // Formats are known when a feedback has come to its end.
@@ -108,7 +108,7 @@ impl Dmabuf {
     }
 
     /// A buffer that is there at once, as the compositor sees it too.
-    fn buffer(&self, scene: &mut Scene, memory: &File, plane: Plane, size: [i32; 2]) -> Buffer {
+    pub fn buffer(&self, scene: &mut Scene, memory: &File, plane: Plane, size: [i32; 2]) -> Buffer {
         let params = self.params(scene);
         plane.add(scene, params, memory);
         let app = scene.new_id();
@@ -133,7 +133,7 @@ impl Dmabuf {
 
 /// What is said of the first plane, or of another one.
 #[derive(Clone, Copy)]
-struct Plane {
+pub struct Plane {
     index: u32,
     offset: u32,
     stride: u32,
@@ -141,7 +141,7 @@ struct Plane {
 }
 
 impl Plane {
-    fn at(offset: u32, stride: u32) -> Self {
+    pub fn at(offset: u32, stride: u32) -> Self {
         Self { index: 0, offset, stride, modifier: 0 }
     }
 

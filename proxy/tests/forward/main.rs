@@ -13,5 +13,6 @@ mod hostile;
 mod program;
 mod scene;
 mod tracing;
+mod udmabuf;
 mod units;
 mod wire;

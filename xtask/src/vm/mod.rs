@@ -16,11 +16,13 @@ use crate::processes::Processes;
 use crate::{setup, target_dir};
 
 mod cpio;
+mod dmabufs;
 mod guest;
 mod initramfs;
 mod packages;
 mod regions;
 mod streams;
+mod suites;
 mod vsock;
 
 use guest::Machine;
@@ -43,6 +45,12 @@ pub enum Action {
     Run(RunOptions),
     /// Boot a guest and run in it the tests that need its vsock, the conformance suite among them.
     Streams {
+        /// Where the logs are kept.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
+    /// Boot a guest and run in it the tests of wl-forward with dma-bufs of its kernel.
+    Dmabufs {
         /// Where the logs are kept.
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
@@ -92,6 +100,7 @@ pub fn run(action: &Action) -> Result<()> {
         }
         Action::Run(options) => run_command(options),
         Action::Streams { out } => streams::run(&packages(false)?, out.as_deref()),
+        Action::Dmabufs { out } => dmabufs::run(&packages(false)?, out.as_deref()),
         Action::Regions { out } => regions::run(&packages(false)?, out.as_deref()),
     }
 }
