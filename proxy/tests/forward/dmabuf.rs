@@ -40,7 +40,7 @@ fn device() -> GraphicsDevice {
     GraphicsDevice::at(Path::new("/dev/null")).unwrap()
 }
 
-fn with_device(device: GraphicsDevice) -> Scene {
+pub fn with_device(device: GraphicsDevice) -> Scene {
     let region = Region::create_memfd(REGION_LEN).unwrap();
     let clone = || Region::from_fd(region.try_clone_fd().unwrap()).unwrap();
     let store = Some(Arc::new(Store::shared(clone(), |_| None).unwrap()));

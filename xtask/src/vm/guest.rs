@@ -53,6 +53,11 @@ impl Machine {
         self.add("-device", format!("virtio-pmem-pci,memdev={id}"));
     }
 
+    /// Adds a graphics device without anybody who looks at it.
+    pub fn gpu(&mut self) {
+        self.add("-device", "virtio-gpu-pci".to_owned());
+    }
+
     fn backend(&mut self, file: &Path, offset: u64, len: u64) -> String {
         let id = format!("file{}", self.devices.len());
         let path = file.display();

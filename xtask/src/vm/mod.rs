@@ -27,13 +27,13 @@ mod vsock;
 
 use guest::Machine;
 use initramfs::Initramfs;
-use packages::Packages;
+use packages::{Kernel, Packages};
 use vsock::Backend;
 
 /// What can be done with virtual machines.
 #[derive(Debug, Subcommand)]
 pub enum Action {
-    /// Fetch what virtual machines are made of: QEMU, firmware, kernel, busybox and vhost-device-vsock.
+    /// Fetch what virtual machines are made of: QEMU, firmware, kernels, busybox and vhost-device-vsock.
     ///
     /// Everything goes below target/; the other actions do this by themselves if need be.
     Fetch {
@@ -49,7 +49,7 @@ pub enum Action {
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
-    /// Boot a guest and run in it the tests of wl-forward with dma-bufs of its kernel.
+    /// Boot a guest with graphics devices and run in it the tests of wl-forward with dma-bufs.
     Dmabufs {
         /// Where the logs are kept.
         #[arg(long, value_name = "DIR")]
@@ -95,22 +95,24 @@ pub fn run(action: &Action) -> Result<()> {
     match action {
         Action::Fetch { update } => {
             vsock::program()?;
-            print!("{}", packages(*update)?.versions()?);
+            for kernel in [Kernel::Cloud, Kernel::Whole] {
+                print!("{}", packages(kernel, *update)?.versions()?);
+            }
             Ok(())
         }
         Action::Run(options) => run_command(options),
-        Action::Streams { out } => streams::run(&packages(false)?, out.as_deref()),
-        Action::Dmabufs { out } => dmabufs::run(&packages(false)?, out.as_deref()),
-        Action::Regions { out } => regions::run(&packages(false)?, out.as_deref()),
+        Action::Streams { out } => streams::run(&packages(Kernel::Cloud, false)?, out.as_deref()),
+        Action::Dmabufs { out } => dmabufs::run(&packages(Kernel::Whole, false)?, out.as_deref()),
+        Action::Regions { out } => regions::run(&packages(Kernel::Cloud, false)?, out.as_deref()),
     }
 }
 
-fn packages(update: bool) -> Result<Packages> {
-    Packages::get(&target_dir().join("vm"), update)
+fn packages(kernel: Kernel, update: bool) -> Result<Packages> {
+    Packages::get(&target_dir().join("vm"), kernel, update)
 }
 
 fn run_command(options: &RunOptions) -> Result<()> {
-    let packages = packages(false)?;
+    let packages = packages(Kernel::Cloud, false)?;
     let session = Session::new(options.out.as_deref(), "run")?;
     let mut initramfs = Initramfs::new(&packages, MODULES)?;
     for program in &options.programs {

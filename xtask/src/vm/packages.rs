@@ -20,9 +20,33 @@ use crate::steps;
 /// its kernel 6.12.
 const RELEASE: &str = "trixie";
 
-/// The packages that are asked for; apt adds what they depend on.
-const PACKAGES: &[&str] =
-    &["qemu-system-x86", "seabios", "linux-image-cloud-amd64", "kmod", "busybox-static"];
+/// A kernel for guests.
+#[derive(Clone, Copy, Debug)]
+pub enum Kernel {
+    /// The one for virtual machines in general, which boots fast.
+    Cloud,
+    /// The one with everything, graphics devices among it.
+    Whole,
+}
+
+impl Kernel {
+    /// The packages that are asked for; apt adds what they depend on.
+    fn packages(self) -> [&'static str; 5] {
+        let image = match self {
+            Self::Cloud => "linux-image-cloud-amd64",
+            Self::Whole => "linux-image-amd64",
+        };
+        ["qemu-system-x86", "seabios", image, "kmod", "busybox-static"]
+    }
+
+    /// Where they are unpacked below target/vm.
+    fn folder(self) -> String {
+        match self {
+            Self::Cloud => RELEASE.to_owned(),
+            Self::Whole => format!("{RELEASE}-whole"),
+        }
+    }
+}
 
 /// The packages, unpacked.
 #[derive(Debug)]
@@ -32,23 +56,24 @@ pub struct Packages {
 }
 
 impl Packages {
-    /// The unpacked packages, fetched if they are not there or `update` says that newer ones are wanted.
+    /// The unpacked packages with this kernel, fetched if they are not there or `update` says that newer ones are wanted.
     ///
     /// # Errors
     /// When this machine is no x86-64 Debian, a package cannot be fetched or unpacked.
-    pub fn get(vm_folder: &Path, update: bool) -> Result<Self> {
+    pub fn get(vm_folder: &Path, kernel: Kernel, update: bool) -> Result<Self> {
         if !cfg!(target_arch = "x86_64") {
             bail!("virtual machines are made for x86-64 only so far");
         }
         fs::create_dir_all(vm_folder).with_context(|| format!("error creating {}", vm_folder.display()))?;
         let lock = File::create(vm_folder.join("lock")).context("error creating the lock of target/vm")?;
         flock(&lock, FlockOperation::LockExclusive).context("error locking target/vm")?;
-        let root = vm_folder.join(RELEASE);
+        let root = vm_folder.join(kernel.folder());
         let stamp = root.join("packages.txt");
-        let wanted = PACKAGES.join(" ");
+        let packages = kernel.packages();
+        let wanted = packages.join(" ");
         let have = fs::read_to_string(&stamp).unwrap_or_default();
         if update || have.lines().next() != Some(&wanted) {
-            let versions = fetch(vm_folder, &root)?;
+            let versions = fetch(vm_folder, &root, &packages)?;
             fs::write(&stamp, format!("{wanted}\n{versions}"))
                 .with_context(|| format!("error writing {}", stamp.display()))?;
         }
@@ -99,12 +124,12 @@ impl Packages {
 }
 
 /// Fetches and unpacks everything into `root`, whose old content goes. Returns names and versions.
-fn fetch(vm_folder: &Path, root: &Path) -> Result<String> {
+fn fetch(vm_folder: &Path, root: &Path, packages: &[&str]) -> Result<String> {
     let apt = Apt::prepare(&vm_folder.join("apt"), RELEASE)?;
-    let fresh = vm_folder.join(format!("{RELEASE}.new"));
+    let fresh = root.with_extension("new");
     debian::remove(&fresh)?;
     fs::create_dir(&fresh).with_context(|| format!("error creating {}", fresh.display()))?;
-    let versions = apt.unpack(PACKAGES, &fresh)?;
+    let versions = apt.unpack(packages, &fresh)?;
     let modules = fresh.join("usr/lib/modules");
     let release = only_entry(&modules)?;
     let mut index = debian::program(&fresh, "usr/sbin/depmod");
