@@ -33,6 +33,7 @@ use wl_proxy::protocols::linux_dmabuf_v1::zwp_linux_dmabuf_feedback_v1::{
 use wl_proxy::protocols::linux_dmabuf_v1::zwp_linux_dmabuf_v1::{ZwpLinuxDmabufV1, ZwpLinuxDmabufV1Handler};
 use wl_proxy::protocols::wayland::wl_buffer::WlBuffer;
 use wl_proxy::protocols::wayland::wl_callback::{WlCallback, WlCallbackHandler};
+use wl_proxy::protocols::wayland::wl_display::WlDisplayError;
 use wl_proxy::protocols::wayland::wl_registry::WlRegistry;
 use wl_proxy::protocols::wayland::wl_shm::{WlShm, WlShmFormat, WlShmHandler};
 use wl_proxy::protocols::wayland::wl_surface::WlSurface;
@@ -432,6 +433,12 @@ impl ZwpLinuxBufferParamsV1Handler for ParamsHandler {
             let modifier = u64::from(modifier_hi) << 32 | u64::from(modifier_lo);
             self.plane = Some(Plane { fd: fd.clone(), offset, stride, modifier });
         }
+    }
+
+    /// A request of version 6, which nobody has bound.
+    fn handle_set_sampling_device(&mut self, _: &Rc<ZwpLinuxBufferParamsV1>, _: &[u8]) {
+        let message = "zwp_linux_buffer_params_v1.set_sampling_device is not offered";
+        self.session.control.refuse_display(WlDisplayError::INVALID_METHOD, message);
     }
 
     fn handle_create(

@@ -444,6 +444,16 @@ fn sizes_that_do_not_fit_the_memory_are_refused() {
     }
 }
 
+#[test]
+fn a_request_of_a_later_version_is_refused() {
+    let mut scene = scene();
+    let dmabuf = Dmabuf::bind(&mut scene);
+    let params = dmabuf.params(&mut scene);
+    scene.app.send(params, 4, Args::new().u32(8).u32(0).u32(0));
+    let (object, code, message) = scene.error();
+    assert_eq!((object, code), (1, 1), "{message}");
+}
+
 /// Memory that could become shorter, what has no memory, and images that are upside down.
 #[test]
 fn what_cannot_be_taken_fails_and_the_application_may_go_on_unless_it_had_not_asked() {
