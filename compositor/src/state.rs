@@ -25,6 +25,7 @@ use crate::handlers::pacing::Pacing;
 use crate::handlers::selection::Selections;
 use crate::input::Input;
 use crate::ipc::server::Server;
+use crate::render::capture::Captures;
 use crate::render::label::LabelError;
 use crate::render::scene::Decor;
 use crate::render::schedule::Schedule;
@@ -80,6 +81,8 @@ pub struct Comp {
     pub selections: Selections,
     /// The one output.
     pub output: Output,
+    /// The pictures that clients take of windows.
+    pub captures: Captures,
     /// When to draw.
     pub schedule: Schedule,
     /// Which commits wait.
@@ -185,6 +188,7 @@ impl State {
             input,
             selections: Selections::default(),
             output,
+            captures: Captures::default(),
             schedule: Schedule::default(),
             pacing: Pacing::default(),
             decor,

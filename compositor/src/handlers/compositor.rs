@@ -16,7 +16,7 @@ use smithay::wayland::viewporter::{ViewportCachedState, ensure_viewport_valid};
 use super::pacing;
 use crate::render::replaced::Replacing;
 use crate::state::State;
-use crate::trust::client::{account_of, end_for_misuse, state as client_state};
+use crate::trust::client::{account_of, end_for_misuse, origin_of, state as client_state};
 use crate::trust::limits::Resource as Counted;
 
 impl CompositorHandler for State {
@@ -76,6 +76,9 @@ impl CompositorHandler for State {
     }
 
     fn destroyed(&mut self, surface: &WlSurface) {
+        if let Some(origin) = origin_of(surface) {
+            self.comp.captures.touch_origin(&origin);
+        }
         self.comp.decor.forget_popup(surface);
         self.note_destroyed(surface);
         self.constraint_destroyed(&surface.id());

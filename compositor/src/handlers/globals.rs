@@ -1,6 +1,7 @@
 //! The globals: which there are, and which clients see them.
 //!
-//! A client of the GUI VM itself sees all of them but the one that is the gate's. A client of a VM sees those that the
+//! A client of the GUI VM itself sees all of them but the one that is the gate's and those that take pictures: a program of the
+//! GUI VM could take them of every VM, and nothing would ask the user first. A client of a VM sees those that the
 //! policy of its VM shows: the gate in front of it has hidden the others already, and hides the versions above those that the
 //! policy shows, so what is decided here counts when a gate worker is not itself any more. A global has one version, which all
 //! that see it are told; a client of a VM that binds a higher one than its policy shows is ended.
@@ -27,6 +28,8 @@ pub enum Audience {
     Everybody,
     /// The gate that the compositor started.
     Gate,
+    /// The clients of VMs, if the policy of theirs shows it.
+    Vms,
 }
 
 /// A global that the compositor offers.
@@ -44,8 +47,15 @@ const fn offered(interface: &'static str, version: u32) -> Offered {
     Offered { interface, version, audience: Audience::Everybody }
 }
 
+const fn for_vms(interface: &'static str, version: u32) -> Offered {
+    Offered { interface, version, audience: Audience::Vms }
+}
+
 /// All globals that the compositor creates, each once.
 pub const OFFERED: &[Offered] = &[
+    for_vms("ext_foreign_toplevel_image_capture_source_manager_v1", 1),
+    offered("ext_foreign_toplevel_list_v1", 1),
+    for_vms("ext_image_copy_capture_manager_v1", 1),
     offered("ext_idle_notifier_v1", 2),
     offered("org_kde_kwin_server_decoration_manager", 1),
     offered("wl_compositor", 6),

@@ -14,10 +14,13 @@ pub mod dialog;
 pub mod fifo;
 pub mod fixes;
 pub mod foreign;
+pub mod foreign_toplevel_list;
 pub mod geometry;
 pub mod globals;
 pub mod idle_inhibit;
 pub mod idle_notify;
+pub mod image_capture_source;
+pub mod image_copy_capture;
 pub mod output;
 pub mod pacing;
 pub mod pointer_constraints;
@@ -90,6 +93,8 @@ pub struct Protocols {
     pub activation: XdgActivationState,
     /// `zxdg_exporter_v2` and `zxdg_importer_v2`.
     pub foreign: foreign::Foreign,
+    /// `ext_foreign_toplevel_list_v1`.
+    pub toplevel_lists: foreign_toplevel_list::ToplevelLists,
     /// `zwp_idle_inhibit_manager_v1`.
     pub idle_inhibit: idle_inhibit::Inhibitors,
     /// `ext_idle_notifier_v1`.
@@ -102,8 +107,8 @@ pub struct Protocols {
 const CLOCK_MONOTONIC: u32 = 1;
 
 impl Protocols {
-    /// Creates the globals, which [`globals::OFFERED`] lists. All are for every client of which the policy does not say
-    /// otherwise, but the security context, which is for the gate alone.
+    /// Creates the globals, which [`globals::OFFERED`] lists. Most are for every client of which the policy does not
+    /// say otherwise.
     #[must_use]
     pub fn new(display: &DisplayHandle) -> Self {
         XdgDecorationState::new::<State>(display);
@@ -122,6 +127,9 @@ impl Protocols {
         XdgToplevelTagManager::new::<State>(display);
         toplevel_icon::create(display);
         foreign::create(display);
+        foreign_toplevel_list::create(display);
+        image_capture_source::create(display);
+        image_copy_capture::create(display);
         idle_inhibit::create(display);
         idle_notify::create(display);
         shortcuts_inhibit::create(display);
@@ -142,6 +150,7 @@ impl Protocols {
             primary_selection: PrimarySelectionState::new::<State>(display),
             activation: XdgActivationState::new::<State>(display),
             foreign: foreign::Foreign::default(),
+            toplevel_lists: foreign_toplevel_list::ToplevelLists::default(),
             idle_inhibit: idle_inhibit::Inhibitors::default(),
             idle_notify: idle_notify::IdleNotifications::default(),
             shortcuts_inhibit: shortcuts_inhibit::ShortcutInhibitors::default(),

@@ -50,6 +50,7 @@ impl XdgShellHandler for State {
         self.exported_surface_gone(toplevel.wl_surface());
         let Some(id) = self.window_of(toplevel.wl_surface()) else { return };
         self.forget_interaction(id);
+        self.list_unmapped(id);
         if let Some(window) = self.comp.shell.remove(id) {
             self.comp.shell.settle_focus(&window.origin);
         }
@@ -166,6 +167,7 @@ impl State {
         let mapped = window.mapped;
         let drawn = has_buffer(surface);
         self.icon_committed(surface);
+        self.comp.captures.touch_window(id);
         if !drawn {
             if mapped {
                 self.unmap(id);
@@ -185,6 +187,7 @@ impl State {
             let pointer = self.comp.input.visible_pointer();
             self.comp.shell.show(id, size, pointer);
             self.comp.output.enter(surface);
+            self.list_mapped(id);
             self.sync_focus();
             // Configured a second time even if nothing changed: clients wait for it after they are mapped.
             toplevel.send_configure();
@@ -197,6 +200,7 @@ impl State {
         let Some(window) = self.comp.shell.get(id) else { return };
         let origin = window.origin.clone();
         self.comp.output.leave(window.handle.wl_surface());
+        self.list_unmapped(id);
         self.forget_interaction(id);
         self.comp.shell.hide(id);
         self.comp.shell.settle_focus(&origin);
@@ -272,6 +276,7 @@ impl State {
             window.title = bounded(title.as_deref().unwrap_or_default());
             window.app_id = bounded(app_id.as_deref().unwrap_or_default());
         }
+        self.list_texts(id);
         self.comp.schedule.request();
     }
 }

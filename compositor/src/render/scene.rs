@@ -25,8 +25,8 @@ use super::elements::{BACKING, Guest, SceneElement};
 use super::frame;
 use super::label::{LabelElement, LabelError, LabelPainter, Marks, Title};
 use crate::handlers::geometry::window_geometry;
-use crate::shell::scaled;
 use crate::shell::window::WindowId;
+use crate::shell::{Target, scaled};
 use crate::state::Comp;
 use crate::trust::style::LabelStyle;
 use crate::trust::title::GuestText;
@@ -166,6 +166,29 @@ where
     scene.push(solid(backing, rects.content, BACKING));
 }
 
+/// The content of a window alone, as it is on the output, with its corner at the origin; and the pointer, if it is to be in it.
+pub(super) fn content<R>(
+    comp: &mut Comp,
+    renderer: &mut R,
+    id: WindowId,
+    pointer: Option<Point<i32, Physical>>,
+) -> Vec<SceneElement<R>>
+where
+    R: Renderer + ImportAll + ImportMem,
+    R::TextureId: Texture + Send + Clone + 'static,
+{
+    let mut scene = Vec::new();
+    if let Some(location) = pointer {
+        arrow(comp, location, &mut scene);
+    }
+    if let Some(window) = comp.shell.get(id) {
+        let surface = window.handle.wl_surface().clone();
+        let place = Rectangle::from_size(comp.shell.content(window).size);
+        guest(renderer, &surface, place, comp.shell.layout.scale, &mut scene);
+    }
+    scene
+}
+
 /// The popups of a window, the front-most first.
 fn popups<R>(
     comp: &mut Comp,
@@ -238,11 +261,17 @@ where
     R: Renderer + ImportAll + ImportMem,
     R::TextureId: Texture + Send + Clone + 'static,
 {
-    let Some(location) = comp.input.visible_pointer() else { return };
-    // A client may hide the pointer over its own content, and only while it has the keyboard.
-    if comp.input.cursor == CursorImageStatus::Hidden && comp.pointer_is_over_focus() {
-        return;
+    if let Some(location) = comp.drawn_pointer() {
+        arrow(comp, location, scene);
     }
+}
+
+/// The arrow with its tip at a place.
+fn arrow<R>(comp: &mut Comp, location: Point<i32, Physical>, scene: &mut Vec<SceneElement<R>>)
+where
+    R: Renderer + ImportAll + ImportMem,
+    R::TextureId: Texture + Send + Clone + 'static,
+{
     let unit = scaled(1, comp.shell.layout.scale).max(1);
     let mut ids = std::mem::take(&mut comp.decor.pointer).into_iter();
     let mut kept = Vec::new();
@@ -336,6 +365,19 @@ fn is_settled(toplevel: &ToplevelSurface) -> bool {
 }
 
 impl Comp {
+    /// Where the pointer is drawn.
+    fn drawn_pointer(&self) -> Option<Point<i32, Physical>> {
+        let location = self.input.visible_pointer()?;
+        // A client may hide the pointer over its own content, and only while it has the keyboard.
+        let hidden = self.input.cursor == CursorImageStatus::Hidden && self.pointer_is_over_focus();
+        (!hidden).then_some(location)
+    }
+
+    /// Where the pointer is drawn, if that is over the content of a window, where nothing covers it.
+    pub(super) fn pointer_in_content(&self, window: WindowId) -> Option<Point<i32, Physical>> {
+        self.drawn_pointer().filter(|location| self.shell.at(*location) == Target::Content(window))
+    }
+
     /// The shown windows from the bottom up, with exactly the rectangles that are drawn.
     #[must_use]
     pub fn windows_report(&self) -> Vec<WindowReport> {

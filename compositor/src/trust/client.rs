@@ -13,6 +13,7 @@ use vitrail_protocols::Policy;
 
 use super::limits::{Account, LimitError, Resource as Counted};
 use super::origin::Origin;
+use crate::handlers::globals::{self, Audience};
 
 /// What a client may do beyond the ordinary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +71,9 @@ impl ClientState {
     #[must_use]
     pub fn may_see(&self, interface: &str) -> bool {
         match (&self.origin, &self.policy) {
-            (Origin::Local, _) => true,
+            (Origin::Local, _) => {
+                globals::lookup(interface).is_none_or(|offered| offered.audience != Audience::Vms)
+            }
             (Origin::Vm(_), Some(policy)) => policy.verdict(interface).max_version.is_some(),
             (Origin::Vm(_), None) => false,
         }

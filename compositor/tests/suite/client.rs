@@ -99,6 +99,8 @@ pub struct Told {
     pub presented: Vec<Presented>,
     /// Objects that were said to be gone.
     pub gone: Vec<wayland_client::backend::ObjectId>,
+    /// Windows and their pictures.
+    pub seen: crate::capture::Seen,
 }
 
 pub struct Client {

@@ -45,7 +45,10 @@ fn the_list_of_globals_is_what_real_clients_are_shown() {
     let mut fixture = compositor("");
     let gate = seen(&mut fixture, Origin::Local, Privilege::Gate);
     assert_eq!(gate, listed(Audience::Gate, |_| true));
-    assert_eq!(gate.len(), OFFERED.len(), "an interface is listed twice");
+    let mut interfaces: Vec<_> = OFFERED.iter().map(|one| one.interface).collect();
+    interfaces.sort_unstable();
+    interfaces.dedup();
+    assert_eq!(interfaces.len(), OFFERED.len(), "an interface is listed twice");
     let local = seen(&mut fixture, Origin::Local, Privilege::Ordinary);
     assert_eq!(local, listed(Audience::Everybody, |_| true));
 }
@@ -54,7 +57,7 @@ fn the_list_of_globals_is_what_real_clients_are_shown() {
 fn a_vm_of_which_nothing_is_said_is_shown_what_every_vm_may_see() {
     let mut fixture = compositor("deny = [\"wl_shm\"]");
     let web = seen(&mut fixture, vm("web"), Privilege::Ordinary);
-    assert_eq!(web, listed(Audience::Everybody, by_class));
+    assert_eq!(web, listed(Audience::Vms, by_class));
 }
 
 #[test]
@@ -62,10 +65,7 @@ fn what_a_policy_withholds_is_hidden_from_its_vm_alone() {
     let mut fixture = compositor("deny = [\"wp_viewporter\", \"wl_seat\"]");
     let denied = ["wp_viewporter", "wl_seat"];
     let work = seen(&mut fixture, vm("work"), Privilege::Ordinary);
-    assert_eq!(
-        work,
-        listed(Audience::Everybody, |interface| by_class(interface) && !denied.contains(&interface))
-    );
+    assert_eq!(work, listed(Audience::Vms, |interface| by_class(interface) && !denied.contains(&interface)));
     for origin in [vm("web"), Origin::Local] {
         let seen = seen(&mut fixture, origin, Privilege::Ordinary);
         assert!(denied.iter().all(|interface| seen.contains_key(*interface)));
@@ -214,4 +214,20 @@ fn a_version_above_that_of_the_policy_cannot_be_bound() {
         tried += 1;
     }
     assert!(tried >= 10, "{tried}");
+}
+
+/// What takes pictures is for VMs that may, and for nobody else.
+#[test]
+fn what_a_policy_allows_is_shown_to_its_vm_alone() {
+    let interfaces = [
+        "ext_foreign_toplevel_list_v1",
+        "ext_foreign_toplevel_image_capture_source_manager_v1",
+        "ext_image_copy_capture_manager_v1",
+    ];
+    let mut fixture = compositor(&format!("allow = {interfaces:?}"));
+    let work = seen(&mut fixture, vm("work"), Privilege::Ordinary);
+    let web = seen(&mut fixture, vm("web"), Privilege::Ordinary);
+    for interface in interfaces {
+        assert_eq!((work.get(interface), web.get(interface)), (Some(&1), None), "{interface}");
+    }
 }
