@@ -8,12 +8,13 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`ledger`], [`meter`], [`tree`], [`memory`], [`coverage`], [`geometry`] | the rules, without any Wayland in them |
-//! | `registry`, `surfaces`, `shm`, `xdg`, `transfer` | where the rules meet requests |
+//! | `registry`, `surfaces`, `shm`, `xdg`, `transfer`, `capture` | where the rules meet requests |
 //! | [`guard`], `served` | one connection: what its handlers share, what is measured around it |
 //! | [`worker`] | all connections of one VM |
 //! | [`supervisor`], [`introductions`], [`regions`], [`context`], [`fleet`] | who is calling, with which memory and identity, and the worker for it |
 //! | [`control`], [`report`], [`signals`], [`config`], [`cli`] | how the parts and people talk to each other |
 
+mod capture;
 pub mod cli;
 pub mod config;
 pub mod context;

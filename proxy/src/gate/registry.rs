@@ -10,6 +10,7 @@ use std::rc::Rc;
 use wl_proxy::client::Client;
 use wl_proxy::object::{ConcreteObject, Object, ObjectCoreApi as _, ObjectRcUtils as _};
 use wl_proxy::protocols::ObjectInterface;
+use wl_proxy::protocols::ext_image_copy_capture_v1::ext_image_copy_capture_manager_v1::ExtImageCopyCaptureManagerV1;
 use wl_proxy::protocols::single_pixel_buffer_v1::wp_single_pixel_buffer_manager_v1::WpSinglePixelBufferManagerV1;
 use wl_proxy::protocols::viewporter::wp_viewporter::WpViewporter;
 use wl_proxy::protocols::wayland::wl_compositor::WlCompositor;
@@ -22,7 +23,7 @@ use wl_proxy::protocols::wp_primary_selection_unstable_v1::zwp_primary_selection
 use wl_proxy::protocols::xdg_shell::xdg_wm_base::XdgWmBase;
 
 use super::guard::Guard;
-use super::{shm, surfaces, transfer, xdg};
+use super::{capture, shm, surfaces, transfer, xdg};
 
 /// The answer to every bind that is not allowed.
 pub const NO_SUCH_GLOBAL: &str = "there is no such global";
@@ -98,6 +99,9 @@ fn watch(guard: &Rc<Guard>, id: &Rc<dyn Object>) {
         ZwpPrimarySelectionDeviceManagerV1::INTERFACE => {
             id.downcast::<ZwpPrimarySelectionDeviceManagerV1>()
                 .set_handler(transfer::PrimaryManager(guard()));
+        }
+        ExtImageCopyCaptureManagerV1::INTERFACE => {
+            id.downcast::<ExtImageCopyCaptureManagerV1>().set_handler(capture::Manager(guard()));
         }
         _ => {}
     }

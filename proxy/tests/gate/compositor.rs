@@ -20,6 +20,10 @@ pub const GLOBALS: &[(&str, u32)] = &[
     ("wp_viewporter", 1),
     ("wl_seat", 9),
     ("ext_idle_notifier_v1", 2),
+    ("ext_foreign_toplevel_list_v1", 1),
+    ("ext_foreign_toplevel_image_capture_source_manager_v1", 1),
+    ("ext_image_copy_capture_manager_v1", 1),
+    ("wp_single_pixel_buffer_manager_v1", 1),
     ("zwlr_layer_shell_v1", 4),
     ("wl_drm", 2),
     ("brand_new_manager_v9", 1),
@@ -47,6 +51,12 @@ const MAKERS: &[(&str, u16, usize, &str)] = &[
     ("xdg_surface", 1, 0, "xdg_toplevel"),
     ("xdg_surface", 2, 0, "xdg_popup"),
     ("wp_viewporter", 1, 0, "wp_viewport"),
+    ("ext_foreign_toplevel_image_capture_source_manager_v1", 0, 0, "ext_image_capture_source_v1"),
+    ("ext_image_copy_capture_manager_v1", 0, 0, "ext_image_copy_capture_session_v1"),
+    ("ext_image_copy_capture_manager_v1", 1, 0, "ext_image_copy_capture_cursor_session_v1"),
+    ("ext_image_copy_capture_cursor_session_v1", 1, 0, "ext_image_copy_capture_session_v1"),
+    ("ext_image_copy_capture_session_v1", 0, 0, "ext_image_copy_capture_frame_v1"),
+    ("wp_single_pixel_buffer_manager_v1", 1, 0, "wl_buffer"),
     ("wl_data_device_manager", 0, 0, "wl_data_source"),
     ("wl_data_device_manager", 1, 0, "wl_data_device"),
 ];
@@ -108,8 +118,11 @@ fn serve(mut stream: UnixStream, log: &Mutex<Vec<String>>) {
                 ("wl_display", 1) => globals(request.uint(0)),
                 ("wl_registry", 0) => {
                     let (name, after) = request.string(1);
-                    interfaces.insert(request.uint(after + 1), name);
-                    Vec::new()
+                    let id = request.uint(after + 1);
+                    // A list begins with the one window that there is.
+                    let listed = name == "ext_foreign_toplevel_list_v1";
+                    interfaces.insert(id, name);
+                    if listed { Message::new(id, 0).uint(FIRST_SERVER_ID).bytes() } else { Vec::new() }
                 }
                 ("wl_data_device_manager", 1) => {
                     interfaces.insert(FIRST_SERVER_ID, "wl_data_offer".to_owned());
