@@ -19,6 +19,7 @@ use wayland_client::{ConnectError, Connection, Dispatch, DispatchError, EventQue
 use wl_proxy::object::ConcreteObject as _;
 use wl_proxy::protocols::linux_dmabuf_v1::zwp_linux_dmabuf_v1::ZwpLinuxDmabufV1;
 
+use super::globals::Needs;
 use super::serve::{Observer, Resources, ServeError, Served};
 use crate::connection::Status;
 
@@ -62,8 +63,8 @@ pub enum ExplainError {
 pub struct Offer {
     /// Interface and version. Several globals of one interface, for example outputs, count once.
     pub globals: BTreeMap<String, u32>,
-    /// Interfaces that this program hides.
-    pub hidden: Vec<&'static str>,
+    /// Interfaces that this program hides, and what they need.
+    pub hidden: BTreeMap<&'static str, Needs>,
     complete: bool,
 }
 
@@ -76,6 +77,8 @@ pub enum Verdict {
     CannotCross,
     /// This program offers it for devices of the VM, but was not asked to.
     OptionMissing(&'static str),
+    /// It works where pixels go through a region, and is offered there.
+    WithRegion,
     /// The policy for VMs does not have it. The reason of the table of known interfaces.
     Withheld(&'static str),
     /// The policy for VMs has it, so that this VM's own policy withholds it, or there is none.
@@ -97,6 +100,10 @@ impl std::fmt::Display for Verdict {
                     "withheld by wl-forward: {option} offers it, which is of use with a graphics device in this VM"
                 )
             }
+            Self::WithRegion => f.write_str(
+                "offered if this VM shares a region with the compositor's side, which is not looked at here: \
+                 what the compositor writes comes back through nothing else",
+            ),
             Self::Withheld(reason) => write!(f, "withheld by the policy: {reason}"),
             Self::NotThere => {
                 f.write_str("withheld by the policy for this VM, or the compositor does not have it")
@@ -116,8 +123,10 @@ impl Offer {
         if interface == ZwpLinuxDmabufV1::INTERFACE_NAME {
             return Verdict::OptionMissing("--dmabuf");
         }
-        if self.hidden.contains(&interface) {
-            return Verdict::CannotCross;
+        match self.hidden.get(interface) {
+            Some(Needs::Region) => return Verdict::WithRegion,
+            Some(_) => return Verdict::CannotCross,
+            None => {}
         }
         match globals::lookup(interface) {
             Some(global) if matches!(global.class, Class::Never | Class::OptIn) => {
@@ -133,7 +142,7 @@ impl Offer {
     pub fn all(&self) -> BTreeMap<&str, Verdict> {
         let known = globals::GLOBALS.iter().map(|global| global.interface);
         let offered = self.globals.keys().map(String::as_str);
-        let names = known.chain(offered).chain(self.hidden.iter().copied());
+        let names = known.chain(offered).chain(self.hidden.keys().copied());
         names.map(|name| (name, self.verdict(name))).collect()
     }
 
@@ -260,12 +269,17 @@ mod tests {
     fn each_interface_is_explained_by_who_withholds_it() {
         let offer = Offer {
             globals: BTreeMap::from([("wl_shm".to_owned(), 2)]),
-            hidden: vec!["zwp_linux_dmabuf_v1", "wl_drm"],
+            hidden: BTreeMap::from([
+                ("zwp_linux_dmabuf_v1", Needs::SameMachine),
+                ("wl_drm", Needs::SameMachine),
+                ("ext_image_copy_capture_manager_v1", Needs::Region),
+            ]),
             complete: true,
         };
         assert_eq!(offer.verdict("wl_shm"), Verdict::Offered(2));
         assert_eq!(offer.verdict("wl_drm"), Verdict::CannotCross);
         assert_eq!(offer.verdict("zwp_linux_dmabuf_v1"), Verdict::OptionMissing("--dmabuf"));
+        assert_eq!(offer.verdict("ext_image_copy_capture_manager_v1"), Verdict::WithRegion);
         assert!(matches!(offer.verdict("zwlr_layer_shell_v1"), Verdict::Withheld(_)));
         assert!(matches!(offer.verdict("ext_idle_notifier_v1"), Verdict::Withheld(_)));
         assert_eq!(offer.verdict("wp_viewporter"), Verdict::NotThere);

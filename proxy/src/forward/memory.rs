@@ -30,7 +30,10 @@ pub enum MemoryError {
     /// The pixels lie behind the end that the pool was given.
     #[error("the buffer is outside its pool")]
     OutsidePool,
-    /// The file is shorter than the pool or cannot be read.
+    /// The file ends before the buffer does.
+    #[error("the file of the pool is shorter than the buffer")]
+    TooShort,
+    /// The file is shorter than the pool or cannot be read or written.
     #[error(transparent)]
     Copy(RegionError),
     /// Neither a dma-buf nor memory that cannot become shorter.
@@ -137,6 +140,26 @@ impl ClientMemory {
         if matches!(*mapping, Mapping::Whole(_)) {
             *mapping = Mapping::None;
         }
+    }
+
+    /// Copies the rows `from` of the region to byte `offset` of the pool on. Rows are equally far apart in both.
+    ///
+    /// They are written with pwrite(2), so that a file that is shortened meanwhile hurts nobody; it may be as long afterwards
+    /// as it was before.
+    ///
+    /// # Errors
+    ///
+    /// The rows are outside the pool, the file ends before them or cannot be written.
+    pub fn copy_back(&self, region: &Region, from: MirrorRect, offset: u64) -> Result<(), MemoryError> {
+        let target = MirrorRect { offset, ..from };
+        if !target.fits(self.len.get().into()) {
+            return Err(MemoryError::OutsidePool);
+        }
+        let len = rustix::fs::fstat(self.fd.as_fd()).map_err(MemoryError::Examine)?.st_size;
+        if !target.fits(u64::try_from(len).unwrap_or(0)) {
+            return Err(MemoryError::TooShort);
+        }
+        region.copy_to_fd_rows(self.fd.as_fd(), offset, from).map_err(MemoryError::Copy)
     }
 
     /// Copies rows that begin at byte `offset` of the pool to `to`. Rows are equally far apart in both.

@@ -15,6 +15,7 @@
 //! Nothing outside the VM depends on this program behaving well: what it forwards is judged by the gate.
 
 pub mod application;
+pub mod capture;
 pub mod cli;
 pub mod command;
 pub mod connections;

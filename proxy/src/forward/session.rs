@@ -1,7 +1,7 @@
 //! What the handlers of one application's connection share.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use virtio_wl::{Endpoint, SocketError};
 use wl_proxy::client::Client;
 use wl_proxy::object::{ConcreteObject, Object, ObjectCoreApi, ObjectRcUtils};
 use wl_proxy::protocols::ObjectInterface;
+use wl_proxy::protocols::ext_image_copy_capture_v1::ext_image_copy_capture_manager_v1::ExtImageCopyCaptureManagerV1;
 use wl_proxy::protocols::linux_dmabuf_v1::zwp_linux_dmabuf_v1::ZwpLinuxDmabufV1;
 use wl_proxy::protocols::viewporter::wp_viewporter::WpViewporter;
 use wl_proxy::protocols::wayland::wl_compositor::WlCompositor;
@@ -24,9 +25,10 @@ use wl_proxy::protocols::wayland::wl_shm::{WlShm, WlShmFormat};
 use wl_proxy::protocols::wayland::wl_shm_pool::WlShmPool;
 use wl_proxy::protocols::xdg_toplevel_icon_v1::xdg_toplevel_icon_manager_v1::XdgToplevelIconManagerV1;
 
+use super::capture::CaptureManagerHandler;
 use super::counters::Counters;
 use super::dmabuf::{self, Dmabuf};
-use super::globals::{Announced, OWN_NAME};
+use super::globals::{Announced, Needs, OWN_NAME};
 use super::graphics::GraphicsDevice;
 use super::memory::ClientMemory;
 use super::shm::{ShmHandler, UpstreamPool};
@@ -187,10 +189,10 @@ impl Session {
         self.surfaces.get()
     }
 
-    /// What the compositor's side offers and the application is not told of.
+    /// What the compositor's side offers and the application is not told of, and what that would need.
     #[must_use]
-    pub fn hidden(&self) -> Vec<&'static str> {
-        self.announced.borrow().hidden().collect()
+    pub fn hidden(&self) -> BTreeMap<&'static str, Needs> {
+        self.announced.borrow().hidden().clone()
     }
 
     /// True where a buffer of this format may be made. Before the compositor has announced any, all may.
@@ -273,6 +275,11 @@ impl Session {
             XdgToplevelIconManagerV1::INTERFACE => {
                 object.downcast::<XdgToplevelIconManagerV1>().set_handler(IconManagerHandler::new(self));
             }
+            ExtImageCopyCaptureManagerV1::INTERFACE => {
+                object
+                    .downcast::<ExtImageCopyCaptureManagerV1>()
+                    .set_handler(CaptureManagerHandler::new(self));
+            }
             _ => {}
         }
     }
@@ -287,6 +294,14 @@ impl Drop for Session {
 }
 
 impl Outbox for Session {
+    fn look(&self, endpoint: &Endpoint) {
+        if let Endpoint::Virtio(socket) = endpoint
+            && socket.shares_region() == Some(true)
+        {
+            self.is_shared.set(true);
+        }
+    }
+
     fn drain(&self, endpoint: &mut Endpoint) -> Result<bool, SocketError> {
         let mut written = self.written.borrow_mut();
         let Endpoint::Virtio(socket) = endpoint else { return Ok(true) };
@@ -330,7 +345,8 @@ struct RegistryHandler {
 
 impl WlRegistryHandler for RegistryHandler {
     fn handle_global(&mut self, slf: &Rc<WlRegistry>, name: u32, interface: ObjectInterface, version: u32) {
-        if self.session.announced.borrow_mut().announce(name, interface, version) {
+        let has_region = self.session.is_shared.get();
+        if self.session.announced.borrow_mut().announce(name, interface, version, has_region) {
             slf.send_global(name, interface, version);
         }
         // Buffers are upstream those of wl_shm.

@@ -5,7 +5,8 @@
 //! is created until the compositor has acknowledged that it is gone (`wl_display.delete_id`); only then is
 //! its slot free for other content. An application may destroy a buffer that the compositor still shows. The
 //! upstream buffer is kept for that time (an *orphan*) and destroyed when the compositor releases it, so that
-//! what is on the screen never changes under the compositor's hands.
+//! what is on the screen never changes under the compositor's hands. The same holds while the compositor may write to it
+//! ([`super::capture`]).
 //!
 //! What libwayland's `wl_shm` refuses is refused here with the same codes, because the pool that the
 //! requests are about does not exist upstream.
@@ -226,6 +227,8 @@ pub struct Buffer {
     pub destroyed: Cell<bool>,
     /// It was committed, and the compositor has not released it since.
     pub busy: Cell<bool>,
+    /// Frames that the compositor may write to it.
+    lent: Cell<u32>,
 }
 
 impl Buffer {
@@ -261,6 +264,7 @@ impl Buffer {
             copied: Cell::new(None),
             destroyed: Cell::new(false),
             busy: Cell::new(false),
+            lent: Cell::new(0),
         });
         id.set_handler(BufferHandler { session: session.clone(), buffer, gone: false });
         true
@@ -301,6 +305,48 @@ impl Buffer {
         Ok(())
     }
 
+    /// Copies rectangles of pixels from the slot to the application's memory. A buffer that is not made of pixels whose places
+    /// are known is copied whole.
+    ///
+    /// # Errors
+    ///
+    /// The application's memory cannot be written, or ends before the buffer does.
+    pub fn copy_back(&self, rects: &[Rect], session: &Session) -> Result<(), MemoryError> {
+        for rect in rects {
+            let Some(rows) = self.shape.rows(rect) else { continue };
+            let to = rows.offset.saturating_add(self.shape.offset.into());
+            let from = MirrorRect { offset: rows.offset.saturating_add(self.slot_offset), ..rows };
+            self.memory.copy_back(session.store.region(), from, to)?;
+            if self.shape.pixel_len.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The compositor may write to the buffer until it is [given back](Self::give_back). What was copied to it before is not
+    /// there any more.
+    pub fn lend(&self) {
+        self.copied.set(None);
+        self.lent.set(self.lent.get().saturating_add(1));
+    }
+
+    /// The compositor does not write to a buffer of ours any more.
+    pub fn give_back(object: &Rc<WlBuffer>) {
+        use wl_proxy::object::ObjectUtils as _;
+        let Ok(mut handler) = object.try_get_handler_mut::<BufferHandler>() else { return };
+        let buffer = &handler.buffer;
+        // It may have been committed in between, and was written to since.
+        buffer.copied.set(None);
+        buffer.lent.set(buffer.lent.get().saturating_sub(1));
+        handler.destroy_unused(object);
+    }
+
+    /// The compositor shows it, or writes to it.
+    fn is_used(&self) -> bool {
+        self.busy.get() || self.lent.get() > 0
+    }
+
     /// Ends the connection because [`copy`](Self::copy) failed, as libwayland does when a pool's file turns
     /// out to be shorter than the pool.
     pub fn refuse(&self, session: &Session, error: &MemoryError) {
@@ -337,6 +383,13 @@ impl BufferHandler {
             slf.send_destroy();
         }
     }
+
+    /// The same for one that the application has destroyed, once the compositor does nothing with it any more.
+    fn destroy_unused(&mut self, slf: &Rc<WlBuffer>) {
+        if self.buffer.destroyed.get() && !self.buffer.is_used() {
+            self.destroy(slf);
+        }
+    }
 }
 
 impl WlBufferHandler for BufferHandler {
@@ -347,7 +400,7 @@ impl WlBufferHandler for BufferHandler {
 
     fn handle_destroy(&mut self, slf: &Rc<WlBuffer>) {
         self.buffer.destroyed.set(true);
-        if self.buffer.busy.get() {
+        if self.buffer.is_used() {
             slf.delete_id();
         } else {
             self.destroy(slf);
@@ -357,7 +410,7 @@ impl WlBufferHandler for BufferHandler {
     fn handle_release(&mut self, slf: &Rc<WlBuffer>) {
         self.buffer.busy.set(false);
         if self.buffer.destroyed.get() {
-            self.destroy(slf);
+            self.destroy_unused(slf);
         } else {
             slf.send_release();
         }

@@ -40,6 +40,7 @@ fn an_interface_is_explained_and_the_status_says_whether_it_is_offered() {
         ("wl_seat", 0, "offered in version 1"),
         ("zwlr_layer_shell_v1", 1, "withheld by the policy: Draws over"),
         ("zwp_linux_dmabuf_v1", 1, "withheld by wl-forward"),
+        ("ext_image_copy_capture_manager_v1", 1, "offered if this VM shares a region"),
         ("wp_presentation", 1, "withheld by the policy for this VM, or the compositor does not have it"),
         ("zz_from_the_future_v1", 1, "not known here"),
         ("a\u{1b}[31m", 1, "a\\u{1b}[31m: not known here"),
