@@ -125,6 +125,16 @@ impl Memory {
         assert_eq!(written, bytes.len());
     }
 
+    /// Reads as many bytes at `offset` as `bytes` has room for.
+    ///
+    /// # Panics
+    ///
+    /// When they are not there.
+    pub fn read(&self, offset: u64, bytes: &mut [u8]) {
+        let read = rustix::io::pread(&self.fd, &mut *bytes, offset).expect("a read from a memfd");
+        assert_eq!(read, bytes.len());
+    }
+
     /// The descriptor.
     #[must_use]
     pub fn fd(&self) -> BorrowedFd<'_> {
