@@ -3,6 +3,9 @@
 //! A client of a VM is told of the windows of its own VM and of no others: it cannot learn from the list that other VMs exist.
 //! A client of the GUI VM is told of all. Identifiers are random, so that they do not tell how many windows there are.
 //!
+//! Titles are told with the next frame of the output, so that a client which changes its title all the time does not drown
+//! another that reads the list.
+//!
 //! # Invariants
 //!
 //! * [`Shown`] has exactly the mapped windows, and a window that is mapped again is another one with another identifier.
@@ -62,9 +65,16 @@ struct Shown {
 pub struct ToplevelLists {
     lists: Vec<List>,
     shown: BTreeMap<WindowId, Shown>,
+    /// Something that was told of a window may have changed.
+    texts_changed: bool,
 }
 
 impl ToplevelLists {
+    /// Takes note that a window's title or application id may have changed.
+    pub(super) fn note_texts(&mut self) {
+        self.texts_changed = true;
+    }
+
     /// Whether the window is still the one that was named.
     #[must_use]
     pub fn is_mapped(&self, mapped: &Mapped) -> bool {
@@ -133,19 +143,32 @@ impl State {
         self.stop_captures(id);
     }
 
-    /// A window's title or application id may have changed.
-    pub(super) fn list_texts(&mut self, id: WindowId) {
-        let Some(window) = self.comp.shell.get(id) else { return };
-        let Some(shown) = self.comp.protocols.toplevel_lists.shown.get_mut(&id) else { return };
-        let (title, app_id) = (shown.title != window.title, shown.app_id != window.app_id);
-        shown.title.clone_from(&window.title);
-        shown.app_id.clone_from(&window.app_id);
-        for handle in shown.handles.iter().filter(|_| title || app_id) {
-            if title {
-                handle.title(shown.title.clone());
+    /// Tells the titles and application ids that have changed since they were last told.
+    pub(crate) fn list_texts(&mut self) {
+        let lists = &mut self.comp.protocols.toplevel_lists;
+        if !std::mem::take(&mut lists.texts_changed) {
+            return;
+        }
+        for (id, shown) in &mut lists.shown {
+            if let Some(window) = self.comp.shell.get(*id) {
+                shown.update(&window.title, &window.app_id);
             }
-            if app_id {
-                handle.app_id(shown.app_id.clone());
+        }
+    }
+}
+
+impl Shown {
+    /// Tells of another title or application id.
+    fn update(&mut self, title: &str, app_id: &str) {
+        let (new_title, new_app_id) = (self.title != title, self.app_id != app_id);
+        title.clone_into(&mut self.title);
+        app_id.clone_into(&mut self.app_id);
+        for handle in self.handles.iter().filter(|_| new_title || new_app_id) {
+            if new_title {
+                handle.title(self.title.clone());
+            }
+            if new_app_id {
+                handle.app_id(self.app_id.clone());
             }
             handle.done();
         }
@@ -163,7 +186,7 @@ impl GlobalDispatch<ExtForeignToplevelListV1, ()> for State {
     ) {
         let object = data_init.init(new, ());
         let Some(origin) = origin_of(&object) else { return };
-        let ToplevelLists { lists, shown } = &mut state.comp.protocols.toplevel_lists;
+        let ToplevelLists { lists, shown, .. } = &mut state.comp.protocols.toplevel_lists;
         if lists.iter().filter(|list| list.origin == origin).count() >= MAX_LISTS_PER_ORIGIN {
             end_for_misuse(client, display, "there are too many lists of windows");
             return;

@@ -276,7 +276,7 @@ impl State {
             window.title = bounded(title.as_deref().unwrap_or_default());
             window.app_id = bounded(app_id.as_deref().unwrap_or_default());
         }
-        self.list_texts(id);
+        self.comp.protocols.toplevel_lists.note_texts();
         self.comp.schedule.request();
     }
 }

@@ -84,6 +84,7 @@ impl State {
         self.comp.schedule.last = Some(now);
         self.comp.schedule.replaced.release();
         self.tell_clients(now);
+        self.list_texts();
         self.serve_captures(now);
         self.release_after_frame();
     }

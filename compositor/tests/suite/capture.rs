@@ -54,6 +54,8 @@ struct Listed {
     handle: Option<ExtForeignToplevelHandleV1>,
     identifier: String,
     title: String,
+    /// How often it was told.
+    titles: usize,
     closed: bool,
 }
 
@@ -111,7 +113,10 @@ impl Dispatch<ExtForeignToplevelHandleV1, ()> for Told {
             ext_foreign_toplevel_handle_v1::Event::Identifier { identifier } => {
                 listed.identifier = identifier;
             }
-            ext_foreign_toplevel_handle_v1::Event::Title { title } => listed.title = title,
+            ext_foreign_toplevel_handle_v1::Event::Title { title } => {
+                listed.title = title;
+                listed.titles += 1;
+            }
             ext_foreign_toplevel_handle_v1::Event::Closed => listed.closed = true,
             _ => {}
         }
@@ -338,6 +343,7 @@ fn a_vm_lists_its_own_windows_and_a_local_client_all() {
     let title = |fixture: &mut Fixture, who, window: usize, title: &str| {
         fixture.client(who).told.shown[window].toplevel.as_ref().unwrap().set_title(title.to_owned());
         fixture.roundtrip(who);
+        fixture.wait("the output to be drawn", |fixture| !fixture.state().comp.schedule.is_pending());
     };
     title(&mut fixture, work, first, "first");
     for who in [work, web, local] {
@@ -388,6 +394,23 @@ fn a_window_that_is_mapped_again_is_another_one_and_a_stopped_list_says_nothing_
     assert!(fixture.client(work).told.seen.finished);
     fixture.window(work, 200, 100, BLUE);
     assert_eq!(fixture.listed(work).len(), 2);
+}
+
+/// Who reads the list is not to be drowned by a client of any VM.
+#[test]
+fn a_title_that_changes_all_the_time_is_told_now_and_then() {
+    let mut fixture = compositor();
+    let (work, local) = (fixture.connect(vm("work")), fixture.connect(Origin::Local));
+    let window = fixture.window(work, 200, 100, RED);
+    fixture.list(local);
+    for count in 0..1000 {
+        let toplevel = fixture.client(work).told.shown[window].toplevel.clone().unwrap();
+        toplevel.set_title(format!("{count}"));
+    }
+    fixture.roundtrip(work);
+    fixture.wait("the last title", |fixture| fixture.client(local).told.seen.lists[0].title == "999");
+    let told = fixture.client(local).told.seen.lists[0].titles;
+    assert!(told < 100, "{told} titles were told");
 }
 
 #[test]
