@@ -204,12 +204,16 @@ impl Paper {
 
 /// Both VMs may take pictures.
 fn compositor() -> Fixture {
+    compositor_of((400, 300), 1.0)
+}
+
+fn compositor_of(size: (i32, i32), scale: f64) -> Fixture {
     let allow = "allow = ['ext_foreign_toplevel_list_v1', 'ext_image_copy_capture_manager_v1', \
                  'ext_foreign_toplevel_image_capture_source_manager_v1']";
     let text = format!(
         "[defaults.protocols]\n{allow}\n[vm.work]\ncolor = '#2e7d32'\n[vm.web]\ncolor = '#c62828'\n[local]\ncolor = '#5f6368'\n"
     );
-    Fixture::configured_as(Live::fixed(Config::parse(Path::new("test.toml"), &text).unwrap()))
+    Fixture::with(Live::fixed(Config::parse(Path::new("test.toml"), &text).unwrap()), size, scale)
 }
 
 impl Fixture {
@@ -487,6 +491,35 @@ fn subsurfaces_are_in_the_picture_and_cut_to_the_content() {
     // Transparent content stands on a backing, and popups are no part of the window.
     paper.assert_solid(BLACK, (0, 0, 150, 100));
     paper.assert_solid(BLACK, (150, 40, 50, 60));
+}
+
+#[test]
+fn at_any_scale_a_picture_is_what_the_output_shows() {
+    for scale in [1.25, 1.5, 2.0] {
+        let mut fixture = compositor_of((700, 600), scale);
+        let work = fixture.connect(vm("work"));
+        let window = fixture.window(work, 200, 100, RED);
+        let parent = fixture.client(work).told.shown[window].surface.clone();
+        fixture.client(work).told.shown[window].xdg.set_window_geometry(7, 5, 181, 91);
+        let (child, role) = fixture.client(work).subsurface(&parent);
+        role.set_position(33, 21);
+        fixture.client(work).draw_on(&child, 51, 37, GREEN);
+        let (far, role) = fixture.client(work).subsurface(&parent);
+        role.set_position(151, -13);
+        fixture.client(work).draw_on(&far, 97, 41, [90, 0, 90, 128]);
+        show(&mut fixture, work, window, &pattern(), 200, 100);
+        let (session, index) = fixture.session(work);
+        let content = fixture.report()[0].content;
+        let size = fixture.client(work).told.seen.sessions[index].sizes[0];
+        assert_eq!(size, (content.size.w as u32, content.size.h as u32));
+        let paper = fixture.paper(work, content.size.w, content.size.h);
+        fixture.take(work, &session, &paper);
+        let screen = fixture.screenshot();
+        for (x, y) in (0..content.size.h).flat_map(|y| (0..content.size.w).map(move |x| (x, y))) {
+            let [r, g, b, _] = screen.pixel(content.loc.x + x, content.loc.y + y);
+            assert_eq!(paper.pixel(x, y), [r, g, b, 255], "{x},{y} at {scale}");
+        }
+    }
 }
 
 #[test]
