@@ -125,9 +125,6 @@ pub enum Status {
 
 /// What has to reach the server's endpoint before the bytes that the state sends.
 pub trait Outbox {
-    /// Looks at the endpoint when something has come from it, before the state handles that.
-    fn look(&self, _endpoint: &Endpoint) {}
-
     /// Hands over as much as the endpoint takes. False: something is left, and nothing may pass it.
     ///
     /// # Errors
@@ -524,9 +521,6 @@ impl Connection {
         let (client_sent, server_sent) = (moved_in(&from_client), moved_in(&from_server));
         self.handled_earlier = ready.state;
         let handled = ready.state || client_sent || server_sent || self.control.has_ended();
-        if server_sent {
-            self.show_outbox();
-        }
         if handled {
             self.dispatch()?;
         }
@@ -630,13 +624,6 @@ impl Connection {
             (Some(end), _) => Err(end),
             (None, Err(error)) => Err(End::ServerMalformed(report(&error))),
             (None, Ok(())) => Ok(()),
-        }
-    }
-
-    /// Lets the outbox see what the endpoint knows by now.
-    fn show_outbox(&mut self) {
-        if let (Some(outbox), Some(pump)) = (&self.outbox, &mut self.server_side.pump) {
-            outbox.look(pump.endpoint_mut());
         }
     }
 

@@ -294,14 +294,6 @@ impl Drop for Session {
 }
 
 impl Outbox for Session {
-    fn look(&self, endpoint: &Endpoint) {
-        if let Endpoint::Virtio(socket) = endpoint
-            && socket.shares_region() == Some(true)
-        {
-            self.is_shared.set(true);
-        }
-    }
-
     fn drain(&self, endpoint: &mut Endpoint) -> Result<bool, SocketError> {
         let mut written = self.written.borrow_mut();
         let Endpoint::Virtio(socket) = endpoint else { return Ok(true) };
@@ -345,6 +337,7 @@ struct RegistryHandler {
 
 impl WlRegistryHandler for RegistryHandler {
     fn handle_global(&mut self, slf: &Rc<WlRegistry>, name: u32, interface: ObjectInterface, version: u32) {
+        // Known by now: the compositor is asked for nothing before the other side's hello, and the outbox is drained in every turn.
         let has_region = self.session.is_shared.get();
         if self.session.announced.borrow_mut().announce(name, interface, version, has_region) {
             slf.send_global(name, interface, version);

@@ -71,11 +71,13 @@ fn own_pixels(pool: &ClientPool) -> Vec<u8> {
 
 #[test]
 fn what_captures_is_offered_with_a_region_alone() {
-    let offered = |scene: &Scene| {
-        CAPTURES.map(|interface| scene.globals.iter().any(|(offered, _)| offered == interface))
-    };
-    assert_eq!(offered(&Scene::new()), [true, true]);
-    assert_eq!(offered(&Scene::without_region()), [false, false]);
+    for (mut scene, expected) in [(Scene::new(), true), (Scene::without_region(), false)] {
+        let registry = scene.registry.compositor;
+        scene.compositor.send(registry, 0, Args::new().u32(40).string("wl_output").u32(1));
+        assert_eq!(scene.app.expect(2, 0).string(1), "wl_output", "nothing else comes before");
+        let offered = |interface: &str| scene.globals.iter().any(|(offered, _)| offered == interface);
+        assert_eq!(CAPTURES.map(offered), [expected; 2]);
+    }
 }
 
 #[test]
