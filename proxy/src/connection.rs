@@ -14,7 +14,8 @@
 //! [`Control`]. Where a side has ended or broken, the state first handles what it had sent before: that may explain the end,
 //! and be a better reason. Then the state is destroyed and the connection *drains*: what was sent before, the error that
 //! explains the end, and the content of pipes that have crossed still reach their destinations, as they do
-//! with Unix sockets. A peer that takes nothing for [`DRAIN_PATIENCE`] loses the rest.
+//! with Unix sockets. A peer that takes nothing for a while, or not all within a longer one, loses the rest
+//! ([`DrainPatience`]).
 
 use std::cell::RefCell;
 use std::error::Error;
@@ -22,7 +23,7 @@ use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::event::Timespec;
 use rustix::io::Errno;
@@ -35,14 +36,14 @@ use wl_proxy::object::{Object, ObjectCoreApi};
 use wl_proxy::protocols::wayland::wl_display::WlDisplayError;
 use wl_proxy::state::{State, StateHandler};
 
+pub use self::draining::DrainPatience;
+use self::draining::Draining;
 use self::readiness::Readiness;
 use self::side::Side;
 
+mod draining;
 mod readiness;
 mod side;
-
-/// How long a peer may take nothing before what it was still to get is dropped.
-pub const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Most times that the state is asked to handle what a side sent before it ended. It takes 8 KiB at a time, and a stream
 /// holds 16 MiB at the most; a side that is read until it ends might go on for ever otherwise.
@@ -293,7 +294,7 @@ impl Pending {
 /// Where a connection is in its life.
 enum Phase {
     Open,
-    Draining { end: End, deadline: Instant },
+    Draining(Draining),
     Over,
 }
 
@@ -312,6 +313,7 @@ pub struct Connection {
     /// In the last turn, the state had something to handle that had come in earlier ones.
     handled_earlier: bool,
     pending: Pending,
+    patience: DrainPatience,
     phase: Phase,
 }
 
@@ -402,6 +404,7 @@ impl Connection {
             paused: false,
             handled_earlier: false,
             pending: Pending::default(),
+            patience: DrainPatience::default(),
             phase: Phase::Open,
         })
     }
@@ -437,6 +440,11 @@ impl Connection {
     /// Without this, the server itself is made to wait.
     pub fn set_pending_limit(&mut self, bytes: usize) {
         self.pending.limit = Some(bytes);
+    }
+
+    /// How long what was sent may take to arrive after an end, if not as long as [by default](DrainPatience::default).
+    pub fn set_drain_patience(&mut self, patience: DrainPatience) {
+        self.patience = patience;
     }
 
     /// Stops taking bytes from the client, or goes on with it. What was taken already is still handled.
@@ -483,7 +491,7 @@ impl Connection {
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         match &self.phase {
-            Phase::Draining { deadline, .. } => Some(*deadline),
+            Phase::Draining(draining) => Some(draining.deadline()),
             Phase::Open | Phase::Over => None,
         }
     }
@@ -500,8 +508,8 @@ impl Connection {
                     Status::More
                 }
             },
-            Phase::Draining { deadline, .. } => {
-                let expired = Instant::now() >= *deadline;
+            Phase::Draining(draining) => {
+                let expired = Instant::now() >= draining.deadline();
                 self.turn_draining(expired)
             }
             Phase::Over => Status::Idle,
@@ -663,26 +671,28 @@ impl Connection {
             let _ = shutdown(&side.local, Shutdown::Both);
             side.pause(false);
         }
-        self.phase = Phase::Draining { end, deadline: Instant::now() + DRAIN_PATIENCE };
+        self.phase = Phase::Draining(Draining::begin(end, self.patience, Instant::now()));
     }
 
     fn turn_draining(&mut self, expired: bool) -> Status {
         // What the state sent last may still wait for the outbox.
         let failed = self.flush_outbox().is_err();
-        let more = self.client_side.drain() | self.server_side.drain();
+        let (client, server) = (self.client_side.drain(), self.server_side.drain());
         if failed || expired {
             (self.client_side.pump, self.server_side.pump) = (None, None);
         }
         if self.client_side.pump.is_none() && self.server_side.pump.is_none() {
             return match std::mem::replace(&mut self.phase, Phase::Over) {
-                Phase::Draining { end, .. } => Status::Ended(end),
+                Phase::Draining(draining) => Status::Ended(draining.end),
                 Phase::Open | Phase::Over => Status::Idle,
             };
         }
-        if let Phase::Draining { deadline, .. } = &mut self.phase {
-            // A turn before the deadline means that something has moved.
-            *deadline = Instant::now() + DRAIN_PATIENCE;
+        if let Phase::Draining(draining) = &mut self.phase
+            && (client.moved || server.moved)
+        {
+            draining.has_moved(Instant::now());
         }
+        let more = client.more || server.more;
         if more { Status::More } else { Status::Idle }
     }
 }

@@ -21,6 +21,15 @@ pub(super) struct Side {
     more: bool,
 }
 
+/// What became of a side that is drained.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Drained {
+    /// There is more to do at once.
+    pub(super) more: bool,
+    /// Something has left.
+    pub(super) moved: bool,
+}
+
 impl Side {
     /// `registration` is where the pump is waited for.
     pub(super) fn new(endpoint: Endpoint, registration: &Registration) -> Result<Self, ConnectionError> {
@@ -88,10 +97,15 @@ impl Side {
         self.pump.as_ref().is_none_or(Pump::ended_to_local)
     }
 
-    /// What remains between the state's last byte and the end. True: there is more to do at once.
-    pub(super) fn drain(&mut self) -> bool {
-        let Some(pump) = &mut self.pump else { return false };
+    /// What remains between the state's last byte and the end.
+    pub(super) fn drain(&mut self) -> Drained {
+        let Some(pump) = &mut self.pump else { return Drained::default() };
+        let before = pump.socket_mut().map(|socket| socket.delivered_bytes());
         let result = pump.turn();
+        let moved = match (before, pump.socket_mut().map(|socket| socket.delivered_bytes())) {
+            (Some(before), Some(after)) => after > before,
+            _ => result.as_ref().is_ok_and(|turn| turn.from_local > 0),
+        };
         let delivered = match pump.endpoint_mut() {
             // What the kernel has taken arrives even if the socket is closed.
             Endpoint::Unix(_) => pump.ended_from_local(),
@@ -101,6 +115,6 @@ impl Side {
         if result.is_err() || delivered {
             self.pump = None;
         }
-        result.is_ok_and(|turn| turn.more)
+        Drained { more: result.is_ok_and(|turn| turn.more), moved }
     }
 }

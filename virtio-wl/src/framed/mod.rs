@@ -66,6 +66,8 @@ pub(crate) struct FramedSocket {
     deadline: Deadline,
     /// Bytes of the stream so far.
     received: u64,
+    /// Bytes written to the stream so far.
+    written: u64,
     paused: bool,
     buffer: FrameBuffer,
     /// The frame whose rows are read to where they belong.
@@ -135,6 +137,7 @@ impl FramedSocket {
             role,
             peer: None,
             received: 0,
+            written: 0,
             paused: false,
             buffer: FrameBuffer::new(),
             rows: None,
@@ -300,6 +303,12 @@ impl FramedSocket {
     #[must_use]
     pub fn received_bytes(&self) -> u64 {
         self.received
+    }
+
+    /// Bytes that have left this side so far. See [`Socket::delivered_bytes`](crate::Socket::delivered_bytes).
+    #[must_use]
+    pub fn delivered_bytes(&self) -> u64 {
+        self.written.saturating_add(self.pipes.delivered())
     }
 
     /// What the peer has announced or named so far. See [`Socket::received_vfds`](crate::Socket::received_vfds).
@@ -601,6 +610,7 @@ impl FramedSocket {
             Err(Errno::PIPE | Errno::CONNRESET) => return self.peer_gone().map(|()| body.len()),
             Err(error) => return Err(SocketError::Write(error)),
         };
+        self.count_written(left);
         if left < header.len().saturating_add(body.len()) {
             self.outgoing.left(left, &header, body);
             self.write_blocked = true;
@@ -629,6 +639,7 @@ impl FramedSocket {
             match self.stream.write_out(write) {
                 Ok(len) => {
                     self.outgoing.advance(len);
+                    self.count_written(len);
                     budget = budget.saturating_sub(len);
                 }
                 Err(Errno::WOULDBLOCK) => {
@@ -642,6 +653,10 @@ impl FramedSocket {
             }
         }
         self.update_interest()
+    }
+
+    fn count_written(&mut self, len: usize) {
+        self.written = self.written.saturating_add(u64::try_from(len).unwrap_or(u64::MAX));
     }
 
     fn compose(&mut self) -> Result<(), SocketError> {

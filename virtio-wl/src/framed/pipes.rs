@@ -114,6 +114,8 @@ pub(super) struct Pipes {
     /// Window of each sink here, and of each sink at the peer.
     window: u64,
     peer_window: u64,
+    /// Bytes that local ends have taken so far.
+    delivered: u64,
     scratch: Vec<u8>,
 }
 
@@ -125,6 +127,7 @@ impl Pipes {
             due: BTreeSet::new(),
             window: window.into(),
             peer_window: 0,
+            delivered: 0,
             scratch: Vec::new(),
         }
     }
@@ -135,6 +138,11 @@ impl Pipes {
 
     pub(super) fn len(&self) -> usize {
         self.table.len()
+    }
+
+    /// Bytes that local ends have taken so far.
+    pub(super) fn delivered(&self) -> u64 {
+        self.delivered
     }
 
     /// Pipes that were announced by this side, or by the peer.
@@ -211,12 +219,13 @@ impl Pipes {
         if hang_up && sink.buffer.is_empty() {
             stop(sink);
         }
-        drain(sink);
+        self.delivered = self.delivered.saturating_add(drain(sink));
         self.settle_sink(id, poll)
     }
 
     /// PIPE_DATA came.
     pub(super) fn data(&mut self, id: u32, bytes: &[u8], poll: &mut Poll) -> Result<(), SocketError> {
+        let mut taken = 0;
         let sink = self.sink("PIPE_DATA", id)?;
         let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         sink.allowed = sink.allowed.checked_sub(len).ok_or(Violation::Window("PIPE_DATA"))?;
@@ -229,7 +238,8 @@ impl Pipes {
             match end.write(bytes) {
                 Ok(written) => {
                     rest = bytes.get(written..).unwrap_or_default();
-                    sink.grant = sink.grant.saturating_add(u64::try_from(written).unwrap_or(0));
+                    taken = u64::try_from(written).unwrap_or(0);
+                    sink.grant = sink.grant.saturating_add(taken);
                 }
                 Err(Errno::WOULDBLOCK) => {}
                 Err(_) => {
@@ -239,6 +249,7 @@ impl Pipes {
             }
         }
         sink.buffer.extend(rest);
+        self.delivered = self.delivered.saturating_add(taken);
         self.settle_sink(id, poll)
     }
 
@@ -415,20 +426,27 @@ fn stop(sink: &mut Sink) {
     }
 }
 
-/// Writes what the local pipe takes.
-fn drain(sink: &mut Sink) {
-    let Some(end) = &sink.end else { return };
+/// Writes what the local pipe takes, and gives how much that was.
+fn drain(sink: &mut Sink) -> u64 {
+    let mut taken: u64 = 0;
+    let Some(end) = &sink.end else { return taken };
     while !sink.buffer.is_empty() {
         let (front, _) = sink.buffer.as_slices();
         match end.write(front) {
             Ok(written) => {
                 sink.buffer.drain(..written.min(sink.buffer.len()));
-                sink.grant = sink.grant.saturating_add(u64::try_from(written).unwrap_or(0));
+                let written = u64::try_from(written).unwrap_or(0);
+                sink.grant = sink.grant.saturating_add(written);
+                taken = taken.saturating_add(written);
             }
-            Err(Errno::WOULDBLOCK) => return,
-            Err(_) => return stop(sink),
+            Err(Errno::WOULDBLOCK) => break,
+            Err(_) => {
+                stop(sink);
+                break;
+            }
         }
     }
+    taken
 }
 
 fn watch_sink(id: u32, sink: &Sink, poll: &mut Poll) -> Result<(), SocketError> {

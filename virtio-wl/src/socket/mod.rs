@@ -387,6 +387,16 @@ impl Socket {
         }
     }
 
+    /// Bytes that have left this side so far: those that the stream has taken, and the content of pipes that their readers here
+    /// have. For finding out whether anything moves. Always 0 on the kernel's virtio_wl device.
+    #[must_use]
+    pub fn delivered_bytes(&self) -> u64 {
+        match &self.backend {
+            Backend::Framed(socket) => socket.delivered_bytes(),
+            Backend::Device(_) => 0,
+        }
+    }
+
     /// How often something has come from the peer so far of which this side makes a descriptor: each announcement and each
     /// time that a message names one. While the number stays as it is, the socket makes none. Always 0 on the kernel's
     /// virtio_wl device.
