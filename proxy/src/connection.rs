@@ -8,7 +8,9 @@
 //! `State` works on Unix sockets only, reads whatever it is given and bounds nothing that it sends. The pumps
 //! give it what it lacks: they speak to either kind of [`Endpoint`], hand it no more than a budget per turn
 //! and never more descriptors in a message than it can take. What one side sends is fed to the state only
-//! while the *other* side takes what comes out, so the state's own queues stay within one turn's budget.
+//! while the *other* side takes what comes out. What the state has sent by then is taken out of its hands in the same turn and
+//! held by the pump, within a bound: its own queues are lost when it is destroyed, and an error of the server destroys it at
+//! once.
 //!
 //! A connection is *open* until one side closes it, breaks it, or is refused by a handler through
 //! [`Control`]. Where a side has ended or broken, the state first handles what it had sent before: that may explain the end,
@@ -48,6 +50,10 @@ mod side;
 /// Most times that the state is asked to handle what a side sent before it ended. It takes 8 KiB at a time, and a stream
 /// holds 16 MiB at the most; a side that is read until it ends might go on for ever otherwise.
 const LAST_ROUNDS: usize = 4096;
+
+/// Most bytes of the state that are held for a side that takes none. They are what a side had said until it was made to wait, or
+/// had said last before it ended: what the kernel and a stream hold at the most, which is half of it.
+const MAX_HELD: usize = 1 << 20;
 
 /// The protocols and versions that are understood. Newer ones are hidden from clients, and versions capped.
 pub const BASELINE: Baseline = Baseline::V6;
@@ -278,6 +284,11 @@ struct Pending {
 }
 
 impl Pending {
+    /// Most bytes that are held for the client.
+    fn most_held(&self) -> usize {
+        self.limit.unwrap_or(0).max(MAX_HELD)
+    }
+
     /// Takes note of a turn.
     fn count(&mut self, from_server: usize, to_client: usize, client_blocked: bool) -> Result<(), End> {
         let bytes = self.bytes.saturating_add(from_server).saturating_sub(to_client);
@@ -543,6 +554,9 @@ impl Connection {
         };
         let to_client =
             if server_sent || ready.state { self.client_side.turn_out() } else { Ok(Turn::default()) };
+        if handled {
+            self.hold_for_blocked();
+        }
         let (to_server, to_client) =
             (to_server.map_err(End::ServerFailed)?, to_client.map_err(End::ClientFailed)?);
         self.check_ends()?;
@@ -578,8 +592,8 @@ impl Connection {
         }
     }
 
-    /// Has the state handle what a side sent before it ended, or before the way to it broke. What comes of it leaves as far as
-    /// the other side takes it. Returns the end, or a better reason.
+    /// Has the state handle what a side sent before it ended, or before the way to it broke. What comes of it leaves, or
+    /// is held for the other side. Returns the end, or a better reason.
     fn hear_out(&mut self, end: End) -> End {
         let (is_client, failed) = match &end {
             End::ClientClosed => (true, false),
@@ -588,6 +602,8 @@ impl Connection {
             End::ServerFailed(_) => (false, true),
             _ => return end,
         };
+        // It waited for the other side perhaps, whose share is held now.
+        if is_client { &mut self.client_side } else { &mut self.server_side }.pause(false);
         for _ in 0..LAST_ROUNDS {
             let side = if is_client { &mut self.client_side } else { &mut self.server_side };
             if failed {
@@ -598,20 +614,30 @@ impl Connection {
                 return reason;
             }
             // A failure of the other side changes nothing any more.
-            let out = if !is_client {
-                self.client_side.turn_out().ok()
+            let (out, held) = if !is_client {
+                (self.client_side.turn_out().ok(), self.client_side.hold(self.pending.most_held()))
             } else if self.flush_outbox().is_ok() {
-                self.server_side.turn_out().ok()
+                (self.server_side.turn_out().ok(), self.server_side.hold(MAX_HELD))
             } else {
-                None
+                break;
             };
             let side = if is_client { &self.client_side } else { &self.server_side };
-            let has_left = out.is_some_and(|turn| turn.from_local > 0);
-            if side.unread() >= before && !has_left {
+            let has_left = out.is_some_and(|turn| turn.from_local > 0) || held.bytes > 0;
+            if !held.all || (side.unread() >= before && !has_left) {
                 break;
             }
         }
         end
+    }
+
+    /// Leaves nothing with the state that a side does not take.
+    fn hold_for_blocked(&mut self) {
+        if self.client_side.is_blocked() {
+            self.client_side.hold(self.pending.most_held());
+        }
+        if self.outbox_waits || self.server_side.is_blocked() {
+            self.server_side.hold(MAX_HELD);
+        }
     }
 
     /// A side is fed to the state only while the other side takes what comes out. True: one may go on that
@@ -649,10 +675,10 @@ impl Connection {
     fn begin_draining(&mut self, end: End) {
         let farewell = self.control.ending.borrow_mut().farewell.take();
         if let Some(farewell) = farewell
-            && !self.client_side.is_blocked()
+            && self.client_side.hold(self.pending.most_held()).all
         {
-            // The state has sent whole messages only, so the event stands on its own. If there is no room for
-            // it, the client learns of the end alone.
+            // The state has sent whole messages, so the event stands on its own. Where more was sent than can be held, the
+            // client learns of the end alone.
             let _ = unix::send(&self.client_side.local, &farewell, &[]);
         }
         self.state.destroy();

@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use virtio_wl::pump::{PumpError, Turn};
+use virtio_wl::pump::{PumpError, ReadOn, Turn};
 use virtio_wl::{Endpoint, Pump, PumpOptions, Registration};
 
 use super::ConnectionError;
@@ -62,6 +62,13 @@ impl Side {
         let turn = pump.turn_from_local()?;
         self.more |= turn.more;
         Ok(turn)
+    }
+
+    /// Takes what the state has sent though the endpoint takes nothing, as long as less than `max_bytes` are held.
+    pub(super) fn hold(&mut self, max_bytes: usize) -> ReadOn {
+        let nothing = ReadOn { bytes: 0, all: true };
+        // A failure shows in the next turn.
+        self.pump.as_mut().map_or(nothing, |pump| pump.hold_from_local(max_bytes).unwrap_or(nothing))
     }
 
     /// Gives the state more of what the endpoint sent before it failed, if it holds more.

@@ -198,6 +198,8 @@ fn a_peer_that_takes_little_by_little_keeps_an_ended_connection_only_so_long() {
     let requests: Vec<u8> = (2..10_000).flat_map(|id| encode(DISPLAY, 0, &Args::new().u32(id))).collect();
     let app = Peer::new(app);
     app.send_raw(&requests, &[]);
+    // Which ends it, and what came before is to arrive.
+    app.send(4711, 0, Args::new());
     drop(app);
     let mut arrived = 0;
     let took = lasts(&mut connection, || {

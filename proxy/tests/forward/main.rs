@@ -14,6 +14,7 @@ mod explaining;
 mod hostile;
 mod program;
 mod scene;
+mod slow_peers;
 mod tracing;
 mod units;
 mod wire;
