@@ -21,7 +21,7 @@ use wl_proxy::protocols::linux_dmabuf_v1::zwp_linux_dmabuf_v1::ZwpLinuxDmabufV1;
 
 use super::globals::Needs;
 use super::serve::{Observer, Resources, ServeError, Served};
-use crate::connection::Status;
+use crate::connection::{End, Status};
 
 /// How long the compositor's side may take to say what it offers.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -44,6 +44,9 @@ pub enum ExplainError {
     /// The compositor's side closed the connection.
     #[error("the compositor's side refused the connection: {0}")]
     Refused(String),
+    /// It did so before it had said everything.
+    #[error("the connection to the compositor's side ended before it had answered: {0}")]
+    Ended(#[source] End),
     /// What it says is not Wayland.
     #[error("cannot understand the compositor's side: {0}")]
     Dispatch(#[source] DispatchError),
@@ -165,42 +168,56 @@ impl Offer {
         display.sync(&queue.handle(), ());
         let mut offer = Self::default();
         let deadline = Instant::now() + PATIENCE;
+        let mut ended = None;
         while !offer.complete {
-            offer.advance(&mut served, &mut queue, deadline)?;
+            offer.advance(&mut served, &mut queue, &mut ended, deadline)?;
         }
         offer.hidden = served.session().hidden();
         Ok(offer)
     }
 
-    /// Lets both ends of the connection do what they can, and waits if that was nothing.
+    /// Lets both ends of the connection do what they can, and waits if that was nothing. How the connection has `ended` is said
+    /// only once everything has arrived that came before: it may be the answer.
     fn advance(
         &mut self,
         served: &mut Served,
         queue: &mut EventQueue<Self>,
+        ended: &mut Option<End>,
         deadline: Instant,
     ) -> Result<(), ExplainError> {
         // A failure shows when events are read.
         let _ = queue.flush();
-        let status = served.turn();
+        let status = match served.turn() {
+            Status::Ended(end) => {
+                *ended = Some(end);
+                Status::Idle
+            }
+            status => status,
+        };
         let read = queue.prepare_read().map(ReadEventsGuard::read);
         let arrived = queue.dispatch_pending(self).map_err(ExplainError::Dispatch)?;
         if arrived > 0 || self.complete {
             return Ok(());
         }
         match (status, read) {
-            (Status::Ended(end), _) => Err(ExplainError::Refused(end.to_string())),
             (_, Some(Err(WaylandError::Protocol(error)))) => Err(ExplainError::Refused(error.to_string())),
-            (Status::More, _) => Ok(()),
-            (Status::Idle, _) => {
-                let left = deadline.saturating_duration_since(Instant::now());
-                if left.is_zero() {
-                    return Err(ExplainError::Timeout);
-                }
-                match served.wait_for(left) {
-                    Ok(()) | Err(Errno::INTR) => Ok(()),
-                    Err(error) => Err(ExplainError::Wait(error)),
-                }
-            }
+            // There were events already.
+            (_, None) | (Status::More, _) => Ok(()),
+            _ => match ended.take() {
+                Some(end) => Err(ExplainError::Ended(end)),
+                None => Self::wait(served, deadline),
+            },
+        }
+    }
+
+    fn wait(served: &mut Served, deadline: Instant) -> Result<(), ExplainError> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(ExplainError::Timeout);
+        }
+        match served.wait_for(left) {
+            Ok(()) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(ExplainError::Wait(error)),
         }
     }
 }
