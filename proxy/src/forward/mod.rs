@@ -389,11 +389,16 @@ impl Server<'_> {
             let started = match listener.accept() {
                 Ok(Some(client)) => self.start(client),
                 Ok(None) => Ok(()),
-                Err(error) => Err(io::Error::other(error)),
+                Err(error) => {
+                    tracing::warn!("no more applications are served until one ends: {error}");
+                    return false;
+                }
             };
             if let Err(error) = started {
-                tracing::warn!("no more applications are served until one ends: {error}");
-                return false;
+                let live = self.connections.live();
+                tracing::warn!("an application is not served, beside {live} that are: {error}");
+                // Where no end can make room, the next one that calls may find some.
+                return live == 0;
             }
             let limit = self.options.max_connections;
             if self.connections.live() >= limit {
