@@ -396,6 +396,8 @@ impl Connection {
             .with_log_prefix(trace.unwrap_or_default())
             .build()
             .map_err(|error| ConnectionError::State(report(&error)))?;
+        // The state and what belongs to it refer to each other, and are never dropped by themselves.
+        let unless_complete = state.create_destructor();
         let client =
             state.add_client(&client_side.local).map_err(|error| ConnectionError::State(report(&error)))?;
         let control = Control::default();
@@ -403,6 +405,7 @@ impl Connection {
         client.set_handler(ClientWatch(control.clone()));
         state.set_handler(ServerWatch(control.clone()));
         readiness.add_state(state.poll_fd()).map_err(ConnectionError::Epoll)?;
+        unless_complete.disable();
         Ok(Self {
             readiness,
             state,

@@ -3,12 +3,13 @@
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFlags, Timespec};
+use rustix::event::{PollFlags, Timespec, epoll};
 use virtio_wl::{Endpoint, Role, Socket, SocketError, SocketOptions};
-use vitrail_proxy::connection::{Connection, DrainPatience, End, Outbox, Status};
+use vitrail_proxy::connection::{Connection, ConnectionError, DrainPatience, End, Outbox, Status};
 
 use crate::wire::{Args, PATIENCE, Peer, encode, wait};
 
@@ -207,4 +208,28 @@ fn a_peer_that_takes_little_by_little_keeps_an_ended_connection_only_so_long() {
     });
     assert!(arrived > 5_000 && arrived < requests.len() / 2, "{arrived} of {}", requests.len());
     assert!(took >= in_all && took < 3 * in_all, "{took:?}");
+}
+
+/// The state and what belongs to it refer to each other. When a connection could not be set up to the end they were left
+/// behind, with five descriptors each time.
+#[test]
+fn a_connection_that_cannot_be_waited_for_leaves_no_descriptors() {
+    const TIMES: usize = 50;
+    let epoll = || Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC).unwrap());
+    // The kernel nests so many and no more: sockets can be waited for in the innermost set, and no further set.
+    let sets: Vec<_> = std::iter::repeat_with(epoll).take(5).collect();
+    for (outer, inner) in sets.iter().zip(sets.iter().skip(1)) {
+        epoll::add(outer, inner, epoll::EventData::new_u64(0), epoll::EventFlags::IN).unwrap();
+    }
+    let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let before = descriptors();
+    for _ in 0..TIMES {
+        let [(_app, client), (_compositor, server)] = [(); 2].map(|()| UnixStream::pair().unwrap());
+        let (client, server) = (Endpoint::Unix(client.into()), Endpoint::Unix(server.into()));
+        let error = Connection::within(sets.last().unwrap(), 0, client, server).unwrap_err();
+        assert!(matches!(error, ConnectionError::Epoll(_)), "{error}");
+    }
+    // Other tests have some of their own.
+    let after = descriptors();
+    assert!(after < before + 3 * TIMES, "{before} descriptors, then {after}");
 }
