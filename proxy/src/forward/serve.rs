@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::time::Timespec;
 use virtio_wl::address::AddressError;
-use virtio_wl::{Endpoint, Pump, Role, Socket, SocketError, SocketOptions};
+use virtio_wl::{Endpoint, ExcessPipes, Pump, Role, Socket, SocketError, SocketOptions};
 
 use super::counters::Counters;
 use super::graphics::GraphicsDevice;
@@ -115,6 +115,8 @@ impl Served {
         let options = SocketOptions {
             region,
             take_sockets: false,
+            // An application knows no limit on how much it may paste at once.
+            excess_pipes: ExcessPipes::Close,
             is_vsock,
             hello_timeout,
             ..SocketOptions::default()

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use virtio_wl::{
-    Endpoint, MirrorBudget, Pump, Region, Role, Socket, SocketError, SocketOptions, StreamLimits,
+    Endpoint, ExcessPipes, MirrorBudget, Pump, Region, Role, Socket, SocketError, SocketOptions, StreamLimits,
 };
 use vitrail_protocols::report::Traffic;
 use vitrail_protocols::{Limits, Policy};
@@ -182,6 +182,8 @@ impl Served {
             mirror_budget: Some(Arc::clone(mirrors)),
             // No request of Wayland hands over a socket, so one would be a way to talk that nobody has asked for.
             take_sockets: false,
+            // What is pasted from the VM is asked for by others, and no reason to end its connection.
+            excess_pipes: ExcessPipes::Close,
             // The supervisor takes no calls from behind a VMM's socket, and the kernel's vsock is recognised.
             is_vsock: false,
             hello_timeout: Some(HELLO_TIME),

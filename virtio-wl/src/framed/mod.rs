@@ -78,6 +78,8 @@ pub(crate) struct FramedSocket {
     vfds: Vfds,
     /// Empty between messages; its memory is used again.
     prepared: Vec<Prepared>,
+    /// The most pipes of this side that the message can be sent with that was to be sent last; none: it has left.
+    pipes_wanted: Option<usize>,
     stop_due: bool,
     /// Something waits to be written.
     write_blocked: bool,
@@ -153,6 +155,7 @@ impl FramedSocket {
                 peer_mirrors: BTreeMap::new(),
             },
             prepared: Vec::new(),
+            pipes_wanted: None,
             stop_due: false,
             write_blocked: false,
             full: false,

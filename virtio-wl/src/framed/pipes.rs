@@ -74,6 +74,12 @@ struct Pipe {
 }
 
 impl Pipe {
+    /// A last frame is due.
+    fn is_due(&self) -> bool {
+        let source = self.source.as_ref().is_some_and(|source| source.last == Last::Due);
+        source || self.sink.as_ref().is_some_and(|sink| sink.last == Last::Due)
+    }
+
     /// Both last frames have passed in all directions.
     fn is_finished(&self) -> bool {
         let source = self.source.as_ref().is_none_or(|source| source.last == Last::Sent && source.stopped);
@@ -98,6 +104,14 @@ impl Ends {
     pub(super) fn of_socket((read, write): (PipeEnd, PipeEnd)) -> Self {
         Self { source: Some(read), sink: Some(write) }
     }
+}
+
+/// Which ends of a pipe or socket this side has had, and has closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ClosedEnds {
+    Source,
+    Sink,
+    Both,
 }
 
 /// In the poll set, what makes the token of a sink different from that of a source.
@@ -170,13 +184,29 @@ impl Pipes {
         self.table.insert(id, Pipe { ours, active: false, source, sink });
     }
 
+    /// Adds a pipe of ours, or a socket, whose end on this side is closed: nothing is left to do but to say so.
+    pub(super) fn add_closed(&mut self, id: u32, kind: ClosedEnds) {
+        let source = Source { end: None, credit: 0, listed: false, last: Last::Due, stopped: false };
+        let (buffer, allowed) = (VecDeque::new(), self.window);
+        let sink = Sink { end: None, buffer, allowed, grant: 0, ended: false, last: Last::Due };
+        let (source, sink) = match kind {
+            ClosedEnds::Source => (Some(source), None),
+            ClosedEnds::Sink => (None, Some(sink)),
+            ClosedEnds::Both => (Some(source), Some(sink)),
+        };
+        self.table.insert(id, Pipe { ours: true, active: false, source, sink });
+    }
+
     /// The peer has been told of the pipe, or has told of it: frames may flow.
     pub(super) fn activate(&mut self, id: u32, poll: &mut Poll) -> Result<(), SocketError> {
         let Some(pipe) = self.table.get_mut(&id) else { return Ok(()) };
         pipe.active = true;
-        if let Some(source) = &mut pipe.source {
+        if let Some(source) = pipe.source.as_mut().filter(|source| source.end.is_some()) {
             source.listed = true;
             self.readable.push_back(id);
+        }
+        if pipe.is_due() {
+            self.due.insert(id);
         }
         pipe.sink.as_ref().map_or(Ok(()), |sink| watch_sink(id, sink, poll))
     }
