@@ -118,10 +118,7 @@ impl Guard {
                 return false;
             }
         };
-        match share {
-            Some(share) => share.absorb(taken),
-            None => *share = Some(taken),
-        }
+        Share::collect(share, taken);
         covered.entry(mirror).or_default().add(offset, len);
         true
     }

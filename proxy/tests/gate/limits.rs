@@ -235,6 +235,77 @@ fn objects_that_nothing_else_counts_are_limited_too() {
     assert_limit(&client.error(), "vitrail-gate: a client may have 32768 objects");
 }
 
+/// A region had a bound and the number of regions had none but that of objects: a VM could have a hundred million rectangles.
+#[test]
+fn rectangles_are_limited_over_all_regions() {
+    let vm = Vm::new(Limits { requests_per_second: 1_000_000, ..Limits::default() });
+    let (mut client, requests) = vm.connect();
+    let compositor = client.bind("wl_compositor", 6);
+    let mut region = |destroy: bool| {
+        let region = client.make(compositor, 1, &[]);
+        let add = Message::new(region, 1).ints(&[0, 0, 1, 1]).bytes();
+        client.send_bytes(&add.repeat(4096), &[]);
+        if destroy {
+            client.send(Message::new(region, 0));
+        }
+    };
+    // What is destroyed counts for nothing.
+    (0..5).for_each(|_| region(true));
+    (0..16).for_each(|_| region(false));
+    assert!(client.round_trip());
+    let region = client.make(compositor, 1, &[]);
+    client.send(Message::new(region, 1).ints(&[0, 0, 1, 1]));
+    assert_limit(&client.error(), "vitrail-gate: the VM may have 65536 rectangles in regions");
+    requests.wait_for_end();
+    assert_eq!(requests.count("wl_region.1"), 21 * 4096);
+}
+
+/// A source may offer 256 types, each as long as a message, and the number of sources had no bound but that of objects: a VM
+/// could have the compositor keep gigabytes of names.
+#[test]
+fn what_sources_offer_is_limited_over_all_of_them() {
+    let vm = Vm::new(Limits::default());
+    let (mut client, requests) = vm.connect();
+    let manager = client.bind("wl_data_device_manager", 3);
+    let mut offers = 0;
+    let name = "x".repeat(4000);
+    let mut offer = |destroy: bool| {
+        let source = client.make(manager, 0, &[]);
+        for _ in 0..100 {
+            client.send(Message::new(source, 0).string(&name));
+            offers += 1;
+        }
+        if destroy {
+            client.send(Message::new(source, 1));
+        }
+    };
+    (0..5).for_each(|_| offer(true));
+    (0..3).for_each(|_| offer(false));
+    assert_limit(
+        &client.error(),
+        "vitrail-gate: the VM may have 1048576 bytes of types in clipboard sources",
+    );
+    requests.wait_for_end();
+    assert_eq!(requests.count("wl_data_source.0"), 500 + (1 << 20) / 4064);
+}
+
+/// Compositors keep the damage of a surface until it is committed, however much it is.
+#[test]
+fn damage_without_end_becomes_damage_of_everything() {
+    let vm = Vm::new(Limits { requests_per_second: 1_000_000, ..Limits::default() });
+    let (mut client, requests) = vm.connect();
+    let surface = client.surface();
+    for _ in 0..2 {
+        for opcode in [2, 9] {
+            client.send_bytes(&Message::new(surface, opcode).ints(&[0, 0, 1, 1]).bytes().repeat(5000), &[]);
+        }
+        client.send(Message::new(surface, 6));
+    }
+    assert!(client.round_trip());
+    let damage = ["wl_surface.2", "wl_surface.9"].map(|request| requests.count(request));
+    assert_eq!((damage.iter().sum::<usize>(), requests.count("wl_surface.6")), (2048, 2));
+}
+
 #[test]
 fn requests_beyond_the_rate_wait_and_are_served_all_the_same() {
     let vm = Vm::new(Limits { requests_per_second: 2000, ..Limits::default() });
