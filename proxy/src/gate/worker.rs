@@ -40,7 +40,7 @@ const DESCRIPTOR_HEADROOM: u64 = 16_384;
 /// Address space beyond the region and mirrors: the program itself, its queues and buffers, in bytes.
 const ADDRESS_SPACE_HEADROOM: u64 = 1 << 30;
 
-/// Log lines about refusals that a VM can cause, per second.
+/// Log lines that a VM can cause, per second.
 const LOG_LINES_PER_SECOND: u32 = 2;
 
 /// How long after something has passed through it is reported, with all that came meanwhile. So a worker that has nothing to do
@@ -302,12 +302,18 @@ impl Worker {
     }
 
     fn log_refusal(&mut self) {
+        if let Some(skipped) = self.may_log() {
+            tracing::warn!(vm = %self.vm, reason = self.report.last_refusal, skipped, "ended a connection");
+        }
+    }
+
+    /// Whether the VM may cause another line in the log; if so, how many were left out before it.
+    fn may_log(&mut self) -> Option<u64> {
         if !self.log_rate.take(1, self.started.elapsed()).is_zero() {
             self.log_skipped = self.log_skipped.saturating_add(1);
-            return;
+            return None;
         }
-        let skipped = std::mem::take(&mut self.log_skipped);
-        tracing::warn!(vm = %self.vm, reason = self.report.last_refusal, skipped, "ended a connection");
+        Some(std::mem::take(&mut self.log_skipped))
     }
 
     fn take_orders(&mut self) {
@@ -321,7 +327,9 @@ impl Worker {
                     continue;
                 }
                 Err(ControlError::Socket(UnixError::TooManyFds)) => {
-                    tracing::error!(vm = %self.vm, "no descriptors left for another connection");
+                    if let Some(skipped) = self.may_log() {
+                        tracing::warn!(vm = %self.vm, skipped, "no descriptors left for another connection");
+                    }
                     continue;
                 }
                 Err(error) => {
@@ -332,8 +340,11 @@ impl Worker {
                 }
             };
             let Ok([stream, compositor]) = <[OwnedFd; 2]>::try_from(fds) else { continue };
-            if let Err(error) = self.serve(stream, compositor) {
-                tracing::warn!(vm = %self.vm, connection, %error, "cannot serve a connection");
+            if let Err(error) = self.serve(stream, compositor)
+                && let Some(skipped) = self.may_log()
+            {
+                // Mostly, the VM has hung up meanwhile.
+                tracing::warn!(vm = %self.vm, connection, %error, skipped, "cannot serve a connection");
             }
         }
     }

@@ -8,8 +8,10 @@ use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::process::{Resource, Rlimit};
 use virtio_wl::Region;
 use virtio_wl::wire::MirrorRect;
-use vitrail_protocols::Limits;
+use vitrail_protocols::report::JailReport;
+use vitrail_protocols::{Limits, Policy};
 use vitrail_proxy::gate::control::{self, Order};
+use vitrail_proxy::gate::worker::{Worker, WorkerOptions};
 
 use crate::client::{Client, Error, memory};
 use crate::wire::Message;
@@ -393,4 +395,53 @@ fn never_read(mut client: Client) {
             Err(_) => return,
         }
     }
+}
+
+/// What a worker writes to its log, from the thread that it runs in.
+#[derive(Clone, Default)]
+struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A stream whose VM has gone before it is served cannot be set up, and each had a line in the log: a VM that calls and hangs up
+/// could fill the disk with them.
+#[test]
+fn a_vm_that_calls_and_hangs_up_does_not_fill_the_log() {
+    let (ours, theirs) = control::pair().unwrap();
+    let log = Log::default();
+    let writer = log.clone();
+    let worker = std::thread::spawn(move || {
+        let make = move || writer.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(make).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let (vm, limits, policy) = ("work".parse().unwrap(), Limits::default(), Policy::default());
+            let options = WorkerOptions { vm, limits, policy, region: None, control: Some(theirs) };
+            Worker::new(options, JailReport::default()).unwrap().run().unwrap();
+        });
+    });
+    for connection in 0..200 {
+        let (gone, stream) = Client::new();
+        drop(gone);
+        let (compositor, _requests) = std::os::unix::net::UnixStream::pair().unwrap();
+        let order = Order::Serve { connection };
+        let fds = [stream.as_fd(), compositor.as_fd()];
+        while control::send_order(&ours, &order, &fds).is_err() {
+            std::thread::yield_now();
+        }
+    }
+    drop(ours);
+    worker.join().unwrap();
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let lines = text.lines().filter(|line| line.contains("cannot serve a connection")).count();
+    assert!((1..20).contains(&lines), "{lines} lines:\n{text}");
+    assert!(!text.contains("ERROR"), "{text}");
 }
