@@ -23,6 +23,7 @@ pub mod coverage;
 pub mod fleet;
 pub mod geometry;
 pub mod guard;
+mod input;
 pub mod introductions;
 pub mod ledger;
 pub mod memory;

@@ -26,6 +26,8 @@ fn a_vm_sees_allowed_globals_in_known_versions_only() {
         ("wp_viewporter", 1),
         ("wl_seat", 9),
         ("wp_single_pixel_buffer_manager_v1", 1),
+        ("zwp_tablet_manager_v2", 1),
+        ("zwp_text_input_manager_v3", 1),
     ];
     assert_eq!(globals, expected.map(|(name, version)| (name.to_owned(), version)));
 }
@@ -310,4 +312,33 @@ fn offer(client: &mut Client) -> u32 {
     client.make(manager, 1, &[seat.cast_signed()]);
     assert!(client.round_trip());
     FIRST_SERVER_ID
+}
+
+/// The numbers of these requests went on as they came, whatever they were: hotspots and cursors at the end of the numbers, sizes
+/// below nothing, places behind the end of their text.
+#[test]
+fn numbers_about_input_are_cut_to_what_can_be_computed_with() {
+    const FAR: [i32; 2] = [i32::MIN, i32::MAX];
+    let vm = Vm::new(Limits::default());
+    let (mut client, requests) = vm.connect();
+    let seat = client.bind("wl_seat", 9);
+    let pointer = client.make(seat, 0, &[]);
+    client.send(Message::new(pointer, 0).uint(1).uint(0).ints(&FAR));
+    let tablets = client.bind("zwp_tablet_manager_v2", 1);
+    client.make(tablets, 0, &[seat.cast_signed()]);
+    assert!(client.round_trip());
+    client.send(Message::new(FIRST_SERVER_ID, 0).uint(1).uint(0).ints(&FAR));
+    let texts = client.bind("zwp_text_input_manager_v3", 1);
+    let text = client.make(texts, 1, &[seat.cast_signed()]);
+    client.send(Message::new(text, 3).string("aéb").ints(&[2, 400]));
+    client.send(Message::new(text, 6).ints(&FAR).ints(&[-1, i32::MAX]));
+    let surface = client.xdg_surface();
+    let toplevel = client.make(surface, 1, &[]);
+    client.send(Message::new(toplevel, 4).uint(seat).uint(1).ints(&FAR));
+    assert!(client.round_trip());
+    for request in ["wl_pointer.0", "zwp_tablet_tool_v2.0", "xdg_toplevel.4"] {
+        assert_eq!(requests.numbers(request), [-65535, 65535], "{request}");
+    }
+    assert_eq!(requests.numbers("zwp_text_input_v3.3"), [1, 4]);
+    assert_eq!(requests.numbers("zwp_text_input_v3.6"), [-65535, 65535, 0, 65535]);
 }
