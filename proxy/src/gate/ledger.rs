@@ -32,9 +32,15 @@ pub enum Kind {
     Rectangles,
     /// Bytes that the types of living clipboard sources take up.
     OfferedBytes,
+    /// Objects of all interfaces. They are counted now and then, and only those of clients that have many.
+    Objects,
 }
 
-const KINDS: usize = 9;
+const KINDS: usize = 10;
+
+/// Objects of a VM. Browsers have some thousands, other clients hundreds. What a client has given up since it was counted last counts
+/// still, so that this must be far above what a VM needs.
+const MAX_OBJECTS: u64 = 131_072;
 
 /// Rectangles of all regions of a VM together. A region is given to a surface and destroyed, so that few live at a time.
 const MAX_RECTANGLES: u64 = 65_536;
@@ -55,6 +61,7 @@ impl Kind {
             Self::ShmBytes => u64::from(limits.shm_mib) << 20,
             Self::Rectangles => MAX_RECTANGLES,
             Self::OfferedBytes => MAX_OFFERED_BYTES,
+            Self::Objects => MAX_OBJECTS,
         }
     }
 
@@ -69,6 +76,7 @@ impl Kind {
             Self::ShmBytes => "bytes of shared memory",
             Self::Rectangles => "rectangles in regions",
             Self::OfferedBytes => "bytes of types in clipboard sources",
+            Self::Objects => "objects",
         }
     }
 }
@@ -136,8 +144,18 @@ impl Ledger {
     }
 
     fn count(&self, kind: Kind) -> &Cell<u64> {
-        let [clients, toplevels, popups, surfaces, pools, buffers, shm_bytes, rectangles, offered_bytes] =
-            &self.counts;
+        let [
+            clients,
+            toplevels,
+            popups,
+            surfaces,
+            pools,
+            buffers,
+            shm_bytes,
+            rectangles,
+            offered_bytes,
+            objects,
+        ] = &self.counts;
         match kind {
             Kind::Clients => clients,
             Kind::Toplevels => toplevels,
@@ -148,6 +166,7 @@ impl Ledger {
             Kind::ShmBytes => shm_bytes,
             Kind::Rectangles => rectangles,
             Kind::OfferedBytes => offered_bytes,
+            Kind::Objects => objects,
         }
     }
 }

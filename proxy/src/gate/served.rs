@@ -153,6 +153,8 @@ pub struct Served {
     stream_meter: StreamMeter,
     resume_at: Option<Instant>,
     objects_counted_at: u64,
+    /// How many there were.
+    objects: Option<Share>,
     /// Requests when the number of objects was last looked at, and turns since then.
     objects_seen_at: (u64, u32),
     /// Descriptors that have come from either side.
@@ -226,6 +228,7 @@ impl Served {
             stream_meter,
             resume_at: None,
             objects_counted_at: 0,
+            objects: None,
             objects_seen_at: (0, 0),
             descriptors: 0,
             descriptors_counted_at: None,
@@ -328,6 +331,12 @@ impl Served {
         if objects.len() > MAX_OBJECTS {
             let text = format_args!("a client may have {MAX_OBJECTS} objects");
             self.guard.refuse_stream(WlDisplayError::NO_MEMORY, &text);
+        }
+        self.objects = None;
+        let count = u64::try_from(objects.len()).unwrap_or(u64::MAX);
+        match self.guard.ledger().take(Kind::Objects, count) {
+            Ok(share) => self.objects = Some(share),
+            Err(exceeded) => self.guard.refuse_exceeded(exceeded),
         }
     }
 

@@ -14,6 +14,7 @@ use vitrail_proxy::gate::control::{self, Order};
 use vitrail_proxy::gate::worker::{Worker, WorkerOptions};
 
 use crate::client::{Client, Error, memory};
+use crate::compositor::Requests;
 use crate::wire::Message;
 use crate::{Vm, breach};
 
@@ -306,6 +307,30 @@ fn damage_without_end_becomes_damage_of_everything() {
     assert!(client.round_trip());
     let damage = ["wl_surface.2", "wl_surface.9"].map(|request| requests.count(request));
     assert_eq!((damage.iter().sum::<usize>(), requests.count("wl_surface.6")), (2048, 2));
+}
+
+/// Each client had a bound, so that a VM with 64 of them could have two million objects.
+#[test]
+fn objects_are_limited_over_all_connections() {
+    let vm = Vm::new(Limits { requests_per_second: 1_000_000, ..Limits::default() });
+    let fill = || {
+        let (mut client, requests) = vm.connect();
+        let compositor = client.bind("wl_compositor", 6);
+        for _ in 0..32_000 {
+            client.make(compositor, 1, &[]);
+        }
+        (client, requests)
+    };
+    let mut clients: Vec<_> = (0..4).map(|_| fill()).collect();
+    let go_on =
+        |clients: &mut [(Client, Requests)]| clients.iter_mut().all(|(client, _)| client.round_trip());
+    assert!(go_on(&mut clients));
+    assert_limit(&fill().0.error(), "vitrail-gate: the VM may have 131072 objects");
+    assert!(go_on(&mut clients), "the others go on");
+    clients.pop();
+    vm.report(|report| report.connections == 3);
+    clients.push(fill());
+    assert!(go_on(&mut clients), "what the ended connection had is free again");
 }
 
 #[test]
