@@ -346,7 +346,9 @@ fn is_living_member(pid: Pid, session: Pid) -> bool {
     // The name in parentheses may itself hold spaces and parentheses; after it come state, parent, group, session.
     let mut fields = stat.rsplit(')').next().unwrap_or_default().split_ascii_whitespace();
     let state = fields.next();
-    let its_session = fields.nth(2).and_then(|field| field.parse().ok()).and_then(Pid::from_raw);
+    // Of a process that is just ending the kernel says -1.
+    let raw = fields.nth(2).and_then(|field| field.parse().ok()).filter(|raw| *raw >= 0);
+    let its_session = raw.and_then(Pid::from_raw);
     its_session == Some(session) && !matches!(state, Some("Z" | "X"))
 }
 
