@@ -17,6 +17,7 @@ pub mod foreign;
 pub mod geometry;
 pub mod globals;
 pub mod idle_inhibit;
+pub mod input_method;
 pub mod output;
 pub mod pacing;
 pub mod pointer_constraints;
@@ -31,6 +32,7 @@ pub mod surface_extras;
 pub mod system_bell;
 pub mod tablet;
 pub mod tearing_control;
+pub mod text_input;
 pub mod toplevel_icon;
 pub mod toplevel_tag;
 pub mod xdg_shell;
@@ -97,7 +99,8 @@ const CLOCK_MONOTONIC: u32 = 1;
 
 impl Protocols {
     /// Creates the globals, which [`globals::OFFERED`] lists. All are for every client of which the policy does not say
-    /// otherwise, but the security context, which is for the gate alone.
+    /// otherwise, but the security context, which is for the gate alone, and input methods, which are for
+    /// local programs.
     #[must_use]
     pub fn new(display: &DisplayHandle) -> Self {
         XdgDecorationState::new::<State>(display);
@@ -124,6 +127,8 @@ impl Protocols {
         pointer_constraints::create(display);
         PointerGesturesState::new::<State>(display);
         TabletManagerState::new::<State>(display);
+        text_input::create(display);
+        input_method::create(display);
         Self {
             compositor: CompositorState::new_v6::<State>(display),
             shm: ShmState::new::<State>(display, []),

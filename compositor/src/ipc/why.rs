@@ -49,7 +49,7 @@ impl WhyReport {
         self.decided_by = match offered.map(|offered| offered.audience) {
             None => DecidedBy::NotOffered,
             Some(Audience::Gate) => DecidedBy::GateOnly,
-            Some(Audience::Everybody) => DecidedBy::Local,
+            Some(Audience::Everybody | Audience::Local) => DecidedBy::Local,
         };
         if self.decided_by == DecidedBy::Local {
             self.show(self.offered, VersionFrom::Compositor);
@@ -237,6 +237,8 @@ mod tests {
             ("other", "wl_shm", None, DecidedBy::UnknownVm, STRANGER),
             ("local", "wp_presentation", Some(2), DecidedBy::Local, LOCAL),
             ("local", "wp_security_context_manager_v1", None, DecidedBy::GateOnly, GATE),
+            ("local", "zwp_input_method_manager_v2", Some(1), DecidedBy::Local, LOCAL),
+            ("work", "zwp_input_method_manager_v2", None, DecidedBy::Class, NEVER),
             ("local", "wl_drm", None, DecidedBy::NotOffered, "the compositor does not offer it"),
         ] {
             let report = why(vm, interface);
