@@ -71,6 +71,7 @@ pub const OFFERED: &[Offered] = &[
     offered("zwp_relative_pointer_manager_v1", 1),
     offered("zwp_tablet_manager_v2", 1),
     offered("zwp_text_input_manager_v3", 1),
+    Offered { interface: "zwp_virtual_keyboard_manager_v1", version: 1, audience: Audience::Local },
     offered("zxdg_decoration_manager_v1", 1),
     offered("zxdg_exporter_v2", 1),
     offered("zxdg_importer_v2", 1),

@@ -35,6 +35,7 @@ pub mod tearing_control;
 pub mod text_input;
 pub mod toplevel_icon;
 pub mod toplevel_tag;
+pub mod virtual_keyboard;
 pub mod xdg_shell;
 
 use smithay::input::SeatState;
@@ -99,8 +100,8 @@ const CLOCK_MONOTONIC: u32 = 1;
 
 impl Protocols {
     /// Creates the globals, which [`globals::OFFERED`] lists. All are for every client of which the policy does not say
-    /// otherwise, but the security context, which is for the gate alone, and input methods, which are for
-    /// local programs.
+    /// otherwise, but the security context, which is for the gate alone, and input methods and virtual keyboards, which are
+    /// for local programs.
     #[must_use]
     pub fn new(display: &DisplayHandle) -> Self {
         XdgDecorationState::new::<State>(display);
@@ -129,6 +130,7 @@ impl Protocols {
         TabletManagerState::new::<State>(display);
         text_input::create(display);
         input_method::create(display);
+        virtual_keyboard::create(display);
         Self {
             compositor: CompositorState::new_v6::<State>(display),
             shm: ShmState::new::<State>(display, []),

@@ -79,6 +79,7 @@ impl State {
                 }
             }
             Way::Window => {
+                self.hear_seat();
                 self.tell_modifiers();
                 keyboard.input_forward(self, keycode, key_state, serial, time, modifiers_changed);
             }
@@ -154,6 +155,7 @@ impl State {
                 }
             }
         }
+        self.end_virtual_typing();
         let left = old.as_ref().and_then(|(_, surface)| origin_of(surface));
         if left.as_ref() != self.comp.shell.focused_origin() {
             self.release_keys();

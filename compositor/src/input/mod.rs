@@ -23,6 +23,7 @@ use smithay::utils::{Physical, Point, SERIAL_COUNTER, Serial};
 
 use crate::handlers::input_method::InputMethod;
 use crate::handlers::text_input::TextInputs;
+use crate::handlers::virtual_keyboard::VirtualKeyboards;
 use crate::shell::window::WindowId;
 use crate::state::State;
 use constraint::Constraints;
@@ -68,6 +69,8 @@ pub struct Input {
     pub(crate) composition: TextInputs,
     /// The input method, if there is one.
     pub(crate) method: Option<InputMethod>,
+    /// The programs that type.
+    pub(crate) virtual_keyboards: VirtualKeyboards,
     /// The window that was last told it has the keyboard.
     pub(crate) told_focus: Option<(WindowId, WlSurface)>,
     /// How many objects of each client listen to input.
@@ -106,6 +109,7 @@ impl Input {
             keymap,
             composition: TextInputs::default(),
             method: None,
+            virtual_keyboards: VirtualKeyboards::default(),
             told_focus: None,
             listeners: Listeners::default(),
             recent: VecDeque::new(),

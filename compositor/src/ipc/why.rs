@@ -237,8 +237,8 @@ mod tests {
             ("other", "wl_shm", None, DecidedBy::UnknownVm, STRANGER),
             ("local", "wp_presentation", Some(2), DecidedBy::Local, LOCAL),
             ("local", "wp_security_context_manager_v1", None, DecidedBy::GateOnly, GATE),
-            ("local", "zwp_input_method_manager_v2", Some(1), DecidedBy::Local, LOCAL),
-            ("work", "zwp_input_method_manager_v2", None, DecidedBy::Class, NEVER),
+            ("local", "zwp_virtual_keyboard_manager_v1", Some(1), DecidedBy::Local, LOCAL),
+            ("work", "zwp_virtual_keyboard_manager_v1", None, DecidedBy::Class, NEVER),
             ("local", "wl_drm", None, DecidedBy::NotOffered, "the compositor does not offer it"),
         ] {
             let report = why(vm, interface);

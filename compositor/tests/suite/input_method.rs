@@ -179,11 +179,11 @@ fn composing(fixture: &mut Fixture) -> (Method, (Who, ZwpTextInputV3), (Who, Zwp
 }
 
 #[test]
-fn a_vm_is_shown_no_input_methods() {
+fn a_vm_is_shown_neither_input_methods_nor_virtual_keyboards() {
     let mut fixture = Fixture::new();
     let local = fixture.connect(Origin::Local);
     let strangers = [fixture.connect(vm("work")), fixture.connect_as(Origin::Local, Privilege::Gate)];
-    for interface in ["zwp_input_method_manager_v2"] {
+    for interface in ["zwp_input_method_manager_v2", "zwp_virtual_keyboard_manager_v1"] {
         assert!(fixture.client(local).sees(interface));
         for stranger in strangers {
             assert!(!fixture.client(stranger).sees(interface));

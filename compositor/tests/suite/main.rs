@@ -27,4 +27,5 @@ mod text_input;
 mod touch;
 mod traps;
 mod turned;
+mod virtual_keyboard;
 mod visibility;
