@@ -7,6 +7,7 @@
 //! go on to the input method unchecked, of several text inputs of a client one is told of the keyboard, and what an input
 //! method composed for one text input is given to the next.
 
+use calloop::timer::{TimeoutAction, Timer};
 use smithay::reexports::wayland_protocols::wp::text_input::zv3::server::zwp_text_input_manager_v3::{
     self, ZwpTextInputManagerV3,
 };
@@ -21,6 +22,7 @@ use smithay::reexports::wayland_server::{
 use smithay::utils::Rectangle;
 
 use crate::input::composition::{Cause, Composition, Edit, Event, Kind, Request, Surrounding};
+use crate::render::schedule::INTERVAL;
 use crate::state::{Comp, State};
 use crate::trust::client::may_see;
 
@@ -51,6 +53,7 @@ impl State {
 
     /// Does what follows from a change of a text input or of the input method.
     pub(crate) fn compose(&mut self, events: Vec<TextEvent>) {
+        self.plan_refill();
         let (activated, deactivated) =
             (events.contains(&Event::Activate), events.contains(&Event::Deactivate));
         self.comp.tell_composition(events);
@@ -61,9 +64,33 @@ impl State {
         }
         self.comp.tell_popup_rectangles();
     }
+
+    /// Plans when the input method may be told again, if it was told. The timer exists only then, so that an idle
+    /// compositor sleeps.
+    fn plan_refill(&mut self) {
+        if !self.comp.input.composition.is_spent() || self.comp.input.refill_planned {
+            return;
+        }
+        let inserted = self.comp.events.insert_source(Timer::from_duration(INTERVAL), |_, (), state| {
+            state.comp.input.refill_planned = false;
+            let events = state.comp.input.composition.refill();
+            state.compose(events);
+            TimeoutAction::Drop
+        });
+        match inserted {
+            Ok(_) => self.comp.input.refill_planned = true,
+            Err(error) => tracing::error!("error arming the timer of the input method: {error}"),
+        }
+    }
 }
 
 impl Comp {
+    /// Whether the input method, if there is one, knows what the active text input says of itself.
+    #[must_use]
+    pub fn method_is_told(&self) -> bool {
+        !self.input.composition.method_waits()
+    }
+
     fn tell_composition(&mut self, events: Vec<TextEvent>) {
         for event in events {
             match event {

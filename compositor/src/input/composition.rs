@@ -16,10 +16,15 @@
 //! thrown away, even if both are of one client. Within an activation a commit may be behind the count; it is then
 //! carried out as well, or fast typing would lose letters.
 //!
+//! A client may commit as often as it likes, and the input method is another program that may be slower. So it is told at
+//! most [`BUDGET`] times between two calls of [`Composition::refill`], and then of what is so by then. That an activation has
+//! ended it is told at once.
+//!
 //! # Invariants
 //!
 //! * A text input that is active is of the client that has the focus ([`Composition::check`]).
-//! * The input method is told `activate` and `deactivate` in turn, and of a field only between the two.
+//! * The input method is told `activate` and `deactivate` in turn, and of a field only between the two. Between the two the
+//!   text input that it was told of is active.
 //! * Text longer than [`MAX_TEXT`], or with a cursor that is not between two characters of it, goes nowhere.
 //! * The text around the cursor of a field that is for secrets is not told to the input method.
 
@@ -31,6 +36,9 @@ use smithay::utils::{Logical, Rectangle};
 /// The longest text in either direction, in bytes; both protocols name it. A message of the protocol has no room for more
 /// than 4096 bytes, and a client that is sent a longer one loses its connection.
 pub const MAX_TEXT: usize = 4000;
+
+/// How often the input method is told of a field between two calls of [`Composition::refill`].
+pub const BUDGET: u32 = 4;
 
 /// The text around a cursor: at most [`MAX_TEXT`] bytes, with both offsets between two characters of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -216,16 +224,27 @@ struct Input<C> {
     pending: Pending,
 }
 
+/// The text input that is active.
+#[derive(Debug)]
+struct Active<K> {
+    key: K,
+    field: Field,
+    /// The input method, if there is one, is to be told of the field.
+    untold: bool,
+}
+
 /// The input method that there is.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Method {
     /// `done` events that it was sent; it wraps around.
     done: u32,
-    /// How many it had been sent when it knew of the activation that goes on; `None` while it is not wanted.
+    /// How many it had been sent when it knew of the activation that goes on; `None` while it does not know of any.
     active: Option<u32>,
     pending: Edit,
     /// The text input shows text that is being composed.
     composing: bool,
+    /// How often it may still be told of a field.
+    budget: u32,
 }
 
 /// All text inputs and the input method of a seat. There are as many text inputs as may listen to input.
@@ -233,7 +252,7 @@ struct Method {
 pub struct Composition<K, C, S> {
     inputs: HashMap<K, Input<C>>,
     focus: Option<(C, S)>,
-    active: Option<(K, Field)>,
+    active: Option<Active<K>>,
     method: Option<Method>,
 }
 
@@ -248,13 +267,33 @@ impl<K: Clone + Eq + Hash, C: PartialEq, S: Clone + PartialEq> Composition<K, C,
     #[must_use]
     pub fn active(&self) -> Option<(&S, &Field)> {
         let (_, surface) = self.focus.as_ref()?;
-        self.active.as_ref().map(|(_, field)| (surface, field))
+        self.active.as_ref().map(|active| (surface, &active.field))
     }
 
-    /// Whether there is an input method and it is wanted.
+    /// Whether there is an input method and it knows that it is wanted.
     #[must_use]
     pub fn method_is_active(&self) -> bool {
         self.method.as_ref().is_some_and(|method| method.active.is_some())
+    }
+
+    /// Whether there is something that an input method is still to be told.
+    #[must_use]
+    pub fn method_waits(&self) -> bool {
+        self.method.is_some() && self.active.as_ref().is_some_and(|active| active.untold)
+    }
+
+    /// Whether the input method was told something since the last [`refill`](Self::refill), which is then to come.
+    #[must_use]
+    pub fn is_spent(&self) -> bool {
+        self.method.as_ref().is_some_and(|method| method.budget < BUDGET)
+    }
+
+    /// Time has passed, and the input method may be told [`BUDGET`] times again.
+    pub fn refill(&mut self) -> Vec<Event<K, S>> {
+        if let Some(method) = &mut self.method {
+            method.budget = BUDGET;
+        }
+        self.tell_method()
     }
 
     /// The keyboard is now with this client's surface.
@@ -320,46 +359,53 @@ impl<K: Clone + Eq + Hash, C: PartialEq, S: Clone + PartialEq> Composition<K, C,
         let Pending { switch, surrounding, cause, kind, cursor } = pending;
         match switch {
             // The protocol wants a second one of a seat to be ignored.
-            Some(true) if self.active.as_ref().is_some_and(|(active, _)| active != key) => Vec::new(),
+            Some(true) if self.active.as_ref().is_some_and(|active| active.key != *key) => Vec::new(),
             Some(true) => {
                 let mut events = self.end_activation();
                 let surrounding = surrounding.flatten();
                 let field = Field { surrounding, cause, kind: kind.unwrap_or_default(), cursor };
-                self.active = Some((key.clone(), field));
-                events.extend(self.begin_activation());
+                self.active = Some(Active { key: key.clone(), field, untold: true });
+                events.extend(self.tell_method());
                 events
             }
             Some(false) if self.is_active(key) => self.end_activation(),
             Some(false) => Vec::new(),
             None => {
-                let Some((_, field)) = self.active.as_mut().filter(|(active, _)| active == key) else {
+                let Some(active) = self.active.as_mut().filter(|active| active.key == *key) else {
                     return Vec::new();
                 };
+                active.untold = true;
+                let field = &mut active.field;
                 if let Some(surrounding) = surrounding {
                     field.surrounding = surrounding;
                 }
                 field.cause = cause;
                 field.kind = kind.unwrap_or(field.kind);
                 field.cursor = cursor.or(field.cursor);
-                self.tell_field()
+                self.tell_method()
             }
         }
     }
 
-    /// An input method is there. False if there is one already; then nothing has changed.
+    /// An input method is there. `None` if there is one already; then nothing has changed.
     pub fn add_method(&mut self) -> Option<Vec<Event<K, S>>> {
         if self.method.is_some() {
             return None;
         }
-        self.method = Some(Method::default());
-        Some(self.begin_activation())
+        let (active, pending, composing) = (None, Edit::default(), false);
+        self.method = Some(Method { done: 0, active, pending, composing, budget: BUDGET });
+        if let Some(active) = &mut self.active {
+            active.untold = true;
+        }
+        Some(self.tell_method())
     }
 
     /// The input method is gone, and what it was composing goes with it.
     pub fn remove_method(&mut self) -> Vec<Event<K, S>> {
         let composing = self.method.take().is_some_and(|method| method.composing);
         let cleared = self.active.as_ref().filter(|_| composing);
-        let cleared = cleared.map(|(key, _)| Event::Edit(key.clone(), Edit::default(), self.commits(key)));
+        let cleared =
+            cleared.map(|active| Event::Edit(active.key.clone(), Edit::default(), self.commits(&active.key)));
         cleared.into_iter().collect()
     }
 
@@ -382,7 +428,7 @@ impl<K: Clone + Eq + Hash, C: PartialEq, S: Clone + PartialEq> Composition<K, C,
                     // It was composed for another text input, or for nobody.
                     return Vec::new();
                 }
-                let Some((key, _)) = &self.active else { return Vec::new() };
+                let Some(Active { key, .. }) = &self.active else { return Vec::new() };
                 method.composing = edit.preedit.as_ref().is_some_and(|preedit| !preedit.text.is_empty());
                 return vec![Event::Edit(key.clone(), edit, self.commits(key))];
             }
@@ -403,32 +449,34 @@ impl<K: Clone + Eq + Hash, C: PartialEq, S: Clone + PartialEq> Composition<K, C,
         vec![Event::Deactivate, Event::Done]
     }
 
-    /// The input method is told of what has become active.
-    fn begin_activation(&mut self) -> Vec<Event<K, S>> {
-        let (Some(_), Some(method)) = (&self.active, self.method.as_mut()) else { return Vec::new() };
-        method.pending = Edit::default();
-        method.active = Some(method.done.wrapping_add(1));
-        let mut events = vec![Event::Activate];
-        events.extend(self.tell_field());
-        events
-    }
-
-    /// The input method is told what the active text input says of itself: all of it, because the protocol forgets most
-    /// with each `done`.
-    fn tell_field(&mut self) -> Vec<Event<K, S>> {
-        let (Some((_, field)), Some(method)) = (&self.active, self.method.as_mut()) else {
+    /// Tells the input method what the active text input says of itself, if that is new and it may be told: all of it,
+    /// because the protocol forgets most with each `done`.
+    fn tell_method(&mut self) -> Vec<Event<K, S>> {
+        let (Some(active), Some(method)) = (self.active.as_mut(), self.method.as_mut()) else {
             return Vec::new();
         };
-        let mut field = field.clone();
+        if !active.untold || method.budget == 0 {
+            return Vec::new();
+        }
+        active.untold = false;
+        method.budget -= 1;
+        let mut events = Vec::new();
+        if method.active.is_none() {
+            method.pending = Edit::default();
+            method.active = Some(method.done.wrapping_add(1));
+            events.push(Event::Activate);
+        }
+        let mut field = active.field.clone();
         if field.kind.is_secret() {
             field.surrounding = None;
         }
         method.done = method.done.wrapping_add(1);
-        vec![Event::Field(field), Event::Done]
+        events.extend([Event::Field(field), Event::Done]);
+        events
     }
 
     fn is_active(&self, key: &K) -> bool {
-        self.active.as_ref().is_some_and(|(active, _)| active == key)
+        self.active.as_ref().is_some_and(|active| active.key == *key)
     }
 
     fn commits(&self, key: &K) -> u32 {
@@ -441,16 +489,15 @@ impl<K: Clone + Eq + Hash, C: PartialEq, S: Clone + PartialEq> Composition<K, C,
     ///
     /// If the active text input is not of the focused client, or the input method believes to be wanted by nobody.
     pub fn check(&self) {
-        if let Some((key, _)) = &self.active {
+        if let Some(Active { key, .. }) = &self.active {
             let client = self.inputs.get(key).map(|input| &input.client);
             let focused = self.focus.as_ref().map(|(client, _)| client);
             assert!(client.is_some() && client == focused, "the active text input has the focus");
         }
-        let wanted = self.active.is_some();
-        assert!(
-            self.method.as_ref().is_none_or(|method| method.active.is_some() == wanted),
-            "the input method is active exactly while a text input is"
-        );
+        let knows = self.method_is_active();
+        assert!(!knows || self.active.is_some(), "the input method is wanted by somebody");
+        let untold = self.active.as_ref().is_some_and(|active| active.untold);
+        assert!(self.method.is_none() || self.active.is_none() || knows || untold, "it is told, or will be");
     }
 }
 

@@ -67,6 +67,8 @@ pub struct Input {
     pub(crate) keymap: Keymap,
     /// Text inputs, and what the input method makes of them.
     pub(crate) composition: TextInputs,
+    /// There is a timer, after which the input method may be told more of them.
+    pub(crate) refill_planned: bool,
     /// The input method, if there is one.
     pub(crate) method: Option<InputMethod>,
     /// The programs that type.
@@ -108,6 +110,7 @@ impl Input {
             stale_modifiers: false,
             keymap,
             composition: TextInputs::default(),
+            refill_planned: false,
             method: None,
             virtual_keyboards: VirtualKeyboards::default(),
             told_focus: None,

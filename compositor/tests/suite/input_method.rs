@@ -115,13 +115,19 @@ pub fn start(fixture: &mut Fixture) -> Method {
 }
 
 impl Method {
+    pub fn who(&self) -> Who {
+        self.who
+    }
+
     /// What it was told since it was last asked.
     pub fn heard(&self, fixture: &mut Fixture) -> Vec<String> {
+        fixture.wait("the input method to be told", |fixture| fixture.state().comp.method_is_told());
         words(fixture, self.who)
     }
 
     /// How many `done` it was sent.
     pub fn done(&self, fixture: &mut Fixture) -> u32 {
+        fixture.wait("the input method to be told", |fixture| fixture.state().comp.method_is_told());
         fixture.roundtrip(self.who);
         fixture.client(self.who).told.frames
     }

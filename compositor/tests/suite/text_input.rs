@@ -237,6 +237,34 @@ fn a_client_has_as_many_text_inputs_as_may_listen_to_input() {
     fixture.window(local, 100, 50, BLUE);
 }
 
+/// An input method that is slower than a client of a VM would lose its connection, and the user the input method.
+#[test]
+fn a_client_that_commits_all_the_time_does_not_flood_the_input_method() {
+    let mut fixture = Fixture::new();
+    let method = start(&mut fixture);
+    let (work, _, input) = editor(&mut fixture, "work");
+    enable(&mut fixture, work, &input, "");
+    let before = method.done(&mut fixture);
+    let text = "x".repeat(3900);
+    let begun = std::time::Instant::now();
+    for _ in 0..20 {
+        for _ in 0..100 {
+            input.set_surrounding_text(text.clone(), 0, 0);
+            input.commit();
+        }
+        fixture.roundtrip(work);
+    }
+    input.set_surrounding_text(String::from("last"), 4, 4);
+    input.commit();
+    fixture.roundtrip(work);
+    let heard = method.heard(&mut fixture);
+    assert_eq!(heard[heard.len() - 4], "around last 4 4");
+    let told = method.done(&mut fixture) - before;
+    let intervals = begun.elapsed().as_millis() as u32 / 16 + 2;
+    assert!(told < 1000 && told <= intervals * 4, "{told} times in {intervals} intervals");
+    assert!(!fixture.client(method.who()).ended());
+}
+
 #[test]
 fn a_client_that_is_gone_leaves_nothing_behind() {
     let mut fixture = Fixture::sized(800, 600, 1.0);

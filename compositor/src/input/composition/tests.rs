@@ -29,7 +29,7 @@ fn relay() -> Relay {
 }
 
 fn ask(relay: &mut Relay, key: u8, requests: impl IntoIterator<Item = Request>) -> Vec<Event<u8, u8>> {
-    let mut events = Vec::new();
+    let mut events = relay.refill();
     for request in requests.into_iter().chain([Request::Commit]) {
         events.extend(relay.request(&key, request));
     }
@@ -147,6 +147,49 @@ fn an_input_method_that_comes_later_is_told_of_what_is_active() {
 }
 
 #[test]
+fn a_client_that_commits_all_the_time_does_not_flood_the_input_method() {
+    let mut relay = relay();
+    let mut told = 0;
+    for round in 0..100_usize {
+        let requests = if round % 10 == 9 {
+            vec![Request::Disable, Request::Commit]
+        } else {
+            vec![Request::Enable, text(&"a".repeat(round), 0), Request::Commit]
+        };
+        for request in requests {
+            let events = relay.request(&0, request);
+            told += events.iter().filter(|event| matches!(event, Event::Field(_))).count();
+        }
+        relay.check();
+    }
+    assert_eq!(told, BUDGET as usize);
+    ask(&mut relay, 0, [Request::Enable, text("last", 4)]);
+    // The end of an activation is told at once, whatever is left.
+    for _ in 0..BUDGET {
+        relay.request(&0, text("x", 1));
+        relay.request(&0, Request::Commit);
+    }
+    assert!(relay.method_waits() && relay.is_spent());
+    assert_eq!(relay.set_focus(None)[..2], [Event::Deactivate, Event::Done]);
+    assert!(!relay.method_waits());
+}
+
+#[test]
+fn what_an_input_method_is_told_late_is_what_is_so_by_then() {
+    let mut relay = relay();
+    ask(&mut relay, 0, [Request::Enable]);
+    for word in ["a", "ab", "abc", "abcd", "abcde"] {
+        relay.request(&0, text(word, 0));
+        relay.request(&0, Request::Commit);
+    }
+    let surrounding = Surrounding::new("abcde".to_owned(), 0, 0);
+    let field = Field { surrounding, ..Field::default() };
+    assert_eq!(relay.refill(), [Event::Field(field), Event::Done]);
+    assert_eq!(relay.refill(), []);
+    assert!(!relay.is_spent());
+}
+
+#[test]
 fn secrets_are_not_told() {
     for kind in [
         Kind { hint: 0x40, purpose: 0 },
@@ -168,6 +211,8 @@ enum Step {
     Add(u8),
     Method(bool),
     Write(MethodRequest),
+    /// Time passes.
+    Refill,
     /// The input method commits with a count that is so far behind.
     Late(u32),
 }
@@ -190,6 +235,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<bool>().prop_map(Step::Method),
         3 => "[aé]{1,3}".prop_map(|word| Step::Write(MethodRequest::Insert(word))),
         3 => (0_u32..6).prop_map(Step::Late),
+        1 => Just(Step::Refill),
     ]
 }
 
@@ -200,6 +246,8 @@ struct Observer {
     entered: std::collections::BTreeMap<u8, u8>,
     method: Option<bool>,
     done: u32,
+    /// How often it was told of a field since time passed.
+    told: u32,
 }
 
 impl Observer {
@@ -219,6 +267,8 @@ impl Observer {
                 Event::Field(field) => {
                     assert_eq!(self.method, Some(true), "a field is told while the input method is wanted");
                     assert!(!field.kind.is_secret() || field.surrounding.is_none());
+                    self.told += 1;
+                    assert!(self.told <= BUDGET, "the input method is not flooded");
                 }
                 Event::Done => self.done += 1,
             }
@@ -250,7 +300,7 @@ proptest! {
                     match relay.add_method() {
                         Some(events) => {
                             prop_assert_eq!(before, None);
-                            (observer.method, observer.done) = (Some(false), 0);
+                            (observer.method, observer.done, observer.told) = (Some(false), 0, 0);
                             events
                         }
                         None => {
@@ -264,6 +314,12 @@ proptest! {
                     relay.remove_method()
                 }
                 Step::Write(request) => relay.method_request(request),
+                Step::Refill => {
+                    observer.told = 0;
+                    let events = relay.refill();
+                    prop_assert!(!relay.method_waits());
+                    events
+                }
                 Step::Late(behind) => {
                     relay.method_request(MethodRequest::Commit(observer.done.wrapping_sub(behind)))
                 }
