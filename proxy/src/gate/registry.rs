@@ -11,6 +11,7 @@ use wl_proxy::client::Client;
 use wl_proxy::object::{ConcreteObject, Object, ObjectCoreApi as _, ObjectRcUtils as _};
 use wl_proxy::protocols::ObjectInterface;
 use wl_proxy::protocols::single_pixel_buffer_v1::wp_single_pixel_buffer_manager_v1::WpSinglePixelBufferManagerV1;
+use wl_proxy::protocols::text_input_unstable_v3::zwp_text_input_manager_v3::ZwpTextInputManagerV3;
 use wl_proxy::protocols::viewporter::wp_viewporter::WpViewporter;
 use wl_proxy::protocols::wayland::wl_compositor::WlCompositor;
 use wl_proxy::protocols::wayland::wl_data_device_manager::WlDataDeviceManager;
@@ -22,7 +23,7 @@ use wl_proxy::protocols::wp_primary_selection_unstable_v1::zwp_primary_selection
 use wl_proxy::protocols::xdg_shell::xdg_wm_base::XdgWmBase;
 
 use super::guard::Guard;
-use super::{shm, surfaces, transfer, xdg};
+use super::{shm, surfaces, text_input, transfer, xdg};
 
 /// The answer to every bind that is not allowed.
 pub const NO_SUCH_GLOBAL: &str = "there is no such global";
@@ -98,6 +99,9 @@ fn watch(guard: &Rc<Guard>, id: &Rc<dyn Object>) {
         ZwpPrimarySelectionDeviceManagerV1::INTERFACE => {
             id.downcast::<ZwpPrimarySelectionDeviceManagerV1>()
                 .set_handler(transfer::PrimaryManager(guard()));
+        }
+        ZwpTextInputManagerV3::INTERFACE => {
+            id.downcast::<ZwpTextInputManagerV3>().set_handler(text_input::TextInputs);
         }
         _ => {}
     }

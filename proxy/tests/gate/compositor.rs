@@ -19,6 +19,7 @@ pub const GLOBALS: &[(&str, u32)] = &[
     ("wl_data_device_manager", 3),
     ("wp_viewporter", 1),
     ("wl_seat", 9),
+    ("zwp_text_input_manager_v3", 2),
     ("ext_idle_notifier_v1", 2),
     ("zwlr_layer_shell_v1", 4),
     ("wl_drm", 2),
@@ -49,6 +50,7 @@ const MAKERS: &[(&str, u16, usize, &str)] = &[
     ("wp_viewporter", 1, 0, "wp_viewport"),
     ("wl_data_device_manager", 0, 0, "wl_data_source"),
     ("wl_data_device_manager", 1, 0, "wl_data_device"),
+    ("zwp_text_input_manager_v3", 1, 0, "zwp_text_input_v3"),
 ];
 
 /// What was asked, as `interface.opcode`, in order.

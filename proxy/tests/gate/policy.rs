@@ -31,6 +31,7 @@ fn a_policy_hides_shows_and_caps_globals() {
         ("xdg_wm_base", 6),
         ("wl_data_device_manager", 3),
         ("wl_seat", 5),
+        ("zwp_text_input_manager_v3", 1),
         ("ext_idle_notifier_v1", 2),
     ];
     assert_eq!(seen(&mut client), expected.map(|(name, version)| (name.to_owned(), version)));

@@ -25,6 +25,7 @@ fn a_vm_sees_allowed_globals_in_known_versions_only() {
         ("wl_data_device_manager", 3),
         ("wp_viewporter", 1),
         ("wl_seat", 9),
+        ("zwp_text_input_manager_v3", 1),
     ];
     assert_eq!(globals, expected.map(|(name, version)| (name.to_owned(), version)));
 }
@@ -222,6 +223,28 @@ fn titles_and_ids_end_where_messages_end() {
     }
     let text = "vitrail-gate: a message says that it is 4100 bytes long, and the longest allowed is 4096";
     expect(("xdg_toplevel.2", 0), 1, text, |client, _| title(client, 2, 4084));
+}
+
+/// The input method, for which the text is, would take the offsets for what they say.
+#[test]
+fn a_text_around_a_cursor_that_makes_no_sense_is_not_passed_on() {
+    let vm = Vm::new(Limits::default());
+    let (mut client, requests) = vm.connect();
+    let (manager, seat) = (client.bind("zwp_text_input_manager_v3", 1), client.bind("wl_seat", 5));
+    let input = client.make(manager, 1, &[seat.cast_signed()]);
+    let mut say = |text: &str, cursor: i32, anchor: i32, passed: usize| {
+        client.send(Message::new(input, 3).string(text).ints(&[cursor, anchor]));
+        client.send(Message::new(input, 7));
+        assert!(client.round_trip(), "{cursor}, {anchor}: the application goes on");
+        assert_eq!(requests.count("zwp_text_input_v3.3"), passed, "{cursor}, {anchor}");
+    };
+    say("été", 5, 2, 1);
+    say("été", 1, 0, 1);
+    say("été", 0, 6, 1);
+    say("été", -1, 0, 1);
+    say(&"x".repeat(4000), 4000, 0, 2);
+    say(&"x".repeat(4001), 0, 0, 2);
+    assert_eq!(requests.count("zwp_text_input_v3.7"), 6);
 }
 
 #[test]
