@@ -115,6 +115,7 @@ impl<'a> Run<'a> {
             }
             Step::Logs(text) => self.process.wait_log(&expand(text, &self.directory())),
             Step::Run(arguments, input, output) => self.run_beside(arguments, input, output),
+            Step::Local(arguments) => self.run_local(arguments),
             Step::Picture(name) => self.keep_picture(name),
         }
     }
@@ -259,6 +260,16 @@ impl<'a> Run<'a> {
         assert_eq!(process.wait_exit(Deadline::patient()), Exit::Status(0), "{arguments:?}");
         let written = fs::read(&to).expect("its output");
         assert_eq!(String::from_utf8_lossy(&written), output, "what {arguments:?} wrote");
+    }
+
+    #[track_caller]
+    fn run_local(&mut self, arguments: &[String]) {
+        let (program, arguments) = arguments.split_first().expect("a program");
+        let mut command = self.session.application("local", program);
+        command.args(arguments.iter().map(|argument| expand(argument, &self.directory())));
+        let name = format!("{}-local-{program}", self.application.name);
+        let process = Process::start(&name, &self.session.logs(), &mut command, &[]);
+        assert_eq!(process.wait_exit(Deadline::patient()), Exit::Status(0), "{program} {arguments:?}");
     }
 
     /// Writes what is on the screen to `PICTURES/APPLICATION-NAME.png`, without the name if it is empty.

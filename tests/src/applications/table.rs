@@ -97,6 +97,8 @@ pub enum Step {
     /// Runs another program in the same VM, with this as its standard input, until it ends with status 0 and has
     /// written exactly the last part.
     Run(Vec<String>, String, String),
+    /// Runs a program of the GUI VM, until it ends with status 0.
+    Local(Vec<String>),
     /// Keeps a picture of the screen under this name.
     Picture(String),
 }
