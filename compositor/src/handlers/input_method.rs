@@ -36,7 +36,7 @@ use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
 use smithay::reexports::wayland_server::{
     Client, DataInit, Dispatch, DisplayHandle, GlobalDispatch, New, Resource, Weak,
 };
-use smithay::utils::{Logical, Physical, Rectangle, SERIAL_COUNTER, Serial, Size};
+use smithay::utils::{Logical, Physical, Point, Rectangle, SERIAL_COUNTER, Serial, Size};
 use smithay::wayland::compositor::give_role;
 use std::os::fd::AsFd as _;
 
@@ -149,6 +149,11 @@ impl Comp {
             Some(PlacedMethodPopup { surface: popup.surface.clone(), rects })
         });
         placed.collect()
+    }
+
+    /// Whether a popup of the input method has this point, unless another window covers it there.
+    pub(crate) fn on_method_popup(&self, point: Point<i32, Physical>) -> bool {
+        self.method_popups().iter().any(|popup| popup.rects.outer().contains(point))
     }
 
     /// The content rectangle of what the input method writes into, and the cursor in it.

@@ -95,6 +95,7 @@ impl State {
                 return Way::Kept(Some(chord));
             }
             if takes {
+                input.method_keys.retain(|other| *other != code);
                 input.method_keys.push(code);
                 return Way::Method;
             }

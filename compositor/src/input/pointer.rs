@@ -228,7 +228,8 @@ impl State {
             Target::Stripe | Target::Nothing => (None, false),
         };
         if let Some(window) = window {
-            self.press_window(window, !keep);
+            let content = !keep && !self.comp.on_method_popup(location);
+            self.press_window(window, content);
         }
         self.comp.schedule.request();
         if keep {
@@ -245,7 +246,8 @@ impl State {
         keep
     }
 
-    /// Gives the focus to a window that the user pressed, and raises it. `content` is whether it was not on its frame.
+    /// Gives the focus to a window that the user pressed, and raises it. `content` is whether it was neither on its frame nor
+    /// on a popup of the input method.
     pub(super) fn press_window(&mut self, window: WindowId, content: bool) {
         let focused = self.comp.shell.focused().is_some_and(|focused| focused.id == window);
         self.comp.shell.activate(window);
@@ -450,9 +452,8 @@ impl Comp {
             return None;
         }
         let focused = self.shell.focused().map(|window| window.id);
-        let over_method = self.method_popups().iter().any(|popup| popup.rects.outer().contains(point));
         for window in self.shell.shown_top_down() {
-            if focused == Some(window.id) && over_method {
+            if focused == Some(window.id) && self.on_method_popup(point) {
                 return Some(window.id);
             }
             let popups = self.popup_rects(window.handle.wl_surface());

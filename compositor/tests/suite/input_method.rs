@@ -157,7 +157,7 @@ impl Method {
     }
 
     /// A popup of one colour.
-    fn popup(&self, fixture: &mut Fixture, w: i32, h: i32) -> (WlSurface, ZwpInputPopupSurfaceV2) {
+    pub fn popup(&self, fixture: &mut Fixture, w: i32, h: i32) -> (WlSurface, ZwpInputPopupSurfaceV2) {
         let client = fixture.client(self.who);
         let surface = client.surface();
         let popup = self.object.get_input_popup_surface(&surface, &client.queue, ());
@@ -457,6 +457,44 @@ fn a_popup_of_the_input_method_covers_neither_stripe_nor_label() {
         }
     }
     assert_eq!(before.pixel(window.frame.loc.x + 1, window.frame.loc.y + 1), WORK);
+}
+
+/// The keyboard goes to a menu of the application, and with it the text inputs.
+#[test]
+fn text_in_a_menu_is_composed_in_the_menu() {
+    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let (method, (work, input), _) = composing(&mut fixture);
+    click_window(&mut fixture, "work");
+    fixture.roundtrip(work);
+    method.popup(&mut fixture, 60, 20);
+    let menu = fixture.client(work).create_menu(0, 150, 80, 120, 60);
+    fixture.configured(work, menu, 0);
+    fixture.client(work).draw(menu, 120, 60, WHITE);
+    assert_eq!(words(&mut fixture, work), ["leave", "enter"]);
+    assert_eq!(method.heard(&mut fixture), ["deactivate", "done"]);
+    input.enable();
+    input.set_cursor_rectangle(10, 5, 1, 10);
+    input.commit();
+    fixture.roundtrip(work);
+    let placed = fixture.state().comp.method_popups()[0].rects;
+    let content = content(&mut fixture, "work").loc;
+    assert_eq!(placed.outer().loc.y, content.y + 80 + 15);
+    assert_eq!(placed.content.loc.x, content.x + 150 + 10);
+    fixture.screenshot().assert_ring(LOCAL, placed.ring.unwrap(), 2);
+    let serial = method.done(&mut fixture);
+    method.write(&mut fixture, "in the menu", serial);
+    assert_eq!(words(&mut fixture, work), ["text in the menu", "done 2"]);
+    // The menu closes, and with the next key the window has the keyboard again.
+    let shown = &fixture.client(work).told.shown[menu];
+    shown.popup.as_ref().unwrap().destroy();
+    shown.xdg.destroy();
+    fixture.roundtrip(work);
+    fixture.state().input_key(KEY_A, true);
+    fixture.state().input_key(KEY_A, false);
+    assert_eq!(words(&mut fixture, work), ["leave", "enter"]);
+    let heard = method.heard(&mut fixture);
+    assert_eq!(heard[heard.len() - 2..], ["deactivate", "done"]);
+    assert!(fixture.state().comp.method_popups().is_empty());
 }
 
 #[test]
