@@ -52,6 +52,7 @@ macro_rules! light_applications {
 
 light_applications! {
     foot: "foot",
+    wtype: "wtype",
     weston_terminal: "weston-terminal",
     weston_flower: "weston-flower",
     weston_simple_shm: "weston-simple-shm",

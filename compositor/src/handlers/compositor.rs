@@ -71,6 +71,7 @@ impl CompositorHandler for State {
         }
         self.window_committed(&root);
         self.popup_committed(&root);
+        self.method_popup_committed(&root);
         self.refresh_pointer();
         self.comp.schedule.request();
     }

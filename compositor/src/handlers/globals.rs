@@ -1,14 +1,14 @@
 //! The globals: which there are, and which clients see them.
 //!
 //! A client of the GUI VM itself sees all of them but the one that is the gate's and those that take pictures: a program of the
-//! GUI VM could take them of every VM, and nothing would ask the user first. A client of a VM sees those that the
-//! policy of its VM shows: the gate in front of it has hidden the others already, and hides the versions above those that the
+//! GUI VM could take them of every VM, and nothing would ask the user first. A client of a VM sees those that
+//! are for everybody or for VMs and that the policy of its VM shows: the gate in front of it has hidden the others already, and hides the versions above those that the
 //! policy shows, so what is decided here counts when a gate worker is not itself any more. A global has one version, which all
 //! that see it are told; a client of a VM that binds a higher one than its policy shows is ended.
 //!
 //! Each protocol's `GlobalDispatch` is made by [`delegate_global`] in place of the macro of Smithay or of wayland-server, which
-//! would show the global to everybody, or has a `can_view` of its own that asks [`may_see`](crate::trust::client::may_see) and,
-//! if it has more than one version, a `bind` that asks [`admit`]; and it has a line in [`OFFERED`]. Tests compare that list with
+//! would show the global to everybody, or has a `can_view` of its own that asks [`may_see`](crate::trust::client::may_see), or
+//! [`is_local`](crate::trust::client::is_local) for what is no VM's, and, if it has more than one version, a `bind` that asks [`admit`]; and it has a line in [`OFFERED`]. Tests compare that list with
 //! what real clients are shown, look for globals that a VM is shown which may see none, and bind every version that is too high.
 
 use std::os::fd::OwnedFd;
@@ -26,6 +26,8 @@ use crate::trust::client;
 pub enum Audience {
     /// Every client.
     Everybody,
+    /// Programs of the GUI VM itself, but not the gate, which works for VMs.
+    Local,
     /// The gate that the compositor started.
     Gate,
     /// The clients of VMs, if the policy of theirs shows it.
@@ -83,12 +85,15 @@ pub const OFFERED: &[Offered] = &[
     offered("xdg_wm_base", 6),
     offered("xdg_wm_dialog_v1", 1),
     offered("zwp_idle_inhibit_manager_v1", 1),
+    Offered { interface: "zwp_input_method_manager_v2", version: 1, audience: Audience::Local },
     offered("zwp_keyboard_shortcuts_inhibit_manager_v1", 1),
     offered("zwp_pointer_constraints_v1", 1),
     offered("zwp_pointer_gestures_v1", 3),
     offered("zwp_primary_selection_device_manager_v1", 1),
     offered("zwp_relative_pointer_manager_v1", 1),
     offered("zwp_tablet_manager_v2", 1),
+    offered("zwp_text_input_manager_v3", 1),
+    Offered { interface: "zwp_virtual_keyboard_manager_v1", version: 1, audience: Audience::Local },
     offered("zxdg_decoration_manager_v1", 1),
     offered("zxdg_exporter_v2", 1),
     offered("zxdg_importer_v2", 1),

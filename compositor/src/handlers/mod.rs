@@ -21,6 +21,7 @@ pub mod idle_inhibit;
 pub mod idle_notify;
 pub mod image_capture_source;
 pub mod image_copy_capture;
+pub mod input_method;
 pub mod output;
 pub mod pacing;
 pub mod pointer_constraints;
@@ -36,8 +37,10 @@ pub mod surface_extras;
 pub mod system_bell;
 pub mod tablet;
 pub mod tearing_control;
+pub mod text_input;
 pub mod toplevel_icon;
 pub mod toplevel_tag;
+pub mod virtual_keyboard;
 pub mod xdg_shell;
 
 use smithay::input::SeatState;
@@ -140,6 +143,9 @@ impl Protocols {
         pointer_constraints::create(display);
         PointerGesturesState::new::<State>(display);
         TabletManagerState::new::<State>(display);
+        text_input::create(display);
+        input_method::create(display);
+        virtual_keyboard::create(display);
         Self {
             compositor: CompositorState::new_v6::<State>(display),
             shm: ShmState::new::<State>(display, []),

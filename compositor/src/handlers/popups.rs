@@ -158,7 +158,7 @@ impl Comp {
     }
 
     /// The content rectangle of a window or popup, as drawn.
-    fn content_of(&self, surface: &WlSurface) -> Option<Rectangle<i32, Physical>> {
+    pub(super) fn content_of(&self, surface: &WlSurface) -> Option<Rectangle<i32, Physical>> {
         if let Some(window) = self.shell.find(|window| window.handle.wl_surface() == surface) {
             return Some(self.shell.content(window));
         }

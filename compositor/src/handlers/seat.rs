@@ -34,6 +34,7 @@ impl SeatHandler for State {
     fn focus_changed(&mut self, _seat: &Seat<Self>, focused: Option<&WlSurface>) {
         self.selection_focus(focused);
         self.shortcuts_focus(focused);
+        self.text_focus(focused);
     }
 
     fn cursor_image(&mut self, _seat: &Seat<Self>, image: CursorImageStatus) {

@@ -1,10 +1,15 @@
 //! The keyboard, and moving it between windows.
 //!
-//! Some chords are the compositor's. A client that inhibits the shortcuts ([`crate::handlers::shortcuts_inhibit`]) gets them
-//! instead, but never the one that takes the input back from it.
+//! A key of the seat goes one of three ways, and its release goes where its press went: the compositor keeps it if it is a
+//! chord of its own, the input method gets it while a text input is active and it listens, and else the window with the
+//! keyboard does.
+//!
+//! A client that inhibits the shortcuts ([`crate::handlers::shortcuts_inhibit`]) gets the chords instead, but never the one that
+//! takes the input back from it.
 
 use smithay::backend::input::KeyState;
-use smithay::input::keyboard::{FilterResult, Keycode, Keysym};
+use smithay::input::keyboard::{FilterResult, KeyboardTarget, Keycode, Keysym};
+use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
 use smithay::utils::SERIAL_COUNTER;
 
 use crate::state::State;
@@ -45,6 +50,17 @@ fn chord(key: Keysym) -> Option<Chord> {
     }
 }
 
+/// Where a key goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// To nobody; with what the compositor does about it.
+    Kept(Option<Chord>),
+    /// To the input method.
+    Method,
+    /// To the window with the keyboard.
+    Window,
+}
+
 impl State {
     /// A key was pressed or released. `code` is an evdev key code.
     pub fn input_key(&mut self, code: u32, pressed: bool) {
@@ -54,32 +70,80 @@ impl State {
         let serial = if pressed { self.comp.input.press_serial() } else { SERIAL_COUNTER.next_serial() };
         let time = self.input_time();
         let keycode = Keycode::new(code.saturating_add(XKB_OFFSET));
-        let pressed_chord =
-            keyboard.input(self, keycode, key_state, serial, time, |state, modifiers, key| {
-                let inhibited = state.comp.protocols.shortcuts_inhibit.in_force();
-                let kept = &mut state.comp.input.kept_keys;
-                if pressed
-                    && modifiers.logo
-                    && let Some(chord) = chord(key.modified_sym())
-                    && !(inhibited && chord.can_be_inhibited())
-                {
-                    kept.push(code);
-                    return FilterResult::Intercept(Some(chord));
-                }
-                // A release goes where the press went, whatever is held now.
-                let before = kept.len();
-                kept.retain(|other| pressed || *other != code);
-                if kept.len() == before { FilterResult::Forward } else { FilterResult::Intercept(None) }
+        let inhibited = self.comp.protocols.shortcuts_inhibit.in_force();
+        let (way, modifiers_changed) =
+            keyboard.input_intercept(self, keycode, key_state, |state, modifiers, key| {
+                let chord = if modifiers.logo { chord(key.modified_sym()) } else { None };
+                let chord = chord.filter(|chord| !(inhibited && chord.can_be_inhibited()));
+                state.way_of_key(code, pressed, chord)
             });
-        match pressed_chord.flatten() {
-            Some(Chord::NextWindow) => self.activate_next(),
-            Some(Chord::CloseWindow) => {
+        match way {
+            Way::Kept(Some(Chord::NextWindow)) => self.activate_next(),
+            Way::Kept(Some(Chord::CloseWindow)) => {
                 if let Some(window) = self.comp.shell.focused() {
                     window.handle.send_close();
                 }
             }
-            Some(Chord::ReleaseInput) => self.release_input(),
-            None => {}
+            Way::Kept(Some(Chord::ReleaseInput)) => self.release_input(),
+            Way::Kept(None) => {}
+            Way::Method => {
+                let modifiers = modifiers_changed.then(|| keyboard.modifier_state());
+                self.comp.key_to_method(code, pressed, serial, time, modifiers);
+                self.comp.input.stale_modifiers |= modifiers_changed;
+                if !self.comp.method_takes_keys() {
+                    // Only the release of what it got before; the window wants to know of the rest.
+                    self.tell_modifiers();
+                }
+            }
+            Way::Window => {
+                self.hear_seat();
+                self.tell_modifiers();
+                keyboard.input_forward(self, keycode, key_state, serial, time, modifiers_changed);
+            }
+        }
+    }
+
+    fn way_of_key(&mut self, code: u32, pressed: bool, chord: Option<Chord>) -> Way {
+        let takes = self.comp.method_takes_keys();
+        let input = &mut self.comp.input;
+        if pressed {
+            if let Some(chord) = chord {
+                input.kept_keys.push(code);
+                return Way::Kept(Some(chord));
+            }
+            if takes {
+                input.method_keys.retain(|other| *other != code);
+                input.method_keys.push(code);
+                return Way::Method;
+            }
+            return Way::Window;
+        }
+        // A release goes where the press went, whatever is held now.
+        let mut forget = |keys: fn(&mut super::Input) -> &mut Vec<u32>| {
+            let keys = keys(input);
+            let before = keys.len();
+            keys.retain(|other| *other != code);
+            keys.len() != before
+        };
+        if forget(|input| &mut input.kept_keys) {
+            Way::Kept(None)
+        } else if forget(|input| &mut input.method_keys) {
+            Way::Method
+        } else {
+            Way::Window
+        }
+    }
+
+    /// Tells the client that has the keyboard which modifiers of the seat are down, if it was not told of a change.
+    pub(crate) fn tell_modifiers(&mut self) {
+        if !std::mem::take(&mut self.comp.input.stale_modifiers) {
+            return;
+        }
+        let (seat, serial) = (self.comp.seat.clone(), SERIAL_COUNTER.next_serial());
+        let Some(keyboard) = seat.get_keyboard() else { return };
+        if let Some(surface) = keyboard.current_focus() {
+            let modifiers = keyboard.modifier_state();
+            <WlSurface as KeyboardTarget<Self>>::modifiers(&surface, &seat, self, modifiers, serial);
         }
     }
 
@@ -109,6 +173,7 @@ impl State {
                 }
             }
         }
+        self.end_virtual_typing();
         let left = old.as_ref().and_then(|(_, surface)| origin_of(surface));
         if left.as_ref() != self.comp.shell.focused_origin() {
             self.release_keys();
@@ -132,6 +197,7 @@ impl State {
             // Smithay tells of every focus but of none.
             self.selection_focus(None);
             self.shortcuts_focus(None);
+            self.text_focus(None);
         }
         for (id, _) in old.iter().chain(&focused) {
             self.configure(*id);
@@ -145,8 +211,9 @@ impl State {
         self.comp.schedule.request();
     }
 
-    /// Ends, for the client that has the keyboard, the keys that are held down; what is left of them reaches
-    /// nobody. So the next client neither takes a key for its own nor repeats it. Modifiers stay as they are.
+    /// Ends, for the client that has the keyboard or for the input method, the keys that are held down; what is left of them
+    /// reaches nobody. So the next client neither takes a key for its own nor repeats it, and the input method does not
+    /// repeat it into the next client. Modifiers stay as they are.
     fn release_keys(&mut self) {
         let Some(keyboard) = self.comp.seat.get_keyboard() else { return };
         let held: Vec<Keycode> = keyboard.with_pressed_keysyms(|keys| {
@@ -160,6 +227,12 @@ impl State {
             }
             self.comp.input.kept_keys.push(code);
             let (serial, time) = (SERIAL_COUNTER.next_serial(), self.input_time());
+            if self.comp.input.method_keys.contains(&code) {
+                self.comp.input.method_keys.retain(|other| *other != code);
+                keyboard.input_intercept(self, key, KeyState::Released, |_, _, _| ());
+                self.comp.key_to_method(code, false, serial, time, None);
+                continue;
+            }
             keyboard
                 .input::<(), _>(self, key, KeyState::Released, serial, time, |_, _, _| FilterResult::Forward);
         }

@@ -3,9 +3,11 @@
 //! All backends, and the control socket of the headless one, feed the same functions: positions in physical
 //! pixels of the output, keys as evdev codes.
 
+pub mod composition;
 pub mod constraint;
 pub mod gesture;
 pub mod keyboard;
+pub mod keymap;
 pub mod listeners;
 pub mod pointer;
 pub mod release;
@@ -20,9 +22,13 @@ use smithay::reexports::wayland_server::DisplayHandle;
 use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
 use smithay::utils::{Physical, Point, SERIAL_COUNTER, Serial};
 
+use crate::handlers::input_method::InputMethod;
+use crate::handlers::text_input::TextInputs;
+use crate::handlers::virtual_keyboard::VirtualKeyboards;
 use crate::shell::window::WindowId;
 use crate::state::State;
 use constraint::Constraints;
+use keymap::Keymap;
 use listeners::Listeners;
 use pointer::Interaction;
 use release::Released;
@@ -30,7 +36,7 @@ use tablet::Pen;
 use touch::{EachFinger, Fingers};
 
 /// Key repeats a second, and milliseconds before the first.
-const REPEAT: (i32, i32) = (25, 600);
+pub(crate) const REPEAT: (i32, i32) = (25, 600);
 /// How many of the latest input events a client may refer to.
 const RECENT: usize = 16;
 
@@ -57,6 +63,20 @@ pub struct Input {
     pub(crate) kept_buttons: Vec<u32>,
     /// Keys whose press was kept from the clients, likewise.
     pub(crate) kept_keys: Vec<u32>,
+    /// Keys whose press the input method got, likewise.
+    pub(crate) method_keys: Vec<u32>,
+    /// The client that has the keyboard was not told of all changes of the modifiers.
+    pub(crate) stale_modifiers: bool,
+    /// The seat's keymap.
+    pub(crate) keymap: Keymap,
+    /// Text inputs, and what the input method makes of them.
+    pub(crate) composition: TextInputs,
+    /// There is a timer, after which the input method may be told more of them.
+    pub(crate) refill_planned: bool,
+    /// The input method, if there is one.
+    pub(crate) method: Option<InputMethod>,
+    /// The programs that type.
+    pub(crate) virtual_keyboards: VirtualKeyboards,
     /// The window that was last told it has the keyboard.
     pub(crate) told_focus: Option<(WindowId, WlSurface)>,
     /// How many objects of each client listen to input.
@@ -75,6 +95,7 @@ impl Input {
         seats: &mut SeatState<State>,
         display: &DisplayHandle,
     ) -> Result<(Seat<State>, Self), smithay::input::keyboard::Error> {
+        let keymap = Keymap::of_seat().map_err(|_| smithay::input::keyboard::Error::BadKeymap)?;
         let mut seat = seats.new_wl_seat(display, "seat0");
         seat.add_keyboard(Default::default(), REPEAT.1, REPEAT.0)?;
         seat.add_pointer();
@@ -90,6 +111,13 @@ impl Input {
             interaction: None,
             kept_buttons: Vec::new(),
             kept_keys: Vec::new(),
+            method_keys: Vec::new(),
+            stale_modifiers: false,
+            keymap,
+            composition: TextInputs::default(),
+            refill_planned: false,
+            method: None,
+            virtual_keyboards: VirtualKeyboards::default(),
             told_focus: None,
             listeners: Listeners::default(),
             recent: VecDeque::new(),

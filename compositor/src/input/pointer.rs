@@ -16,6 +16,7 @@ use smithay::utils::{Logical, Physical, Point, Rectangle, SERIAL_COUNTER, Serial
 use crate::handlers::geometry::window_geometry;
 use crate::handlers::xdg_shell::{MAX_UNACKNOWLEDGED, unacknowledged};
 use crate::shell::Target;
+use crate::shell::popup::PopupRects;
 use crate::shell::window::{Mode, WindowId};
 use crate::state::{Comp, State};
 use crate::trust::client::origin_of;
@@ -231,7 +232,8 @@ impl State {
             Target::Stripe | Target::Nothing => (None, false),
         };
         if let Some(window) = window {
-            self.press_window(window, !keep);
+            let content = !keep && !self.comp.on_method_popup(location);
+            self.press_window(window, content);
         }
         self.comp.schedule.request();
         if keep {
@@ -248,7 +250,8 @@ impl State {
         keep
     }
 
-    /// Gives the focus to a window that the user pressed, and raises it. `content` is whether it was not on its frame.
+    /// Gives the focus to a window that the user pressed, and raises it. `content` is whether it was neither on its frame nor
+    /// on a popup of the input method.
     pub(super) fn press_window(&mut self, window: WindowId, content: bool) {
         let focused = self.comp.shell.focused().is_some_and(|focused| focused.id == window);
         self.comp.shell.activate(window);
@@ -452,7 +455,11 @@ impl Comp {
         if self.shell.layout.stripe().contains(point) {
             return None;
         }
+        let focused = self.shell.focused().map(|window| window.id);
         for window in self.shell.shown_top_down() {
+            if focused == Some(window.id) && self.on_method_popup(point) {
+                return Some(window.id);
+            }
             let popups = self.popup_rects(window.handle.wl_surface());
             if popups.iter().any(|popup| popup.rects.outer().contains(point)) {
                 return Some(window.id);
@@ -480,13 +487,20 @@ impl Comp {
         if self.shell.layout.stripe().contains(pixel) {
             return None;
         }
+        let focused = self.shell.focused().map(|window| window.id);
         for window in self.shell.shown_top_down() {
             let root = window.handle.wl_surface();
-            for popup in self.popup_rects(root).iter().rev() {
-                if popup.rects.content.contains(pixel) {
-                    return self.in_tree(popup.surface.wl_surface(), popup.rects.content, point);
+            let popups = self.popup_rects(root).into_iter();
+            let mut popups: Vec<(WlSurface, PopupRects)> =
+                popups.map(|popup| (popup.surface.wl_surface().clone(), popup.rects)).collect();
+            if focused == Some(window.id) {
+                popups.extend(self.method_popups().into_iter().map(|popup| (popup.surface, popup.rects)));
+            }
+            for (surface, rects) in popups.iter().rev() {
+                if rects.content.contains(pixel) {
+                    return self.in_tree(surface, rects.content, point);
                 }
-                if popup.rects.outer().contains(pixel) {
+                if rects.outer().contains(pixel) {
                     return None;
                 }
             }

@@ -125,7 +125,7 @@ impl State {
             (None, Target::TitleBar(window) | Target::Ring(window)) => (window, false),
             (None, Target::Stripe | Target::Nothing) => return false,
         };
-        self.press_window(window, content);
+        self.press_window(window, content && !self.comp.on_method_popup(pixel));
         self.refresh_pointer();
         content
     }

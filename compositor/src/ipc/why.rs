@@ -50,7 +50,7 @@ impl WhyReport {
             None => DecidedBy::NotOffered,
             Some(Audience::Gate) => DecidedBy::GateOnly,
             Some(Audience::Vms) => DecidedBy::VmsOnly,
-            Some(Audience::Everybody) => DecidedBy::Local,
+            Some(Audience::Everybody | Audience::Local) => DecidedBy::Local,
         };
         if self.decided_by == DecidedBy::Local {
             self.show(self.offered, VersionFrom::Compositor);
@@ -252,6 +252,8 @@ mod tests {
             ("other", "wl_shm", None, DecidedBy::UnknownVm, STRANGER),
             ("local", "wp_presentation", Some(2), DecidedBy::Local, LOCAL),
             ("local", "wp_security_context_manager_v1", None, DecidedBy::GateOnly, GATE),
+            ("local", "zwp_virtual_keyboard_manager_v1", Some(1), DecidedBy::Local, LOCAL),
+            ("work", "zwp_virtual_keyboard_manager_v1", None, DecidedBy::Class, NEVER),
             ("local", "wl_drm", None, DecidedBy::NotOffered, "the compositor does not offer it"),
         ] {
             let report = why(vm, interface);

@@ -1,7 +1,7 @@
 //! What one frame shows, front to back.
 //!
 //! From the top: the pointer, the stripe, then each window from the top of the stack with its popups above
-//! it. A window is its label and, cut to its content rectangle, its surfaces over an opaque backing. The same
+//! it, those of the input method first. A window is its label and, cut to its content rectangle, its surfaces over an opaque backing. The same
 //! rectangles are used for hit-testing and for the report, so that nothing is drawn where it cannot be
 //! accounted for.
 
@@ -24,10 +24,13 @@ use smithay::wayland::shell::xdg::{ToplevelSurface, XdgToplevelSurfaceData};
 use super::elements::{BACKING, Guest, SceneElement};
 use super::frame;
 use super::label::{LabelElement, LabelError, LabelPainter, Marks, Title};
+use crate::config::Config;
 use crate::handlers::geometry::window_geometry;
+use crate::shell::popup::PopupRects;
 use crate::shell::window::WindowId;
 use crate::shell::{Target, scaled};
 use crate::state::Comp;
+use crate::trust::client::origin_of;
 use crate::trust::style::LabelStyle;
 use crate::trust::title::GuestText;
 
@@ -160,6 +163,9 @@ where
             return;
         }
     };
+    if focused {
+        method_popups(comp, renderer, &config, scene);
+    }
     popups(comp, renderer, &surface, style, scene);
     scene.extend(label.into_iter().map(SceneElement::Label));
     guest(renderer, &surface, rects.content, scale, scene);
@@ -200,21 +206,48 @@ fn popups<R>(
     R: Renderer + ImportAll + ImportMem,
     R::TextureId: Texture + Send + Clone + 'static,
 {
-    let scale = comp.shell.layout.scale;
     for popup in comp.popup_rects(root).into_iter().rev() {
-        let surface = popup.surface.wl_surface();
-        let Decor { painter, popups, .. } = &mut comp.decor;
-        let own = popups.entry(surface.clone()).or_default();
-        let backing = own.backing.clone();
-        if let Some(outer) = popup.rects.ring {
-            let ring: Vec<LabelElement<R>> =
-                painter.popup_ring(&mut own.marks, outer, popup.rects.content, style);
-            scene.extend(ring.into_iter().map(SceneElement::Label));
-        }
-        guest(renderer, surface, popup.rects.content, scale, scene);
-        // Inside its parent a popup may show the parent through; outside, it stands on a backing like a window.
-        if popup.rects.ring.is_some() {
-            scene.push(solid(backing, popup.rects.content, BACKING));
+        paint_popup(comp, renderer, popup.surface.wl_surface(), popup.rects, style, scene);
+    }
+}
+
+fn paint_popup<R>(
+    comp: &mut Comp,
+    renderer: &mut R,
+    surface: &WlSurface,
+    rects: PopupRects,
+    style: &LabelStyle,
+    scene: &mut Vec<SceneElement<R>>,
+) where
+    R: Renderer + ImportAll + ImportMem,
+    R::TextureId: Texture + Send + Clone + 'static,
+{
+    let scale = comp.shell.layout.scale;
+    let Decor { painter, popups, .. } = &mut comp.decor;
+    let own = popups.entry(surface.clone()).or_default();
+    let backing = own.backing.clone();
+    if let Some(outer) = rects.ring {
+        let ring: Vec<LabelElement<R>> = painter.popup_ring(&mut own.marks, outer, rects.content, style);
+        scene.extend(ring.into_iter().map(SceneElement::Label));
+    }
+    guest(renderer, surface, rects.content, scale, scene);
+    // Inside its parent a popup may show the parent through; outside, it stands on a backing like a window.
+    if rects.ring.is_some() {
+        scene.push(solid(backing, rects.content, BACKING));
+    }
+}
+
+/// The popups of the input method, the front-most first: above the popups of the window that it writes into, and labelled
+/// as what they are, which is local.
+fn method_popups<R>(comp: &mut Comp, renderer: &mut R, config: &Config, scene: &mut Vec<SceneElement<R>>)
+where
+    R: Renderer + ImportAll + ImportMem,
+    R::TextureId: Texture + Send + Clone + 'static,
+{
+    for popup in comp.method_popups().into_iter().rev() {
+        let origin = origin_of(&popup.surface);
+        if let Some(style) = origin.and_then(|origin| config.style(&origin)) {
+            paint_popup(comp, renderer, &popup.surface, popup.rects, style, scene);
         }
     }
 }

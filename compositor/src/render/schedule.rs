@@ -89,7 +89,7 @@ impl State {
         self.release_after_frame();
     }
 
-    /// Sends frame callbacks and presentation feedback of all shown windows.
+    /// Sends frame callbacks and presentation feedback of all shown windows, and of what the input method shows.
     fn tell_clients(&self, now: Duration) {
         for window in self.comp.shell.bottom_up().filter(|window| window.shown()) {
             let surface = window.handle.wl_surface();
@@ -97,6 +97,9 @@ impl State {
             for (popup, _) in PopupManager::popups_for_surface(surface) {
                 self.tell_tree(popup.wl_surface(), now);
             }
+        }
+        for popup in self.comp.method_popups() {
+            self.tell_tree(&popup.surface, now);
         }
     }
 

@@ -4,9 +4,10 @@ use proptest::prelude::*;
 use smithay::utils::{Physical, Point, Rectangle, Size};
 
 use super::placement::{Obstacle, cost, place};
-use super::popup::{AreaBudget, constrain};
+use super::popup::{AreaBudget, beside_cursor, constrain};
 use super::window::{Mode, WindowId};
 use super::{Layout, Shell, Target};
+use crate::render::frame::grown;
 use crate::trust::origin::Origin;
 
 fn origin(index: usize) -> Origin {
@@ -391,6 +392,30 @@ proptest! {
         match placed.ring {
             None => prop_assert!(parent.contains_rect(placed.content)),
             Some(outer) => prop_assert_eq!(placed.content.loc - outer.loc, Point::from((ring, ring))),
+        }
+    }
+    #[test]
+    fn a_popup_of_the_input_method_stays_below_the_label_whatever_a_client_says_of_its_cursor(
+        (x, y) in (any::<i32>(), any::<i32>()),
+        (w, h) in (0..=i32::MAX, 0..=i32::MAX),
+        size in (-5..3000i32, -5..3000i32),
+        content in (-2000..2000i32, 0..900i32, 1..1300i32, 1..800i32),
+        above in 0..100i32,
+        ring in 1..5i32,
+    ) {
+        let area: Rectangle<i32, Physical> = Rectangle::new((0, 24).into(), (1280, 776).into());
+        let cursor = Rectangle::new((x, y).into(), (w, h).into());
+        let content = Rectangle::new((content.0, content.1).into(), (content.2, content.3).into());
+        let top = content.loc.y - above;
+        let size = Size::from((size.0.max(0), size.1.max(0)));
+        if let Some(placed) = beside_cursor(cursor, size, content, top, area, ring) {
+            prop_assert!(area.contains_rect(placed.outer()) && placed.outer().loc.y >= top);
+            prop_assert!(!placed.content.is_empty());
+            prop_assert_eq!(placed.outer(), grown(placed.content, ring));
+            prop_assert_eq!(placed.content.size.w, size.w.clamp(1, 1280 - 2 * ring));
+            prop_assert_eq!(placed.content.size.h, size.h.clamp(1, 800 - top.max(24) - 2 * ring));
+        } else {
+            prop_assert!(800 - top.max(24) <= 2 * ring, "there was room");
         }
     }
 }

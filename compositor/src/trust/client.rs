@@ -170,6 +170,12 @@ pub fn is_gate(client: &Client) -> bool {
     state(client).is_some_and(|state| state.privilege == Privilege::Gate)
 }
 
+/// Whether this is a program of the GUI VM itself, and not the gate.
+#[must_use]
+pub fn is_local(client: &Client) -> bool {
+    state(client).is_some_and(|state| state.origin == Origin::Local && state.privilege == Privilege::Ordinary)
+}
+
 /// Ends a client that reached a limit, with the error that the core protocol has for it.
 pub fn end_for_limit(client: &Client, display: &DisplayHandle, error: &LimitError) {
     const NO_MEMORY: u32 = 2;

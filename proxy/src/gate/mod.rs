@@ -8,7 +8,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`ledger`], [`meter`], [`tree`], [`memory`], [`coverage`], [`geometry`] | the rules, without any Wayland in them |
-//! | `registry`, `surfaces`, `shm`, `xdg`, `transfer`, `capture` | where the rules meet requests |
+//! | `registry`, `surfaces`, `shm`, `xdg`, `transfer`, `capture`, `input`, `text_input` | where the rules meet requests |
 //! | [`guard`], `served` | one connection: what its handlers share, what is measured around it |
 //! | [`worker`] | all connections of one VM |
 //! | [`supervisor`], [`introductions`], [`regions`], [`context`], [`fleet`] | who is calling, with which memory and identity, and the worker for it |
@@ -36,6 +36,7 @@ mod shm;
 pub mod signals;
 pub mod supervisor;
 mod surfaces;
+mod text_input;
 mod transfer;
 pub mod tree;
 pub mod worker;

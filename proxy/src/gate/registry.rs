@@ -26,7 +26,7 @@ use wl_proxy::protocols::wp_primary_selection_unstable_v1::zwp_primary_selection
 use wl_proxy::protocols::xdg_shell::xdg_wm_base::XdgWmBase;
 
 use super::guard::Guard;
-use super::{capture, input, shm, surfaces, transfer, xdg};
+use super::{capture, input, shm, surfaces, text_input, transfer, xdg};
 
 /// The answer to every bind that is not allowed.
 pub const NO_SUCH_GLOBAL: &str = "there is no such global";
@@ -101,7 +101,7 @@ fn watch(guard: &Rc<Guard>, id: &Rc<dyn Object>) {
             id.downcast::<ZwpTabletManagerV2>().set_handler(input::TabletManager);
         }
         ZwpTextInputManagerV3::INTERFACE => {
-            id.downcast::<ZwpTextInputManagerV3>().set_handler(input::TextInputManager);
+            id.downcast::<ZwpTextInputManagerV3>().set_handler(text_input::TextInputs);
         }
         WlDataDeviceManager::INTERFACE => {
             id.downcast::<WlDataDeviceManager>().set_handler(transfer::DataManager(guard()));

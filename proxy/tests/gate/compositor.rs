@@ -20,7 +20,7 @@ pub const GLOBALS: &[(&str, u32)] = &[
     ("wp_viewporter", 1),
     ("wl_seat", 9),
     ("zwp_tablet_manager_v2", 1),
-    ("zwp_text_input_manager_v3", 1),
+    ("zwp_text_input_manager_v3", 2),
     ("ext_idle_notifier_v1", 2),
     ("ext_foreign_toplevel_list_v1", 1),
     ("ext_foreign_toplevel_image_capture_source_manager_v1", 1),

@@ -50,6 +50,8 @@ pub fn run(application: &Application, pictures: Option<&Path>) {
 struct Run<'a> {
     application: &'a Application,
     process: Process,
+    /// Programs of the GUI VM.
+    beside: Vec<Process>,
     session: Session,
     /// What the screen showed when something was last waited for.
     seen: Option<Image>,
@@ -84,7 +86,7 @@ impl<'a> Run<'a> {
             command.env(name, expand(value, &directory));
         }
         let process = Process::start(&application.name, &session.logs(), &mut command, &[]);
-        Self { application, process, session, seen: None, pictures }
+        Self { application, process, beside: Vec::new(), session, seen: None, pictures }
     }
 
     #[track_caller]
@@ -115,6 +117,15 @@ impl<'a> Run<'a> {
             }
             Step::Logs(text) => self.process.wait_log(&expand(text, &self.directory())),
             Step::Run(arguments, input, output) => self.run_beside(arguments, input, output),
+            Step::Local(arguments) => {
+                let process = self.start_local(arguments);
+                assert_eq!(process.wait_exit(Deadline::patient()), Exit::Status(0), "{arguments:?}");
+            }
+            Step::Beside(arguments, text) => {
+                let process = self.start_local(arguments);
+                process.wait_log(text);
+                self.beside.push(process);
+            }
             Step::Picture(name) => self.keep_picture(name),
         }
     }
@@ -259,6 +270,19 @@ impl<'a> Run<'a> {
         assert_eq!(process.wait_exit(Deadline::patient()), Exit::Status(0), "{arguments:?}");
         let written = fs::read(&to).expect("its output");
         assert_eq!(String::from_utf8_lossy(&written), output, "what {arguments:?} wrote");
+    }
+
+    #[track_caller]
+    fn start_local(&self, arguments: &[String]) -> Process {
+        let (program, arguments) = arguments.split_first().expect("a program");
+        assert!(
+            process::is_installed(program),
+            "{program} is not installed; `cargo xtask` setup or apps does it"
+        );
+        let mut command = self.session.application("local", program);
+        command.args(arguments.iter().map(|argument| expand(argument, &self.directory())));
+        let name = format!("{}-local-{program}", self.application.name);
+        Process::start(&name, &self.session.logs(), &mut command, &[])
     }
 
     /// Writes what is on the screen to `PICTURES/APPLICATION-NAME.png`, without the name if it is empty.

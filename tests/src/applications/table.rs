@@ -97,6 +97,11 @@ pub enum Step {
     /// Runs another program in the same VM, with this as its standard input, until it ends with status 0 and has
     /// written exactly the last part.
     Run(Vec<String>, String, String),
+    /// Runs a program of the GUI VM, until it ends with status 0.
+    Local(Vec<String>),
+    /// Starts a program of the GUI VM, which runs beside the application to its end, and waits until its output contains
+    /// this.
+    Beside(Vec<String>, String),
     /// Keeps a picture of the screen under this name.
     Picture(String),
 }
