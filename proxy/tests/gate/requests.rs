@@ -1,14 +1,17 @@
 //! Requests that no compositor should have to look at.
 
+use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
 
 use crate::client::{Client, memory};
 use crate::compositor::{FIRST_SERVER_ID, global_name};
-use crate::wire::Message;
+use crate::wire::{Message, Received};
 use crate::{Vm, breach, expect};
 
 use vitrail_protocols::Limits;
+use vitrail_proxy::gate::control::{self, Order};
 
 const NO_SUCH_GLOBAL: &str = "vitrail-gate: there is no such global";
 
@@ -359,4 +362,70 @@ fn numbers_about_input_are_cut_to_what_can_be_computed_with() {
     for request in ["wl_pointer.0", "zwp_tablet_tool_v2.0", "xdg_toplevel.4"] {
         assert_eq!(requests.numbers(request), [-65535, 65535], "{request}");
     }
+}
+
+/// A compositor that asks a client for its clipboard as soon as there is one, so many times at once.
+fn ask_for_the_clipboard(mut stream: UnixStream, times: usize) -> Vec<OwnedFd> {
+    let (mut bytes, mut chunk, mut pipes) = (Vec::new(), [0; 4096], Vec::new());
+    while let Ok(len @ 1..) = stream.read(&mut chunk) {
+        bytes.extend_from_slice(&chunk[..len]);
+        while let Some(request) = Received::take(&mut bytes) {
+            let answer = match (request.object, request.opcode) {
+                (1, 0) => Message::new(request.uint(0), 0).uint(0).bytes(),
+                (1, 1) => {
+                    let global = Message::new(request.uint(0), 0).uint(1);
+                    global.string("wl_data_device_manager").uint(3).bytes()
+                }
+                // Nothing but a source is made of what was bound, whose request has one word.
+                (_, 0) if request.body.len() == 4 => {
+                    let send = Message::new(request.uint(0), 1).string("text/plain").bytes();
+                    for _ in 0..times {
+                        let (reader, writer) = rustix::pipe::pipe().unwrap();
+                        pipes.push(reader);
+                        while virtio_wl::unix::send(&stream, &send, &[writer.as_fd()]).is_err() {
+                            std::thread::yield_now();
+                        }
+                    }
+                    continue;
+                }
+                _ => continue,
+            };
+            stream.write_all(&answer).unwrap();
+        }
+    }
+    pipes
+}
+
+/// What is pasted from a VM is asked for by others: one of them could have ended the VM's connection by asking often at once.
+#[test]
+fn two_hundred_pastes_at_once_from_a_client_do_not_end_it() {
+    let vm = Vm::new(Limits::default());
+    let (mut client, stream) = Client::new();
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let compositor = std::thread::spawn(move || ask_for_the_clipboard(ours, 200));
+    let order = Order::Serve { connection: 1 };
+    control::send_order(&vm.control, &order, &[stream.as_fd(), theirs.as_fd()]).unwrap();
+    drop(theirs);
+    client.start();
+    assert!(client.round_trip());
+    let manager = client.id();
+    client.bind_raw(1, "wl_data_device_manager", 3, manager);
+    client.make(manager, 0, &[]);
+    // All of them are kept.
+    let (mut bytes, mut pipes, mut asked) = (Vec::new(), Vec::new(), 0);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while asked < 200 {
+        assert!(Instant::now() < deadline, "asked {asked} times");
+        client.socket.dispatch().expect("the connection goes on");
+        let mut chunk = [0; 4096];
+        if let Ok(len) = client.socket.recvmsg(&mut chunk, &mut pipes) {
+            bytes.extend_from_slice(&chunk[..len]);
+        }
+        asked += std::iter::from_fn(|| Received::take(&mut bytes)).count();
+    }
+    assert_eq!(pipes.len(), 200);
+    assert!(client.round_trip());
+    assert_eq!(vm.report(|report| report.connections == 1).refused, 0);
+    drop((client, vm));
+    assert_eq!(compositor.join().unwrap().len(), 200);
 }
