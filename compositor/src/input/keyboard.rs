@@ -8,7 +8,12 @@ use crate::state::State;
 use crate::trust::client::origin_of;
 
 /// Between the codes of evdev and those of XKB.
-const XKB_OFFSET: u32 = 8;
+pub(crate) const XKB_OFFSET: u32 = 8;
+
+/// The code of evdev for one of XKB.
+pub(crate) fn evdev_code(key: Keycode) -> u32 {
+    key.raw().saturating_sub(XKB_OFFSET)
+}
 
 /// What a key chord does that no client sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +24,8 @@ enum Chord {
     CloseWindow,
     /// The pointer is taken from the client that locked or confined it.
     ReleasePointer,
+    /// Another console comes to the front, by its number from 1.
+    SwitchConsole(i32),
 }
 
 /// What a key does that is pressed while the logo key is down.
@@ -31,6 +38,13 @@ fn chord(key: Keysym) -> Option<Chord> {
     }
 }
 
+/// The console that a key asks for: Ctrl, Alt and a function key in the usual layouts.
+fn console(key: Keysym) -> Option<i32> {
+    let (first, last) = (Keysym::XF86_Switch_VT_1.raw(), Keysym::XF86_Switch_VT_12.raw());
+    let number = (first..=last).contains(&key.raw()).then(|| key.raw() - first + 1)?;
+    i32::try_from(number).ok()
+}
+
 impl State {
     /// A key was pressed or released. `code` is an evdev key code.
     pub fn input_key(&mut self, code: u32, pressed: bool) {
@@ -39,13 +53,15 @@ impl State {
         let serial = if pressed { self.comp.input.press_serial() } else { SERIAL_COUNTER.next_serial() };
         let time = self.input_time();
         let keycode = Keycode::new(code.saturating_add(XKB_OFFSET));
+        let consoles = self.backend.has_consoles();
         let pressed_chord =
             keyboard.input(self, keycode, key_state, serial, time, |state, modifiers, key| {
                 let kept = &mut state.comp.input.kept_keys;
-                if pressed
-                    && modifiers.logo
-                    && let Some(chord) = chord(key.modified_sym())
-                {
+                let sym = key.modified_sym();
+                // Before anything else, so that no client can keep the user on this console.
+                let switch = consoles.then(|| console(sym)).flatten().map(Chord::SwitchConsole);
+                let wanted = switch.or_else(|| modifiers.logo.then(|| chord(sym)).flatten());
+                if pressed && let Some(chord) = wanted {
                     kept.push(code);
                     return FilterResult::Intercept(Some(chord));
                 }
@@ -62,6 +78,7 @@ impl State {
                 }
             }
             Some(Chord::ReleasePointer) => self.release_pointer(),
+            Some(Chord::SwitchConsole(console)) => self.backend.switch_console(console),
             None => {}
         }
     }
@@ -136,7 +153,7 @@ impl State {
             plain.map(|key| key.raw_code()).collect()
         });
         for key in held {
-            let code = key.raw().saturating_sub(XKB_OFFSET);
+            let code = evdev_code(key);
             if self.comp.input.kept_keys.contains(&code) {
                 continue;
             }
