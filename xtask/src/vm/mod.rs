@@ -19,8 +19,11 @@ mod cpio;
 mod guest;
 mod initramfs;
 mod packages;
+mod qmp;
 mod regions;
+mod screen;
 mod streams;
+mod vnc;
 mod vsock;
 
 use guest::Machine;
@@ -44,6 +47,13 @@ pub enum Action {
     /// Boot a guest and run in it the tests that need its vsock, the conformance suite among them.
     Streams {
         /// Where the logs are kept.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
+    /// Boot a guest with a screen, a keyboard and a tablet, start vitrail on its console, and check what the screen shows and
+    /// what comes of keys and movements.
+    Screen {
+        /// Where the logs and a picture of the screen are kept.
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
@@ -88,16 +98,22 @@ pub fn run(action: &Action) -> Result<()> {
         Action::Fetch { update } => {
             vsock::program()?;
             print!("{}", packages(*update)?.versions()?);
+            packages_with_screen(*update)?;
             Ok(())
         }
         Action::Run(options) => run_command(options),
         Action::Streams { out } => streams::run(&packages(false)?, out.as_deref()),
+        Action::Screen { out } => screen::run(&packages_with_screen(false)?, out.as_deref()),
         Action::Regions { out } => regions::run(&packages(false)?, out.as_deref()),
     }
 }
 
 fn packages(update: bool) -> Result<Packages> {
     Packages::get(&target_dir().join("vm"), update)
+}
+
+fn packages_with_screen(update: bool) -> Result<Packages> {
+    Packages::with_screen(&target_dir().join("vm"), update)
 }
 
 fn run_command(options: &RunOptions) -> Result<()> {
