@@ -16,7 +16,6 @@ use smithay::utils::{Clock, Monotonic, Physical, Rectangle, Size};
 use smithay::wayland::shell::xdg::ToplevelSurface;
 use vitrail_protocols::Limits;
 
-use crate::backend::headless::Headless;
 use crate::backend::{Backend, BackendError};
 use crate::config::{Config, Live};
 use crate::gate::Gate;
@@ -95,7 +94,7 @@ pub struct Comp {
     pub ipc: Option<Server>,
 }
 
-/// What a compositor is started with.
+/// What a headless compositor is started with.
 #[derive(Debug)]
 pub struct Options {
     /// Size of the output in physical pixels.
@@ -104,6 +103,18 @@ pub struct Options {
     pub scale: f64,
     /// The configuration.
     pub config: Live,
+}
+
+/// Whether an output may have this size in physical pixels.
+#[must_use]
+pub fn is_sane(size: Size<i32, Physical>) -> bool {
+    [size.w, size.h].into_iter().all(|length| (64..=16384).contains(&length))
+}
+
+/// Whether an output may have so many physical pixels per logical pixel.
+#[must_use]
+pub fn is_sane_scale(scale: f64) -> bool {
+    (0.5..=8.0).contains(&scale)
 }
 
 /// Why the compositor could not be set up.
@@ -141,7 +152,7 @@ pub enum AcceptError {
 }
 
 impl State {
-    /// A compositor without clients, whose display is served by the event loop.
+    /// A headless compositor without clients, whose display is served by the event loop.
     ///
     /// # Errors
     ///
@@ -153,18 +164,37 @@ impl State {
         display: Display<Self>,
     ) -> Result<Self, StateError> {
         let Options { size, scale, config } = options;
-        let sane = |length: i32| (64..=16384).contains(&length);
-        if !sane(size.w) || !sane(size.h) || !(0.5..=8.0).contains(&scale) {
+        if !is_sane(size) || !is_sane_scale(scale) {
+            return Err(StateError::Output);
+        }
+        let backend = Backend::headless(size, scale).map_err(StateError::Backend)?;
+        Self::with_backend(backend, config, events, signal, display)
+    }
+
+    /// A compositor without clients on any backend, whose display is served by the event loop.
+    ///
+    /// # Errors
+    ///
+    /// If the output makes no sense, or a part of the system is missing.
+    pub fn with_backend(
+        backend: Backend,
+        config: Live,
+        events: LoopHandle<'static, Self>,
+        signal: LoopSignal,
+        display: Display<Self>,
+    ) -> Result<Self, StateError> {
+        let (mode, scale) = (backend.mode(), backend.scale());
+        let size = Size::from((mode.size.w, mode.size.h));
+        if !is_sane(size) || !is_sane_scale(scale) {
             return Err(StateError::Output);
         }
         let handle = display.handle();
         handle.set_default_max_buffer_size(MAX_PENDING_BYTES);
         let mut protocols = Protocols::new(&handle);
         let (seat, input) = Input::new(&mut protocols.seat, &handle).map_err(StateError::Keyboard)?;
-        let output = crate::handlers::output::create(&handle, size, scale);
+        let output = crate::handlers::output::create(&handle, mode, scale);
         let layout = Layout { output: size, scale, metrics: Default::default() };
         let decor = Decor::new().map_err(StateError::Labels)?;
-        let backend = Headless::new(size, scale).map_err(StateError::Backend)?;
         events
             .insert_source(Generic::new(display, Interest::READ, TriggerMode::Level), |_, display, state| {
                 // SAFETY: the display is not dropped: it stays in the source, which stays in the loop.
@@ -189,13 +219,13 @@ impl State {
             selections: Selections::default(),
             output,
             captures: Captures::default(),
-            schedule: Schedule::default(),
+            schedule: Schedule::new(mode.refresh),
             pacing: Pacing::default(),
             decor,
             gate: None,
             ipc: None,
         };
-        Ok(Self { backend: Backend::Headless(backend), comp })
+        Ok(Self { backend, comp })
     }
 
     /// Lets a client in. Every connection comes through here, and gets its identity here.

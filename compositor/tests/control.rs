@@ -41,7 +41,9 @@ impl Drop for Compositor {
 fn vitrail(directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vitrail"));
     command.env("XDG_RUNTIME_DIR", directory).env_remove("VITRAIL_LOG").env_remove("VITRAIL_IPC");
-    command.args(["--socket", "test", "--size", "320x240", "--config"]).arg(directory.join("vitrail.toml"));
+    command
+        .args(["--backend", "headless", "--socket", "test", "--size", "320x240", "--config"])
+        .arg(directory.join("vitrail.toml"));
     command.stdin(Stdio::null()).stderr(Stdio::piped());
     command
 }

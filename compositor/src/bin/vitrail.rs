@@ -8,17 +8,19 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, anyhow, bail};
-use calloop::EventLoop;
 use calloop::signals::{Signal, Signals};
+use calloop::{EventLoop, LoopHandle};
 use clap::{Parser, ValueEnum};
 use smithay::reexports::wayland_server::Display;
 use smithay::utils::{Physical, Size};
 use smithay::wayland::socket::ListeningSocketSource;
 use tracing_subscriber::EnvFilter;
 use vitrail::State;
+use vitrail::backend::Backend;
+use vitrail::backend::drm::Drm;
 use vitrail::config::{Config, Live};
 use vitrail::gate::GateOptions;
-use vitrail::state::Options;
+use vitrail::state::{StateError, is_sane, is_sane_scale};
 use vitrail::trust::client::Privilege;
 use vitrail::trust::origin::Origin;
 
@@ -37,7 +39,7 @@ struct Arguments {
     config: Option<PathBuf>,
 
     /// Where windows are shown
-    #[arg(long, value_enum, default_value = "headless")]
+    #[arg(long, value_enum, default_value = "auto")]
     backend: BackendName,
 
     /// Name of the socket for local programs, in XDG_RUNTIME_DIR: what they find in WAYLAND_DISPLAY. Without it
@@ -48,6 +50,11 @@ struct Arguments {
     /// Size of the headless output, in physical pixels
     #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "1280x800", value_parser = parse_size)]
     size: Size<i32, Physical>,
+
+    /// Take input from the control socket on a console, too, as headless compositors always do: for tests. Whoever can
+    /// connect to that socket can then type into every window
+    #[arg(long)]
+    control_input: bool,
 
     /// Physical pixels per logical pixel; may be a fraction, such as 1.5
     #[arg(long, default_value_t = 1.0)]
@@ -66,9 +73,17 @@ struct Arguments {
 /// The backends by their names.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum BackendName {
+    /// A console of this machine. Inside another desktop this is an error, because vitrail cannot open as a window yet
+    Auto,
+    /// A console of this machine: its screen by DRM/KMS, its keyboards and pointers by libinput
+    Drm,
     /// Draws into memory; vitrailctl takes pictures and gives input
     Headless,
 }
+
+/// What is logged. Smithay complains at every change of the console that it cannot give up a graphics card that libseat has
+/// given up already; what goes wrong there is also returned, and said by us.
+const LOG: &str = "info,smithay=error,smithay::backend::drm::device=off,calloop=error";
 
 fn parse_size(text: &str) -> Result<Size<i32, Physical>, String> {
     let parsed = text.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
@@ -78,8 +93,7 @@ fn parse_size(text: &str) -> Result<Size<i32, Physical>, String> {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let filter = EnvFilter::try_from_env("VITRAIL_LOG")
-        .unwrap_or_else(|_| EnvFilter::new("info,smithay=error,calloop=error"));
+    let filter = EnvFilter::try_from_env("VITRAIL_LOG").unwrap_or_else(|_| EnvFilter::new(LOG));
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
     match run(arguments) {
@@ -108,12 +122,10 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         EventLoop::try_new().context("error setting up the event loop")?;
     let display = Display::new().context("error setting up the display")?;
     let gate = config.current().gate.as_ref().map(|gate| gate.command.clone());
-    let BackendName::Headless = arguments.backend;
-    let options = Options { size: arguments.size, scale: arguments.scale, config };
-    let mut state = State::new(options, event_loop.handle(), event_loop.get_signal(), display)
-        .context("error setting up the compositor")?;
-
     let handle = event_loop.handle();
+    let backend = open_backend(&arguments, &handle)?;
+    let mut state = State::with_backend(backend, config, handle.clone(), event_loop.get_signal(), display)
+        .context("error setting up the compositor")?;
     let inserted = handle.insert_source(signals, |event, &mut (), state| match event.signal() {
         Signal::SIGHUP => {
             state.reload();
@@ -149,6 +161,27 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     // Its file goes with the source.
     event_loop.handle().remove(socket);
     ended
+}
+
+/// Opens what was asked for, or what there is.
+fn open_backend(arguments: &Arguments, events: &LoopHandle<'static, State>) -> anyhow::Result<Backend> {
+    let scale = arguments.scale;
+    if !is_sane(arguments.size) || !is_sane_scale(scale) {
+        return Err(StateError::Output.into());
+    }
+    if matches!(arguments.backend, BackendName::Headless) {
+        return Backend::headless(arguments.size, scale).context("error setting up the headless backend");
+    }
+    let inside = ["WAYLAND_DISPLAY", "DISPLAY"].into_iter().find(|name| std::env::var_os(name).is_some());
+    if let (BackendName::Auto, Some(name)) = (arguments.backend, inside) {
+        bail!(
+            "{name} is set: vitrail cannot open as a window of another desktop yet. Start it on a console, or with \
+             --backend headless to draw off screen"
+        );
+    }
+    let drm = Drm::open(events, scale, arguments.control_input);
+    let drm = drm.context("vitrail cannot use this console; --backend headless draws off screen instead")?;
+    Ok(Backend::Drm(Box::new(drm)))
 }
 
 /// Connections, pools and pipes are descriptors: takes as many as the system lets us have.

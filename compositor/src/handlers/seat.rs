@@ -42,7 +42,9 @@ impl SeatHandler for State {
         self.comp.schedule.request();
     }
 
-    fn led_state_changed(&mut self, _seat: &Seat<Self>, _led_state: LedState) {}
+    fn led_state_changed(&mut self, _seat: &Seat<Self>, leds: LedState) {
+        self.backend.set_leds(leds);
+    }
 }
 
 delegate_global!(WlSeat: SeatGlobalData<State> => SeatState<State>);

@@ -7,6 +7,8 @@
 //! go on to the input method unchecked, of several text inputs of a client one is told of the keyboard, and what an input
 //! method composed for one text input is given to the next.
 
+use std::time::Duration;
+
 use calloop::timer::{TimeoutAction, Timer};
 use smithay::reexports::wayland_protocols::wp::text_input::zv3::server::zwp_text_input_manager_v3::{
     self, ZwpTextInputManagerV3,
@@ -22,10 +24,11 @@ use smithay::reexports::wayland_server::{
 use smithay::utils::Rectangle;
 
 use crate::input::composition::{Cause, Composition, Edit, Event, Kind, Request, Surrounding};
-use crate::render::schedule::INTERVAL;
 use crate::state::{Comp, State};
 use crate::trust::client::may_see;
 
+/// How long the input method has for the states that one refill allows.
+const REFILL: Duration = Duration::from_millis(16);
 /// The version that is offered.
 const VERSION: u32 = 1;
 /// The hints of that version.
@@ -71,7 +74,7 @@ impl State {
         if !self.comp.input.composition.is_spent() || self.comp.input.refill_planned {
             return;
         }
-        let inserted = self.comp.events.insert_source(Timer::from_duration(INTERVAL), |_, (), state| {
+        let inserted = self.comp.events.insert_source(Timer::from_duration(REFILL), |_, (), state| {
             state.comp.input.refill_planned = false;
             let events = state.comp.input.composition.refill();
             state.compose(events);

@@ -16,7 +16,12 @@ use crate::state::State;
 use crate::trust::client::origin_of;
 
 /// Between the codes of evdev and those of XKB.
-const XKB_OFFSET: u32 = 8;
+pub(crate) const XKB_OFFSET: u32 = 8;
+
+/// The code of evdev for one of XKB.
+pub(crate) fn evdev_code(key: Keycode) -> u32 {
+    key.raw().saturating_sub(XKB_OFFSET)
+}
 
 /// What a key chord does that is the compositor's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +32,8 @@ enum Chord {
     CloseWindow,
     /// Pointer and shortcuts are taken back from the client that holds them.
     ReleaseInput,
+    /// Another console comes to the front, by its number from 1.
+    SwitchConsole(i32),
 }
 
 impl Chord {
@@ -34,8 +41,8 @@ impl Chord {
     fn can_be_inhibited(self) -> bool {
         match self {
             Self::NextWindow | Self::CloseWindow => true,
-            // Without it there would be no way out.
-            Self::ReleaseInput => false,
+            // Without them there would be no way out.
+            Self::ReleaseInput | Self::SwitchConsole(_) => false,
         }
     }
 }
@@ -48,6 +55,13 @@ fn chord(key: Keysym) -> Option<Chord> {
         Keysym::Escape => Some(Chord::ReleaseInput),
         _ => None,
     }
+}
+
+/// The console that a key asks for: Ctrl, Alt and a function key in the usual layouts.
+fn console(key: Keysym) -> Option<i32> {
+    let (first, last) = (Keysym::XF86_Switch_VT_1.raw(), Keysym::XF86_Switch_VT_12.raw());
+    let number = (first..=last).contains(&key.raw()).then(|| key.raw() - first + 1)?;
+    i32::try_from(number).ok()
 }
 
 /// Where a key goes.
@@ -71,9 +85,13 @@ impl State {
         let time = self.input_time();
         let keycode = Keycode::new(code.saturating_add(XKB_OFFSET));
         let inhibited = self.comp.protocols.shortcuts_inhibit.in_force();
+        let consoles = self.backend.has_consoles();
         let (way, modifiers_changed) =
             keyboard.input_intercept(self, keycode, key_state, |state, modifiers, key| {
-                let chord = if modifiers.logo { chord(key.modified_sym()) } else { None };
+                let sym = key.modified_sym();
+                // Before anything else, so that no client can keep the user on this console.
+                let switch = consoles.then(|| console(sym)).flatten().map(Chord::SwitchConsole);
+                let chord = switch.or_else(|| modifiers.logo.then(|| chord(sym)).flatten());
                 let chord = chord.filter(|chord| !(inhibited && chord.can_be_inhibited()));
                 state.way_of_key(code, pressed, chord)
             });
@@ -85,6 +103,7 @@ impl State {
                 }
             }
             Way::Kept(Some(Chord::ReleaseInput)) => self.release_input(),
+            Way::Kept(Some(Chord::SwitchConsole(console))) => self.backend.switch_console(console),
             Way::Kept(None) => {}
             Way::Method => {
                 let modifiers = modifiers_changed.then(|| keyboard.modifier_state());
@@ -221,7 +240,7 @@ impl State {
             plain.map(|key| key.raw_code()).collect()
         });
         for key in held {
-            let code = key.raw().saturating_sub(XKB_OFFSET);
+            let code = evdev_code(key);
             if self.comp.input.kept_keys.contains(&code) {
                 continue;
             }

@@ -1,6 +1,6 @@
 //! Input: where the keyboard, the pointer and fingers are, and how their events reach clients.
 //!
-//! All backends, and the control socket of the headless one, feed the same functions: positions in physical
+//! All backends, and the control socket, feed the same functions: positions in physical
 //! pixels of the output, keys as evdev codes.
 
 pub mod composition;

@@ -158,6 +158,24 @@ impl State {
         pointer.frame(self);
     }
 
+    /// A touchpad or the like scrolled by logical pixels, to the right and down; `None` for an axis that it said nothing of.
+    /// Nothing, after something, is where fingers left the touchpad.
+    pub fn input_pointer_scroll(&mut self, source: AxisSource, by: [Option<f64>; 2]) {
+        let Some(pointer) = self.comp.seat.get_pointer() else { return };
+        let mut frame = AxisFrame::new(self.input_time()).source(source);
+        for (axis, by) in [Axis::Horizontal, Axis::Vertical].into_iter().zip(by) {
+            match by {
+                Some(0.0) if source == AxisSource::Finger => frame = frame.stop(axis),
+                Some(by) if by.is_finite() && by != 0.0 => {
+                    frame = frame.value(axis, by.clamp(-MAX_STEP, MAX_STEP));
+                }
+                _ => {}
+            }
+        }
+        pointer.axis(self, frame);
+        pointer.frame(self);
+    }
+
     /// Sends the pointer's position to what is under it now; also after something moved below it.
     pub(crate) fn refresh_pointer(&mut self) {
         let Some(pointer) = self.comp.seat.get_pointer() else { return };
@@ -431,7 +449,7 @@ impl State {
 
 impl Comp {
     /// The place on the output that is nearest to a point.
-    pub(super) fn inside(&self, point: Point<f64, Physical>) -> Point<f64, Physical> {
+    pub(crate) fn inside(&self, point: Point<f64, Physical>) -> Point<f64, Physical> {
         let size = self.shell.layout.output;
         let last = |length: i32| f64::from(length - 1);
         (point.x.clamp(0.0, last(size.w)), point.y.clamp(0.0, last(size.h))).into()

@@ -20,14 +20,17 @@ mod dmabufs;
 mod guest;
 mod initramfs;
 mod packages;
+mod qmp;
 mod regions;
+mod screen;
 mod streams;
 mod suites;
+mod vnc;
 mod vsock;
 
 use guest::Machine;
 use initramfs::Initramfs;
-use packages::{Kernel, Packages};
+use packages::Packages;
 use vsock::Backend;
 
 /// What can be done with virtual machines.
@@ -52,6 +55,13 @@ pub enum Action {
     /// Boot a guest with graphics devices and run in it the tests of wl-forward with dma-bufs.
     Dmabufs {
         /// Where the logs are kept.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
+    /// Boot a guest with a screen, a keyboard and a tablet, start vitrail on its console, and check what the screen shows and
+    /// what comes of keys and movements.
+    Screen {
+        /// Where the logs and a picture of the screen are kept.
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
@@ -95,24 +105,28 @@ pub fn run(action: &Action) -> Result<()> {
     match action {
         Action::Fetch { update } => {
             vsock::program()?;
-            for kernel in [Kernel::Cloud, Kernel::Whole] {
-                print!("{}", packages(kernel, *update)?.versions()?);
-            }
+            print!("{}", packages(*update)?.versions()?);
+            packages_with_whole_kernel(*update)?;
             Ok(())
         }
         Action::Run(options) => run_command(options),
-        Action::Streams { out } => streams::run(&packages(Kernel::Cloud, false)?, out.as_deref()),
-        Action::Dmabufs { out } => dmabufs::run(&packages(Kernel::Whole, false)?, out.as_deref()),
-        Action::Regions { out } => regions::run(&packages(Kernel::Cloud, false)?, out.as_deref()),
+        Action::Streams { out } => streams::run(&packages(false)?, out.as_deref()),
+        Action::Dmabufs { out } => dmabufs::run(&packages_with_whole_kernel(false)?, out.as_deref()),
+        Action::Screen { out } => screen::run(&packages_with_whole_kernel(false)?, out.as_deref()),
+        Action::Regions { out } => regions::run(&packages(false)?, out.as_deref()),
     }
 }
 
-fn packages(kernel: Kernel, update: bool) -> Result<Packages> {
-    Packages::get(&target_dir().join("vm"), kernel, update)
+fn packages(update: bool) -> Result<Packages> {
+    Packages::get(&target_dir().join("vm"), update)
+}
+
+fn packages_with_whole_kernel(update: bool) -> Result<Packages> {
+    Packages::with_whole_kernel(&target_dir().join("vm"), update)
 }
 
 fn run_command(options: &RunOptions) -> Result<()> {
-    let packages = packages(Kernel::Cloud, false)?;
+    let packages = packages(false)?;
     let session = Session::new(options.out.as_deref(), "run")?;
     let mut initramfs = Initramfs::new(&packages, MODULES)?;
     for program in &options.programs {
