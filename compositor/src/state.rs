@@ -21,6 +21,7 @@ use crate::backend::{Backend, BackendError};
 use crate::config::{Config, Live};
 use crate::gate::Gate;
 use crate::handlers::Protocols;
+use crate::handlers::layer_shell::LayerHandle;
 use crate::handlers::pacing::Pacing;
 use crate::handlers::selection::Selections;
 use crate::input::Input;
@@ -29,6 +30,7 @@ use crate::render::capture::Captures;
 use crate::render::label::LabelError;
 use crate::render::scene::Decor;
 use crate::render::schedule::Schedule;
+use crate::shell::layers::Layers;
 use crate::shell::{Layout, Shell};
 use crate::trust::client::{self, ClientState, Members, Privilege};
 use crate::trust::limits::{Accounts, LimitError, Resource as Counted};
@@ -71,7 +73,9 @@ pub struct Comp {
     pub protocols: Protocols,
     /// The windows.
     pub shell: Shell<ToplevelSurface>,
-    /// The popups, by the window they belong to.
+    /// The surfaces of the layer shell.
+    pub layers: Layers<LayerHandle>,
+    /// The popups, by the window or layer surface that they belong to.
     pub popups: PopupManager,
     /// The one seat.
     pub seat: Seat<State>,
@@ -162,7 +166,7 @@ impl State {
         let mut protocols = Protocols::new(&handle);
         let (seat, input) = Input::new(&mut protocols.seat, &handle).map_err(StateError::Keyboard)?;
         let output = crate::handlers::output::create(&handle, size, scale);
-        let layout = Layout { output: size, scale, metrics: Default::default() };
+        let layout = Layout { output: size, scale, metrics: Default::default(), left: None };
         let decor = Decor::new().map_err(StateError::Labels)?;
         let backend = Headless::new(size, scale).map_err(StateError::Backend)?;
         events
@@ -183,6 +187,7 @@ impl State {
             refusals: RateLimit::default(),
             protocols,
             shell: Shell::new(layout),
+            layers: Layers::default(),
             popups: PopupManager::default(),
             seat,
             input,

@@ -53,6 +53,10 @@ const fn for_vms(interface: &'static str, version: u32) -> Offered {
     Offered { interface, version, audience: Audience::Vms }
 }
 
+const fn local(interface: &'static str, version: u32) -> Offered {
+    Offered { interface, version, audience: Audience::Local }
+}
+
 /// All globals that the compositor creates, each once.
 pub const OFFERED: &[Offered] = &[
     for_vms("ext_foreign_toplevel_image_capture_source_manager_v1", 1),
@@ -84,8 +88,9 @@ pub const OFFERED: &[Offered] = &[
     offered("xdg_toplevel_tag_manager_v1", 1),
     offered("xdg_wm_base", 6),
     offered("xdg_wm_dialog_v1", 1),
+    local("zwlr_layer_shell_v1", 4),
     offered("zwp_idle_inhibit_manager_v1", 1),
-    Offered { interface: "zwp_input_method_manager_v2", version: 1, audience: Audience::Local },
+    local("zwp_input_method_manager_v2", 1),
     offered("zwp_keyboard_shortcuts_inhibit_manager_v1", 1),
     offered("zwp_pointer_constraints_v1", 1),
     offered("zwp_pointer_gestures_v1", 3),
@@ -93,7 +98,7 @@ pub const OFFERED: &[Offered] = &[
     offered("zwp_relative_pointer_manager_v1", 1),
     offered("zwp_tablet_manager_v2", 1),
     offered("zwp_text_input_manager_v3", 1),
-    Offered { interface: "zwp_virtual_keyboard_manager_v1", version: 1, audience: Audience::Local },
+    local("zwp_virtual_keyboard_manager_v1", 1),
     offered("zxdg_decoration_manager_v1", 1),
     offered("zxdg_exporter_v2", 1),
     offered("zxdg_importer_v2", 1),

@@ -8,6 +8,7 @@ pub mod constraint;
 pub mod gesture;
 pub mod keyboard;
 pub mod keymap;
+pub mod layers;
 pub mod listeners;
 pub mod pointer;
 pub mod release;
@@ -25,7 +26,7 @@ use smithay::utils::{Physical, Point, SERIAL_COUNTER, Serial};
 use crate::handlers::input_method::InputMethod;
 use crate::handlers::text_input::TextInputs;
 use crate::handlers::virtual_keyboard::VirtualKeyboards;
-use crate::shell::window::WindowId;
+use crate::shell::focus::Focus;
 use crate::state::State;
 use constraint::Constraints;
 use keymap::Keymap;
@@ -77,8 +78,8 @@ pub struct Input {
     pub(crate) method: Option<InputMethod>,
     /// The programs that type.
     pub(crate) virtual_keyboards: VirtualKeyboards,
-    /// The window that was last told it has the keyboard.
-    pub(crate) told_focus: Option<(WindowId, WlSurface)>,
+    /// What was last told that it has the keyboard.
+    pub(crate) told_focus: Option<(Focus, WlSurface)>,
     /// How many objects of each client listen to input.
     pub(crate) listeners: Listeners,
     /// Serials of the latest presses.

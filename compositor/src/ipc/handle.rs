@@ -190,7 +190,7 @@ impl Comp {
             pid: std::process::id(),
             output: Area { x: 0, y: 0, w: output.w, h: output.h },
             scale: self.shell.layout.scale,
-            keyboard: self.shell.focused_origin().map(|origin| origin.name().to_owned()),
+            keyboard: self.focused_origin().map(|origin| origin.name().to_owned()),
             idle_inhibited_by: self.idle_inhibitor().map(|origin| origin.name().to_owned()),
             shortcuts_inhibited_by: self.shortcuts_inhibitor().map(|origin| origin.name().to_owned()),
             config: self.config_path(),

@@ -89,10 +89,12 @@ impl State {
         self.release_after_frame();
     }
 
-    /// Sends frame callbacks and presentation feedback of all shown windows, and of what the input method shows.
+    /// Sends frame callbacks and presentation feedback of all shown windows and layer surfaces, and of what the input method shows.
     fn tell_clients(&self, now: Duration) {
-        for window in self.comp.shell.bottom_up().filter(|window| window.shown()) {
-            let surface = window.handle.wl_surface();
+        let windows = self.comp.shell.bottom_up().filter(|window| window.shown());
+        let windows = windows.map(|window| window.handle.wl_surface());
+        let layers = self.comp.layers.all().filter(|layer| layer.mapped);
+        for surface in windows.chain(layers.map(|layer| layer.handle.wl_surface())) {
             self.tell_tree(surface, now);
             for (popup, _) in PopupManager::popups_for_surface(surface) {
                 self.tell_tree(popup.wl_surface(), now);

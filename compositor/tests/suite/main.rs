@@ -20,6 +20,7 @@ mod idle_inhibit;
 mod idle_notify;
 mod input_method;
 mod labels;
+mod layer_shell;
 mod pacing;
 mod popups;
 mod relative_pointer;
