@@ -24,6 +24,7 @@ use crate::handlers::Protocols;
 use crate::handlers::layer_shell::LayerHandle;
 use crate::handlers::pacing::Pacing;
 use crate::handlers::selection::Selections;
+use crate::handlers::session_lock::SessionLock;
 use crate::input::Input;
 use crate::ipc::server::Server;
 use crate::render::capture::Captures;
@@ -75,6 +76,8 @@ pub struct Comp {
     pub shell: Shell<ToplevelSurface>,
     /// The surfaces of the layer shell.
     pub layers: Layers<LayerHandle>,
+    /// Whether the session is locked.
+    pub lock: SessionLock,
     /// The popups, by the window or layer surface that they belong to.
     pub popups: PopupManager,
     /// The one seat.
@@ -188,6 +191,7 @@ impl State {
             protocols,
             shell: Shell::new(layout),
             layers: Layers::default(),
+            lock: SessionLock::default(),
             popups: PopupManager::default(),
             seat,
             input,

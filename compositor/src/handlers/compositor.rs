@@ -73,6 +73,7 @@ impl CompositorHandler for State {
         self.popup_committed(&root);
         self.method_popup_committed(&root);
         self.layer_committed(&root);
+        self.lock_committed(&root);
         self.refresh_pointer();
         self.comp.schedule.request();
     }
@@ -83,6 +84,7 @@ impl CompositorHandler for State {
         }
         self.comp.decor.forget_popup(surface);
         self.layer_gone(surface);
+        self.lock_surface_gone(surface);
         self.note_destroyed(surface);
         self.constraint_destroyed(&surface.id());
         self.comp.schedule.request();

@@ -63,6 +63,7 @@ pub const OFFERED: &[Offered] = &[
     offered("ext_foreign_toplevel_list_v1", 1),
     for_vms("ext_image_copy_capture_manager_v1", 1),
     offered("ext_idle_notifier_v1", 2),
+    local("ext_session_lock_manager_v1", 1),
     offered("org_kde_kwin_server_decoration_manager", 1),
     offered("wl_compositor", 6),
     offered("wl_data_device_manager", 3),

@@ -32,6 +32,7 @@ pub mod relative_pointer;
 pub mod seat;
 pub mod security_context;
 pub mod selection;
+pub mod session_lock;
 pub mod shm;
 pub mod shortcuts_inhibit;
 pub mod surface_extras;
@@ -140,6 +141,7 @@ impl Protocols {
         idle_inhibit::create(display);
         idle_notify::create(display);
         shortcuts_inhibit::create(display);
+        session_lock::create(display);
         FifoManagerState::unmanaged::<State>(display);
         CommitTimingManagerState::new::<State>(display);
         SecurityContextState::new::<State, _>(display, client::is_gate);

@@ -75,9 +75,11 @@ impl State {
         let time = self.input_time();
         let keycode = Keycode::new(code.saturating_add(XKB_OFFSET));
         let inhibited = self.comp.protocols.shortcuts_inhibit.in_force();
+        // A locked session has no windows for them, and the lock gets every key.
+        let locked = self.comp.lock.is_locked();
         let (way, modifiers_changed) =
             keyboard.input_intercept(self, keycode, key_state, |state, modifiers, key| {
-                let chord = if modifiers.logo { chord(key.modified_sym()) } else { None };
+                let chord = if modifiers.logo && !locked { chord(key.modified_sym()) } else { None };
                 let chord = chord.filter(|chord| !(inhibited && chord.can_be_inhibited()));
                 state.way_of_key(code, pressed, chord)
             });
@@ -248,15 +250,19 @@ impl State {
 }
 
 impl Comp {
-    /// The window that has the keyboard: the one that the model has in focus, unless a layer surface has it in its stead.
+    /// The window that has the keyboard: the one that the model has in focus, unless a layer surface or the lock has
+    /// it in its stead.
     #[must_use]
     pub fn focused_window(&self) -> Option<&Window<ToplevelSurface>> {
-        if self.layers.focused().is_some() { None } else { self.shell.focused() }
+        if self.lock.is_locked() || self.layers.focused().is_some() { None } else { self.shell.focused() }
     }
 
     /// Whose keyboard it is at the moment.
     #[must_use]
     pub fn focused_origin(&self) -> Option<&Origin> {
+        if self.lock.is_locked() {
+            return self.shown_lock().map(|_| &Origin::Local);
+        }
         if self.layers.focused().is_some() {
             return Some(&Origin::Local);
         }
@@ -265,6 +271,9 @@ impl Comp {
 
     /// What has the keyboard, and its surface.
     fn focused_surface(&self) -> Option<(Focus, WlSurface)> {
+        if self.lock.is_locked() {
+            return self.shown_lock().map(|surface| (Focus::Lock, surface.clone()));
+        }
         if let Some(layer) = self.layers.focused() {
             return Some((Focus::Layer(layer.id), layer.handle.wl_surface().clone()));
         }

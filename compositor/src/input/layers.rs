@@ -43,6 +43,9 @@ impl Comp {
         if self.shell.layout.stripe().contains(pixel) {
             return Target::Stripe;
         }
+        if self.lock.is_locked() {
+            return Target::Lock;
+        }
         if let Some(layer) = self.layer_at(pixel, true) {
             return Target::Layer(layer);
         }

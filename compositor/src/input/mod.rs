@@ -10,6 +10,7 @@ pub mod keyboard;
 pub mod keymap;
 pub mod layers;
 pub mod listeners;
+pub mod lock;
 pub mod pointer;
 pub mod release;
 pub mod tablet;
@@ -60,6 +61,8 @@ pub struct Input {
     pub(crate) cursor: CursorImageStatus,
     /// What the compositor itself does with the pointer.
     pub(crate) interaction: Option<Interaction>,
+    /// Buttons that clients know to be pressed.
+    pub(crate) pressed_buttons: Vec<u32>,
     /// Buttons whose press was kept from the clients, so that their release is, too.
     pub(crate) kept_buttons: Vec<u32>,
     /// Keys whose press was kept from the clients, likewise.
@@ -110,6 +113,7 @@ impl Input {
             released: Released::default(),
             cursor: CursorImageStatus::default_named(),
             interaction: None,
+            pressed_buttons: Vec::new(),
             kept_buttons: Vec::new(),
             kept_keys: Vec::new(),
             method_keys: Vec::new(),

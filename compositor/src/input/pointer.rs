@@ -131,9 +131,13 @@ impl State {
         self.send_motion();
     }
 
-    fn send_button(&mut self, button: u32, state: ButtonState) {
+    pub(super) fn send_button(&mut self, button: u32, state: ButtonState) {
         let Some(pointer) = self.comp.seat.get_pointer() else { return };
         let pressed = state == ButtonState::Pressed;
+        self.comp.input.pressed_buttons.retain(|other| *other != button);
+        if pressed {
+            self.comp.input.pressed_buttons.push(button);
+        }
         let serial = if pressed { self.comp.input.press_serial() } else { SERIAL_COUNTER.next_serial() };
         let time = self.input_time();
         pointer.button(self, &ButtonEvent { serial, time, button, state });
@@ -171,7 +175,7 @@ impl State {
         }
     }
 
-    fn send_motion(&mut self) {
+    pub(super) fn send_motion(&mut self) {
         self.send_step(Point::default());
     }
 
@@ -252,7 +256,7 @@ impl State {
             Target::TitleBar(window) | Target::Ring(window) => self.press_window(window, false),
             Target::Layer(layer) => self.press_layer(layer),
             Target::Nothing => self.press_desktop(),
-            Target::Stripe => {}
+            Target::Stripe | Target::Lock => {}
         }
     }
 
@@ -288,7 +292,7 @@ impl State {
                 let (top, bottom) = near(location.y, frame.outer.loc.y, frame.outer.size.h);
                 self.begin_resize(window, Edges { top, bottom, left, right });
             }
-            Target::Content(_) | Target::Layer(_) | Target::Stripe | Target::Nothing => {}
+            Target::Content(_) | Target::Layer(_) | Target::Lock | Target::Stripe | Target::Nothing => {}
         }
     }
 
@@ -457,6 +461,7 @@ impl Comp {
         match self.input.visible_pointer().map(|pixel| self.target_at(pixel)) {
             Some(Target::Content(id)) => told == Some(Focus::Window(id)),
             Some(Target::Layer(id)) => told == Some(Focus::Layer(id)),
+            Some(Target::Lock) => told == Some(Focus::Lock),
             _ => false,
         }
     }
@@ -497,6 +502,11 @@ impl Comp {
         let pixel: Point<i32, Physical> = point.to_i32_floor();
         if self.shell.layout.stripe().contains(pixel) {
             return None;
+        }
+        if self.lock.is_locked() {
+            return self
+                .shown_lock()
+                .and_then(|surface| self.in_tree(surface, self.shell.layout.space(), point));
         }
         let focused = self.focused_window().map(|window| window.id);
         if let Some(under) = self.layer_surface_at(point, true) {

@@ -122,7 +122,7 @@ impl State {
         }
         self.press_target(target, pixel);
         self.refresh_pointer();
-        matches!(target, Target::Content(_) | Target::Layer(_))
+        matches!(target, Target::Content(_) | Target::Layer(_) | Target::Lock)
     }
 
     fn logical(&self, place: Point<f64, Physical>) -> Point<f64, Logical> {

@@ -191,6 +191,7 @@ impl Comp {
             output: Area { x: 0, y: 0, w: output.w, h: output.h },
             scale: self.shell.layout.scale,
             keyboard: self.focused_origin().map(|origin| origin.name().to_owned()),
+            locked: self.lock.is_locked(),
             idle_inhibited_by: self.idle_inhibitor().map(|origin| origin.name().to_owned()),
             shortcuts_inhibited_by: self.shortcuts_inhibitor().map(|origin| origin.name().to_owned()),
             config: self.config_path(),

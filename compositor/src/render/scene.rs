@@ -24,7 +24,7 @@ use smithay::wayland::shell::xdg::{ToplevelSurface, XdgToplevelSurfaceData};
 
 use super::elements::{BACKING, Guest, SceneElement};
 use super::frame;
-use super::label::{LabelElement, LabelError, LabelPainter, Marks, Title};
+use super::label::{LabelElement, LabelError, LabelPainter, Marks, StripeText, Title};
 use crate::config::Config;
 use crate::handlers::geometry::window_geometry;
 use crate::shell::popup::PopupRects;
@@ -38,6 +38,9 @@ use crate::trust::title::GuestText;
 
 /// The colour of the bare desktop.
 pub const BACKGROUND: [f32; 4] = [0.10, 0.11, 0.13, 1.0];
+
+/// The colour of a locked session where the program that locked it shows nothing.
+pub const LOCKED: Color32F = Color32F::new(0.06, 0.07, 0.09, 1.0);
 
 /// What the compositor draws of one window or popup, told apart from frame to frame so that only changes are
 /// drawn.
@@ -62,6 +65,7 @@ pub struct Decor {
     stripe: Marks,
     banner: Marks,
     pointer: Vec<Id>,
+    lock: Id,
 }
 
 impl Decor {
@@ -78,6 +82,7 @@ impl Decor {
             stripe: Marks::default(),
             banner: Marks::default(),
             pointer: Vec::new(),
+            lock: Id::new(),
         })
     }
 
@@ -107,6 +112,10 @@ where
         tracing::error!("error drawing the stripe: {error}");
         return scene;
     }
+    if comp.lock.is_locked() {
+        lock(comp, renderer, &mut scene);
+        return scene;
+    }
     let windows: Vec<WindowId> = comp.shell.shown_top_down().map(|window| window.id).collect();
     layers(comp, renderer, true, &mut scene);
     for id in windows {
@@ -128,10 +137,13 @@ where
     let layout = comp.shell.layout;
     let config = comp.config.current();
     let focus = comp.focused_origin().and_then(|origin| config.style(origin));
+    let locked = comp.lock.is_locked();
+    let says =
+        if locked { StripeText::Locked } else { focus.map_or(StripeText::Nobody, StripeText::Keyboard) };
     let Decor { painter, stripe, banner, .. } = &mut comp.decor;
-    let bar = painter.stripe(renderer, stripe, layout.stripe(), focus, layout.scale)?;
+    let bar = painter.stripe(renderer, stripe, layout.stripe(), says, layout.scale)?;
     scene.extend(bar.into_iter().map(SceneElement::Label));
-    if let Some(error) = comp.config.error() {
+    if let Some(error) = comp.config.error().filter(|_| !locked) {
         let rect = frame::banner(layout.output, &layout.metrics.scaled(layout.scale));
         match painter.banner(renderer, banner, rect, &error.one_line(), layout.scale) {
             Ok(bar) => scene.extend(bar.into_iter().map(SceneElement::Label)),
@@ -139,6 +151,20 @@ where
         }
     }
     Ok(())
+}
+
+/// What is shown of a locked session: the surface of the program that locked it, and nothing of any other. Where that shows
+/// nothing, because it has not drawn yet, or crashed, or is translucent, there is a plain colour.
+fn lock<R>(comp: &Comp, renderer: &mut R, scene: &mut Vec<SceneElement<R>>)
+where
+    R: Renderer + ImportAll + ImportMem,
+    R::TextureId: Texture + Send + Clone + 'static,
+{
+    let layout = comp.shell.layout;
+    if let Some(surface) = comp.shown_lock() {
+        guest(renderer, surface, layout.space(), layout.scale, scene);
+    }
+    scene.push(solid(comp.decor.lock.clone(), layout.space(), LOCKED));
 }
 
 /// One window with its popups. Without a label there is no window.

@@ -77,8 +77,13 @@ impl State {
         let schedule = &mut self.comp.schedule;
         schedule.wanted = false;
         schedule.sequence = schedule.sequence.wrapping_add(1);
-        if let Err(error) = self.backend.draw(&mut self.comp) {
-            tracing::error!("error drawing a frame: {error}");
+        match self.backend.draw(&mut self.comp) {
+            Ok(()) => self.confirm_lock(),
+            Err(error) => {
+                tracing::error!("error drawing a frame: {error}");
+                // Whoever locked the session waits for a frame without windows.
+                self.comp.schedule.wanted |= self.comp.lock.awaits_frame();
+            }
         }
         let now = self.comp.now();
         self.comp.schedule.last = Some(now);
@@ -89,12 +94,15 @@ impl State {
         self.release_after_frame();
     }
 
-    /// Sends frame callbacks and presentation feedback of all shown windows and layer surfaces, and of what the input method shows.
+    /// Sends frame callbacks and presentation feedback of all shown windows and layer surfaces, of the lock, and of
+    /// what the input method shows. A lock makes no
+    /// difference to the windows behind it, so that VMs do not learn when the user is away.
     fn tell_clients(&self, now: Duration) {
         let windows = self.comp.shell.bottom_up().filter(|window| window.shown());
         let windows = windows.map(|window| window.handle.wl_surface());
         let layers = self.comp.layers.all().filter(|layer| layer.mapped);
-        for surface in windows.chain(layers.map(|layer| layer.handle.wl_surface())) {
+        let layers = layers.map(|layer| layer.handle.wl_surface());
+        for surface in windows.chain(layers).chain(self.comp.shown_lock()) {
             self.tell_tree(surface, now);
             for (popup, _) in PopupManager::popups_for_surface(surface) {
                 self.tell_tree(popup.wl_surface(), now);

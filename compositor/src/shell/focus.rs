@@ -15,6 +15,8 @@ pub enum Focus {
     Window(WindowId),
     /// A surface of the layer shell, in the windows' stead.
     Layer(LayerId),
+    /// The surface of the program that locked the session.
+    Lock,
 }
 
 /// Whether a window that just opened may take the focus.

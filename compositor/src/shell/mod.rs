@@ -15,6 +15,7 @@
 pub mod family;
 pub mod focus;
 pub mod layers;
+pub mod lock;
 pub mod placement;
 pub mod popup;
 pub mod stacking;
@@ -406,6 +407,8 @@ pub enum Target {
     Ring(WindowId),
     /// A surface of the layer shell, or one of its popups; never an answer of [`Shell::at`].
     Layer(LayerId),
+    /// The locked session; never an answer of [`Shell::at`].
+    Lock,
     /// The bare desktop.
     Nothing,
 }

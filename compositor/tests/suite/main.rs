@@ -26,6 +26,7 @@ mod popups;
 mod relative_pointer;
 mod replaced_buffers;
 mod selections;
+mod session_lock;
 mod shortcuts_inhibit;
 mod tablet;
 mod text_input;

@@ -220,7 +220,7 @@ fn what_is_for_local_clients_no_configuration_shows_to_a_vm() {
     let mut fixture = compositor("deny = []");
     let local = OFFERED.iter().filter(|one| one.audience == Audience::Local);
     let local: Vec<_> = local.map(|one| one.interface).collect();
-    assert!(local.contains(&"zwlr_layer_shell_v1"));
+    assert!(["ext_session_lock_manager_v1", "zwlr_layer_shell_v1"].iter().all(|one| local.contains(one)));
     let web = fixture.connect(vm("web"));
     let trusted = fixture.connect(Origin::Local);
     for interface in local {
