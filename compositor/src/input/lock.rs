@@ -14,7 +14,7 @@ use crate::state::{Comp, State};
 impl State {
     /// Takes all input from whoever has it; the session has just been locked. The keyboard follows with the focus.
     pub(crate) fn take_input(&mut self) {
-        self.comp.input.interaction = None;
+        self.let_go();
         self.comp.input.cursor = CursorImageStatus::default_named();
         let layers: Vec<WlSurface> =
             self.comp.layers.all().map(|layer| layer.handle.wl_surface().clone()).collect();

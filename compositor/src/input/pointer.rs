@@ -124,9 +124,7 @@ impl State {
             // While a window is held no client is under the pointer, so the release reaches none.
             self.send_button(button, ButtonState::Released);
         }
-        if let Some(held) = self.comp.input.interaction.take() {
-            self.end_resize(held.window());
-        }
+        self.let_go();
         // A grab that held the pointer to one surface may have ended.
         self.send_motion();
     }
@@ -430,6 +428,13 @@ impl State {
         let window = self.comp.shell.get(id).filter(|window| window.mode == Mode::Floating);
         if let Some(size) = window.map(|window| window.size) {
             self.ask_size(id, size, false);
+        }
+    }
+
+    /// Lets go of the window that is held.
+    pub(super) fn let_go(&mut self) {
+        if let Some(held) = self.comp.input.interaction.take() {
+            self.end_resize(held.window());
         }
     }
 
