@@ -20,14 +20,17 @@ use crate::backend::{Backend, BackendError};
 use crate::config::{Config, Live};
 use crate::gate::Gate;
 use crate::handlers::Protocols;
+use crate::handlers::layer_shell::LayerHandle;
 use crate::handlers::pacing::Pacing;
 use crate::handlers::selection::Selections;
+use crate::handlers::session_lock::SessionLock;
 use crate::input::Input;
 use crate::ipc::server::Server;
 use crate::render::capture::Captures;
 use crate::render::label::LabelError;
 use crate::render::scene::Decor;
 use crate::render::schedule::Schedule;
+use crate::shell::layers::Layers;
 use crate::shell::{Layout, Shell};
 use crate::trust::client::{self, ClientState, Members, Privilege};
 use crate::trust::limits::{Accounts, LimitError, Resource as Counted};
@@ -70,7 +73,11 @@ pub struct Comp {
     pub protocols: Protocols,
     /// The windows.
     pub shell: Shell<ToplevelSurface>,
-    /// The popups, by the window they belong to.
+    /// The surfaces of the layer shell.
+    pub layers: Layers<LayerHandle>,
+    /// Whether the session is locked.
+    pub lock: SessionLock,
+    /// The popups, by the window or layer surface that they belong to.
     pub popups: PopupManager,
     /// The one seat.
     pub seat: Seat<State>,
@@ -193,7 +200,7 @@ impl State {
         let mut protocols = Protocols::new(&handle);
         let (seat, input) = Input::new(&mut protocols.seat, &handle).map_err(StateError::Keyboard)?;
         let output = crate::handlers::output::create(&handle, mode, scale);
-        let layout = Layout { output: size, scale, metrics: Default::default() };
+        let layout = Layout { output: size, scale, metrics: Default::default(), left: None };
         let decor = Decor::new().map_err(StateError::Labels)?;
         events
             .insert_source(Generic::new(display, Interest::READ, TriggerMode::Level), |_, display, state| {
@@ -213,6 +220,8 @@ impl State {
             refusals: RateLimit::default(),
             protocols,
             shell: Shell::new(layout),
+            layers: Layers::default(),
+            lock: SessionLock::default(),
             popups: PopupManager::default(),
             seat,
             input,

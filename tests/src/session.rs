@@ -195,6 +195,12 @@ impl Session {
         self.root.path()
     }
 
+    /// The size of the output in pixels.
+    #[must_use]
+    pub fn size(&self) -> (i32, i32) {
+        self.options.size
+    }
+
     /// The scale of the output.
     #[must_use]
     pub fn scale(&self) -> i32 {

@@ -78,6 +78,9 @@ light_applications! {
     focuswriter: "focuswriter",
     mpv: "mpv",
     wl_clipboard: "wl-clipboard",
+    swaybg: "swaybg",
+    fuzzel: "fuzzel",
+    swaylock: "swaylock",
 }
 
 #[test]

@@ -72,6 +72,8 @@ impl CompositorHandler for State {
         self.window_committed(&root);
         self.popup_committed(&root);
         self.method_popup_committed(&root);
+        self.layer_committed(&root);
+        self.lock_committed(&root);
         self.refresh_pointer();
         self.comp.schedule.request();
     }
@@ -81,6 +83,8 @@ impl CompositorHandler for State {
             self.comp.captures.touch_origin(&origin);
         }
         self.comp.decor.forget_popup(surface);
+        self.layer_gone(surface);
+        self.lock_surface_gone(surface);
         self.note_destroyed(surface);
         self.constraint_destroyed(&surface.id());
         self.comp.schedule.request();

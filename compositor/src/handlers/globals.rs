@@ -53,12 +53,17 @@ const fn for_vms(interface: &'static str, version: u32) -> Offered {
     Offered { interface, version, audience: Audience::Vms }
 }
 
+const fn local(interface: &'static str, version: u32) -> Offered {
+    Offered { interface, version, audience: Audience::Local }
+}
+
 /// All globals that the compositor creates, each once.
 pub const OFFERED: &[Offered] = &[
     for_vms("ext_foreign_toplevel_image_capture_source_manager_v1", 1),
     offered("ext_foreign_toplevel_list_v1", 1),
     for_vms("ext_image_copy_capture_manager_v1", 1),
     offered("ext_idle_notifier_v1", 2),
+    local("ext_session_lock_manager_v1", 1),
     offered("org_kde_kwin_server_decoration_manager", 1),
     offered("wl_compositor", 6),
     offered("wl_data_device_manager", 3),
@@ -84,8 +89,9 @@ pub const OFFERED: &[Offered] = &[
     offered("xdg_toplevel_tag_manager_v1", 1),
     offered("xdg_wm_base", 6),
     offered("xdg_wm_dialog_v1", 1),
+    local("zwlr_layer_shell_v1", 4),
     offered("zwp_idle_inhibit_manager_v1", 1),
-    Offered { interface: "zwp_input_method_manager_v2", version: 1, audience: Audience::Local },
+    local("zwp_input_method_manager_v2", 1),
     offered("zwp_keyboard_shortcuts_inhibit_manager_v1", 1),
     offered("zwp_pointer_constraints_v1", 1),
     offered("zwp_pointer_gestures_v1", 3),
@@ -93,7 +99,7 @@ pub const OFFERED: &[Offered] = &[
     offered("zwp_relative_pointer_manager_v1", 1),
     offered("zwp_tablet_manager_v2", 1),
     offered("zwp_text_input_manager_v3", 1),
-    Offered { interface: "zwp_virtual_keyboard_manager_v1", version: 1, audience: Audience::Local },
+    local("zwp_virtual_keyboard_manager_v1", 1),
     offered("zxdg_decoration_manager_v1", 1),
     offered("zxdg_exporter_v2", 1),
     offered("zxdg_importer_v2", 1),

@@ -55,7 +55,7 @@ impl Comp {
     /// Whose window keeps the session from being idle now.
     #[must_use]
     pub fn idle_inhibitor(&self) -> Option<&Origin> {
-        let window = self.shell.focused().filter(|window| window.shown())?;
+        let window = self.focused_window().filter(|window| window.shown())?;
         let root = window.handle.wl_surface();
         let mut surfaces = self.protocols.idle_inhibit.by_surface.values();
         let counts = |surface: &WlSurface| {

@@ -140,7 +140,7 @@ impl Comp {
         };
         let Some((content, cursor)) = self.cursor_of_text() else { return Vec::new() };
         // The window that has the keyboard, or a popup of it has: the label is above its content.
-        let Some(window) = self.shell.focused() else { return Vec::new() };
+        let Some(window) = self.focused_window() else { return Vec::new() };
         let top = self.shell.content(window).loc.y;
         let shown =
             method.popups.iter().filter(|popup| popup.surface.is_alive() && has_buffer(&popup.surface));

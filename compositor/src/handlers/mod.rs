@@ -22,6 +22,7 @@ pub mod idle_notify;
 pub mod image_capture_source;
 pub mod image_copy_capture;
 pub mod input_method;
+pub mod layer_shell;
 pub mod output;
 pub mod pacing;
 pub mod pointer_constraints;
@@ -31,6 +32,7 @@ pub mod relative_pointer;
 pub mod seat;
 pub mod security_context;
 pub mod selection;
+pub mod session_lock;
 pub mod shm;
 pub mod shortcuts_inhibit;
 pub mod surface_extras;
@@ -61,6 +63,7 @@ use smithay::wayland::security_context::SecurityContextState;
 use smithay::wayland::selection::data_device::DataDeviceState;
 use smithay::wayland::selection::primary_selection::PrimarySelectionState;
 use smithay::wayland::shell::kde::decoration::KdeDecorationState;
+use smithay::wayland::shell::wlr_layer::WlrLayerShellState;
 use smithay::wayland::shell::xdg::XdgShellState;
 use smithay::wayland::shell::xdg::decoration::XdgDecorationState;
 use smithay::wayland::shell::xdg::dialog::XdgDialogState;
@@ -86,6 +89,8 @@ pub struct Protocols {
     pub seat: SeatState<State>,
     /// `xdg_wm_base`.
     pub xdg_shell: XdgShellState,
+    /// `zwlr_layer_shell_v1`.
+    pub layer_shell: WlrLayerShellState,
     /// `org_kde_kwin_server_decoration_manager`.
     pub kde_decoration: KdeDecorationState,
     /// `wl_data_device_manager`.
@@ -136,6 +141,7 @@ impl Protocols {
         idle_inhibit::create(display);
         idle_notify::create(display);
         shortcuts_inhibit::create(display);
+        session_lock::create(display);
         FifoManagerState::unmanaged::<State>(display);
         CommitTimingManagerState::new::<State>(display);
         SecurityContextState::new::<State, _>(display, client::is_gate);
@@ -151,6 +157,7 @@ impl Protocols {
             shm: ShmState::new::<State>(display, []),
             seat: SeatState::new(),
             xdg_shell: XdgShellState::new_with_capabilities::<State>(display, xdg_shell::CAPABILITIES),
+            layer_shell: WlrLayerShellState::new_with_filter::<State, _>(display, client::is_local),
             kde_decoration: KdeDecorationState::new::<State>(display, Mode::Server),
             data_device: DataDeviceState::new::<State>(display),
             primary_selection: PrimarySelectionState::new::<State>(display),

@@ -245,7 +245,7 @@ impl State {
         let Some(window) = shell.get(id) else { return };
         let bounds = shell.layout.max_content_logical();
         let floating = (window.size.w > 0 && window.size.h > 0).then_some(window.size);
-        let focused = shell.focused().is_some_and(|focused| focused.id == id);
+        let focused = self.comp.focused_window().is_some_and(|focused| focused.id == id);
         window.handle.with_pending_state(|pending| {
             pending.bounds = Some(bounds);
             pending.decoration_mode = Some(Decoration::ServerSide);

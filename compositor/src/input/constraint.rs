@@ -209,7 +209,7 @@ impl Comp {
         let point = self.input.pointer?;
         let (surface, corner) = self.surface_at(point)?;
         let constraint = self.input.constraints.by_surface.get(&surface.id())?;
-        let focused = self.shell.focused()?;
+        let focused = self.focused_window()?;
         let told = self.seat.get_pointer().and_then(|pointer| pointer.current_focus());
         if told.as_ref() != Some(&surface)
             || root_of(&surface) != *focused.handle.wl_surface()
@@ -226,7 +226,7 @@ impl Comp {
     }
 
     fn constrained_area(&self, surface: &WlSurface, corner: Point<f64, Logical>) -> Option<Area> {
-        let content = self.shell.content(self.shell.focused()?);
+        let content = self.shell.content(self.focused_window()?);
         let size = with_renderer_surface_state(surface, |state| state.surface_size()).flatten()?;
         let (input, region) = with_states(surface, |states| {
             let input = states.cached_state.get::<SurfaceAttributes>().current().input_region.clone();

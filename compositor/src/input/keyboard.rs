@@ -11,9 +11,13 @@ use smithay::backend::input::KeyState;
 use smithay::input::keyboard::{FilterResult, KeyboardTarget, Keycode, Keysym};
 use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
 use smithay::utils::SERIAL_COUNTER;
+use smithay::wayland::shell::xdg::ToplevelSurface;
 
-use crate::state::State;
+use crate::shell::focus::Focus;
+use crate::shell::window::Window;
+use crate::state::{Comp, State};
 use crate::trust::client::origin_of;
+use crate::trust::origin::Origin;
 
 /// Between the codes of evdev and those of XKB.
 pub(crate) const XKB_OFFSET: u32 = 8;
@@ -28,7 +32,7 @@ pub(crate) fn evdev_code(key: Keycode) -> u32 {
 enum Chord {
     /// The next window comes up, hidden ones included.
     NextWindow,
-    /// The window with the keyboard is asked to close.
+    /// What has the keyboard, a window or a layer surface, is asked to close.
     CloseWindow,
     /// Pointer and shortcuts are taken back from the client that holds them.
     ReleaseInput,
@@ -86,20 +90,24 @@ impl State {
         let keycode = Keycode::new(code.saturating_add(XKB_OFFSET));
         let inhibited = self.comp.protocols.shortcuts_inhibit.in_force();
         let consoles = self.backend.has_consoles();
+        // A locked session has no windows for them, and the lock gets every key but those of the consoles.
+        let locked = self.comp.lock.is_locked();
         let (way, modifiers_changed) =
             keyboard.input_intercept(self, keycode, key_state, |state, modifiers, key| {
                 let sym = key.modified_sym();
                 // Before anything else, so that no client can keep the user on this console.
                 let switch = consoles.then(|| console(sym)).flatten().map(Chord::SwitchConsole);
-                let chord = switch.or_else(|| modifiers.logo.then(|| chord(sym)).flatten());
+                let chord = switch.or_else(|| (modifiers.logo && !locked).then(|| chord(sym)).flatten());
                 let chord = chord.filter(|chord| !(inhibited && chord.can_be_inhibited()));
                 state.way_of_key(code, pressed, chord)
             });
         match way {
             Way::Kept(Some(Chord::NextWindow)) => self.activate_next(),
             Way::Kept(Some(Chord::CloseWindow)) => {
-                if let Some(window) = self.comp.shell.focused() {
+                if let Some(window) = self.comp.focused_window() {
                     window.handle.send_close();
+                } else if let Some(layer) = self.comp.layers.focused() {
+                    layer.handle.send_close();
                 }
             }
             Way::Kept(Some(Chord::ReleaseInput)) => self.release_input(),
@@ -169,6 +177,7 @@ impl State {
     fn activate_next(&mut self) {
         let Some(next) = self.comp.shell.next_to_activate() else { return };
         self.comp.shell.activate(next);
+        self.comp.layers.choose_none();
         self.sync_focus();
         self.refresh_pointer();
         self.comp.schedule.request();
@@ -177,7 +186,7 @@ impl State {
     /// Makes clients see the focus that the model has: the keyboard, the activated states, the selections,
     /// and the popups of a VM that has lost it.
     pub(crate) fn sync_focus(&mut self) {
-        let focused = self.comp.shell.focused().map(|window| (window.id, window.handle.wl_surface().clone()));
+        let focused = self.comp.focused_surface();
         if self.comp.input.told_focus == focused {
             return;
         }
@@ -185,7 +194,7 @@ impl State {
         if let Some((_, surface)) = &old {
             self.dismiss_popups(surface);
         }
-        if let Some(origin) = self.comp.shell.focused_origin().cloned() {
+        if let Some(origin) = self.comp.focused_origin().cloned() {
             for (surface, owner) in self.comp.windows_with_popups() {
                 if owner != origin {
                     self.dismiss_popups(&surface);
@@ -194,7 +203,7 @@ impl State {
         }
         self.end_virtual_typing();
         let left = old.as_ref().and_then(|(_, surface)| origin_of(surface));
-        if left.as_ref() != self.comp.shell.focused_origin() {
+        if left.as_ref() != self.comp.focused_origin() {
             self.release_keys();
         }
         let serial = SERIAL_COUNTER.next_serial();
@@ -218,9 +227,10 @@ impl State {
             self.shortcuts_focus(None);
             self.text_focus(None);
         }
-        for (id, _) in old.iter().chain(&focused) {
-            self.configure(*id);
-            if let Some(window) = self.comp.shell.get(*id)
+        for (focus, _) in old.iter().chain(&focused) {
+            let Focus::Window(id) = *focus else { continue };
+            self.configure(id);
+            if let Some(window) = self.comp.shell.get(id)
                 && window.handle.is_initial_configure_sent()
             {
                 window.handle.send_pending_configure();
@@ -255,5 +265,38 @@ impl State {
             keyboard
                 .input::<(), _>(self, key, KeyState::Released, serial, time, |_, _, _| FilterResult::Forward);
         }
+    }
+}
+
+impl Comp {
+    /// The window that has the keyboard: the one that the model has in focus, unless a layer surface or the lock has
+    /// it in its stead.
+    #[must_use]
+    pub fn focused_window(&self) -> Option<&Window<ToplevelSurface>> {
+        if self.lock.is_locked() || self.layers.focused().is_some() { None } else { self.shell.focused() }
+    }
+
+    /// Whose keyboard it is at the moment.
+    #[must_use]
+    pub fn focused_origin(&self) -> Option<&Origin> {
+        if self.lock.is_locked() {
+            return self.shown_lock().map(|_| &Origin::Local);
+        }
+        if self.layers.focused().is_some() {
+            return Some(&Origin::Local);
+        }
+        self.shell.focused_origin()
+    }
+
+    /// What has the keyboard, and its surface.
+    fn focused_surface(&self) -> Option<(Focus, WlSurface)> {
+        if self.lock.is_locked() {
+            return self.shown_lock().map(|surface| (Focus::Lock, surface.clone()));
+        }
+        if let Some(layer) = self.layers.focused() {
+            return Some((Focus::Layer(layer.id), layer.handle.wl_surface().clone()));
+        }
+        let window = self.shell.focused()?;
+        Some((Focus::Window(window.id), window.handle.wl_surface().clone()))
     }
 }

@@ -8,7 +8,9 @@ pub mod constraint;
 pub mod gesture;
 pub mod keyboard;
 pub mod keymap;
+pub mod layers;
 pub mod listeners;
+pub mod lock;
 pub mod pointer;
 pub mod release;
 pub mod tablet;
@@ -25,7 +27,7 @@ use smithay::utils::{Physical, Point, SERIAL_COUNTER, Serial};
 use crate::handlers::input_method::InputMethod;
 use crate::handlers::text_input::TextInputs;
 use crate::handlers::virtual_keyboard::VirtualKeyboards;
-use crate::shell::window::WindowId;
+use crate::shell::focus::Focus;
 use crate::state::State;
 use constraint::Constraints;
 use keymap::Keymap;
@@ -59,6 +61,8 @@ pub struct Input {
     pub(crate) cursor: CursorImageStatus,
     /// What the compositor itself does with the pointer.
     pub(crate) interaction: Option<Interaction>,
+    /// Buttons that clients know to be pressed.
+    pub(crate) pressed_buttons: Vec<u32>,
     /// Buttons whose press was kept from the clients, so that their release is, too.
     pub(crate) kept_buttons: Vec<u32>,
     /// Keys whose press was kept from the clients, likewise.
@@ -77,8 +81,8 @@ pub struct Input {
     pub(crate) method: Option<InputMethod>,
     /// The programs that type.
     pub(crate) virtual_keyboards: VirtualKeyboards,
-    /// The window that was last told it has the keyboard.
-    pub(crate) told_focus: Option<(WindowId, WlSurface)>,
+    /// What was last told that it has the keyboard.
+    pub(crate) told_focus: Option<(Focus, WlSurface)>,
     /// How many objects of each client listen to input.
     pub(crate) listeners: Listeners,
     /// Serials of the latest presses.
@@ -109,6 +113,7 @@ impl Input {
             released: Released::default(),
             cursor: CursorImageStatus::default_named(),
             interaction: None,
+            pressed_buttons: Vec::new(),
             kept_buttons: Vec::new(),
             kept_keys: Vec::new(),
             method_keys: Vec::new(),

@@ -16,6 +16,7 @@ use smithay::utils::{Logical, Physical, Point, Rectangle, SERIAL_COUNTER, Serial
 use crate::handlers::geometry::window_geometry;
 use crate::handlers::xdg_shell::{MAX_UNACKNOWLEDGED, unacknowledged};
 use crate::shell::Target;
+use crate::shell::focus::Focus;
 use crate::shell::popup::PopupRects;
 use crate::shell::window::{Mode, WindowId};
 use crate::state::{Comp, State};
@@ -74,7 +75,7 @@ impl Interaction {
 }
 
 /// A surface under the pointer, and where its corner is in the output's logical coordinates.
-type Under = Option<(WlSurface, Point<f64, Logical>)>;
+pub(super) type Under = Option<(WlSurface, Point<f64, Logical>)>;
 
 impl State {
     /// The pointer moved to a position in physical pixels of the output; it is kept inside.
@@ -123,16 +124,18 @@ impl State {
             // While a window is held no client is under the pointer, so the release reaches none.
             self.send_button(button, ButtonState::Released);
         }
-        if let Some(held) = self.comp.input.interaction.take() {
-            self.end_resize(held.window());
-        }
+        self.let_go();
         // A grab that held the pointer to one surface may have ended.
         self.send_motion();
     }
 
-    fn send_button(&mut self, button: u32, state: ButtonState) {
+    pub(super) fn send_button(&mut self, button: u32, state: ButtonState) {
         let Some(pointer) = self.comp.seat.get_pointer() else { return };
         let pressed = state == ButtonState::Pressed;
+        self.comp.input.pressed_buttons.retain(|other| *other != button);
+        if pressed {
+            self.comp.input.pressed_buttons.push(button);
+        }
         let serial = if pressed { self.comp.input.press_serial() } else { SERIAL_COUNTER.next_serial() };
         let time = self.input_time();
         pointer.button(self, &ButtonEvent { serial, time, button, state });
@@ -188,7 +191,7 @@ impl State {
         }
     }
 
-    fn send_motion(&mut self) {
+    pub(super) fn send_motion(&mut self) {
         self.send_step(Point::default());
     }
 
@@ -239,20 +242,10 @@ impl State {
         if self.comp.selections.is_dragging() || self.comp.input.interaction.is_some() {
             return false;
         }
-        let target = match self.comp.popup_at(location) {
-            Some(window) => Target::Content(window),
-            None => self.comp.shell.at(location),
-        };
-        let (window, keep) = match target {
-            Target::Content(window) => (Some(window), false),
-            Target::TitleBar(window) | Target::Ring(window) => (Some(window), true),
-            // Nobody is under the pointer there; a grab still wants to see the press, to end itself.
-            Target::Stripe | Target::Nothing => (None, false),
-        };
-        if let Some(window) = window {
-            let content = !keep && !self.comp.on_method_popup(location);
-            self.press_window(window, content);
-        }
+        let target = self.comp.target_at(location);
+        let keep = matches!(target, Target::TitleBar(_) | Target::Ring(_));
+        // On the bare desktop nobody is under the pointer; a grab still wants to see the press, to end itself.
+        self.press_target(target, location);
         self.comp.schedule.request();
         if keep {
             self.comp.input.kept_buttons.push(button);
@@ -268,10 +261,27 @@ impl State {
         keep
     }
 
+    /// Gives the focus to what the user pressed.
+    pub(super) fn press_target(&mut self, target: Target, pixel: Point<i32, Physical>) {
+        self.close_menus_of_layers(target);
+        match target {
+            Target::Content(window) => {
+                let content = !self.comp.on_method_popup(pixel);
+                self.press_window(window, content);
+            }
+            Target::TitleBar(window) | Target::Ring(window) => self.press_window(window, false),
+            Target::Layer(layer) => self.press_layer(layer),
+            Target::Nothing => self.press_desktop(),
+            Target::Stripe | Target::Lock => {}
+        }
+    }
+
     /// Gives the focus to a window that the user pressed, and raises it. `content` is whether it was neither on its frame nor
     /// on a popup of the input method.
-    pub(super) fn press_window(&mut self, window: WindowId, content: bool) {
-        let focused = self.comp.shell.focused().is_some_and(|focused| focused.id == window);
+    fn press_window(&mut self, window: WindowId, content: bool) {
+        self.comp.layers.choose_none();
+        let focused =
+            self.comp.input.told_focus.as_ref().is_some_and(|(told, _)| *told == Focus::Window(window));
         self.comp.shell.activate(window);
         if !focused {
             self.sync_focus();
@@ -298,7 +308,7 @@ impl State {
                 let (top, bottom) = near(location.y, frame.outer.loc.y, frame.outer.size.h);
                 self.begin_resize(window, Edges { top, bottom, left, right });
             }
-            Target::Content(_) | Target::Stripe | Target::Nothing => {}
+            Target::Content(_) | Target::Layer(_) | Target::Lock | Target::Stripe | Target::Nothing => {}
         }
     }
 
@@ -439,6 +449,13 @@ impl State {
         }
     }
 
+    /// Lets go of the window that is held.
+    pub(super) fn let_go(&mut self) {
+        if let Some(held) = self.comp.input.interaction.take() {
+            self.end_resize(held.window());
+        }
+    }
+
     /// A window can no longer be held.
     pub(crate) fn forget_interaction(&mut self, window: WindowId) {
         if self.comp.input.interaction.is_some_and(|held| held.window() == window) {
@@ -461,11 +478,15 @@ impl Comp {
         keyboard.is_some_and(|keyboard| keyboard.is_grabbed())
     }
 
-    /// Whether the pointer is on a surface of the window that has the keyboard.
+    /// Whether the pointer is on a surface of what has the keyboard.
     pub(crate) fn pointer_is_over_focus(&self) -> bool {
-        let window = self.input.visible_pointer().map(|pixel| self.shell.at(pixel));
-        let focused = self.shell.focused().map(|window| window.id);
-        matches!(window, Some(Target::Content(id)) if Some(id) == focused)
+        let told = self.input.told_focus.as_ref().map(|(focus, _)| *focus);
+        match self.input.visible_pointer().map(|pixel| self.target_at(pixel)) {
+            Some(Target::Content(id)) => told == Some(Focus::Window(id)),
+            Some(Target::Layer(id)) => told == Some(Focus::Layer(id)),
+            Some(Target::Lock) => told == Some(Focus::Lock),
+            _ => false,
+        }
     }
 
     /// The window whose popup is at a point, if no other window covers the popup there.
@@ -473,7 +494,7 @@ impl Comp {
         if self.shell.layout.stripe().contains(point) {
             return None;
         }
-        let focused = self.shell.focused().map(|window| window.id);
+        let focused = self.focused_window().map(|window| window.id);
         for window in self.shell.shown_top_down() {
             if focused == Some(window.id) && self.on_method_popup(point) {
                 return Some(window.id);
@@ -505,7 +526,15 @@ impl Comp {
         if self.shell.layout.stripe().contains(pixel) {
             return None;
         }
-        let focused = self.shell.focused().map(|window| window.id);
+        if self.lock.is_locked() {
+            return self
+                .shown_lock()
+                .and_then(|surface| self.in_tree(surface, self.shell.layout.space(), point));
+        }
+        let focused = self.focused_window().map(|window| window.id);
+        if let Some(under) = self.layer_surface_at(point, true) {
+            return under;
+        }
         for window in self.shell.shown_top_down() {
             let root = window.handle.wl_surface();
             let popups = self.popup_rects(root).into_iter();
@@ -530,10 +559,10 @@ impl Comp {
                 return None;
             }
         }
-        None
+        self.layer_surface_at(point, false).flatten()
     }
 
-    fn in_tree(
+    pub(super) fn in_tree(
         &self,
         root: &WlSurface,
         content: Rectangle<i32, Physical>,

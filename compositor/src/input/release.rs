@@ -22,7 +22,7 @@ impl Released {
 impl State {
     /// The user takes the input back from the VM that has the keyboard.
     pub(crate) fn release_input(&mut self) {
-        let Some(origin) = self.comp.shell.focused_origin().cloned() else { return };
+        let Some(origin) = self.comp.focused_origin().cloned() else { return };
         if !self.comp.input.released.contains(&origin) {
             self.comp.input.released.0.push(origin);
         }

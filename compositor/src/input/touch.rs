@@ -105,29 +105,24 @@ impl State {
         touch.cancel(self);
     }
 
-    /// Gives the focus to the window that a finger or pen came down on; false if that is no client's place.
+    /// Gives the focus to what a finger or pen came down on; false if that is no client's place.
     pub(super) fn press_screen(&mut self, place: Point<f64, Physical>) -> bool {
         // The pointer holds a window, or a drag goes on: the screen is under the user's other hand.
         if self.comp.selections.is_dragging() || self.comp.input.interaction.is_some() {
             return false;
         }
         let pixel = place.to_i32_floor();
-        let popup = self.comp.popup_at(pixel);
-        if popup.is_none()
+        let target = self.comp.target_at(pixel);
+        if self.comp.popup_at(pixel).is_none()
             && self.comp.popup_grab_active()
             && let Some((_, focused)) = self.comp.input.told_focus.clone()
         {
             // A menu that a finger comes down beside closes, as with the pointer.
             self.dismiss_popups(&focused);
         }
-        let (window, content) = match (popup, self.comp.shell.at(pixel)) {
-            (Some(window), _) | (None, Target::Content(window)) => (window, true),
-            (None, Target::TitleBar(window) | Target::Ring(window)) => (window, false),
-            (None, Target::Stripe | Target::Nothing) => return false,
-        };
-        self.press_window(window, content && !self.comp.on_method_popup(pixel));
+        self.press_target(target, pixel);
         self.refresh_pointer();
-        content
+        matches!(target, Target::Content(_) | Target::Layer(_) | Target::Lock)
     }
 
     fn logical(&self, place: Point<f64, Physical>) -> Point<f64, Logical> {

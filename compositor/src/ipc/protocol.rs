@@ -296,6 +296,8 @@ pub struct Status {
     pub scale: f64,
     /// Name of the VM that has the keyboard.
     pub keyboard: Option<String>,
+    /// Whether the session is locked.
+    pub locked: bool,
     /// Name of the VM whose window keeps the session from being idle; `None` if none does.
     pub idle_inhibited_by: Option<String>,
     /// Name of the VM whose window gets the compositor's own shortcuts; `None` if none does.

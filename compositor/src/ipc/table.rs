@@ -223,12 +223,13 @@ fn jail(worker: &WorkerReport) -> String {
 pub fn status(status: &Status) -> String {
     let or = |value: &Option<String>, none: &str| value.clone().unwrap_or_else(|| none.to_owned());
     let gate = status.gate.map_or_else(|| String::from("not running"), |pid| format!("running, pid {pid}"));
-    let Status { version, pid, output, scale, .. } = status;
+    let Status { version, pid, output, scale, locked, .. } = status;
     let mut text = format!(
-        "vitrail {version}, pid {pid}\noutput         {}x{} at scale {scale}\nkeyboard       {}\n\
+        "vitrail {version}, pid {pid}\noutput         {}x{} at scale {scale}\nsession        {}\nkeyboard       {}\n\
          shortcuts to   {}\nkept awake by  {}\ngate           {gate}\nconfiguration  {}\n",
         output.w,
         output.h,
+        if *locked { "locked" } else { "unlocked" },
         or(&status.keyboard, "nobody has it"),
         or(&status.shortcuts_inhibited_by, "the compositor"),
         or(&status.idle_inhibited_by, "nobody"),

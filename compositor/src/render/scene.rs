@@ -1,7 +1,8 @@
 //! What one frame shows, front to back.
 //!
-//! From the top: the pointer, the stripe, then each window from the top of the stack with its popups above
-//! it, those of the input method first. A window is its label and, cut to its content rectangle, its surfaces over an opaque backing. The same
+//! From the top: the pointer, the stripe, the layers above the windows, then each window from the top of the stack with its
+//! popups above it, those of the input method first, and the layers below the windows. The layers are local programs' and wear
+//! no label (`docs/local-programs.md`). A window is its label and, cut to its content rectangle, its surfaces over an opaque backing. The same
 //! rectangles are used for hit-testing and for the report, so that nothing is drawn where it cannot be
 //! accounted for.
 
@@ -23,7 +24,7 @@ use smithay::wayland::shell::xdg::{ToplevelSurface, XdgToplevelSurfaceData};
 
 use super::elements::{BACKING, Guest, SceneElement};
 use super::frame;
-use super::label::{LabelElement, LabelError, LabelPainter, Marks, Title};
+use super::label::{LabelElement, LabelError, LabelPainter, Marks, StripeText, Title};
 use crate::config::Config;
 use crate::handlers::geometry::window_geometry;
 use crate::shell::popup::PopupRects;
@@ -31,11 +32,15 @@ use crate::shell::window::WindowId;
 use crate::shell::{Target, scaled};
 use crate::state::Comp;
 use crate::trust::client::origin_of;
+use crate::trust::origin::Origin;
 use crate::trust::style::LabelStyle;
 use crate::trust::title::GuestText;
 
 /// The colour of the bare desktop.
 pub const BACKGROUND: [f32; 4] = [0.10, 0.11, 0.13, 1.0];
+
+/// The colour of a locked session where the program that locked it shows nothing.
+pub const LOCKED: Color32F = Color32F::new(0.06, 0.07, 0.09, 1.0);
 
 /// What the compositor draws of one window or popup, told apart from frame to frame so that only changes are
 /// drawn.
@@ -60,6 +65,7 @@ pub struct Decor {
     stripe: Marks,
     banner: Marks,
     pointer: Vec<Id>,
+    lock: Id,
 }
 
 impl Decor {
@@ -76,6 +82,7 @@ impl Decor {
             stripe: Marks::default(),
             banner: Marks::default(),
             pointer: Vec::new(),
+            lock: Id::new(),
         })
     }
 
@@ -105,10 +112,16 @@ where
         tracing::error!("error drawing the stripe: {error}");
         return scene;
     }
+    if comp.lock.is_locked() {
+        lock(comp, renderer, &mut scene);
+        return scene;
+    }
     let windows: Vec<WindowId> = comp.shell.shown_top_down().map(|window| window.id).collect();
+    layers(comp, renderer, true, &mut scene);
     for id in windows {
         window(comp, renderer, id, &mut scene);
     }
+    layers(comp, renderer, false, &mut scene);
     if comp.decor.painter.has_postponed() {
         comp.schedule.request();
     }
@@ -123,11 +136,14 @@ where
 {
     let layout = comp.shell.layout;
     let config = comp.config.current();
-    let focus = comp.shell.focused_origin().and_then(|origin| config.style(origin));
+    let focus = comp.focused_origin().and_then(|origin| config.style(origin));
+    let locked = comp.lock.is_locked();
+    let says =
+        if locked { StripeText::Locked } else { focus.map_or(StripeText::Nobody, StripeText::Keyboard) };
     let Decor { painter, stripe, banner, .. } = &mut comp.decor;
-    let bar = painter.stripe(renderer, stripe, layout.stripe(), focus, layout.scale)?;
+    let bar = painter.stripe(renderer, stripe, layout.stripe(), says, layout.scale)?;
     scene.extend(bar.into_iter().map(SceneElement::Label));
-    if let Some(error) = comp.config.error() {
+    if let Some(error) = comp.config.error().filter(|_| !locked) {
         let rect = frame::banner(layout.output, &layout.metrics.scaled(layout.scale));
         match painter.banner(renderer, banner, rect, &error.one_line(), layout.scale) {
             Ok(bar) => scene.extend(bar.into_iter().map(SceneElement::Label)),
@@ -135,6 +151,20 @@ where
         }
     }
     Ok(())
+}
+
+/// What is shown of a locked session: the surface of the program that locked it, and nothing of any other. Where that shows
+/// nothing, because it has not drawn yet, or crashed, or is translucent, there is a plain colour.
+fn lock<R>(comp: &Comp, renderer: &mut R, scene: &mut Vec<SceneElement<R>>)
+where
+    R: Renderer + ImportAll + ImportMem,
+    R::TextureId: Texture + Send + Clone + 'static,
+{
+    let layout = comp.shell.layout;
+    if let Some(surface) = comp.shown_lock() {
+        guest(renderer, surface, layout.space(), layout.scale, scene);
+    }
+    scene.push(solid(comp.decor.lock.clone(), layout.space(), LOCKED));
 }
 
 /// One window with its popups. Without a label there is no window.
@@ -148,7 +178,7 @@ where
     let Some(style) = config.style(&window.origin) else { return };
     let text = GuestText::new(&window.title);
     let imitates = config.foreign_labels(style).any(|label| text.resembles(label));
-    let focused = comp.shell.focused().is_some_and(|focused| focused.id == id);
+    let focused = comp.focused_window().is_some_and(|focused| focused.id == id);
     let surface = window.handle.wl_surface().clone();
     let rects = comp.shell.frame(window);
     let scale = comp.shell.layout.scale;
@@ -195,7 +225,25 @@ where
     scene
 }
 
-/// The popups of a window, the front-most first.
+/// The layer surfaces above the windows or below them, the front-most first, with their popups. They may be translucent, and
+/// are cut to their places, which are below the stripe.
+fn layers<R>(comp: &mut Comp, renderer: &mut R, above: bool, scene: &mut Vec<SceneElement<R>>)
+where
+    R: Renderer + ImportAll + ImportMem,
+    R::TextureId: Texture + Send + Clone + 'static,
+{
+    let config = comp.config.current().clone();
+    let Some(style) = config.style(&Origin::Local) else { return };
+    let scale = comp.shell.layout.scale;
+    let shown = comp.layers.shown_top_down(above);
+    let shown: Vec<_> = shown.map(|layer| (layer.handle.wl_surface().clone(), layer.place)).collect();
+    for (surface, place) in shown {
+        popups(comp, renderer, &surface, style, scene);
+        guest(renderer, &surface, place, scale, scene);
+    }
+}
+
+/// The popups of a window or layer surface, the front-most first.
 fn popups<R>(
     comp: &mut Comp,
     renderer: &mut R,
@@ -408,13 +456,13 @@ impl Comp {
 
     /// Where the pointer is drawn, if that is over the content of a window, where nothing covers it.
     pub(super) fn pointer_in_content(&self, window: WindowId) -> Option<Point<i32, Physical>> {
-        self.drawn_pointer().filter(|location| self.shell.at(*location) == Target::Content(window))
+        self.drawn_pointer().filter(|location| self.target_at(*location) == Target::Content(window))
     }
 
     /// The shown windows from the bottom up, with exactly the rectangles that are drawn.
     #[must_use]
     pub fn windows_report(&self) -> Vec<WindowReport> {
-        let focused = self.shell.focused().map(|window| window.id);
+        let focused = self.focused_window().map(|window| window.id);
         let shown = self.shell.shown_top_down();
         let mut shown: Vec<_> =
             shown.filter(|window| self.config.current().style(&window.origin).is_some()).collect();

@@ -52,6 +52,8 @@ pub struct Schedule {
     paced: bool,
     /// The last frame could not be drawn. Said once, because the next ones may fail likewise.
     failed: bool,
+    /// The last frame drawn is the first of a lock, without windows, and was not shown yet.
+    shows_lock: bool,
     /// What clients get back with the next frame.
     pub(crate) replaced: ReplacedBuffers,
 }
@@ -69,6 +71,7 @@ impl Schedule {
             coming: false,
             paced: false,
             failed: false,
+            shows_lock: false,
             replaced: ReplacedBuffers::default(),
         }
     }
@@ -134,9 +137,12 @@ impl State {
         let schedule = &mut self.comp.schedule;
         schedule.wanted = false;
         schedule.sequence = schedule.sequence.wrapping_add(1);
+        let awaited = self.comp.lock.awaits_frame();
         let drawn = self.backend.draw(&mut self.comp);
         let schedule = &mut self.comp.schedule;
-        let failed_before = std::mem::replace(&mut schedule.failed, drawn.is_err());
+        let drawn_failed = drawn.is_err();
+        schedule.shows_lock = awaited && !drawn_failed;
+        let failed_before = std::mem::replace(&mut schedule.failed, drawn_failed);
         schedule.coming = matches!(drawn, Ok(Drawn::Coming));
         schedule.paced |= schedule.coming;
         if let Err(error) = drawn
@@ -146,6 +152,8 @@ impl State {
             // Once more; if that fails too, what changes next will ask again.
             schedule.wanted = true;
         }
+        // Whoever locked the session waits for a frame without windows.
+        schedule.wanted |= awaited && drawn_failed;
         if self.comp.schedule.coming {
             self.comp.schedule.last = Some(now);
         } else {
@@ -159,6 +167,10 @@ impl State {
     /// The last frame is where it can be seen: tells the clients whose surfaces are in it.
     pub(crate) fn frame_presented(&mut self, presented: Presented) {
         self.comp.schedule.coming = false;
+        // Not if it was locked since that frame was drawn: then windows may be in it.
+        if std::mem::take(&mut self.comp.schedule.shows_lock) {
+            self.confirm_lock();
+        }
         self.comp.schedule.replaced.release();
         self.tell_clients(presented);
         self.list_texts();
@@ -166,10 +178,14 @@ impl State {
         self.release_after_frame();
     }
 
-    /// Sends frame callbacks and presentation feedback of all shown windows, and of what the input method shows.
+    /// Sends frame callbacks and presentation feedback of all shown windows and layer surfaces, of the lock, and of what the
+    /// input method shows. A lock makes no difference to the windows behind it, so that VMs do not learn when the user is away.
     fn tell_clients(&self, presented: Presented) {
-        for window in self.comp.shell.bottom_up().filter(|window| window.shown()) {
-            let surface = window.handle.wl_surface();
+        let windows = self.comp.shell.bottom_up().filter(|window| window.shown());
+        let windows = windows.map(|window| window.handle.wl_surface());
+        let layers = self.comp.layers.all().filter(|layer| layer.mapped);
+        let layers = layers.map(|layer| layer.handle.wl_surface());
+        for surface in windows.chain(layers).chain(self.comp.shown_lock()) {
             self.tell_tree(surface, presented);
             for (popup, _) in PopupManager::popups_for_surface(surface) {
                 self.tell_tree(popup.wl_surface(), presented);

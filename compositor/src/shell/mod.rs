@@ -14,6 +14,8 @@
 
 pub mod family;
 pub mod focus;
+pub mod layers;
+pub mod lock;
 pub mod placement;
 pub mod popup;
 pub mod stacking;
@@ -21,6 +23,7 @@ pub mod window;
 
 use smithay::utils::{Logical, Physical, Point, Rectangle, Size};
 
+use self::layers::LayerId;
 use crate::render::frame::{self, FrameMetrics, FrameRects};
 use crate::trust::origin::Origin;
 use stacking::{Element, Stack};
@@ -35,6 +38,8 @@ pub struct Layout {
     pub scale: f64,
     /// Widths of the label's parts, in logical pixels.
     pub metrics: FrameMetrics,
+    /// What bars and the like have left to the windows, inside [`Layout::space`]; `None`: all of it.
+    pub left: Option<Rectangle<i32, Physical>>,
 }
 
 impl Layout {
@@ -44,11 +49,18 @@ impl Layout {
         frame::stripe(self.output, &self.metrics.scaled(self.scale))
     }
 
-    /// Where windows may stand: the output below the stripe.
+    /// The output below the stripe: everything that is not the compositor's alone.
     #[must_use]
-    pub fn work_area(&self) -> Rectangle<i32, Physical> {
+    pub fn space(&self) -> Rectangle<i32, Physical> {
         let stripe = self.stripe().size.h;
         Rectangle::new((0, stripe).into(), (self.output.w, (self.output.h - stripe).max(1)).into())
+    }
+
+    /// Where windows may stand: the space, less what surfaces of the layer shell reserve.
+    #[must_use]
+    pub fn work_area(&self) -> Rectangle<i32, Physical> {
+        let space = self.space();
+        self.left.and_then(|left| left.intersection(space)).filter(|left| !left.is_empty()).unwrap_or(space)
     }
 
     /// The frame around a content rectangle.
@@ -393,6 +405,10 @@ pub enum Target {
     TitleBar(WindowId),
     /// A window's ring, which is the compositor's.
     Ring(WindowId),
+    /// A surface of the layer shell, or one of its popups; never an answer of [`Shell::at`].
+    Layer(LayerId),
+    /// The locked session; never an answer of [`Shell::at`].
+    Lock,
     /// The bare desktop.
     Nothing,
 }

@@ -19,7 +19,7 @@ fn origin(index: usize) -> Origin {
 }
 
 fn shell(scale: f64) -> Shell<usize> {
-    Shell::new(Layout { output: (1280, 800).into(), scale, metrics: Default::default() })
+    Shell::new(Layout { output: (1280, 800).into(), scale, metrics: Default::default(), left: None })
 }
 
 fn show(shell: &mut Shell<usize>, origin: Origin, size: (i32, i32)) -> (WindowId, bool) {

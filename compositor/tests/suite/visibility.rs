@@ -12,6 +12,7 @@ use vitrail::trust::client::Privilege;
 use vitrail::trust::origin::Origin;
 use vitrail_protocols::globals::{Class, GLOBALS};
 use wayland_protocols::wp::viewporter::client::wp_viewporter::WpViewporter;
+use wayland_protocols_wlr::layer_shell::v1::client::zwlr_layer_shell_v1::ZwlrLayerShellV1;
 
 use crate::fixture::{Fixture, vm};
 
@@ -212,4 +213,26 @@ fn a_version_above_that_of_the_policy_cannot_be_bound() {
         tried += 1;
     }
     assert!(tried >= 10, "{tried}");
+}
+
+#[test]
+fn what_is_for_local_clients_no_configuration_shows_to_a_vm() {
+    let mut fixture = compositor("deny = []");
+    let local = OFFERED.iter().filter(|one| one.audience == Audience::Local);
+    let local: Vec<_> = local.map(|one| one.interface).collect();
+    assert!(["ext_session_lock_manager_v1", "zwlr_layer_shell_v1"].iter().all(|one| local.contains(one)));
+    let web = fixture.connect(vm("web"));
+    let trusted = fixture.connect(Origin::Local);
+    for interface in local {
+        assert!(fixture.client(trusted).sees(interface) && !fixture.client(web).sees(interface));
+        let class = vitrail_protocols::globals::lookup(interface).map(|global| global.class);
+        assert!(class.is_some_and(|class| !class.allowed_by_default()), "{interface} is for VMs too");
+        let text =
+            format!("[vm.work]\ncolor = \"#2e7d32\"\n[vm.work.protocols]\nallow = [\"{interface}\"]\n");
+        assert!(Config::parse(Path::new("test.toml"), &text).is_err(), "{interface} can be allowed");
+    }
+    // By its number neither.
+    let name = fixture.client(trusted).name_of("zwlr_layer_shell_v1");
+    fixture.client(web).bind_by_name::<ZwlrLayerShellV1>(name);
+    fixture.wait("the end of the connection", |fixture| fixture.client(web).ended());
 }

@@ -1,4 +1,4 @@
-//! One run of one application: a session with one VM, the steps of the table, an orderly end, and then the logs.
+//! One run of one application: a session with one VM (in which it runs, or beside which, if it is local), the steps of the table, an orderly end, and then the logs.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -75,13 +75,13 @@ impl<'a> Run<'a> {
     #[track_caller]
     fn start(application: &'a Application, pictures: Option<&'a Path>) -> Self {
         let session = Session::start(&[VM]);
-        let directory = session.root().join(VM);
+        let directory = directory(&session, application);
         for (name, content) in &application.files {
             let path = directory.join(name);
             fs::create_dir_all(path.parent().expect("a file in a directory")).expect("a directory");
             fs::write(path, expand(content, &directory)).expect("a file for the application");
         }
-        let mut command = command(&session, &application.command);
+        let mut command = command(&session, application, &application.command);
         for (name, value) in &application.environment {
             command.env(name, expand(value, &directory));
         }
@@ -132,7 +132,7 @@ impl<'a> Run<'a> {
 
     /// What the application's files are in.
     fn directory(&self) -> PathBuf {
-        self.session.root().join(VM)
+        directory(&self.session, self.application)
     }
 
     /// The window on top of all others.
@@ -140,9 +140,18 @@ impl<'a> Run<'a> {
         self.session.windows().into_iter().max_by_key(|window| window.z)
     }
 
-    /// Waits until what the screen shows, and its top-most window, are as they should be; looks again with each frame.
+    /// The title of the window that is looked at, and its content; of a local program the whole output, untitled.
+    fn looked_at(&mut self) -> Option<(String, Rect)> {
+        if self.application.local {
+            let (w, h) = self.session.size();
+            return Some((String::new(), Rect { x: 0, y: 0, w, h }));
+        }
+        self.top().map(|top| (top.title.clone(), top.content()))
+    }
+
+    /// Waits until what the screen shows, and what of it is looked at, are as they should be; looks again with each frame.
     #[track_caller]
-    fn wait_screen(&mut self, what: &str, as_it_should: impl Fn(&Image, &WindowInfo) -> bool) -> Image {
+    fn wait_screen(&mut self, what: &str, as_it_should: impl Fn(&Image, &str, Rect) -> bool) -> Image {
         let deadline = Deadline::patient();
         let mut frame = 0;
         loop {
@@ -155,9 +164,9 @@ impl<'a> Run<'a> {
             );
             assert!(!deadline.passed(), "gave up waiting for {what}");
             frame = drawn.expect("an answer before the deadline");
-            let Some(top) = self.top() else { continue };
+            let Some((title, content)) = self.looked_at() else { continue };
             let image = self.session.screenshot();
-            if as_it_should(&image, &top) {
+            if as_it_should(&image, &title, content) {
                 return image;
             }
         }
@@ -165,8 +174,8 @@ impl<'a> Run<'a> {
 
     #[track_caller]
     fn wait_window(&mut self, title: &str, least_colors: usize) {
-        let image = self.wait_screen(&format!("a window called {title:?}"), |image, top| {
-            top.title.contains(title) && colors(image, top.content()) >= least_colors
+        let image = self.wait_screen(&format!("a window called {title:?}"), |image, found, content| {
+            found.contains(title) && colors(image, content) >= least_colors
         });
         self.seen = Some(image);
     }
@@ -184,8 +193,8 @@ impl<'a> Run<'a> {
     #[track_caller]
     fn wait_change(&mut self, share: f64) {
         let before = self.seen.take().expect("a window was waited for before");
-        let image = self.wait_screen(&format!("a change of {share} of the window"), |image, top| {
-            changed(&before, image, top.content()) >= share
+        let image = self.wait_screen(&format!("a change of {share} of the window"), |image, _, content| {
+            changed(&before, image, content) >= share
         });
         self.seen = Some(image);
     }
@@ -194,8 +203,7 @@ impl<'a> Run<'a> {
     fn wait_color(&mut self, color: &str, share: f64) {
         let wanted = color.strip_prefix('#').and_then(|digits| u32::from_str_radix(digits, 16).ok());
         let wanted = wanted.expect("a colour as #rrggbb");
-        let image = self.wait_screen(&format!("{share} of the window to be {color}"), |image, top| {
-            let content = top.content();
+        let image = self.wait_screen(&format!("{share} of the window to be {color}"), |image, _, content| {
             let alike = |&(x, y): &(i32, i32)| image.pixel(x, y).is_some_and(|found| is_near(found, wanted));
             share_of(places(content).filter(alike).count(), content) >= share
         });
@@ -220,10 +228,10 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// A place of the top-most window in pixels of the output, as `vitrailctl` takes it.
+    /// A place of what is looked at in pixels of the output, as `vitrailctl` takes it.
     #[track_caller]
     fn pixel(&mut self, (across, down): Place) -> [String; 2] {
-        let content = self.top().expect("a window to point at").content();
+        let (_, content) = self.looked_at().expect("a window to point at");
         let x = f64::from(content.x) + across * f64::from(content.w);
         let y = f64::from(content.y) + down * f64::from(content.h);
         [x.round().to_string(), y.round().to_string()]
@@ -266,7 +274,12 @@ impl<'a> Run<'a> {
         shell.push(String::from("sh"));
         shell.extend(arguments.iter().cloned());
         let name = format!("{}-{}", self.application.name, arguments[0]);
-        let process = Process::start(&name, &self.session.logs(), &mut command(&self.session, &shell), &[]);
+        let process = Process::start(
+            &name,
+            &self.session.logs(),
+            &mut command(&self.session, self.application, &shell),
+            &[],
+        );
         assert_eq!(process.wait_exit(Deadline::patient()), Exit::Status(0), "{arguments:?}");
         let written = fs::read(&to).expect("its output");
         assert_eq!(String::from_utf8_lossy(&written), output, "what {arguments:?} wrote");
@@ -301,10 +314,15 @@ impl<'a> Run<'a> {
             End::Type(text) => self.type_text(text),
             End::Keys(chord) => self.press(chord),
             End::Interrupt => self.process.signal(Signal::INT),
+            End::Killed => self.process.signal(Signal::TERM),
             End::Itself => {}
         }
         let exit = self.process.wait_exit(Deadline::patient());
-        assert_eq!(exit, Exit::Status(self.application.status), "how {} ended", self.application.name);
+        let expected = match self.application.end {
+            End::Killed => Exit::Signal(Signal::TERM.as_raw()),
+            _ => Exit::Status(self.application.status),
+        };
+        assert_eq!(exit, expected, "how {} ended", self.application.name);
         self.session.wait_windows("all windows to go", <[WindowInfo]>::is_empty);
     }
 
@@ -324,16 +342,21 @@ impl<'a> Run<'a> {
     }
 }
 
-/// A command line in the VM.
+/// What the files of an application are in.
+fn directory(session: &Session, application: &Application) -> PathBuf {
+    session.root().join(if application.local { "gui" } else { VM })
+}
+
+/// A command line where the application runs.
 #[track_caller]
-fn command(session: &Session, line: &[String]) -> Command {
-    let directory = session.root().join(VM);
+fn command(session: &Session, application: &Application, line: &[String]) -> Command {
+    let directory = directory(session, application);
     let (program, arguments) = line.split_first().expect("a program");
     assert!(
         process::is_installed(program),
         "{program} is not installed; `cargo xtask` setup or apps does it"
     );
-    let mut command = session.application(VM, program);
+    let mut command = session.application(if application.local { "local" } else { VM }, program);
     command.args(arguments.iter().map(|argument| expand(argument, &directory))).current_dir(&directory);
     command
 }

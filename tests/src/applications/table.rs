@@ -1,5 +1,7 @@
 //! The table of applications, `tests/applications.toml`: how each is started, what is done to it, and how it ends.
 //!
+//! Most are applications of a VM; the `local` ones are programs of the GUI VM itself.
+//!
 //! Texts (arguments, environment, files, what is typed) may contain `{dir}`, the directory of the VM that the
 //! application runs in, where its files are.
 
@@ -18,6 +20,10 @@ pub struct Application {
     /// Whether it is among the tests, being small and quick.
     #[serde(default)]
     pub light: bool,
+    /// Whether it is a program of the GUI VM itself, connected to the compositor's own socket. It need not have windows, so
+    /// places and shares are those of the whole output.
+    #[serde(default)]
+    pub local: bool,
     /// Where it does not follow from the name: what it is or why it stands for another one, for the reader of the
     /// results.
     #[serde(default)]
@@ -50,7 +56,7 @@ pub struct Application {
     pub status: i32,
 }
 
-/// A place in the content of the top-most window: shares of its width and height. For a push, pixels to the right and
+/// A place in the content of the top-most window (of the output, for local programs): shares of its width and height. For a push, pixels to the right and
 /// down.
 pub type Place = (f64, f64);
 
@@ -85,10 +91,10 @@ pub enum Step {
     Stroke(Place, Place),
     /// Turns the wheel by this many steps down.
     Scroll(f64),
-    /// Waits until this share of the top-most window shows something else than at the last such wait (or when the
+    /// Waits until this share of the top-most window (of the output, for local programs) shows something else than at the last such wait (or when the
     /// window came).
     Changes(f64),
-    /// Waits until a share of the top-most window has this colour (`#rrggbb`).
+    /// Waits until a share of the top-most window (of the output, for local programs) has this colour (`#rrggbb`).
     Shows(String, f64),
     /// Waits until a file in `{dir}` has exactly this content.
     File(String, String),
@@ -119,6 +125,8 @@ pub enum End {
     Keys(String),
     /// By SIGINT, where there is no other way.
     Interrupt,
+    /// By SIGTERM, which it does not survive: it has no end of its own.
+    Killed,
     /// By itself, after the last step.
     Itself,
 }

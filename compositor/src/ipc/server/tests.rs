@@ -248,6 +248,7 @@ fn vitrailctls_end_understands_the_answers() {
         output: crate::ipc::protocol::Area { x: 0, y: 0, w: 10, h: 10 },
         scale: 1.5,
         keyboard: None,
+        locked: false,
         idle_inhibited_by: None,
         shortcuts_inhibited_by: None,
         config: None,

@@ -311,9 +311,9 @@ fn the_stripe_has_the_colour_of_who_has_the_keyboard() {
         let rect = frame::stripe(output, &FrameMetrics::default().scaled(scale));
         let work = style("Work", "#2e7d32", Pattern::Solid);
         let mut shots = Vec::new();
-        for focus in [Some(&work), None] {
+        for says in [StripeText::Keyboard(&work), StripeText::Nobody] {
             let elements =
-                studio.painter.stripe(&mut studio.renderer, &mut studio.marks, rect, focus, scale).unwrap();
+                studio.painter.stripe(&mut studio.renderer, &mut studio.marks, rect, says, scale).unwrap();
             shots.push(shoot(&mut studio.renderer, &elements, (640, 100), scale));
         }
         let line = frame::scale_up(1, scale);
@@ -377,7 +377,9 @@ fn specimen(scale: f64) -> Shot {
     let mut elements = Vec::new();
     let Studio { renderer, painter, .. } = &mut studio;
     let stripe = frame::stripe(size, &metrics.scaled(scale));
-    elements.extend(painter.stripe(renderer, &mut marks[6], stripe, Some(&styles[2]), scale).unwrap());
+    elements.extend(
+        painter.stripe(renderer, &mut marks[6], stripe, StripeText::Keyboard(&styles[2]), scale).unwrap(),
+    );
     let banner = frame::banner(size, &metrics.scaled(scale));
     let message = "vitrail.toml:14: unknown field `colr`";
     elements.extend(painter.banner(renderer, &mut marks[7], banner, message, scale).unwrap());
