@@ -209,6 +209,11 @@ impl State {
                 Ok(PostAction::Continue)
             })
             .map_err(|error| StateError::Events(error.error))?;
+        let mut schedule = Schedule::new(mode.refresh);
+        if backend.has_consoles() {
+            // Whoever sits before the screen sees that it is there before the first window comes.
+            schedule.request();
+        }
         let comp = Comp {
             display: handle,
             events,
@@ -228,7 +233,7 @@ impl State {
             selections: Selections::default(),
             output,
             captures: Captures::default(),
-            schedule: Schedule::new(mode.refresh),
+            schedule,
             pacing: Pacing::default(),
             decor,
             gate: None,

@@ -36,8 +36,8 @@ pub enum BackendError {
     /// A frame could not be drawn.
     #[error("Error drawing a frame")]
     Frame(#[from] DamageError<PixmanError>),
-    /// A frame could not be brought to the screen.
-    #[error("Error bringing a frame to the screen")]
+    /// The seat or its graphics card failed.
+    #[error(transparent)]
     Screen(#[from] DrmError),
 }
 

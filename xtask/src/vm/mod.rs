@@ -106,13 +106,13 @@ pub fn run(action: &Action) -> Result<()> {
         Action::Fetch { update } => {
             vsock::program()?;
             print!("{}", packages(*update)?.versions()?);
-            packages_with_whole_kernel(*update)?;
+            packages_with_graphics(*update)?;
             Ok(())
         }
         Action::Run(options) => run_command(options),
         Action::Streams { out } => streams::run(&packages(false)?, out.as_deref()),
-        Action::Dmabufs { out } => dmabufs::run(&packages_with_whole_kernel(false)?, out.as_deref()),
-        Action::Screen { out } => screen::run(&packages_with_whole_kernel(false)?, out.as_deref()),
+        Action::Dmabufs { out } => dmabufs::run(&packages_with_graphics(false)?, out.as_deref()),
+        Action::Screen { out } => screen::run(&packages_with_graphics(false)?, out.as_deref()),
         Action::Regions { out } => regions::run(&packages(false)?, out.as_deref()),
     }
 }
@@ -121,8 +121,8 @@ fn packages(update: bool) -> Result<Packages> {
     Packages::get(&target_dir().join("vm"), update)
 }
 
-fn packages_with_whole_kernel(update: bool) -> Result<Packages> {
-    Packages::with_whole_kernel(&target_dir().join("vm"), update)
+fn packages_with_graphics(update: bool) -> Result<Packages> {
+    Packages::with_graphics(&target_dir().join("vm"), update)
 }
 
 fn run_command(options: &RunOptions) -> Result<()> {

@@ -24,9 +24,9 @@ const RELEASE: &str = "trixie";
 const PACKAGES: &[&str] =
     &["qemu-system-x86", "seabios", "linux-image-cloud-amd64", "kmod", "busybox-static"];
 
-/// The kernel of guests that have graphics devices, unpacked beside the others because most guests do without: the cloud kernel
-/// knows no graphics card and no console.
-const WHOLE_KERNEL: &[&str] = &["linux-image-amd64", "kmod"];
+/// What guests need that have graphics devices, unpacked beside the others because most guests do without: the cloud kernel
+/// knows no graphics card and no console. And seatd, which would start by itself if it were installed here.
+const GRAPHICS_PACKAGES: &[&str] = &["linux-image-amd64", "kmod", "seatd"];
 
 /// The packages, unpacked.
 #[derive(Debug)]
@@ -57,10 +57,10 @@ impl Packages {
     ///
     /// # Errors
     /// As for [`get`](Self::get).
-    pub fn with_whole_kernel(vm_folder: &Path, update: bool) -> Result<Self> {
+    pub fn with_graphics(vm_folder: &Path, update: bool) -> Result<Self> {
         let this = Self::get(vm_folder, update)?;
         let _lock = lock(vm_folder)?;
-        let kernel_root = unpacked(vm_folder, &format!("{RELEASE}-whole"), WHOLE_KERNEL, update)?;
+        let kernel_root = unpacked(vm_folder, &format!("{RELEASE}-graphics"), GRAPHICS_PACKAGES, update)?;
         let kernel_release = only_entry(&kernel_root.join("usr/lib/modules"))?;
         Ok(Self { kernel_root, kernel_release, ..this })
     }
@@ -89,6 +89,11 @@ impl Packages {
     /// The folder of the kernel's modules.
     pub fn modules(&self) -> PathBuf {
         self.kernel_root.join("usr/lib/modules").join(&self.kernel_release)
+    }
+
+    /// A file of the packages that the kernel came with.
+    pub fn beside_kernel(&self, path: &str) -> PathBuf {
+        self.kernel_root.join(path)
     }
 
     /// The shell and tools of a guest, one static program.

@@ -1,10 +1,12 @@
 //! `cargo xtask vm screen`: vitrail as the session of a machine with a screen, a keyboard and a tablet.
 //!
 //! The guest has Debian's full kernel, which drives QEMU's virtio devices, and systemd's udevd as any Debian has. vitrail
-//! takes its console by the code of seatd that is in libseat, and shows a terminal. What is checked is what the screen of
+//! takes its console, as root by the code of seatd that is in libseat and as an ordinary user by seatd, and shows a
+//! terminal. What is checked is what the screen of
 //! the virtual machine shows, compared with what vitrail says it has drawn, and what comes of the keys and movements that
 //! go into the virtual devices.
 
+use std::fs;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -27,12 +29,20 @@ const MODULES: &[&str] = &["virtio_pci", "virtio_console", "virtio_gpu", "virtio
 const MEMORY_MIB: u32 = 1536;
 /// The size of the screen.
 const SCREEN: (i32, i32) = (1280, 800);
+/// Who may use the console only through seatd.
+const USER: &str = "user";
 const PROGRAMS: &[&str] = &["vitrail", "vitrailctl"];
 /// Programs of the system, and where they are in the guest.
 const SYSTEM_PROGRAMS: &[(&str, &str)] = &[
     ("/usr/bin/foot", "bin/foot"),
     ("/bin/udevadm", "bin/udevadm"),
     ("/lib/systemd/systemd-udevd", "lib/systemd/systemd-udevd"),
+];
+/// seatd, the C library that it was built for and its loader, from the packages of the kernel; and where they are in the guest.
+const SEATD: &[(&str, &str)] = &[
+    ("usr/sbin/seatd", "seatd/seatd"),
+    ("usr/lib/x86_64-linux-gnu/libc.so.6", "seatd/libc.so.6"),
+    ("usr/lib64/ld-linux-x86-64.so.2", "seatd/loader"),
 ];
 /// What those programs read: rules, quirks of devices, keyboard layouts, fonts, a locale with UTF-8.
 const TREES: &[&str] = &[
@@ -70,9 +80,17 @@ pub fn run(packages: &Packages, out: Option<&Path>) -> Result<()> {
     for (program, name) in SYSTEM_PROGRAMS {
         initramfs.program(name, Path::new(program))?;
     }
+    for (file, name) in SEATD {
+        let file = packages.beside_kernel(file);
+        let content = fs::read(&file).with_context(|| format!("error reading {}", file.display()))?;
+        initramfs.file(name, true, content);
+    }
     for tree in TREES {
         initramfs.tree(Path::new(tree))?;
     }
+    let users = format!("root:x:0:0::/tmp:/bin/sh\n{USER}:x:1000:1000::/tmp:/bin/sh\n");
+    initramfs.file("etc/passwd", false, users.into());
+    initramfs.file("etc/group", false, format!("root:x:0:\n{USER}:x:1000:\n").into());
     let terminal = format!("[colors]\nbackground={CONTENT:06x}\n");
     initramfs.file("etc/xdg/foot/foot.ini", false, terminal.into());
     let session = Session::new(out, "screen")?;
@@ -85,7 +103,9 @@ pub fn run(packages: &Packages, out: Option<&Path>) -> Result<()> {
         guest.wait(processes)?;
         let qmp = Qmp::connect(&qmp, &session.folder)?;
         let mut desk = Desk { guest, qmp };
-        let outcome = check(&mut desk, processes).and_then(|()| resized(&mut desk, &vnc));
+        let outcome = check(&mut desk, processes)
+            .and_then(|()| resized(&mut desk, &vnc))
+            .and_then(|()| unprivileged(&mut desk));
         // What was on the screen and in the logs is of interest above all if something failed.
         desk.qmp.save_screen(&session.logs.join("screen.png"))?;
         if outcome.is_err() {
@@ -131,9 +151,7 @@ fn check(desk: &mut Desk, processes: &mut Processes) -> Result<()> {
     labels(&desk.shows_what_was_drawn()?, SCREEN, &moved)?;
 
     eprintln!("==> nothing wakes vitrail while nothing changes");
-    let status = desk.guest.quiet(&format!("{ENVIRONMENT}; vitrailctl status --json"), COMMAND_DEADLINE)?;
-    let status: serde_json::Value = serde_json::from_str(&status).context("error reading the status")?;
-    let pid = status.get("pid").context("a status without a process")?;
+    let pid = desk.pid()?;
     // It runs for a moment after it has answered.
     let count = format!("grep ctxt_switches /proc/{pid}/status");
     let slept = desk.guest.check(&format!("sleep 1; {count}; sleep 3; {count}"), COMMAND_DEADLINE)?;
@@ -203,6 +221,38 @@ fn resized(desk: &mut Desk, vnc: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Its end, and another start as an ordinary user.
+fn unprivileged(desk: &mut Desk) -> Result<()> {
+    eprintln!("==> vitrail ends in order, and an ordinary user starts it with seatd");
+    let pid = desk.pid()?;
+    desk.guest
+        .check(&format!("kill {pid}; while [ -e /proc/{pid} ]; do sleep 0.1; done"), COMMAND_DEADLINE)?;
+    // The console shows text again.
+    desk.wait("the console", |desk| Ok((desk.qmp.screen()?.pixel(700, 2) == Some(0)).then_some(())))?;
+    desk.guest.check(
+        &format!(
+            "/seatd/loader --library-path /seatd /seatd/seatd -u {USER} -n 9 9>/tmp/ready >/tmp/seatd.log 2>&1 & read line </tmp/ready; \
+             chown {USER} /run /tmp && rm -f /tmp/*.log"
+        ),
+        COMMAND_DEADLINE,
+    )?;
+    // By itself it chooses the console. The screen is not of the size that it had at the first start: at first vitrail made
+    // a picture of a fixed size when it started, and a screen of any other stayed black until its size changed.
+    let vitrail = "export XDG_RUNTIME_DIR=/run LIBSEAT_BACKEND=seatd; exec vitrail --ready-fd 9";
+    desk.guest.check(
+        &format!(
+            "su {USER} -c '{vitrail}' 9>/tmp/ready >/tmp/vitrail.log 2>&1 & \
+             read line </tmp/ready && echo $line"
+        ),
+        COMMAND_DEADLINE,
+    )?;
+    let pid = desk.pid()?;
+    let owner = desk.guest.check(&format!("stat -c %U /proc/{pid}"), COMMAND_DEADLINE)?;
+    ensure!(owner == USER, "vitrail runs as {owner}");
+    desk.shows_what_was_drawn()?;
+    Ok(())
+}
+
 /// The stripe above, the ring of the window in its colour, and its content.
 fn labels(screen: &Picture, size: (i32, i32), window: &Window) -> Result<()> {
     ensure!(screen.size == size, "the screen has {:?} pixels and not {size:?}", screen.size);
@@ -247,6 +297,14 @@ impl Desk {
             COMMAND_DEADLINE,
         )?;
         Ok(())
+    }
+
+    /// The process of vitrail.
+    fn pid(&mut self) -> Result<u64> {
+        let status =
+            self.guest.quiet(&format!("{ENVIRONMENT}; vitrailctl status --json"), COMMAND_DEADLINE)?;
+        let status: serde_json::Value = serde_json::from_str(&status).context("error reading the status")?;
+        status.get("pid").and_then(serde_json::Value::as_u64).context("a status without a process")
     }
 
     /// The one window.

@@ -37,7 +37,7 @@ use smithay::reexports::drm::Device as _;
 use smithay::reexports::drm::DriverCapability;
 use smithay::reexports::input::{Device, Libinput};
 use smithay::reexports::rustix::fs::OFlags;
-use smithay::utils::{DeviceFd, Size};
+use smithay::utils::DeviceFd;
 
 use super::memory::Memory;
 use super::{BackendError, Drawn};
@@ -235,8 +235,17 @@ impl Drm {
         }
     }
 
-    /// Looks which screen is there now, and takes it, leaves it or changes its mode.
-    fn find_screen(&mut self) -> Result<(), DrmError> {
+    /// Looks which screen is there now, takes it, leaves it or changes its mode, and makes the picture as large as it is.
+    fn find_screen(&mut self) -> Result<(), BackendError> {
+        self.take_screen()?;
+        let size = self.screen.as_ref().map(|screen| screen.choice().size());
+        if let Some(size) = size.filter(|size| *size != self.memory.size()) {
+            self.memory.resize(size)?;
+        }
+        Ok(())
+    }
+
+    fn take_screen(&mut self) -> Result<(), DrmError> {
         let Some(device) = &mut self.device else { return Ok(()) };
         let used = self.screen.as_ref().map(Screen::connector);
         match (connector::choose(device, used)?, &mut self.screen) {
@@ -372,20 +381,13 @@ impl State {
         let Some(drm) = self.drm() else { return };
         if let Err(error) = drm.find_screen() {
             tracing::error!("error after a change of the screens: {:#}", anyhow::Error::from(error));
+            // A frame that does not fit would not be shown.
+            drm.screen = None;
         }
         if drm.screen.is_none() {
             return;
         }
         let mode = drm.mode();
-        let size = Size::from((mode.size.w, mode.size.h));
-        if drm.memory.size() != size
-            && let Err(error) = drm.memory.resize(size)
-        {
-            tracing::error!("error making a picture of the screen's size: {error}");
-            // Nothing that does not fit is brought to the screen.
-            drm.screen = None;
-            return;
-        }
         self.set_output_mode(mode);
         self.comp.schedule.request();
     }
