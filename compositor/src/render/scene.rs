@@ -2,9 +2,9 @@
 //!
 //! From the top: the pointer, the stripe, the layers above the windows, then each window from the top of the stack with its
 //! popups above it, those of the input method first, and the layers below the windows. The layers are local programs' and wear
-//! no label (`docs/local-programs.md`). A window is its label and, cut to its content rectangle, its surfaces over an opaque backing. The same
-//! rectangles are used for hit-testing and for the report, so that nothing is drawn where it cannot be
-//! accounted for.
+//! no label (`docs/local-programs.md`). A window is its label and, cut to its content rectangle, its surfaces over an opaque
+//! backing. The same rectangles are used for hit-testing and for the report, so that nothing is drawn where it cannot be
+//! accounted for. While the session is locked there is the lock alone.
 
 use std::collections::HashMap;
 

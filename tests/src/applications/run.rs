@@ -1,4 +1,5 @@
-//! One run of one application: a session with one VM (in which it runs, or beside which, if it is local), the steps of the table, an orderly end, and then the logs.
+//! One run of one application: a session with one VM (in which it runs, or beside which, if it is local), the steps of the
+//! table, an orderly end, and then the logs.
 
 use std::collections::BTreeSet;
 use std::fs;

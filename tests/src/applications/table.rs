@@ -56,8 +56,8 @@ pub struct Application {
     pub status: i32,
 }
 
-/// A place in the content of the top-most window (of the output, for local programs): shares of its width and height. For a push, pixels to the right and
-/// down.
+/// A place in the content of the top-most window (of the output, for local programs): shares of its width and height. For a
+/// push, pixels to the right and down.
 pub type Place = (f64, f64);
 
 /// One thing that is done, or waited for.
@@ -91,8 +91,8 @@ pub enum Step {
     Stroke(Place, Place),
     /// Turns the wheel by this many steps down.
     Scroll(f64),
-    /// Waits until this share of the top-most window (of the output, for local programs) shows something else than at the last such wait (or when the
-    /// window came).
+    /// Waits until this share of the top-most window (of the output, for local programs) shows something else than at the
+    /// last such wait (or when the window came).
     Changes(f64),
     /// Waits until a share of the top-most window (of the output, for local programs) has this colour (`#rrggbb`).
     Shows(String, f64),
