@@ -456,7 +456,9 @@ impl Comp {
 
     /// Where the pointer is drawn, if that is over the content of a window, where nothing covers it.
     pub(super) fn pointer_in_content(&self, window: WindowId) -> Option<Point<i32, Physical>> {
-        self.drawn_pointer().filter(|location| self.target_at(*location) == Target::Content(window))
+        let covered = |at| matches!(self.target_at(at), Target::Layer(_) | Target::Lock);
+        let over = |at: &Point<i32, Physical>| self.shell.at(*at) == Target::Content(window) && !covered(*at);
+        self.drawn_pointer().filter(over)
     }
 
     /// The shown windows from the bottom up, with exactly the rectangles that are drawn.

@@ -710,6 +710,27 @@ fn the_pointer_is_in_the_picture_if_asked_for_and_over_the_window() {
     paper.assert_solid(RED, paper.whole());
 }
 
+/// A VM would learn from its own windows where the pointer is on the lock of the session, which is on top of them.
+#[test]
+fn the_pointer_on_a_locked_session_is_in_no_picture() {
+    let mut fixture = compositor();
+    let work = fixture.connect(vm("work"));
+    fixture.window(work, 200, 100, RED);
+    fixture.list(work);
+    let source = fixture.source(work, 0);
+    let (with, _) = fixture.session_with(work, &source, Options::PaintCursors);
+    let content = fixture.report()[0].content;
+    fixture.state().input_pointer_motion(f64::from(content.loc.x + 50), f64::from(content.loc.y + 40));
+    let paper = fixture.paper(work, 200, 100);
+    fixture.take(work, &with, &paper);
+    assert_ne!(paper.pixel(50, 40), RED);
+    let local = fixture.connect(Origin::Local);
+    crate::session_lock::lock(&mut fixture, local);
+    fixture.state().input_pointer_motion(f64::from(content.loc.x + 60), f64::from(content.loc.y + 50));
+    fixture.take(work, &with, &paper);
+    paper.assert_solid(RED, paper.whole());
+}
+
 #[test]
 fn a_session_of_the_pointers_picture_has_stopped() {
     let mut fixture = compositor();

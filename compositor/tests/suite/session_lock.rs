@@ -81,7 +81,7 @@ fn wait_word(fixture: &mut Fixture, who: Who, word: &str) {
 }
 
 /// Locks, and waits until the client knows.
-fn lock(fixture: &mut Fixture, who: Who) -> ExtSessionLockV1 {
+pub fn lock(fixture: &mut Fixture, who: Who) -> ExtSessionLockV1 {
     let lock = ask(fixture, who);
     wait_word(fixture, who, "locked");
     lock
