@@ -69,7 +69,6 @@ use smithay::wayland::shell::xdg::decoration::XdgDecorationState;
 use smithay::wayland::shell::xdg::dialog::XdgDialogState;
 use smithay::wayland::shm::ShmState;
 use smithay::wayland::single_pixel_buffer::SinglePixelBufferState;
-use smithay::wayland::tablet_manager::TabletManagerState;
 use smithay::wayland::viewporter::ViewporterState;
 use smithay::wayland::xdg_activation::XdgActivationState;
 use smithay::wayland::xdg_toplevel_tag::XdgToplevelTagManager;
@@ -115,8 +114,8 @@ pub struct Protocols {
 const CLOCK_MONOTONIC: u32 = 1;
 
 impl Protocols {
-    /// Creates the globals, which [`globals::OFFERED`] lists. Most are for every client of which the policy does not
-    /// say otherwise.
+    /// Creates the globals, which [`globals::OFFERED`] lists, but for those of the seat and the output. Most are for every
+    /// client of which the policy does not say otherwise.
     #[must_use]
     pub fn new(display: &DisplayHandle) -> Self {
         XdgDecorationState::new::<State>(display);
@@ -148,7 +147,6 @@ impl Protocols {
         RelativePointerManagerState::new::<State>(display);
         pointer_constraints::create(display);
         PointerGesturesState::new::<State>(display);
-        TabletManagerState::new::<State>(display);
         text_input::create(display);
         input_method::create(display);
         virtual_keyboard::create(display);

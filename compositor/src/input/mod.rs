@@ -23,6 +23,7 @@ use smithay::input::{Seat, SeatState};
 use smithay::reexports::wayland_server::DisplayHandle;
 use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
 use smithay::utils::{Physical, Point, SERIAL_COUNTER, Serial};
+use smithay::wayland::tablet_manager::TabletManagerState;
 
 use crate::handlers::input_method::InputMethod;
 use crate::handlers::text_input::TextInputs;
@@ -90,7 +91,7 @@ pub struct Input {
 }
 
 impl Input {
-    /// Makes the seat, with the keyboard's layout from the environment as libxkbcommon reads it.
+    /// Makes the seat and the global of its tablets, with the keyboard's layout from the environment as libxkbcommon reads it.
     ///
     /// # Errors
     ///
@@ -104,6 +105,8 @@ impl Input {
         seat.add_keyboard(Default::default(), REPEAT.1, REPEAT.0)?;
         seat.add_pointer();
         seat.add_touch_with_default_grab(|| Box::<EachFinger>::default());
+        // After the seat: weston's clients ask for the tablets of those seats that they know by then, and of no later one.
+        TabletManagerState::new::<State>(display);
         let input = Self {
             pointer: None,
             device: None,

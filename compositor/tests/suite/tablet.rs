@@ -248,3 +248,14 @@ fn a_tip_ends_with_the_client_that_it_was_down_on() {
         assert_eq!(tips, ["down", "up"]);
     }
 }
+
+/// weston's clients, when they meet the global of tablets, ask for the tablets of the seats that they know by then. With the
+/// seat announced last, weston-tablet never heard of a pen.
+#[test]
+fn the_seat_is_announced_before_its_tablets() {
+    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let who = fixture.connect(vm("work"));
+    let client = fixture.client(who);
+    // Globals are announced in the order of their names.
+    assert!(client.name_of("wl_seat") < client.name_of("zwp_tablet_manager_v2"));
+}
