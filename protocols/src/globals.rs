@@ -178,6 +178,8 @@ pub const GLOBALS: &[Global] = &[
     never("zwlr_data_control_manager_v1", "Reads every VM's clipboard."),
     never("zwlr_screencopy_manager_v1", "Sees the whole screen."),
     never("zwlr_export_dmabuf_manager_v1", "Sees the whole screen."),
+    never("weston_screenshooter", "Sees the whole screen."),
+    never("weston_capture_v1", "Sees the whole screen."),
     never("ext_output_image_capture_source_manager_v1", "Sees the whole screen."),
     never("zwlr_foreign_toplevel_manager_v1", "Lists and closes other VMs' windows."),
     never("zwlr_output_manager_v1", "Changes the outputs."),
@@ -185,6 +187,15 @@ pub const GLOBALS: &[Global] = &[
     never("zwlr_gamma_control_manager_v1", "Changes the colours of the whole screen, the labels' too."),
     never("ext_workspace_manager_v1", "Lists and switches workspaces."),
     never("ext_transient_seat_manager_v1", "Makes seats with virtual devices."),
+    never("weston_debug_v1", "Reads the compositor's own log, which tells of every VM."),
+    never(
+        "weston_touch_calibration",
+        "Takes the touch screen from everyone and changes where it is touched.",
+    ),
+    never(
+        "weston_content_protection",
+        "Decides how the signal of the outputs is protected, the labels' too.",
+    ),
     never("wp_drm_lease_device_v1", "Takes a display away from the compositor."),
     never("wl_drm", "Names graphics buffers globally."),
     never(
