@@ -25,14 +25,15 @@ const VM: &str = "work";
 const TOLERANCE: u32 = 6;
 
 /// Runs an application as the table says. Pictures of the screen go to `pictures`, if they are wanted: one before
-/// the end and those that the table asks for.
+/// the end and those that the table asks for. `root` is where its packages are unpacked, if they are of another release.
 ///
 /// # Panics
 ///
 /// When anything is not as it should be; with a picture of how it was, where pictures are wanted.
 #[track_caller]
-pub fn run(application: &Application, pictures: Option<&Path>) {
-    let mut run = Run::start(application, pictures);
+pub fn run(application: &Application, pictures: Option<&Path>, root: Option<&Path>) {
+    let mut run = Run::start(application, pictures, root);
+    run.check_withheld();
     for step in &application.steps {
         let start = Instant::now();
         run.step(step);
@@ -57,6 +58,28 @@ struct Run<'a> {
     /// What the screen showed when something was last waited for.
     seen: Option<Image>,
     pictures: Option<&'a Path>,
+    folders: Folders,
+}
+
+/// What the words in braces stand for.
+struct Folders {
+    /// Where the VM's files are.
+    directory: PathBuf,
+    /// Where packages of another release are unpacked.
+    root: Option<PathBuf>,
+}
+
+impl Folders {
+    #[track_caller]
+    fn expand(&self, text: &str) -> String {
+        let text = text.replace("{dir}", &self.directory.display().to_string());
+        if !text.contains("{root}") {
+            return text;
+        }
+        let root =
+            self.root.as_ref().expect("its packages are unpacked by `cargo xtask apps`, which says where");
+        text.replace("{root}", &root.display().to_string())
+    }
 }
 
 impl Drop for Run<'_> {
@@ -74,20 +97,20 @@ impl Drop for Run<'_> {
 
 impl<'a> Run<'a> {
     #[track_caller]
-    fn start(application: &'a Application, pictures: Option<&'a Path>) -> Self {
+    fn start(application: &'a Application, pictures: Option<&'a Path>, root: Option<&Path>) -> Self {
         let session = Session::start(&[VM]);
-        let directory = directory(&session, application);
+        let folders = Folders { directory: directory(&session, application), root: root.map(Path::to_owned) };
         for (name, content) in &application.files {
-            let path = directory.join(name);
+            let path = folders.directory.join(name);
             fs::create_dir_all(path.parent().expect("a file in a directory")).expect("a directory");
-            fs::write(path, expand(content, &directory)).expect("a file for the application");
+            fs::write(path, folders.expand(content)).expect("a file for the application");
         }
-        let mut command = command(&session, application, &application.command);
+        let mut command = command(&session, application, &folders, &application.command);
         for (name, value) in &application.environment {
-            command.env(name, expand(value, &directory));
+            command.env(name, folders.expand(value));
         }
         let process = Process::start(&application.name, &session.logs(), &mut command, &[]);
-        Self { application, process, beside: Vec::new(), session, seen: None, pictures }
+        Self { application, process, beside: Vec::new(), session, seen: None, pictures, folders }
     }
 
     #[track_caller]
@@ -106,17 +129,19 @@ impl<'a> Run<'a> {
             Step::RightClick(place) => self.button(*place, "right", "click"),
             Step::Press(place) => self.button(*place, "left", "press"),
             Step::Release(place) => self.button(*place, "left", "release"),
+            Step::Tap(place) => self.tap(*place),
             Step::Stroke(from, to) => self.stroke(*from, *to),
+            Step::Pen(from, to) => self.draw(*from, *to),
             Step::Scroll(steps) => {
                 self.session.control(&["input", "scroll", "0", &steps.to_string()]);
             }
             Step::Changes(share) => self.wait_change(*share),
             Step::Shows(color, share) => self.wait_color(color, *share),
             Step::File(name, content) => {
-                let path = self.directory().join(name);
-                process::wait_for_content(&path, &expand(content, &self.directory()), Deadline::patient());
+                let path = self.folders.directory.join(name);
+                process::wait_for_content(&path, &self.folders.expand(content), Deadline::patient());
             }
-            Step::Logs(text) => self.process.wait_log(&expand(text, &self.directory())),
+            Step::Logs(text) => self.process.wait_log(&self.folders.expand(text)),
             Step::Run(arguments, input, output) => self.run_beside(arguments, input, output),
             Step::Local(arguments) => {
                 let process = self.start_local(arguments);
@@ -129,11 +154,6 @@ impl<'a> Run<'a> {
             }
             Step::Picture(name) => self.keep_picture(name),
         }
-    }
-
-    /// What the application's files are in.
-    fn directory(&self) -> PathBuf {
-        directory(&self.session, self.application)
     }
 
     /// The window on top of all others.
@@ -213,7 +233,7 @@ impl<'a> Run<'a> {
 
     #[track_caller]
     fn type_text(&self, text: &str) {
-        let text = expand(text, &self.directory()).replace('\n', "\\n").replace('\t', "\\t");
+        let text = self.folders.expand(text).replace('\n', "\\n").replace('\t', "\\t");
         self.session.control(&["input", "type", &text]);
     }
 
@@ -244,18 +264,38 @@ impl<'a> Run<'a> {
         self.session.control(&["input", "move", &x, &y]);
     }
 
+    /// Touches the window, which may be gone by the time that the finger is lifted.
+    #[track_caller]
+    fn tap(&mut self, place: Place) {
+        let [x, y] = self.pixel(place);
+        self.session.control(&["input", "touch", "down", "0", &x, &y]);
+        self.session.control(&["input", "touch", "up", "0"]);
+    }
+
     /// Draws a finger over the touch screen, in ten steps.
     #[track_caller]
     fn stroke(&mut self, from: Place, to: Place) {
         let [x, y] = self.pixel(from);
         self.session.control(&["input", "touch", "down", "0", &x, &y]);
-        for step in 1..=10 {
-            let share = f64::from(step) / 10.0;
-            let between = |from: f64, to: f64| from + (to - from) * share;
-            let [x, y] = self.pixel((between(from.0, to.0), between(from.1, to.1)));
+        for place in between(from, to) {
+            let [x, y] = self.pixel(place);
             self.session.control(&["input", "touch", "motion", "0", &x, &y]);
         }
         self.session.control(&["input", "touch", "up", "0"]);
+    }
+
+    /// Draws the pen of a graphics tablet from one place to another, in ten steps.
+    #[track_caller]
+    fn draw(&mut self, from: Place, to: Place) {
+        let [x, y] = self.pixel(from);
+        self.session.control(&["input", "tablet", "in", &x, &y]);
+        self.session.control(&["input", "tablet", "down"]);
+        for place in between(from, to) {
+            let [x, y] = self.pixel(place);
+            self.session.control(&["input", "tablet", "motion", &x, &y, "0.5"]);
+        }
+        self.session.control(&["input", "tablet", "up"]);
+        self.session.control(&["input", "tablet", "out"]);
     }
 
     #[track_caller]
@@ -267,20 +307,15 @@ impl<'a> Run<'a> {
     /// Runs a second program of the VM.
     #[track_caller]
     fn run_beside(&mut self, arguments: &[String], input: &str, output: &str) {
-        let directory = self.directory();
-        let (from, to) = (directory.join("stdin"), directory.join("stdout"));
+        let [from, to] = ["stdin", "stdout"].map(|name| self.folders.directory.join(name));
         fs::write(&from, input).expect("a file");
         let mut shell = vec![String::from("sh"), String::from("-c")];
         shell.push(format!("exec \"$@\" < '{}' > '{}'", from.display(), to.display()));
         shell.push(String::from("sh"));
         shell.extend(arguments.iter().cloned());
         let name = format!("{}-{}", self.application.name, arguments[0]);
-        let process = Process::start(
-            &name,
-            &self.session.logs(),
-            &mut command(&self.session, self.application, &shell),
-            &[],
-        );
+        let mut command = command(&self.session, self.application, &self.folders, &shell);
+        let process = Process::start(&name, &self.session.logs(), &mut command, &[]);
         assert_eq!(process.wait_exit(Deadline::patient()), Exit::Status(0), "{arguments:?}");
         let written = fs::read(&to).expect("its output");
         assert_eq!(String::from_utf8_lossy(&written), output, "what {arguments:?} wrote");
@@ -294,7 +329,7 @@ impl<'a> Run<'a> {
             "{program} is not installed; `cargo xtask` setup or apps does it"
         );
         let mut command = self.session.application("local", program);
-        command.args(arguments.iter().map(|argument| expand(argument, &self.directory())));
+        command.args(arguments.iter().map(|argument| self.folders.expand(argument)));
         let name = format!("{}-local-{program}", self.application.name);
         Process::start(&name, &self.session.logs(), &mut command, &[])
     }
@@ -305,6 +340,21 @@ impl<'a> Run<'a> {
         let Some(pictures) = self.pictures else { return };
         let dash = if name.is_empty() { "" } else { "-" };
         self.session.save_screenshot(&pictures.join(format!("{}{dash}{name}.png", self.application.name)));
+    }
+
+    /// Sees that no configuration could give the VM what the table says is withheld.
+    #[track_caller]
+    fn check_withheld(&self) {
+        if self.application.withheld.is_empty() {
+            return;
+        }
+        let why = self.session.control(&["why", VM, &self.application.withheld, "--json"]);
+        let why: Value = serde_json::from_str(&why).expect("JSON");
+        assert_eq!(why["visible"], Value::Bool(false), "{why}");
+        let (decided_by, class) = (why["decided_by"].as_str(), why["class"].as_str());
+        let withheld =
+            matches!((decided_by, class), (Some("class"), Some("never")) | (Some("unknown_interface"), _));
+        assert!(withheld, "{why}");
     }
 
     /// Makes the application end, and sees that it ends well and its windows go.
@@ -350,20 +400,24 @@ fn directory(session: &Session, application: &Application) -> PathBuf {
 
 /// A command line where the application runs.
 #[track_caller]
-fn command(session: &Session, application: &Application, line: &[String]) -> Command {
-    let directory = directory(session, application);
+fn command(session: &Session, application: &Application, folders: &Folders, line: &[String]) -> Command {
+    let line: Vec<String> = line.iter().map(|word| folders.expand(word)).collect();
     let (program, arguments) = line.split_first().expect("a program");
     assert!(
         process::is_installed(program),
         "{program} is not installed; `cargo xtask` setup or apps does it"
     );
     let mut command = session.application(if application.local { "local" } else { VM }, program);
-    command.args(arguments.iter().map(|argument| expand(argument, &directory))).current_dir(&directory);
+    command.args(arguments).current_dir(&folders.directory);
     command
 }
 
-fn expand(text: &str, directory: &Path) -> String {
-    text.replace("{dir}", &directory.display().to_string())
+/// Ten places on the way from one to another, the other among them.
+fn between(from: Place, to: Place) -> impl Iterator<Item = Place> {
+    (1..=10).map(move |step| {
+        let share = f64::from(step) / 10.0;
+        (from.0 + (to.0 - from.0) * share, from.1 + (to.1 - from.1) * share)
+    })
 }
 
 /// The evdev name of a key as people write it.

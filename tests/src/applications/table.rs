@@ -3,7 +3,8 @@
 //! Most are applications of a VM; the `local` ones are programs of the GUI VM itself.
 //!
 //! Texts (arguments, environment, files, what is typed) may contain `{dir}`, the directory of the VM that the
-//! application runs in, where its files are.
+//! application runs in, where its files are, and `{root}`, the folder that packages of another release were unpacked
+//! into.
 
 use std::collections::BTreeMap;
 
@@ -17,6 +18,10 @@ pub struct Application {
     pub name: String,
     /// The Debian packages that bring it. The first has the version that is shown.
     pub packages: Vec<String>,
+    /// The Debian release that the packages are of, where not that of the machine: they are then not installed, but
+    /// unpacked into `{root}`, and the command starts the loader there with the libraries there.
+    #[serde(default)]
+    pub release: String,
     /// Whether it is among the tests, being small and quick.
     #[serde(default)]
     pub light: bool,
@@ -31,6 +36,10 @@ pub struct Application {
     /// Why it is not run: what it needs, no compositor of today gives. Empty for those that are run.
     #[serde(default)]
     pub unusable: String,
+    /// An interface that the application cannot do without and that no VM may get. What the row checks is that the
+    /// policy says so, and that the application, told that there is none, says so too and ends by itself.
+    #[serde(default)]
+    pub withheld: String,
     /// The program and its arguments.
     pub command: Vec<String>,
     /// Variables beside those of every application.
@@ -87,8 +96,12 @@ pub enum Step {
     Press(Place),
     /// Moves the pointer and releases the left button.
     Release(Place),
+    /// Touches the touch screen with a finger for a moment.
+    Tap(Place),
     /// Puts a finger on the touch screen, draws it from one place to another and lifts it.
     Stroke(Place, Place),
+    /// Brings the pen of a graphics tablet near one place, sets it down, draws it to another and takes it away.
+    Pen(Place, Place),
     /// Turns the wheel by this many steps down.
     Scroll(f64),
     /// Waits until this share of the top-most window (of the output, for local programs) shows something else than at the
@@ -153,6 +166,22 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    #[test]
+    fn the_light_ones_are_of_the_release_of_the_machine() {
+        for application in applications().iter().filter(|application| application.light) {
+            assert_eq!(application.release, "", "{}", application.name);
+        }
+    }
+
+    #[test]
+    fn those_that_are_withheld_what_they_need_say_so_and_end_by_themselves() {
+        for application in applications().iter().filter(|application| !application.withheld.is_empty()) {
+            assert!(matches!(application.end, End::Itself), "{}", application.name);
+            assert!(matches!(application.steps[..], [Step::Logs(_)]), "{}", application.name);
+            assert_ne!(application.status, 0, "{}", application.name);
+        }
+    }
 
     #[test]
     fn every_application_has_its_own_name_and_says_what_is_exercised() {
