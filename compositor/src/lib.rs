@@ -18,10 +18,12 @@
 
 pub mod backend;
 pub mod config;
+pub mod crash;
 pub mod gate;
 pub mod handlers;
 pub mod input;
 pub mod ipc;
+pub mod ready;
 pub mod render;
 pub mod shell;
 pub mod state;

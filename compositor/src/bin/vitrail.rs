@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::IsTerminal;
-use std::io::Write;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -30,7 +29,8 @@ use vitrail::trust::origin::Origin;
     version,
     after_help = "\
 Signals: SIGHUP reads the configuration again; SIGTERM and SIGINT end the compositor in order.\n\
-Logging goes to standard error; VITRAIL_LOG filters it, for example VITRAIL_LOG=debug."
+Logging goes to standard error; VITRAIL_LOG filters it, for example VITRAIL_LOG=debug.\n\
+With NOTIFY_SOCKET, as systemd sets it, the compositor says when programs can connect."
 )]
 struct Arguments {
     /// The file that says which machines there are, how they are labelled and what they may use. Without it
@@ -65,7 +65,8 @@ struct Arguments {
     #[arg(long, value_name = "PATH")]
     ipc: Option<PathBuf>,
 
-    /// Writes "ready" and a line feed to this inherited descriptor once programs can connect
+    /// Once programs can connect, writes to this inherited descriptor what a service manager is told: lines, READY=1 the
+    /// last of them
     #[arg(long, value_name = "FD")]
     ready_fd: Option<RawFd>,
 }
@@ -96,6 +97,7 @@ fn main() -> ExitCode {
     let filter = EnvFilter::try_from_env("VITRAIL_LOG").unwrap_or_else(|_| EnvFilter::new(LOG));
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
+    vitrail::crash::log_panics();
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -153,9 +155,8 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         state.start_gate(GateOptions { command, config }).context("error starting the gate")?;
     }
     tracing::info!(socket = %name, "ready");
-    if let Some(mut ready) = ready {
-        ready.write_all(b"ready\n").context("error saying that programs can connect")?;
-    }
+    vitrail::ready::announce(&vitrail::ready::compositor_message(&name, &ipc), ready)
+        .context("error saying that programs can connect")?;
     state.after_dispatch();
     let ended = event_loop.run(None, &mut state, State::after_dispatch).context("error in the event loop");
     // Its file goes with the source.
