@@ -24,6 +24,7 @@ pub mod handlers;
 pub mod input;
 pub mod ipc;
 pub mod ready;
+pub mod remembered;
 pub mod render;
 pub mod shell;
 pub mod state;

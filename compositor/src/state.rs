@@ -26,6 +26,7 @@ use crate::handlers::selection::Selections;
 use crate::handlers::session_lock::SessionLock;
 use crate::input::Input;
 use crate::ipc::server::Server;
+use crate::remembered::Remembered;
 use crate::render::capture::Captures;
 use crate::render::label::LabelError;
 use crate::render::scene::Decor;
@@ -99,6 +100,8 @@ pub struct Comp {
     pub gate: Option<Gate>,
     /// The control socket, if there is one.
     pub ipc: Option<Server>,
+    /// Where windows stood, if that is kept.
+    pub remembered: Option<Remembered>,
 }
 
 /// What a headless compositor is started with.
@@ -238,6 +241,7 @@ impl State {
             decor,
             gate: None,
             ipc: None,
+            remembered: None,
         };
         Ok(Self { backend, comp })
     }
@@ -273,6 +277,7 @@ impl State {
         self.comp.popups.cleanup();
         self.plan_timed();
         self.plan_idle();
+        self.plan_remembering();
         self.plan_repaint();
         self.answer_ipc();
         // A client that cannot be written to is ended by the library; there is nothing to report.
@@ -305,6 +310,7 @@ impl State {
 
     /// Ends the event loop in order.
     pub fn stop(&mut self) {
+        self.write_places();
         if let Some(gate) = self.comp.gate.take() {
             gate.stop();
         }

@@ -65,6 +65,11 @@ struct Arguments {
     #[arg(long, value_name = "PATH")]
     ipc: Option<PathBuf>,
 
+    /// Keeps in this file where windows stand, and gives windows the places that it holds; vitrail-session uses it, so that
+    /// windows come back to their places after a crash
+    #[arg(long, value_name = "FILE")]
+    layout: Option<PathBuf>,
+
     /// Once programs can connect, writes to this inherited descriptor what a service manager is told: lines, READY=1 the
     /// last of them
     #[arg(long, value_name = "FD")]
@@ -151,6 +156,9 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     let ipc = arguments.ipc.or_else(|| vitrail::ipc::client::default_path(&name));
     let ipc = ipc.context("where shall the control socket be? Say it with --ipc, or set XDG_RUNTIME_DIR")?;
     state.start_ipc(&ipc).context("error making the control socket")?;
+    if let Some(layout) = arguments.layout {
+        state.remember_places(layout);
+    }
     if let (Some(command), Some(config)) = (gate, arguments.config) {
         state.start_gate(GateOptions { command, config }).context("error starting the gate")?;
     }

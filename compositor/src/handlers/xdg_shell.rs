@@ -173,6 +173,7 @@ impl State {
                 self.unmap(id);
                 toplevel.reset_initial_configure_sent();
             } else if !toplevel.is_initial_configure_sent() {
+                self.recall_place(id);
                 self.configure(id);
                 toplevel.send_configure();
             }

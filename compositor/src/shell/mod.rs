@@ -124,13 +124,15 @@ pub struct Shell<H> {
     next_id: u64,
     /// How often the focus was given to a window.
     turns: u64,
+    /// How often windows came, went or were given out to be changed.
+    changes: u64,
 }
 
 impl<H> Shell<H> {
     /// A shell without windows.
     #[must_use]
     pub fn new(layout: Layout) -> Self {
-        Self { layout, stack: Stack::default(), focused: None, next_id: 1, turns: 0 }
+        Self { layout, stack: Stack::default(), focused: None, next_id: 1, turns: 0, changes: 0 }
     }
 
     /// Adds a window that is not shown yet, at the bottom.
@@ -138,12 +140,14 @@ impl<H> Shell<H> {
         let id = WindowId(self.next_id);
         self.next_id = self.next_id.saturating_add(1);
         self.stack.push_bottom(Window::new(id, handle, origin));
+        self.changes = self.changes.saturating_add(1);
         id
     }
 
     /// Removes a window. If it had the focus, nobody has it until [`Shell::settle_focus`] is called.
     pub fn remove(&mut self, id: WindowId) -> Option<Window<H>> {
         let window = self.stack.remove(id)?;
+        self.changes = self.changes.saturating_add(1);
         self.inherit(id, window.parent);
         if self.focused == Some(id) {
             self.focused = None;
@@ -160,7 +164,14 @@ impl<H> Shell<H> {
 
     /// A window by its id, to be changed.
     pub fn get_mut(&mut self, id: WindowId) -> Option<&mut Window<H>> {
+        self.changes = self.changes.saturating_add(1);
         self.stack.get_mut(id)
+    }
+
+    /// A number that is another one whenever a window may have another place than before.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// The first window that fits.
@@ -226,8 +237,8 @@ impl<H> Shell<H> {
         self.layout.frame(self.content(window))
     }
 
-    /// Shows a window that has its first content. It is placed where it covers least, takes the focus if
-    /// the rule allows, and otherwise opens below the focused window. Returns whether it took the focus.
+    /// Shows a window that has its first content. It is placed where it covers least, or where its predecessor stood; it takes
+    /// the focus if the rule allows, and otherwise opens below the focused window. Returns whether it took the focus.
     pub fn show(
         &mut self,
         id: WindowId,
@@ -249,9 +260,19 @@ impl<H> Shell<H> {
             .collect();
         // A window that opens unfocused must not open under the pointer: the user would click into it.
         let avoid = if takes { None } else { pointer };
-        let location = placement::place(outer, self.layout.work_area(), &obstacles, avoid);
+        let recalled = self.get_mut(id).and_then(|window| window.recalled.take());
+        let free = |location: &Point<i32, Physical>| {
+            let frame = Rectangle::new(self.clamped(*location, content), outer);
+            !avoid.is_some_and(|point| frame.contains(point))
+        };
+        let location = recalled
+            .filter(free)
+            .unwrap_or_else(|| placement::place(outer, self.layout.work_area(), &obstacles, avoid));
         if let Some(window) = self.get_mut(id) {
-            window.size = size;
+            // One that comes back filling the work area keeps the size for when it does not any more.
+            if recalled.is_none() || window.mode == Mode::Floating {
+                window.size = size;
+            }
             window.location = location;
             window.mapped = true;
             window.minimized = false;

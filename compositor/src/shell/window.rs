@@ -40,7 +40,9 @@ pub struct Window<H> {
     pub mapped: bool,
     /// Corner of the frame while floating, before it is clamped to the work area.
     pub location: Point<i32, Physical>,
-    /// Size of the content while floating, as its client committed it.
+    /// Where its predecessor stood before the compositor was started again; for when it is first shown.
+    pub recalled: Option<Point<i32, Physical>>,
+    /// Size of the content while floating, as its client committed it; before it is first shown, that of its predecessor or none.
     pub size: Size<i32, Logical>,
     /// The title: the client's word, bounded but not cleaned.
     pub title: String,
@@ -84,6 +86,7 @@ impl<H> Window<H> {
             minimized: false,
             mapped: false,
             location: Point::default(),
+            recalled: None,
             size: Size::default(),
             title: String::new(),
             app_id: String::new(),
