@@ -26,6 +26,7 @@ pub mod ipc;
 pub mod ready;
 pub mod remembered;
 pub mod render;
+pub mod session;
 pub mod shell;
 pub mod state;
 pub mod trust;

@@ -11,6 +11,7 @@ use toml::{Spanned, Table, Value};
 use vitrail_protocols::policy::{ProtocolsTable, RuleMistake};
 use vitrail_protocols::{Limits, Policy, VmName};
 
+use super::session::Session;
 use super::{Config, GateConfig, VmConfig};
 use crate::trust::style::{LabelStyle, Pattern, Rgb};
 
@@ -27,7 +28,7 @@ pub struct Mistake {
 }
 
 impl Mistake {
-    fn at<T>(place: &Spanned<T>, message: impl Into<String>) -> Self {
+    pub(super) fn at<T>(place: &Spanned<T>, message: impl Into<String>) -> Self {
         Self { span: place.span(), message: message.into() }
     }
 }
@@ -83,6 +84,7 @@ struct Root {
     gate: Option<Gate>,
     defaults: Defaults,
     vm: BTreeMap<Spanned<String>, Spanned<Vm>>,
+    session: Session,
 }
 
 /// A file that has only known keys with values of the right types. The rules between them are unchecked.
@@ -119,6 +121,7 @@ impl Document {
         let default_limits = self.default_limits()?;
         let default_rules = self.root.defaults.protocols.rules()?;
         let local = self.root.local.check()?;
+        let session = self.root.session.check()?;
         let mut seen = vec![Seen::local(&self.root.local, &local)];
         let mut vms = BTreeMap::new();
         for (name, vm) in self.vms_in_order() {
@@ -132,7 +135,7 @@ impl Document {
             let policy = Arc::new(Policy::new(&default_rules, &vm.get_ref().protocols.rules()?));
             vms.insert(vm_name, VmConfig { style, limits, policy });
         }
-        Ok(Config { local, default_limits, vms, gate })
+        Ok(Config { local, default_limits, vms, gate, session })
     }
 
     /// The VMs in the order of the file, so that the second of two that clash is the one that is blamed.

@@ -18,6 +18,7 @@
 pub mod document;
 pub mod error;
 pub mod live;
+pub mod session;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -28,6 +29,7 @@ use vitrail_protocols::{Limits, Policy, VmName};
 
 pub use self::error::{ConfigError, Diagnostic};
 pub use self::live::Live;
+pub use self::session::SessionConfig;
 pub use crate::trust::style::{Label, LabelStyle, Pattern, Rgb};
 
 use self::document::Document;
@@ -71,6 +73,8 @@ pub struct Config {
     pub vms: BTreeMap<VmName, VmConfig>,
     /// The gate to start; `None`: no gate is started.
     pub gate: Option<GateConfig>,
+    /// What `vitrail-session` does; the compositor itself does nothing with it.
+    pub session: SessionConfig,
 }
 
 impl Config {
