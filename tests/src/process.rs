@@ -201,8 +201,19 @@ impl Process {
     /// When it does not appear before the deadline.
     #[track_caller]
     pub fn wait_log(&self, wanted: &str) {
-        let found = wait_file_event(&self.log, Deadline::patient(), None, || self.log().contains(wanted));
-        assert!(found, "{} did not log {wanted:?}:\n{}", self.name, self.log());
+        self.wait_log_times(wanted, 1);
+    }
+
+    /// Waits until `wanted` is in the log so many times.
+    ///
+    /// # Panics
+    ///
+    /// When it is not before the deadline.
+    #[track_caller]
+    pub fn wait_log_times(&self, wanted: &str, times: usize) {
+        let there = || self.log().matches(wanted).count() >= times;
+        let found = wait_file_event(&self.log, Deadline::patient(), None, there);
+        assert!(found, "{} did not log {wanted:?} {times} times:\n{}", self.name, self.log());
     }
 
     /// Waits until something exists at `path`, which the child is to make.

@@ -63,6 +63,8 @@ pub struct Options {
     pub protocols: BTreeMap<&'static str, String>,
     /// Applications of the VMs are offered `zwp_linux_dmabuf_v1`.
     pub dmabuf: bool,
+    /// `vitrail-session` runs the compositor.
+    pub supervised: bool,
 }
 
 impl Options {
@@ -79,6 +81,7 @@ impl Options {
             limits: BTreeMap::new(),
             protocols: BTreeMap::new(),
             dmabuf: false,
+            supervised: false,
         }
     }
 
@@ -130,6 +133,13 @@ impl Options {
     #[must_use]
     pub fn dmabuf(mut self) -> Self {
         self.dmabuf = true;
+        self
+    }
+
+    /// The same with `vitrail-session`, which starts the compositor again when it has crashed.
+    #[must_use]
+    pub fn supervised(mut self) -> Self {
+        self.supervised = true;
         self
     }
 }
@@ -538,7 +548,29 @@ impl Session {
         self.control(&["reload"]);
     }
 
-    /// The compositor's process.
+    /// The file in which `vitrail-session` has the places of windows kept.
+    #[must_use]
+    pub fn layout(&self) -> PathBuf {
+        self.root().join("state/vitrail/layout.toml")
+    }
+
+    /// Sends a signal to the compositor that `vitrail-session` runs, and speaks to its successor when that is there.
+    ///
+    /// # Panics
+    ///
+    /// When it does not come.
+    #[track_caller]
+    pub fn crash_compositor(&mut self, signal: Signal) {
+        let is_compositor =
+            |member: &Member| member.arguments.first().is_some_and(|program| program.ends_with("/vitrail"));
+        let compositor = self.compositor.members().into_iter().find(is_compositor);
+        let pid = compositor.unwrap_or_else(|| panic!("no vitrail: {:?}", self.compositor.members())).pid;
+        rustix::process::kill_process(pid, signal).expect("the process lives");
+        self.ipc.wait_end();
+        self.ipc = Ipc::connect(&self.root.path().join("gui/ipc.sock"));
+    }
+
+    /// The compositor's process, or that of `vitrail-session` which runs it.
     #[must_use]
     pub fn compositor(&self) -> &Process {
         &self.compositor
@@ -703,9 +735,14 @@ fn write_hub_configuration(options: &Options, root: &Path, regions: &Path) {
 #[track_caller]
 fn start_compositor(options: &Options, root: &Path) -> Process {
     let gui = root.join("gui");
-    let mut command = process::command(process::program("vitrail"));
+    let program = if options.supervised { "vitrail-session" } else { "vitrail" };
+    let mut command = process::command(process::program(program));
     command.env("XDG_RUNTIME_DIR", &gui).arg("--config").arg(root.join("vitrail.toml"));
-    command.args(["--backend", "headless", "--socket", "wayland-vitrail"]);
+    command.args(["--socket", "wayland-vitrail"]);
+    if options.supervised {
+        command.env("XDG_STATE_HOME", root.join("state")).env_remove("DBUS_SESSION_BUS_ADDRESS").arg("--");
+    }
+    command.args(["--backend", "headless"]);
     command.args(["--size", &format!("{}x{}", options.size.0, options.size.1)]);
     let scale = options.fraction.map_or(f64::from(options.scale), |scale| f64::from(scale) / 120.0);
     command.args(["--scale", &scale.to_string()]).arg("--ipc").arg(gui.join("ipc.sock"));
