@@ -182,6 +182,7 @@ pub const GLOBALS: &[Global] = &[
     never("weston_capture_v1", "Sees the whole screen."),
     never("ext_output_image_capture_source_manager_v1", "Sees the whole screen."),
     never("zwlr_foreign_toplevel_manager_v1", "Lists and closes other VMs' windows."),
+    never("vitrail_vm_manager_v1", "Names every VM, and lists, activates and closes other VMs' windows."),
     never("zwlr_output_manager_v1", "Changes the outputs."),
     never("zwlr_output_power_manager_v1", "Switches outputs off."),
     never("zwlr_gamma_control_manager_v1", "Changes the colours of the whole screen, the labels' too."),
