@@ -23,6 +23,7 @@ pub mod gate;
 pub mod handlers;
 pub mod input;
 pub mod ipc;
+pub mod overview;
 pub mod ready;
 pub mod remembered;
 pub mod render;

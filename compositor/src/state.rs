@@ -36,7 +36,6 @@ use crate::shell::{Layout, Shell};
 use crate::trust::client::{self, ClientState, Members, Privilege};
 use crate::trust::limits::{Accounts, LimitError, Resource as Counted};
 use crate::trust::origin::Origin;
-use crate::trust::rate::RateLimit;
 use crate::trust::throttle::Throttle;
 
 /// Bytes that wait for a client that does not read, before its connection is ended.
@@ -68,8 +67,6 @@ pub struct Comp {
     pub accounts: Accounts,
     /// The live connections.
     pub members: Members,
-    /// Holds back the log lines that a VM can cause.
-    pub refusals: RateLimit,
     /// Smithay's side of the protocols.
     pub protocols: Protocols,
     /// The windows.
@@ -225,7 +222,6 @@ impl State {
             config,
             accounts: Accounts::default(),
             members: Members::default(),
-            refusals: RateLimit::default(),
             protocols,
             shell: Shell::new(layout),
             layers: Layers::default(),
@@ -278,6 +274,7 @@ impl State {
         self.plan_timed();
         self.plan_idle();
         self.plan_remembering();
+        self.plan_overview();
         self.plan_repaint();
         self.answer_ipc();
         // A client that cannot be written to is ended by the library; there is nothing to report.

@@ -75,6 +75,11 @@ impl ToplevelLists {
         self.texts_changed = true;
     }
 
+    /// The mapped windows with their identifiers.
+    pub fn mapped(&self) -> impl Iterator<Item = (WindowId, &Arc<str>)> {
+        self.shown.iter().map(|(id, shown)| (*id, &shown.identifier))
+    }
+
     /// Whether the window is still the one that was named.
     #[must_use]
     pub fn is_mapped(&self, mapped: &Mapped) -> bool {

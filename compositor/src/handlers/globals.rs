@@ -65,6 +65,7 @@ pub const OFFERED: &[Offered] = &[
     offered("ext_idle_notifier_v1", 2),
     local("ext_session_lock_manager_v1", 1),
     offered("org_kde_kwin_server_decoration_manager", 1),
+    Offered { interface: "vitrail_vm_manager_v1", version: 1, audience: Audience::Local },
     offered("wl_compositor", 6),
     offered("wl_data_device_manager", 3),
     offered("wl_fixes", 1),

@@ -43,6 +43,7 @@ pub mod text_input;
 pub mod toplevel_icon;
 pub mod toplevel_tag;
 pub mod virtual_keyboard;
+pub mod vm_list;
 pub mod xdg_shell;
 
 use smithay::input::SeatState;
@@ -102,6 +103,8 @@ pub struct Protocols {
     pub foreign: foreign::Foreign,
     /// `ext_foreign_toplevel_list_v1`.
     pub toplevel_lists: foreign_toplevel_list::ToplevelLists,
+    /// `vitrail_vm_manager_v1`.
+    pub vm_lists: vm_list::VmLists,
     /// `zwp_idle_inhibit_manager_v1`.
     pub idle_inhibit: idle_inhibit::Inhibitors,
     /// `ext_idle_notifier_v1`.
@@ -150,6 +153,7 @@ impl Protocols {
         text_input::create(display);
         input_method::create(display);
         virtual_keyboard::create(display);
+        vm_list::create(display);
         Self {
             compositor: CompositorState::new_v6::<State>(display),
             shm: ShmState::new::<State>(display, []),
@@ -162,6 +166,7 @@ impl Protocols {
             activation: XdgActivationState::new::<State>(display),
             foreign: foreign::Foreign::default(),
             toplevel_lists: foreign_toplevel_list::ToplevelLists::default(),
+            vm_lists: vm_list::VmLists::default(),
             idle_inhibit: idle_inhibit::Inhibitors::default(),
             idle_notify: idle_notify::IdleNotifications::default(),
             shortcuts_inhibit: shortcuts_inhibit::ShortcutInhibitors::default(),

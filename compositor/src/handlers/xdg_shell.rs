@@ -119,12 +119,7 @@ impl XdgShellHandler for State {
 
     fn minimize_request(&mut self, toplevel: ToplevelSurface) {
         let Some(id) = self.window_of(toplevel.wl_surface()) else { return };
-        let Some(origin) = self.comp.shell.get(id).map(|window| window.origin.clone()) else { return };
-        self.comp.shell.minimize(id);
-        self.comp.shell.settle_focus(&origin);
-        self.sync_focus();
-        self.refresh_pointer();
-        self.comp.schedule.request();
+        self.minimize(id);
     }
 
     fn parent_changed(&mut self, toplevel: ToplevelSurface) {
@@ -141,6 +136,24 @@ impl XdgShellHandler for State {
 }
 
 impl State {
+    /// Takes a window off the screen.
+    pub(crate) fn minimize(&mut self, id: WindowId) {
+        let Some(origin) = self.comp.shell.get(id).map(|window| window.origin.clone()) else { return };
+        self.comp.shell.minimize(id);
+        self.comp.shell.settle_focus(&origin);
+        self.sync_focus();
+        self.refresh_pointer();
+        self.comp.schedule.request();
+    }
+
+    /// Shows a window again that was taken off the screen.
+    pub(crate) fn restore(&mut self, id: WindowId) {
+        self.comp.shell.restore(id);
+        self.sync_focus();
+        self.refresh_pointer();
+        self.comp.schedule.request();
+    }
+
     /// The window of a toplevel's surface.
     pub(crate) fn window_of(&self, surface: &WlSurface) -> Option<WindowId> {
         self.comp.shell.find(|window| window.handle.wl_surface() == surface).map(|window| window.id)

@@ -278,7 +278,7 @@ impl State {
 
     /// Gives the focus to a window that the user pressed, and raises it. `content` is whether it was neither on its frame nor
     /// on a popup of the input method.
-    fn press_window(&mut self, window: WindowId, content: bool) {
+    pub(crate) fn press_window(&mut self, window: WindowId, content: bool) {
         self.comp.layers.choose_none();
         let focused =
             self.comp.input.told_focus.as_ref().is_some_and(|(told, _)| *told == Focus::Window(window));

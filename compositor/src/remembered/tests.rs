@@ -17,7 +17,7 @@ fn vm(name: &str) -> Origin {
 }
 
 fn shell() -> Shell<()> {
-    Shell::new(Layout { output: (1280, 800).into(), scale: 1.0, metrics: Default::default() })
+    Shell::new(Layout { output: (1280, 800).into(), scale: 1.0, metrics: Default::default(), left: None })
 }
 
 /// A shown window at a place.

@@ -174,6 +174,7 @@ impl State {
         self.comp.schedule.replaced.release();
         self.tell_clients(presented);
         self.list_texts();
+        self.tell_overview();
         self.serve_captures(presented.time);
         self.release_after_frame();
     }

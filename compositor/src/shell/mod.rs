@@ -336,6 +336,22 @@ impl<H> Shell<H> {
         }
     }
 
+    /// Shows a window again that was taken off the screen, below the one that has the focus; if none has it, this one
+    /// gets it.
+    pub fn restore(&mut self, id: WindowId) {
+        let Some(window) = self.get_mut(id).filter(|window| window.mapped && window.minimized) else {
+            return;
+        };
+        window.minimized = false;
+        match self.focused {
+            Some(focused) => {
+                self.stack.move_below(id, focused);
+                self.settle_modal();
+            }
+            None => self.activate(id),
+        }
+    }
+
     /// After the focused window of `left` has gone: its VM's top-most window gets the focus, or else the
     /// top-most of all.
     pub fn settle_focus(&mut self, left: &Origin) {

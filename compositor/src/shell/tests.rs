@@ -204,6 +204,7 @@ enum Op {
     Remove(usize),
     Activate(usize),
     Minimize(usize),
+    Restore(usize),
     Mode(usize, usize),
     Move(usize, i32, i32),
     Resize(usize, i32, i32),
@@ -224,6 +225,7 @@ fn op() -> impl Strategy<Value = Op> {
         (0..9usize).prop_map(Op::Remove),
         (0..9usize).prop_map(Op::Activate),
         (0..9usize).prop_map(Op::Minimize),
+        (0..9usize).prop_map(Op::Restore),
         (0..9usize, 0..3usize).prop_map(|(window, mode)| Op::Mode(window, mode)),
         (0..9usize, place.clone(), place).prop_map(|(window, x, y)| Op::Move(window, x, y)),
         (0..9usize, size).prop_map(|(window, (w, h))| Op::Resize(window, w, h)),
@@ -265,6 +267,15 @@ fn apply(shell: &mut Shell<usize>, op: &Op) {
             let Some((id, left)) = named(index) else { return };
             shell.minimize(id);
             shell.settle_focus(&left);
+        }
+        Op::Restore(index) => {
+            let Some((id, _)) = named(index) else { return };
+            let before = shell.focused_origin().cloned();
+            shell.restore(id);
+            assert!(
+                before.is_none() || shell.focused_origin() == before.as_ref(),
+                "the focus stays in its VM"
+            );
         }
         Op::Mode(index, mode) => {
             let Some((id, _)) = named(index) else { return };

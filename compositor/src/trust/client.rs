@@ -13,6 +13,7 @@ use vitrail_protocols::Policy;
 
 use super::limits::{Account, LimitError, Resource as Counted};
 use super::origin::Origin;
+use super::rate::RateLimit;
 use crate::handlers::globals::{self, Audience};
 
 /// What a client may do beyond the ordinary.
@@ -215,6 +216,8 @@ fn end(client: &Client, display: &DisplayHandle, code: u32, message: String) {
 /// The live connections. Smithay tells of destroyed objects when their client cannot be asked any more.
 #[derive(Debug, Default)]
 pub struct Members {
+    /// Holds back the log lines about connections that are not let in, which a VM can cause.
+    pub(crate) refusals: RateLimit,
     by_id: HashMap<ClientId, Weak<ClientState>>,
 }
 

@@ -51,6 +51,13 @@ pub struct Seen {
     frames: Vec<Frame>,
 }
 
+impl Seen {
+    /// The names of the windows that are not closed.
+    pub fn identifiers(&self) -> Vec<String> {
+        self.lists.iter().filter(|window| !window.closed).map(|window| window.identifier.clone()).collect()
+    }
+}
+
 #[derive(Default)]
 struct Listed {
     handle: Option<ExtForeignToplevelHandleV1>,

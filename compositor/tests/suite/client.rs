@@ -107,6 +107,8 @@ pub struct Told {
     pub gone: Vec<wayland_client::backend::ObjectId>,
     /// Windows and their pictures.
     pub seen: crate::capture::Seen,
+    /// VMs and their windows.
+    pub vms: crate::vm_list::Seen,
 }
 
 pub struct Client {

@@ -35,3 +35,4 @@ mod traps;
 mod turned;
 mod virtual_keyboard;
 mod visibility;
+mod vm_list;
