@@ -257,6 +257,69 @@ fn waiting_for_windows_that_do_not_come_ends_in_time() {
     compositor.said(&["wait", "--windows", "0"]);
 }
 
+/// A program that prints lines; killed when dropped.
+struct Watch {
+    process: Child,
+    lines: mpsc::Receiver<String>,
+}
+
+impl Watch {
+    fn start(compositor: &Compositor, arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vitrailctl"));
+        command.arg("--ipc").arg(compositor.path("vitrail-test.sock")).arg("watch").args(arguments);
+        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let output = BufReader::new(process.stdout.take().unwrap());
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        Self { process, lines }
+    }
+
+    #[track_caller]
+    fn line(&self) -> serde_json::Value {
+        serde_json::from_str(&self.lines.recv_timeout(PATIENCE).unwrap()).unwrap()
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn watch_prints_a_line_at_once_and_one_for_every_change() {
+    let mut compositor = Compositor::start();
+    let mut watch = Watch::start(&compositor, &[]);
+    let bar = Watch::start(&compositor, &["--waybar"]);
+    let first = watch.line();
+    let names: Vec<&str> = first.as_array().unwrap().iter().map(|vm| vm["vm"].as_str().unwrap()).collect();
+    assert_eq!(names, ["local", "web", "work"]);
+    assert_eq!((&first[2]["color"], &first[2]["clients"]), (&"#2e7d32".into(), &0.into()));
+    let shown = bar.line();
+    assert_eq!((&shown["text"], &shown["alt"]), (&"".into(), &"none".into()));
+
+    fs::write(compositor.path("vitrail.toml"), CONFIG.replace("#2e7d32", "#1565c0")).unwrap();
+    compositor.said(&["reload"]);
+    assert_eq!(watch.line()[2]["color"], "#1565c0");
+    // Nothing has changed: no line.
+    compositor.said(&["reload"]);
+
+    // A connection from which no window comes.
+    let local = std::os::unix::net::UnixStream::connect(compositor.path("test")).unwrap();
+    assert_eq!(watch.line()[0]["clients"], 1);
+    drop(local);
+    assert_eq!(watch.line()[0]["clients"], 0);
+    assert!(bar.lines.try_recv().is_err(), "a bar is told of what it shows alone");
+
+    compositor.process.kill().unwrap();
+    assert_eq!(watch.process.wait().unwrap().code(), Some(1));
+}
+
 #[test]
 fn a_screenshot_replaces_files_and_nothing_else() {
     let compositor = Compositor::start();
