@@ -102,6 +102,25 @@ fn a_modal_dialog_is_above_its_parent_and_has_the_focus_in_its_place() {
 /// The key took the lowest window. One that is raised takes its dialogs along above it, so while there was another window, a
 /// dialog that is not modal was never the lowest, and could not be reached without a pointer.
 #[test]
+fn a_restored_modal_dialog_has_the_focus_of_its_parent_and_no_other() {
+    let mut shell = shell(1.0);
+    let (parent, _) = show(&mut shell, origin(1), (600, 400));
+    let (dialog, _) = show(&mut shell, origin(1), (100, 100));
+    let (other, _) = show(&mut shell, origin(2), (300, 300));
+    shell.set_parent(dialog, Some(parent));
+    shell.set_modal(dialog, true);
+    shell.minimize(dialog);
+    shell.activate(other);
+    shell.restore(dialog);
+    assert_eq!(shell.focused().unwrap().id, other, "the keyboard stays with the other VM");
+    shell.minimize(dialog);
+    shell.activate(parent);
+    shell.restore(dialog);
+    assert_eq!(shell.focused().unwrap().id, dialog, "its parent waits for it");
+    shell.check();
+}
+
+#[test]
 fn the_key_for_the_next_window_reaches_a_dialog_that_is_not_modal() {
     let mut shell = shell(1.0);
     let (parent, _) = show(&mut shell, origin(1), (600, 400));

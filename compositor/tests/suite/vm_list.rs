@@ -280,6 +280,9 @@ fn connections_are_counted_without_a_window() {
     let mut fixture = Fixture::new();
     let (reader, _manager) = fixture.reader();
     for count in 1..=3 {
+        // What it was told is acknowledged, so that nothing else makes the compositor look.
+        fixture.roundtrip(reader);
+        fixture.wait("the last frame", |fixture| !fixture.state().comp.schedule.is_pending());
         fixture.connect(vm("work"));
         fixture.wait("the number", |fixture| fixture.seen(reader).vm("work").clients == count);
     }
