@@ -1,7 +1,7 @@
 //! `vitrail-vm-v1`, Vitrail's own protocol: which VMs there are, and their windows, for panels and scripts of the GUI VM.
 //!
-//! The document is `protocols/vitrail-vm-v1.xml`, and the code is made from it when this crate is built: [`server`] with the
-//! feature `server`, and the module `client` with the feature `client`. Without them the crate needs no Wayland library.
+//! The document is `protocols/vitrail-vm-v1.xml`, and the code is made from it when this crate is built: the module `server` with
+//! the feature `server`, and the module `client` with the feature `client`. Without them the crate needs no Wayland library.
 
 #[cfg(feature = "client")]
 pub use self::generated::client;

@@ -444,6 +444,18 @@ impl Session {
         if output.status.success() { Ok(text) } else { Err(text) }
     }
 
+    /// Starts `vitrailctl` with arguments, as a process that goes on until it is killed; its log has what it prints.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started.
+    #[track_caller]
+    pub fn start_control(&self, name: &str, arguments: &[&str]) -> Process {
+        let mut command = process::command(process::program("vitrailctl"));
+        command.env("VITRAIL_IPC", self.root().join("gui/ipc.sock")).args(arguments);
+        Process::start(name, &self.logs(), &mut command, &[])
+    }
+
     /// Clicks with the left button at a place of the output, in pixels.
     ///
     /// # Panics
