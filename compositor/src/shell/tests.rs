@@ -52,6 +52,40 @@ fn an_unfocused_window_does_not_open_under_the_pointer() {
     assert!(!shell.frame(window).outer.contains(pointer));
 }
 
+/// Were the place of its predecessor always given back, a VM could wait for the user's pointer to be where one of its windows
+/// was, and open a window for the next click.
+#[test]
+fn a_window_comes_back_to_its_place_unless_it_opens_unfocused_under_the_pointer() {
+    let place = Point::from((333, 222));
+    let come_back = |vm: usize, pointer: (i32, i32)| {
+        let mut shell = shell(1.0);
+        show(&mut shell, origin(1), (100, 100));
+        let id = shell.add(0, origin(vm));
+        shell.get_mut(id).unwrap().recalled = Some(place);
+        let took = shell.show(id, (300, 200).into(), Some(pointer.into()));
+        assert_eq!(took, vm == 1, "where it stands says nothing about the focus");
+        shell.check();
+        shell.get(id).unwrap().location
+    };
+    assert_eq!(come_back(2, (1200, 700)), place);
+    assert_ne!(come_back(2, (400, 300)), place);
+    assert_eq!(come_back(1, (400, 300)), place, "the user is at work in this VM");
+}
+
+#[test]
+fn a_place_is_given_back_once_and_a_window_that_filled_the_area_keeps_its_size() {
+    let mut shell = shell(1.0);
+    let id = shell.add(0, origin(1));
+    let window = shell.get_mut(id).unwrap();
+    (window.recalled, window.size, window.mode) =
+        (Some((333, 222).into()), (300, 200).into(), Mode::Maximized);
+    shell.show(id, (1200, 700).into(), None);
+    assert_eq!(shell.get(id).unwrap().size, (300, 200).into());
+    shell.hide(id);
+    shell.show(id, (100, 100).into(), None);
+    assert_ne!(shell.get(id).unwrap().location, (333, 222).into());
+}
+
 #[test]
 fn every_point_of_a_frame_shields_what_is_below() {
     let mut shell = shell(1.0);
