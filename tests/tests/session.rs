@@ -1,5 +1,7 @@
 //! `vitrail-session`: what it starts, what it tells whom, and what becomes of everything when something crashes or ends.
 
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
 use std::fs;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -146,6 +148,21 @@ fn systemd_and_the_bus_are_told_before_programs_start_and_again_at_the_end() {
          systemctl --user unset-environment {names} on wayland-desk\n"
     );
     assert_eq!(fs::read_to_string(desk.path("told")).unwrap(), ended);
+}
+
+/// The compositor is a service by itself, too.
+#[test]
+fn a_service_manager_is_told_when_programs_can_connect_to_the_compositor() {
+    let desk = Desk::new("");
+    let manager = UnixDatagram::bind(desk.path("notify")).unwrap();
+    let mut command = process::command(process::program("vitrail"));
+    command.env("XDG_RUNTIME_DIR", desk.path("gui")).env("NOTIFY_SOCKET", desk.path("notify"));
+    command.args(["--socket", "wayland-desk"]);
+    let _compositor = Process::start("vitrail", &desk.path("logs"), &mut command, &[]);
+    let message = notified(&manager);
+    assert!(message.lines().any(|line| line == "READY=1"), "{message}");
+    assert!(message.lines().any(|line| line == "X_VITRAIL_WAYLAND_DISPLAY=wayland-desk"), "{message}");
+    assert!(desk.path("gui/wayland-desk").exists());
 }
 
 #[test]

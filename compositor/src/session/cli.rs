@@ -34,7 +34,7 @@ const RESERVED: [&str; 4] = ["--config", "--socket", "--layout", "--ready-fd"];
 /// Runs a desktop session of Vitrail: the compositor and the programs of its configuration.
 ///
 /// Starts the compositor, waits until programs can connect to it, tells the user's systemd and session bus
-/// where it is, and starts the programs that [session] of the configuration lists. Should the compositor
+/// where it is, and starts the programs that its configuration lists. Should the compositor
 /// crash, it and the programs are started again, and windows come back to where they stood; if it crashes
 /// too often, the session ends and says so. When the session ends, so does everything that it has started.
 #[derive(Debug, Parser)]
