@@ -86,6 +86,8 @@ pub struct Told {
     keymap: Option<File>,
     /// Serial of the last press.
     pub press: u32,
+    /// Buttons that were let go.
+    pub releases: u32,
     /// Surface under the pointer, and where on it.
     pub pointer: Option<(WlSurface, f64, f64)>,
     /// Types of the clipboard as last offered; `None`: nothing is offered.
@@ -539,6 +541,7 @@ impl Dispatch<WlPointer, ()> for Told {
                 state: WEnum::Value(wl_pointer::ButtonState::Pressed),
                 ..
             } => told.press = serial,
+            wl_pointer::Event::Button { .. } => told.releases += 1,
             _ => {}
         }
     }

@@ -251,6 +251,29 @@ fn an_overlay_over_the_whole_output_does_not_cover_the_stripe() {
 }
 
 #[test]
+fn what_a_bar_draws_beside_its_place_is_cut_and_takes_no_input() {
+    let mut fixture = Fixture::new();
+    let (_, _, local) = both(&mut fixture);
+    let shown = show(&mut fixture, local, Layer::Top, YELLOW, |layer| {
+        layer.set_anchor(Anchor::Top | Anchor::Left);
+        layer.set_size(100, 30);
+    });
+    fixture.client(local).draw_on(&shown.surface, 300, 200, YELLOW);
+    fixture.roundtrip(local);
+    let screen = fixture.screenshot();
+    screen.assert_solid("the bar", YELLOW, rect(0, 24, 100, 30));
+    let outside =
+        (24..300).flat_map(|y| (0..400).map(move |x| (x, y))).filter(|(x, y)| *x >= 100 || *y >= 54);
+    let mut drawn = outside.filter(|(x, y)| screen.pixel(*x, *y) == YELLOW);
+    assert_eq!(drawn.next(), None);
+    for (x, y, reached) in [(99.0, 53.0, true), (100.0, 30.0, false), (50.0, 54.0, false)] {
+        fixture.state().input_pointer_motion(x, y);
+        fixture.roundtrip(local);
+        assert_eq!(fixture.client(local).told.pointer.is_some(), reached, "at {x},{y}");
+    }
+}
+
+#[test]
 fn layers_are_stacked_around_the_windows() {
     let mut fixture = Fixture::new();
     let (_, _, local) = both(&mut fixture);

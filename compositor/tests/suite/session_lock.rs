@@ -257,6 +257,7 @@ fn keys_buttons_and_fingers_that_are_held_end_for_the_vm_and_go_to_nobody() {
     assert_eq!(fixture.client(work).told.keys, [(KEY_A, true), (KEY_A, false)]);
     assert!(fixture.client(work).told.keyboard.is_none());
     // The pointer leaves before the button is let go, so it is no click.
+    assert_eq!(fixture.client(work).told.releases, 0);
     assert_eq!(fixture.client(work).told.log.last().map(String::as_str), Some("frame"));
     assert!(fixture.client(work).told.log.contains(&String::from("leave")));
     fixture.client(work).told.log.clear();
@@ -265,6 +266,7 @@ fn keys_buttons_and_fingers_that_are_held_end_for_the_vm_and_go_to_nobody() {
     fixture.state().input_pointer_button(BUTTON_LEFT, false);
     fixture.state().input_pointer_motion(x + 1.0, y);
     fixture.roundtrip(locker);
+    assert_eq!(fixture.client(locker).told.releases, 0, "half a click reached the lock");
     assert!(fixture.client(locker).told.keyboard.is_some() && fixture.client(locker).told.pointer.is_some());
     assert!(fixture.client(locker).told.keys.is_empty(), "half a key reached the lock");
     // A whole one does, and nothing reaches the VM.
