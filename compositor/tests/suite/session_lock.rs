@@ -242,7 +242,7 @@ fn a_program_that_was_refused_the_lock_cannot_unlock() {
 }
 
 #[test]
-fn keys_buttons_and_fingers_that_are_held_end_for_the_vm_and_go_to_nobody() {
+fn keys_and_buttons_that_are_held_end_for_the_vm_and_go_to_nobody() {
     let mut fixture = Fixture::new();
     let (work, locker) = desktop(&mut fixture);
     let content = fixture.report()[0].content;
