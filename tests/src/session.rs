@@ -269,9 +269,18 @@ impl Session {
         self.root().join("logs")
     }
 
-    /// A command in the environment of a VM's applications (or of local ones, for `local`).
+    /// A command in the environment of a VM's applications (or of local ones, for `local`), whose `wl-forward` takes
+    /// connections by now: applications do not wait for it.
+    ///
+    /// # Panics
+    ///
+    /// When `wl-forward` does not come to that.
     #[must_use]
+    #[track_caller]
     pub fn application(&self, vm: &str, program: &str) -> Command {
+        if let Some(forward) = self.forwards.get(vm) {
+            forward.wait_log("applications connect to");
+        }
         let (directory, socket) = match vm {
             "local" => ("gui", self.local_socket()),
             vm => (vm, self.vm_socket(vm)),
