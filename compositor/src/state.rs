@@ -210,7 +210,7 @@ impl State {
             })
             .map_err(|error| StateError::Events(error.error))?;
         let mut schedule = Schedule::new(mode.refresh);
-        if backend.has_consoles() {
+        if backend.is_watched() {
             // Whoever sits before the screen sees that it is there before the first window comes.
             schedule.request();
         }

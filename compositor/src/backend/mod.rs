@@ -2,10 +2,14 @@
 //!
 //! Every backend draws into a picture in memory ([`memory`]), so that what is drawn is the same everywhere, and a screenshot
 //! never asks a graphics card. Headless that is all. On a console ([`drm`]) the rectangles that changed are copied into a
-//! buffer of the graphics card, which says when they are on the screen.
+//! buffer of the graphics card, which says when they are on the screen; as a window of another desktop ([`nested`]), into a buffer
+//! that is shared with that.
 
 pub mod drm;
+mod held;
 pub mod memory;
+pub mod nested;
+mod stale;
 
 use smithay::backend::renderer::damage::Error as DamageError;
 use smithay::backend::renderer::pixman::{PixmanError, PixmanRenderer};
@@ -17,6 +21,7 @@ use crate::render::schedule::REFRESH_MHZ;
 use crate::state::Comp;
 use drm::{Drm, DrmError};
 use memory::Memory;
+use nested::{Nested, NestedError};
 
 /// The backends. An enum and not a trait, so that the state has one type.
 #[derive(Debug)]
@@ -25,6 +30,8 @@ pub enum Backend {
     Headless(Box<Memory>),
     /// A screen, keyboards and pointers of this machine.
     Drm(Box<Drm>),
+    /// A window of another desktop.
+    Nested(Box<Nested>),
 }
 
 /// What went wrong while drawing.
@@ -39,6 +46,9 @@ pub enum BackendError {
     /// The seat or its graphics card failed.
     #[error(transparent)]
     Screen(#[from] DrmError),
+    /// The window of another desktop failed.
+    #[error(transparent)]
+    Window(#[from] NestedError),
 }
 
 /// What became of a frame.
@@ -75,8 +85,8 @@ impl Backend {
     #[must_use]
     pub fn mode(&self) -> Mode {
         match self {
-            Self::Headless(memory) => {
-                let size = memory.size();
+            Self::Headless(_) | Self::Nested(_) => {
+                let size = self.memory().size();
                 Mode { size: (size.w, size.h).into(), refresh: REFRESH_MHZ }
             }
             Self::Drm(drm) => drm.mode(),
@@ -99,6 +109,7 @@ impl Backend {
         match self {
             Self::Headless(memory) => memory.draw(comp).map(|_| Drawn::Shown),
             Self::Drm(drm) => drm.draw(comp),
+            Self::Nested(nested) => nested.draw(comp),
         }
     }
 
@@ -108,6 +119,7 @@ impl Backend {
         match self {
             Self::Headless(_) => true,
             Self::Drm(drm) => drm.may_draw(),
+            Self::Nested(nested) => nested.may_draw(),
         }
     }
 
@@ -140,7 +152,14 @@ impl Backend {
         match self {
             Self::Headless(_) => true,
             Self::Drm(drm) => drm.takes_control_input(),
+            Self::Nested(nested) => nested.takes_control_input(),
         }
+    }
+
+    /// Whether somebody sits before it, who is to see something before the first window comes.
+    #[must_use]
+    pub fn is_watched(&self) -> bool {
+        !matches!(self, Self::Headless(_))
     }
 
     /// Whether there are other consoles to switch to.
@@ -152,7 +171,7 @@ impl Backend {
     /// Switches to another console, by its number from 1.
     pub fn switch_console(&mut self, console: i32) {
         match self {
-            Self::Headless(_) => {}
+            Self::Headless(_) | Self::Nested(_) => {}
             Self::Drm(drm) => drm.switch_console(console),
         }
     }
@@ -160,7 +179,7 @@ impl Backend {
     /// Makes the lights of all keyboards show this.
     pub fn set_leds(&mut self, leds: LedState) {
         match self {
-            Self::Headless(_) => {}
+            Self::Headless(_) | Self::Nested(_) => {}
             Self::Drm(drm) => drm.set_leds(leds),
         }
     }
@@ -174,6 +193,7 @@ impl Backend {
         match self {
             Self::Headless(memory) => memory,
             Self::Drm(drm) => drm.memory(),
+            Self::Nested(nested) => nested.memory(),
         }
     }
 
@@ -181,6 +201,7 @@ impl Backend {
         match self {
             Self::Headless(memory) => memory,
             Self::Drm(drm) => drm.memory_mut(),
+            Self::Nested(nested) => nested.memory_mut(),
         }
     }
 }

@@ -17,6 +17,7 @@ use tracing_subscriber::EnvFilter;
 use vitrail::State;
 use vitrail::backend::Backend;
 use vitrail::backend::drm::Drm;
+use vitrail::backend::nested::Nested;
 use vitrail::config::{Config, Live};
 use vitrail::gate::GateOptions;
 use vitrail::state::{StateError, is_sane, is_sane_scale};
@@ -47,11 +48,11 @@ struct Arguments {
     #[arg(long, value_name = "NAME")]
     socket: Option<String>,
 
-    /// Size of the headless output, in physical pixels
+    /// Size of the headless output, or of the window until it is resized, in physical pixels
     #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "1280x800", value_parser = parse_size)]
     size: Size<i32, Physical>,
 
-    /// Take input from the control socket on a console, too, as headless compositors always do: for tests. Whoever can
+    /// Take input from the control socket on a console or as a window, too, as headless compositors always do: for tests. Whoever can
     /// connect to that socket can then type into every window
     #[arg(long)]
     control_input: bool,
@@ -79,10 +80,12 @@ struct Arguments {
 /// The backends by their names.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum BackendName {
-    /// A console of this machine. Inside another desktop this is an error, because vitrail cannot open as a window yet
+    /// A window if WAYLAND_DISPLAY names another desktop, and otherwise a console of this machine
     Auto,
     /// A console of this machine: its screen by DRM/KMS, its keyboards and pointers by libinput
     Drm,
+    /// A window of the Wayland desktop that WAYLAND_DISPLAY names
+    Nested,
     /// Draws into memory; vitrailctl takes pictures and gives input
     Headless,
 }
@@ -181,12 +184,18 @@ fn open_backend(arguments: &Arguments, events: &LoopHandle<'static, State>) -> a
     if matches!(arguments.backend, BackendName::Headless) {
         return Backend::headless(arguments.size, scale).context("error setting up the headless backend");
     }
-    let inside = ["WAYLAND_DISPLAY", "DISPLAY"].into_iter().find(|name| std::env::var_os(name).is_some());
-    if let (BackendName::Auto, Some(name)) = (arguments.backend, inside) {
-        bail!(
-            "{name} is set: vitrail cannot open as a window of another desktop yet. Start it on a console, or with \
-             --backend headless to draw off screen"
-        );
+    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let name = match arguments.backend {
+        BackendName::Auto if set("WAYLAND_DISPLAY") => BackendName::Nested,
+        BackendName::Auto if set("DISPLAY") => bail!(
+            "DISPLAY is set: vitrail cannot open as a window of X11. Start it on a console, or with --backend headless to \
+             draw off screen"
+        ),
+        name => name,
+    };
+    if matches!(name, BackendName::Nested) {
+        let nested = Nested::open(events, arguments.size, scale, arguments.control_input);
+        return Ok(Backend::Nested(Box::new(nested.context("vitrail cannot open as a window")?)));
     }
     let drm = Drm::open(events, scale, arguments.control_input);
     let drm = drm.context("vitrail cannot use this console; --backend headless draws off screen instead")?;

@@ -13,25 +13,6 @@ use crate::input::gesture::{Gesture, GestureStep};
 use crate::input::keyboard::evdev_code;
 use crate::state::State;
 
-/// The keys and buttons that are down, by their codes. A device names each at most once, so there are no more than codes.
-#[derive(Debug, Default)]
-pub(super) struct Held {
-    keys: Vec<u32>,
-    buttons: Vec<u32>,
-}
-
-/// Notes a press or release; false if it changes nothing. libinput ends what is held when it is suspended, and tells of it
-/// when it goes on, long after that was ended here.
-fn note(held: &mut Vec<u32>, code: u32, pressed: bool) -> bool {
-    let before = held.len();
-    held.retain(|other| *other != code);
-    let was_held = held.len() != before;
-    if pressed {
-        held.push(code);
-    }
-    was_held != pressed
-}
-
 type Input = InputEvent<LibinputInputBackend>;
 
 impl State {
@@ -51,7 +32,7 @@ impl State {
                 self.input_pointer_motion(x, y);
             }
             Input::PointerButton { event } => {
-                self.device_button(event.button_code(), event.state() == ButtonState::Pressed);
+                self.device_button_code(event.button_code(), event.state() == ButtonState::Pressed);
             }
             Input::PointerAxis { event } => self.device_scroll(&event),
             other => self.device_touch(other),
@@ -132,31 +113,11 @@ impl State {
     }
 
     fn device_key(&mut self, event: &impl KeyboardKeyEvent<LibinputInputBackend>) {
-        let (code, pressed) = (evdev_code(event.key_code()), event.state() == KeyState::Pressed);
+        let pressed = event.state() == KeyState::Pressed;
         // The same key of two keyboards is one.
-        let counts = event.count() == u32::from(pressed);
-        if counts && self.drm().is_some_and(|drm| note(&mut drm.held.keys, code, pressed)) {
-            self.input_key(code, pressed);
+        if event.count() == u32::from(pressed) {
+            self.device_key_code(evdev_code(event.key_code()), pressed);
         }
-    }
-
-    fn device_button(&mut self, code: u32, pressed: bool) {
-        if self.drm().is_some_and(|drm| note(&mut drm.held.buttons, code, pressed)) {
-            self.input_pointer_button(code, pressed);
-        }
-    }
-
-    /// Lets go of everything that is held down, because what ends it will not be seen here.
-    pub(super) fn release_devices(&mut self) {
-        let held = self.drm().map(|drm| std::mem::take(&mut drm.held)).unwrap_or_default();
-        for code in held.keys {
-            self.input_key(code, false);
-        }
-        for code in held.buttons {
-            self.input_pointer_button(code, false);
-        }
-        self.input_touch_cancel();
-        self.input_tablet_out();
     }
 
     fn device_scroll(&mut self, event: &impl PointerAxisEvent<LibinputInputBackend>) {
@@ -190,23 +151,5 @@ impl State {
         if let Some(drm) = self.drm() {
             drm.keyboards.retain(|keyboard| keyboard != device);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// After the user came back to the console a key was let go twice: once by the compositor, when the user left, and once
-    /// by libinput. The second would have taken the release of the next press of the same key.
-    #[test]
-    fn a_key_that_was_let_go_is_not_let_go_again() {
-        let mut held = Vec::new();
-        assert!(note(&mut held, 30, true));
-        assert!(!note(&mut held, 30, true), "pressed already");
-        held.clear();
-        assert!(!note(&mut held, 30, false), "let go already");
-        assert!(note(&mut held, 30, true) && note(&mut held, 30, false));
-        assert!(held.is_empty());
     }
 }

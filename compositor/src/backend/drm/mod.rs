@@ -39,11 +39,11 @@ use smithay::reexports::input::{Device, Libinput};
 use smithay::reexports::rustix::fs::OFlags;
 use smithay::utils::DeviceFd;
 
+use super::held::Held;
 use super::memory::Memory;
 use super::{BackendError, Drawn};
 use crate::render::schedule::{Presented, REFRESH_MHZ};
 use crate::state::{Comp, State};
-use input::Held;
 use screen::Screen;
 
 /// The size of the output until the first screen is plugged in.
@@ -192,6 +192,10 @@ impl Drm {
 
     pub(super) fn memory_mut(&mut self) -> &mut Memory {
         &mut self.memory
+    }
+
+    pub(super) fn held(&mut self) -> &mut Held {
+        &mut self.held
     }
 
     pub(super) fn takes_control_input(&self) -> bool {
@@ -344,7 +348,7 @@ impl State {
     fn drm(&mut self) -> Option<&mut Drm> {
         match &mut self.backend {
             super::Backend::Drm(drm) => Some(drm),
-            super::Backend::Headless(_) => None,
+            super::Backend::Headless(_) | super::Backend::Nested(_) => None,
         }
     }
 

@@ -22,9 +22,8 @@ use smithay::utils::{Physical, Rectangle, Size, Transform};
 use super::DrmError;
 use super::connector::Choice;
 use crate::backend::memory::Pixels;
+use crate::backend::stale::Stale;
 
-/// The longest list of changed rectangles; beyond it the whole buffer is copied, which then costs less than the list.
-const MAX_STALE: usize = 64;
 /// Bytes of a pixel.
 const PIXEL: usize = 4;
 
@@ -215,45 +214,6 @@ fn copy(from: Pixels<'_>, to: &mut Rows<'_>, rectangle: Rectangle<i32, Physical>
     }
 }
 
-/// What changed since a buffer was last written.
-#[derive(Debug, Default)]
-enum Stale {
-    #[default]
-    Everything,
-    Rectangles(Vec<Rectangle<i32, Physical>>),
-}
-
-impl Stale {
-    fn everything(&mut self) {
-        *self = Self::Everything;
-    }
-
-    fn add(&mut self, damage: &[Rectangle<i32, Physical>]) {
-        let Self::Rectangles(list) = self else { return };
-        for rectangle in damage {
-            if list.iter().any(|known| known.contains_rect(*rectangle)) {
-                continue;
-            }
-            list.retain(|known| !rectangle.contains_rect(*known));
-            list.push(*rectangle);
-        }
-        if list.len() > MAX_STALE {
-            self.everything();
-        }
-    }
-
-    /// What is to be copied, inside the screen; from now on nothing is stale.
-    fn take(&mut self, size: Size<i32, Physical>) -> Vec<Rectangle<i32, Physical>> {
-        let whole = Rectangle::from_size(size);
-        match std::mem::replace(self, Self::Rectangles(Vec::new())) {
-            Self::Everything => vec![whole],
-            Self::Rectangles(list) => {
-                list.into_iter().filter_map(|rectangle| rectangle.intersection(whole)).collect()
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -300,19 +260,9 @@ mod tests {
         let pixels = Pixels { bytes: &picture, stride: 2 * PIXEL };
         copy(pixels, &mut Rows { bytes: &mut buffer, stride: 2 * PIXEL }, rectangle(1, 0, 5, 5));
         assert_eq!(buffer, [0; 4 * PIXEL]);
-        let mut stale = Stale::Rectangles(Vec::new());
+        let mut stale = Stale::default();
+        stale.take(Size::from((2, 2)));
         stale.add(&[rectangle(1, 1, 100, 100), rectangle(50, 50, 1, 1)]);
         assert_eq!(stale.take(Size::from((2, 2))), [rectangle(1, 1, 1, 1)]);
-    }
-
-    /// A list of changes that grows without end becomes the whole screen.
-    #[test]
-    fn a_long_list_of_changes_is_the_whole_screen() {
-        let mut stale = Stale::Rectangles(Vec::new());
-        for n in 0..=i32::try_from(MAX_STALE).expect("small") {
-            stale.add(&[rectangle(n * 2, 0, 1, 1)]);
-        }
-        assert_eq!(stale.take(Size::from((500, 10))), [rectangle(0, 0, 500, 10)]);
-        assert!(stale.take(Size::from((500, 10))).is_empty());
     }
 }
