@@ -185,6 +185,13 @@ fn a_compositor_in_a_window_of_another_is_shown_moved_in_resized_and_closed() {
     let first = differing[0];
     assert_eq!((first % 200, first / 200), (100, 60), "the pointer's tip");
 
+    // More frames than there are buffers, so that each is written again after something was drawn into another.
+    let mut before = pointed;
+    for step in 1..=4 {
+        outer.said(&["input", "move", &(x - step * 20).to_string(), &(y - step * 5).to_string()]);
+        before = outer.shows(&inner, |moved| *moved != *before);
+    }
+
     // By the lower right corner of its frame.
     let frame = |side: &str| windows[0]["frame"][side].as_i64().unwrap();
     let (right, below) = (frame("x") + frame("w") - 1, frame("y") + frame("h") - 1);
