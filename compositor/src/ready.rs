@@ -20,6 +20,8 @@ pub const READY: &str = "READY=1";
 pub const DISPLAY_PREFIX: &str = "X_VITRAIL_WAYLAND_DISPLAY=";
 /// What the line with the path of the compositor's control socket begins with.
 pub const IPC_PREFIX: &str = "X_VITRAIL_IPC=";
+/// What the line begins with that says whether the session is locked: 1 or 0 follows.
+pub const LOCKED_PREFIX: &str = "X_VITRAIL_LOCKED=";
 /// The longest message, in bytes.
 pub const MAX_MESSAGE: usize = 8192;
 
@@ -35,7 +37,7 @@ pub fn compositor_message(display: &str, ipc: &Path) -> String {
 /// # Errors
 ///
 /// If `inherited` cannot be written to.
-pub fn announce(message: &str, inherited: Option<File>) -> io::Result<()> {
+pub fn announce(message: &str, inherited: Option<&File>) -> io::Result<()> {
     if let Some(mut inherited) = inherited {
         inherited.write_all(message.as_bytes())?;
     }
@@ -68,6 +70,8 @@ pub struct Announcement {
     pub ipc: Option<String>,
     /// Whether programs can connect.
     pub ready: bool,
+    /// Whether the session is locked, if it says so.
+    pub locked: Option<bool>,
 }
 
 impl Announcement {
@@ -80,6 +84,8 @@ impl Announcement {
                 read.display = Some(display.to_owned());
             } else if let Some(ipc) = line.strip_prefix(IPC_PREFIX) {
                 read.ipc = Some(ipc.to_owned());
+            } else if let Some(locked) = line.strip_prefix(LOCKED_PREFIX) {
+                read.locked = Some(locked != "0");
             } else if line == READY {
                 read.ready = true;
             }

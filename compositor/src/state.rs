@@ -97,6 +97,8 @@ pub struct Comp {
     pub gate: Option<Gate>,
     /// The control socket, if there is one.
     pub ipc: Option<Server>,
+    /// Who starts the compositor again after a crash and has to know then whether the session was locked.
+    pub keeper: Option<std::fs::File>,
     /// Where windows stood, if that is kept.
     pub remembered: Option<Remembered>,
 }
@@ -237,6 +239,7 @@ impl State {
             decor,
             gate: None,
             ipc: None,
+            keeper: None,
             remembered: None,
         };
         Ok(Self { backend, comp })

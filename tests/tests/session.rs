@@ -157,7 +157,7 @@ fn a_service_manager_is_told_when_programs_can_connect_to_the_compositor() {
     let manager = UnixDatagram::bind(desk.path("notify")).unwrap();
     let mut command = process::command(process::program("vitrail"));
     command.env("XDG_RUNTIME_DIR", desk.path("gui")).env("NOTIFY_SOCKET", desk.path("notify"));
-    command.args(["--socket", "wayland-desk"]);
+    command.args(["--backend", "headless", "--socket", "wayland-desk"]);
     let _compositor = Process::start("vitrail", &desk.path("logs"), &mut command, &[]);
     let message = notified(&manager);
     assert!(message.lines().any(|line| line == "READY=1"), "{message}");
@@ -381,4 +381,42 @@ fn after_a_crash_vms_connect_again_and_their_windows_stand_where_they_stood() {
     // Coming back takes the focus from nobody.
     assert!(!came_back.focused);
     assert!(killed.elapsed() < PATIENCE);
+}
+
+/// A compositor that was started again knew nothing of the lock: whoever could crash it, a VM or a person at the keyboard, had
+/// the session unlocked.
+#[test]
+fn a_crash_of_the_compositor_does_not_unlock_the_session() {
+    let mut session = Session::with(Options::new(&["work"]).supervised());
+    let mut swaylock = session.application("local", "swaylock");
+    swaylock.args(["--color=00ff00", "--no-unlock-indicator"]);
+    let _locker = Process::start("swaylock", &session.logs(), &mut swaylock, &[]);
+    session.compositor().wait_log("the session is locked");
+    for _ in 0..2 {
+        session.crash_compositor(Signal::KILL);
+        assert!(session.control(&["status"]).contains("session        locked"));
+    }
+    let _work = window(&session, "work", "secret");
+    let content = session.wait_window("secret").content();
+    assert_eq!(session.screenshot().count(content, 0x0030_6090), 0, "a window is seen");
+    session.compositor().wait_log("names no program that could unlock it");
+}
+
+#[test]
+fn the_program_that_locks_is_started_after_a_crash_of_a_locked_session_alone() {
+    let desk = Desk::new("lock = [\"swaylock\", \"--color=00ff00\", \"--no-unlock-indicator\"]");
+    let session = desk.start(&mut desk.command());
+    session.wait_log(STARTED);
+    crash(&member(&session, "vitrail"), Signal::KILL);
+    session.wait_log_times(STARTED, 2);
+    let mut swaylock = process::command("swaylock");
+    swaylock.env("XDG_RUNTIME_DIR", desk.path("gui")).env("WAYLAND_DISPLAY", "wayland-desk");
+    let _locker = Process::start("swaylock", &desk.path("logs"), swaylock.arg("--color=00ff00"), &[]);
+    session.wait_log("the session is locked");
+    assert!(!session.log().contains("swaylock is started"), "{}", session.log());
+    crash(&member(&session, "vitrail"), Signal::KILL);
+    session.wait_log("the session was locked and stays so");
+    session.wait_log("swaylock is started");
+    // It takes the place of the one that lost its connection.
+    session.wait_log_times("the session is locked", 2);
 }

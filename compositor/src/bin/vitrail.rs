@@ -71,8 +71,13 @@ struct Arguments {
     #[arg(long, value_name = "FILE")]
     layout: Option<PathBuf>,
 
+    /// Begin locked, until a program has locked the session and unlocks it; vitrail-session says so when the compositor has
+    /// crashed while the session was locked
+    #[arg(long)]
+    locked: bool,
+
     /// Once programs can connect, writes to this inherited descriptor what a service manager is told: lines, READY=1 the
-    /// last of them
+    /// last of them. Whether the session is locked follows whenever that changes
     #[arg(long, value_name = "FD")]
     ready_fd: Option<RawFd>,
 }
@@ -159,6 +164,12 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     let ipc = arguments.ipc.or_else(|| vitrail::ipc::client::default_path(&name));
     let ipc = ipc.context("where shall the control socket be? Say it with --ipc, or set XDG_RUNTIME_DIR")?;
     state.start_ipc(&ipc).context("error making the control socket")?;
+    // Before the first program can connect, which is when the event loop runs.
+    state.comp.keeper =
+        ready.as_ref().map(File::try_clone).transpose().context("error keeping --ready-fd")?;
+    if arguments.locked {
+        state.begin_locked();
+    }
     if let Some(layout) = arguments.layout {
         state.remember_places(layout);
     }
@@ -166,7 +177,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         state.start_gate(GateOptions { command, config }).context("error starting the gate")?;
     }
     tracing::info!(socket = %name, "ready");
-    vitrail::ready::announce(&vitrail::ready::compositor_message(&name, &ipc), ready)
+    vitrail::ready::announce(&vitrail::ready::compositor_message(&name, &ipc), ready.as_ref())
         .context("error saying that programs can connect")?;
     state.after_dispatch();
     let ended = event_loop.run(None, &mut state, State::after_dispatch).context("error in the event loop");

@@ -17,6 +17,8 @@ const MAX_RESTARTS: u32 = 1000;
 pub struct SessionConfig {
     /// The programs to start once the compositor is ready: each a program and its arguments.
     pub start: Vec<Vec<String>>,
+    /// The program that locks the session, started when the compositor has crashed while the session was locked.
+    pub lock: Option<Vec<String>>,
     /// How often the compositor is started again within [`SessionConfig::restart_seconds`].
     pub restarts: u32,
     /// For how long a crash is counted, in seconds.
@@ -25,7 +27,7 @@ pub struct SessionConfig {
 
 impl Default for SessionConfig {
     fn default() -> Self {
-        Self { start: Vec::new(), restarts: 5, restart_seconds: 60 }
+        Self { start: Vec::new(), lock: None, restarts: 5, restart_seconds: 60 }
     }
 }
 
@@ -34,6 +36,7 @@ impl Default for SessionConfig {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Session {
     start: Option<Spanned<Vec<Spanned<Vec<String>>>>>,
+    lock: Option<Spanned<Vec<String>>>,
     restarts: Option<Spanned<u32>>,
     restart_seconds: Option<Spanned<u32>>,
 }
@@ -54,6 +57,7 @@ impl Session {
                 start.push(check_program(program)?);
             }
         }
+        let lock = self.lock.as_ref().map(check_program).transpose()?;
         let restarts = match &self.restarts {
             Some(restarts) if *restarts.get_ref() > MAX_RESTARTS => {
                 return Err(Mistake::at(restarts, format!("restarts is at most {MAX_RESTARTS}")));
@@ -68,7 +72,7 @@ impl Session {
             Some(seconds) => *seconds.get_ref(),
             None => defaults.restart_seconds,
         };
-        Ok(SessionConfig { start, restarts, restart_seconds })
+        Ok(SessionConfig { start, lock, restarts, restart_seconds })
     }
 }
 
@@ -111,17 +115,18 @@ mod tests {
 
     #[test]
     fn a_file_without_the_table_starts_nothing_and_restarts_five_times_a_minute() {
-        let expected = SessionConfig { start: vec![], restarts: 5, restart_seconds: 60 };
+        let expected = SessionConfig { start: vec![], lock: None, restarts: 5, restart_seconds: 60 };
         assert_eq!(session("").unwrap(), expected);
     }
 
     #[test]
     fn programs_keep_their_order_and_their_arguments() {
         let read = session(
-            "[session]\nstart = [[\"b\", \"--x y\"], [\"/usr/bin/a\"]]\nrestarts = 0\nrestart_seconds = 7",
+            "[session]\nstart = [[\"b\", \"--x y\"], [\"/usr/bin/a\"]]\nlock = [\"swaylock\"]\nrestarts = 0\nrestart_seconds = 7",
         );
         let expected = SessionConfig {
             start: vec![vec!["b".to_owned(), "--x y".to_owned()], vec!["/usr/bin/a".to_owned()]],
+            lock: Some(vec!["swaylock".to_owned()]),
             restarts: 0,
             restart_seconds: 7,
         };

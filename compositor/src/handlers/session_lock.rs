@@ -5,6 +5,7 @@
 //!
 //! A lock surface is shown below the stripe, which says that the session is locked, so that nothing else can say it.
 
+use std::io::Write as _;
 use std::sync::{Mutex, PoisonError};
 
 use smithay::backend::renderer::buffer_dimensions;
@@ -28,6 +29,7 @@ use smithay::wayland::compositor::{
 };
 use smithay::wayland::viewporter::ViewportCachedState;
 
+use crate::ready::LOCKED_PREFIX;
 use crate::render::schedule::has_buffer;
 use crate::shell::layers::told_size;
 use crate::shell::lock::Lock;
@@ -65,6 +67,24 @@ impl State {
         }
     }
 
+    /// Begins locked: the compositor before this one was when it crashed.
+    pub fn begin_locked(&mut self) {
+        tracing::info!("the session was locked and stays so");
+        self.comp.lock = SessionLock::locked();
+        self.report_lock();
+        self.show_lock();
+    }
+
+    /// Tells whoever starts the compositor again after a crash whether the session is locked. It knows that it is before the
+    /// program that locks does, so that a crash never unlocks what somebody was told to be locked.
+    fn report_lock(&self) {
+        let Some(mut keeper) = self.comp.keeper.as_ref() else { return };
+        let message = format!("{LOCKED_PREFIX}{}\n", u8::from(self.comp.lock.is_locked()));
+        if let Err(error) = keeper.write_all(message.as_bytes()) {
+            tracing::error!("error reporting the lock, so that it would not outlive a crash: {error}");
+        }
+    }
+
     /// A surface is no more, or is no lock surface any more.
     pub(crate) fn lock_surface_gone(&mut self, surface: &WlSurface) {
         if self.comp.lock.surface() == Some(surface) {
@@ -94,6 +114,7 @@ impl State {
             return;
         }
         tracing::info!("the session is locked");
+        self.report_lock();
         self.take_input();
         self.show_lock();
     }
@@ -273,6 +294,7 @@ impl Dispatch<ExtSessionLockV1, ()> for State {
 impl State {
     /// The session may be unlocked now.
     fn end_of_lock(&mut self) {
+        self.report_lock();
         self.comp.input.cursor = smithay::input::pointer::CursorImageStatus::default_named();
         self.show_lock();
     }

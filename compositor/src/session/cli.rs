@@ -29,7 +29,7 @@ Examples:
   vitrail-session -- --backend headless      options behind -- are the compositor's";
 
 /// Options of the compositor that the session gives it.
-const RESERVED: [&str; 4] = ["--config", "--socket", "--layout", "--ready-fd"];
+const RESERVED: [&str; 5] = ["--config", "--socket", "--layout", "--locked", "--ready-fd"];
 
 /// Runs a desktop session of Vitrail: the compositor and the programs of its configuration.
 ///

@@ -26,8 +26,12 @@ const PANICKED: i32 = 101;
 #[derive(Debug)]
 pub struct Compositor {
     child: Child,
-    /// What it has said so far.
+    /// What it has said and has not been understood yet: the beginning of a line.
     said: Vec<u8>,
+    /// Where it says it.
+    words: OwnedFd,
+    /// What it has said of where it is found.
+    place: Announcement,
     /// The source that reads it.
     source: Option<RegistrationToken>,
     /// Programs can connect.
@@ -91,9 +95,17 @@ impl Session {
         command.arg("--ready-fd").arg(writer.as_raw_fd().to_string()).args(&self.options.arguments);
         let (child, pidfd) = Child::start("the compositor", &mut command, Some(&writer))?;
         drop(writer);
+        let words = reader.try_clone()?;
         let watched = self.watch(&child, pidfd).and_then(|()| self.hear(reader));
-        let mut compositor =
-            Compositor { child, said: Vec::new(), source: None, ready: false, stopping: false };
+        let mut compositor = Compositor {
+            child,
+            said: Vec::new(),
+            words,
+            place: Announcement::default(),
+            source: None,
+            ready: false,
+            stopping: false,
+        };
         match watched {
             Ok(source) => compositor.source = Some(source),
             Err(error) => {
@@ -112,6 +124,9 @@ impl Session {
         if let Some(config) = &self.config_file {
             command.arg("--config").arg(config);
         }
+        if self.locked {
+            command.arg("--locked");
+        }
         if let Some(layout) = cli::layout_file() {
             command.arg("--layout").arg(layout);
         }
@@ -128,39 +143,64 @@ impl Session {
         let inserted = self.events.insert_source(source, |_, reader, session: &mut Session| {
             let mut chunk = [0; 1024];
             match rustix::io::read(&**reader, &mut chunk) {
-                Ok(count) => Ok(session.heard(chunk.get(..count).unwrap_or_default())),
+                Ok(0) => Ok(session.heard_all()),
+                Ok(count) => {
+                    session.heard(chunk.get(..count).unwrap_or_default());
+                    Ok(PostAction::Continue)
+                }
                 Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(PostAction::Continue),
                 Err(error) => {
                     tracing::error!("error reading what the compositor says: {error}");
-                    Ok(session.heard(&[]))
+                    Ok(session.heard_all())
                 }
             }
         });
         inserted.map_err(|error| io::Error::other(error.error))
     }
 
-    /// The compositor has said something; nothing if it will say no more.
-    fn heard(&mut self, words: &[u8]) -> PostAction {
-        let Some(compositor) = &mut self.compositor else { return PostAction::Remove };
-        compositor.said.extend_from_slice(words);
-        let read = Announcement::read(&String::from_utf8_lossy(&compositor.said));
-        if !read.ready && !words.is_empty() && compositor.said.len() <= ready::MAX_MESSAGE {
-            return PostAction::Continue;
-        }
-        compositor.source = None;
-        match (read.ready, read.display, read.ipc) {
-            (true, Some(name), Some(ipc)) => {
-                compositor.ready = true;
-                self.compositor_ready(Display { name, ipc });
-            }
-            // The end of the process says the rest.
-            _ if words.is_empty() => {}
-            _ => {
-                tracing::error!("{} does not say where it is found", self.options.program().display());
-                self.end(Outcome::Failed);
-            }
+    /// The compositor will say no more. The end of the process says the rest.
+    fn heard_all(&mut self) -> PostAction {
+        if let Some(compositor) = &mut self.compositor {
+            compositor.source = None;
         }
         PostAction::Remove
+    }
+
+    /// The compositor has said something.
+    fn heard(&mut self, words: &[u8]) {
+        let Some(compositor) = &mut self.compositor else { return };
+        compositor.said.extend_from_slice(words);
+        let whole = compositor.said.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let lines: Vec<u8> = compositor.said.drain(..whole).collect();
+        let read = Announcement::read(&String::from_utf8_lossy(&lines));
+        if let Some(locked) = read.locked {
+            self.locked = locked;
+        }
+        let place = &mut compositor.place;
+        place.display = read.display.or(place.display.take());
+        place.ipc = read.ipc.or(place.ipc.take());
+        let found = place.display.clone().zip(place.ipc.clone());
+        if compositor.said.len() > ready::MAX_MESSAGE || (read.ready && found.is_none()) {
+            compositor.said.clear();
+            tracing::error!("{} does not say where it is found", self.options.program().display());
+            self.end(Outcome::Failed);
+        } else if let Some((name, ipc)) = found.filter(|_| read.ready && !compositor.ready) {
+            compositor.ready = true;
+            self.compositor_ready(Display { name, ipc });
+        }
+    }
+
+    /// Reads what the compositor has said before it ended and was not read yet: whether the session is locked may be its last
+    /// word.
+    fn hear_rest(&mut self) {
+        let mut chunk = [0; 1024];
+        while let Some(compositor) = &self.compositor {
+            match rustix::io::read(&compositor.words, &mut chunk) {
+                Ok(count) if count > 0 => self.heard(chunk.get(..count).unwrap_or_default()),
+                Err(rustix::io::Errno::INTR) => {}
+                _ => return,
+            }
+        }
     }
 
     /// Programs can connect.
@@ -181,6 +221,7 @@ impl Session {
 
     /// The compositor has ended.
     pub(super) fn compositor_ended(&mut self) {
+        self.hear_rest();
         let Some(compositor) = self.compositor.take() else { return };
         self.disarm(compositor.source);
         let (ready, stopping) = (compositor.ready, compositor.stopping);

@@ -17,6 +17,7 @@
 //!
 //! * Everything that the session starts leads a process group of its own and is not reaped before the group is killed
 //!   ([`child`]): nothing outlives the session but what has left its group on purpose.
+//! * A compositor that is started again begins locked if the session was locked: whoever can crash it cannot unlock it.
 //! * Every wait for something to end has a deadline.
 //! * The session is no part of what guards the screen: it has no connection to the compositor, and nothing that a VM sends
 //!   reaches it.
@@ -96,6 +97,8 @@ pub struct Session {
     compositor: Option<Compositor>,
     /// Where it is found, once it has said so.
     display: Option<Display>,
+    /// The session is locked, and has to be so after a crash.
+    locked: bool,
     programs: Programs,
     /// The commands that are still to be run, in order.
     commands: VecDeque<Vec<&'static str>>,
@@ -133,6 +136,7 @@ pub fn run(options: Options) -> Result<Outcome, SessionError> {
         restarts,
         compositor: None,
         display: None,
+        locked: false,
         programs: Programs::default(),
         commands: VecDeque::new(),
         command: None,

@@ -48,7 +48,14 @@ impl Session {
     pub(super) fn start_programs(&mut self) {
         let Some(display) = self.display.clone().filter(|_| !self.programs.are_started) else { return };
         self.programs.are_started = true;
-        for words in self.config.start.clone() {
+        // One that locks comes first: nothing else can be used before.
+        let lock = self.config.lock.clone().filter(|_| self.locked);
+        if self.locked && lock.is_none() {
+            tracing::warn!(
+                "the session is locked and `lock` of [session] names no program that could unlock it"
+            );
+        }
+        for words in lock.into_iter().chain(self.config.start.clone()) {
             let Some((program, arguments)) = words.split_first() else { continue };
             let mut command = Command::new(program);
             command.args(arguments);

@@ -36,6 +36,12 @@ impl<L, S> Default for Lock<L, S> {
 }
 
 impl<L: PartialEq, S> Lock<L, S> {
+    /// A session that is locked, and no program is there that could unlock it: one has to take over.
+    #[must_use]
+    pub fn locked() -> Self {
+        Self { locked: true, holder: None }
+    }
+
     /// Whether nothing but the lock may be shown.
     #[must_use]
     pub fn is_locked(&self) -> bool {
@@ -165,6 +171,17 @@ mod tests {
         assert!(lock.lock(3));
         lock.drawn();
         assert!(lock.unlock(&3) && !lock.is_locked());
+    }
+
+    #[test]
+    fn what_begins_locked_is_unlocked_by_a_program_that_took_over_and_was_told() {
+        let mut lock: Lock<u32, u32> = Lock::locked();
+        assert!(lock.is_locked() && lock.surface().is_none() && !lock.unlock(&1));
+        assert!(lock.lock(1));
+        assert!(lock.cancel(&1) && lock.is_locked());
+        assert!(lock.lock(2));
+        lock.drawn();
+        assert!(lock.unlock(&2) && !lock.is_locked());
     }
 
     #[derive(Clone, Copy, Debug)]
