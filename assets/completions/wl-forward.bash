@@ -23,7 +23,7 @@ _wl__forward() {
 
     case "${cmd}" in
         wl__forward)
-            opts="-h -V --socket --max-connections --hub --region --explain --trace --client --upstream --help --version"
+            opts="-h -V --socket --max-connections --hub --region --dmabuf --explain --trace --client --upstream --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -42,6 +42,21 @@ _wl__forward() {
                     return 0
                     ;;
                 --region)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --dmabuf)
                     local oldifs
                     if [ -n "${IFS+x}" ]; then
                         oldifs="$IFS"

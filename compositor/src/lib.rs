@@ -18,11 +18,16 @@
 
 pub mod backend;
 pub mod config;
+pub mod crash;
 pub mod gate;
 pub mod handlers;
 pub mod input;
 pub mod ipc;
+pub mod overview;
+pub mod ready;
+pub mod remembered;
 pub mod render;
+pub mod session;
 pub mod shell;
 pub mod state;
 pub mod trust;

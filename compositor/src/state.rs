@@ -16,23 +16,26 @@ use smithay::utils::{Clock, Monotonic, Physical, Rectangle, Size};
 use smithay::wayland::shell::xdg::ToplevelSurface;
 use vitrail_protocols::Limits;
 
-use crate::backend::headless::Headless;
 use crate::backend::{Backend, BackendError};
 use crate::config::{Config, Live};
 use crate::gate::Gate;
 use crate::handlers::Protocols;
+use crate::handlers::layer_shell::LayerHandle;
 use crate::handlers::pacing::Pacing;
 use crate::handlers::selection::Selections;
+use crate::handlers::session_lock::SessionLock;
 use crate::input::Input;
 use crate::ipc::server::Server;
+use crate::remembered::Remembered;
+use crate::render::capture::Captures;
 use crate::render::label::LabelError;
 use crate::render::scene::Decor;
 use crate::render::schedule::Schedule;
+use crate::shell::layers::Layers;
 use crate::shell::{Layout, Shell};
 use crate::trust::client::{self, ClientState, Members, Privilege};
 use crate::trust::limits::{Accounts, LimitError, Resource as Counted};
 use crate::trust::origin::Origin;
-use crate::trust::rate::RateLimit;
 use crate::trust::throttle::Throttle;
 
 /// Bytes that wait for a client that does not read, before its connection is ended.
@@ -64,13 +67,15 @@ pub struct Comp {
     pub accounts: Accounts,
     /// The live connections.
     pub members: Members,
-    /// Holds back the log lines that a VM can cause.
-    pub refusals: RateLimit,
     /// Smithay's side of the protocols.
     pub protocols: Protocols,
     /// The windows.
     pub shell: Shell<ToplevelSurface>,
-    /// The popups, by the window they belong to.
+    /// The surfaces of the layer shell.
+    pub layers: Layers<LayerHandle>,
+    /// Whether the session is locked.
+    pub lock: SessionLock,
+    /// The popups, by the window or layer surface that they belong to.
     pub popups: PopupManager,
     /// The one seat.
     pub seat: Seat<State>,
@@ -80,6 +85,8 @@ pub struct Comp {
     pub selections: Selections,
     /// The one output.
     pub output: Output,
+    /// The pictures that clients take of windows.
+    pub captures: Captures,
     /// When to draw.
     pub schedule: Schedule,
     /// Which commits wait.
@@ -92,9 +99,13 @@ pub struct Comp {
     pub gate: Option<Gate>,
     /// The control socket, if there is one.
     pub ipc: Option<Server>,
+    /// Who starts the compositor again after a crash and has to know then whether the session was locked.
+    pub keeper: Option<std::fs::File>,
+    /// Where windows stood, if that is kept.
+    pub remembered: Option<Remembered>,
 }
 
-/// What a compositor is started with.
+/// What a headless compositor is started with.
 #[derive(Debug)]
 pub struct Options {
     /// Size of the output in physical pixels.
@@ -103,6 +114,18 @@ pub struct Options {
     pub scale: f64,
     /// The configuration.
     pub config: Live,
+}
+
+/// Whether an output may have this size in physical pixels.
+#[must_use]
+pub fn is_sane(size: Size<i32, Physical>) -> bool {
+    [size.w, size.h].into_iter().all(|length| (64..=16384).contains(&length))
+}
+
+/// Whether an output may have so many physical pixels per logical pixel.
+#[must_use]
+pub fn is_sane_scale(scale: f64) -> bool {
+    (0.5..=8.0).contains(&scale)
 }
 
 /// Why the compositor could not be set up.
@@ -140,7 +163,7 @@ pub enum AcceptError {
 }
 
 impl State {
-    /// A compositor without clients, whose display is served by the event loop.
+    /// A headless compositor without clients, whose display is served by the event loop.
     ///
     /// # Errors
     ///
@@ -152,20 +175,39 @@ impl State {
         display: Display<Self>,
     ) -> Result<Self, StateError> {
         let Options { size, scale, config } = options;
-        let sane = |length: i32| (64..=16384).contains(&length);
-        if !sane(size.w) || !sane(size.h) || !(0.5..=8.0).contains(&scale) {
+        if !is_sane(size) || !is_sane_scale(scale) {
+            return Err(StateError::Output);
+        }
+        let backend = Backend::headless(size, scale).map_err(StateError::Backend)?;
+        Self::with_backend(backend, config, events, signal, display)
+    }
+
+    /// A compositor without clients on any backend, whose display is served by the event loop.
+    ///
+    /// # Errors
+    ///
+    /// If the output makes no sense, or a part of the system is missing.
+    pub fn with_backend(
+        backend: Backend,
+        config: Live,
+        events: LoopHandle<'static, Self>,
+        signal: LoopSignal,
+        display: Display<Self>,
+    ) -> Result<Self, StateError> {
+        let (mode, scale) = (backend.mode(), backend.scale());
+        let size = Size::from((mode.size.w, mode.size.h));
+        if !is_sane(size) || !is_sane_scale(scale) {
             return Err(StateError::Output);
         }
         let handle = display.handle();
         handle.set_default_max_buffer_size(MAX_PENDING_BYTES);
         let mut protocols = Protocols::new(&handle);
         let (seat, input) = Input::new(&mut protocols.seat, &handle).map_err(StateError::Keyboard)?;
-        let output = crate::handlers::output::create(&handle, size, scale);
-        let layout = Layout { output: size, scale, metrics: Default::default() };
+        let output = crate::handlers::output::create(&handle, mode, scale);
+        let layout = Layout { output: size, scale, metrics: Default::default(), left: None };
         let mut shell = Shell::new(layout);
         shell.set_workspaces(&config.current().workspaces);
         let decor = Decor::new().map_err(StateError::Labels)?;
-        let backend = Headless::new(size, scale).map_err(StateError::Backend)?;
         events
             .insert_source(Generic::new(display, Interest::READ, TriggerMode::Level), |_, display, state| {
                 // SAFETY: the display is not dropped: it stays in the source, which stays in the loop.
@@ -173,6 +215,11 @@ impl State {
                 Ok(PostAction::Continue)
             })
             .map_err(|error| StateError::Events(error.error))?;
+        let mut schedule = Schedule::new(mode.refresh);
+        if backend.is_watched() {
+            // Whoever sits before the screen sees that it is there before the first window comes.
+            schedule.request();
+        }
         let comp = Comp {
             display: handle,
             events,
@@ -181,22 +228,26 @@ impl State {
             config,
             accounts: Accounts::default(),
             members: Members::default(),
-            refusals: RateLimit::default(),
             protocols,
             shell,
+            layers: Layers::default(),
+            lock: SessionLock::default(),
             popups: PopupManager::default(),
             seat,
             input,
             selections: Selections::default(),
             output,
-            schedule: Schedule::default(),
+            captures: Captures::default(),
+            schedule,
             pacing: Pacing::default(),
             decor,
             socket: None,
             gate: None,
             ipc: None,
+            keeper: None,
+            remembered: None,
         };
-        Ok(Self { backend: Backend::Headless(backend), comp })
+        Ok(Self { backend, comp })
     }
 
     /// Lets a client in. Every connection comes through here, and gets its identity here.
@@ -230,6 +281,9 @@ impl State {
         self.comp.popups.cleanup();
         self.settle_tiles();
         self.plan_timed();
+        self.plan_idle();
+        self.plan_remembering();
+        self.plan_overview();
         self.plan_repaint();
         self.answer_ipc();
         // A client that cannot be written to is ended by the library; there is nothing to report.
@@ -264,6 +318,7 @@ impl State {
 
     /// Ends the event loop in order.
     pub fn stop(&mut self) {
+        self.write_places();
         if let Some(gate) = self.comp.gate.take() {
             gate.stop();
         }

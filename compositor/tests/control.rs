@@ -7,9 +7,13 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::rc::Rc;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
+
+use vitrail::ipc::client::Client;
+use vitrail::ipc::protocol::{FrameNumber, Request};
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -25,10 +29,13 @@ pattern = \"stripes\"
 limits = { clients = 3 }
 ";
 
-/// A compositor with a runtime directory of its own; killed when dropped.
+/// A compositor; killed when dropped.
 struct Compositor {
     process: Child,
-    directory: tempfile::TempDir,
+    /// The name of its socket.
+    socket: &'static str,
+    /// Its runtime directory, which it may share with another.
+    directory: Rc<tempfile::TempDir>,
 }
 
 impl Drop for Compositor {
@@ -41,7 +48,9 @@ impl Drop for Compositor {
 fn vitrail(directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vitrail"));
     command.env("XDG_RUNTIME_DIR", directory).env_remove("VITRAIL_LOG").env_remove("VITRAIL_IPC");
-    command.args(["--socket", "test", "--size", "320x240", "--config"]).arg(directory.join("vitrail.toml"));
+    command
+        .args(["--backend", "headless", "--socket", "test", "--size", "320x240", "--config"])
+        .arg(directory.join("vitrail.toml"));
     command.stdin(Stdio::null()).stderr(Stdio::piped());
     command
 }
@@ -51,7 +60,21 @@ impl Compositor {
     fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("vitrail.toml"), CONFIG).unwrap();
-        let mut process = vitrail(directory.path()).spawn().unwrap();
+        Self::run(vitrail(directory.path()), "test", Rc::new(directory))
+    }
+
+    /// Starts a compositor whose output is a window of this one, and waits likewise.
+    fn start_inside(&self) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vitrail"));
+        command.env("XDG_RUNTIME_DIR", self.directory.path()).env("WAYLAND_DISPLAY", self.socket);
+        command.env_remove("WAYLAND_SOCKET").env_remove("VITRAIL_LOG").env_remove("VITRAIL_IPC");
+        // Which backend, it finds out by itself.
+        command.args(["--socket", "inside", "--size", "200x120"]).stdin(Stdio::null()).stderr(Stdio::piped());
+        Self::run(command, "inside", Rc::clone(&self.directory))
+    }
+
+    fn run(mut command: Command, socket: &'static str, directory: Rc<tempfile::TempDir>) -> Self {
+        let mut process = command.spawn().unwrap();
         let log = BufReader::new(process.stderr.take().unwrap());
         let (sender, receiver) = mpsc::channel();
         thread::spawn(move || {
@@ -65,7 +88,7 @@ impl Compositor {
             let line = receiver.recv_timeout(PATIENCE);
             seen.push(line.unwrap_or_else(|_| panic!("the compositor does not get ready: {seen:#?}")));
         }
-        Self { process, directory }
+        Self { process, socket, directory }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -74,7 +97,7 @@ impl Compositor {
 
     fn control(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_vitrailctl"));
-        command.env("XDG_RUNTIME_DIR", self.directory.path()).env("WAYLAND_DISPLAY", "test");
+        command.env("XDG_RUNTIME_DIR", self.directory.path()).env("WAYLAND_DISPLAY", self.socket);
         command.env_remove("VITRAIL_IPC").args(arguments).output().unwrap()
     }
 
@@ -96,14 +119,93 @@ impl Compositor {
 
     /// The pixel of a screenshot.
     fn pixel(&self, x: usize, y: usize) -> [u8; 3] {
-        let path = self.path("screen.png");
+        let (size, bytes) = self.screenshot();
+        assert_eq!(size, (320, 240));
+        bytes[(y * 320 + x) * 3..][..3].try_into().unwrap()
+    }
+
+    /// Width and height of a screenshot, and its pixels of three bytes.
+    fn screenshot(&self) -> ((usize, usize), Vec<u8>) {
+        let path = self.path(&format!("{}.png", self.socket));
         self.said(&["screenshot", path.to_str().unwrap()]);
         let mut reader = png::Decoder::new(BufReader::new(File::open(path).unwrap())).read_info().unwrap();
         let mut bytes = vec![0; reader.output_buffer_size().unwrap()];
         let info = reader.next_frame(&mut bytes).unwrap();
-        assert_eq!((info.width, info.height), (320, 240));
-        bytes[(y * 320 + x) * 3..][..3].try_into().unwrap()
+        ((info.width.try_into().unwrap(), info.height.try_into().unwrap()), bytes)
     }
+
+    /// Waits until the window of the other shows what the other draws and that is wanted, and returns that.
+    fn shows(&self, inside: &Self, wanted: impl Fn(&[u8]) -> bool) -> Vec<u8> {
+        let mut client = Client::connect(&self.path(&format!("vitrail-{}.sock", self.socket))).unwrap();
+        let mut known = FrameNumber { frame: 0 };
+        loop {
+            known = client.request_within(&Request::WaitFrame { frame: known.frame }, PATIENCE).unwrap();
+            let windows: serde_json::Value =
+                serde_json::from_str(&self.said(&["windows", "--json"])).unwrap();
+            let Some(window) = windows.get(0) else { continue };
+            let content = |side: &str| usize::try_from(window["content"][side].as_u64().unwrap()).unwrap();
+            let ((width, _), outer) = self.screenshot();
+            let (size, inner) = inside.screenshot();
+            if size != (content("w"), content("h")) {
+                // It is about to be resized.
+                continue;
+            }
+            let rows = outer.chunks(width * 3).skip(content("y")).take(size.1);
+            let shown: Vec<u8> =
+                rows.flat_map(|row| &row[content("x") * 3..][..size.0 * 3]).copied().collect();
+            if shown == inner && wanted(&shown) {
+                return shown;
+            }
+        }
+    }
+}
+
+/// A compositor as a window of another one: that shows what it draws, its pointer follows the other's, its output is as large as
+/// the window, and it ends when the window is closed.
+#[test]
+fn a_compositor_in_a_window_of_another_is_shown_moved_in_resized_and_closed() {
+    let outer = Compositor::start();
+    let mut inner = outer.start_inside();
+    outer.said(&["wait", "--windows", "1", "--timeout", "20"]);
+    let empty = outer.shows(&inner, |_| true);
+    assert!(empty.iter().any(|byte| *byte != empty[0]), "there is a stripe");
+
+    let windows: serde_json::Value = serde_json::from_str(&outer.said(&["windows", "--json"])).unwrap();
+    let content = |side: &str| windows[0]["content"][side].as_i64().unwrap();
+    let (x, y) = (content("x") + 100, content("y") + 60);
+    outer.said(&["input", "move", &x.to_string(), &y.to_string()]);
+    let pointed = outer.shows(&inner, |pointed| pointed != empty);
+    let differing: Vec<usize> = pointed
+        .chunks(3)
+        .zip(empty.chunks(3))
+        .enumerate()
+        .filter(|(_, (a, b))| a != b)
+        .map(|(n, _)| n)
+        .collect();
+    let first = differing[0];
+    assert_eq!((first % 200, first / 200), (100, 60), "the pointer's tip");
+
+    // More frames than there are buffers, so that each is written again after something was drawn into another.
+    let mut before = pointed;
+    for step in 1..=4 {
+        outer.said(&["input", "move", &(x - step * 20).to_string(), &(y - step * 5).to_string()]);
+        before = outer.shows(&inner, |moved| *moved != *before);
+    }
+
+    // By the lower right corner of its frame.
+    let frame = |side: &str| windows[0]["frame"][side].as_i64().unwrap();
+    let (right, below) = (frame("x") + frame("w") - 1, frame("y") + frame("h") - 1);
+    let to = |x: i64, y: i64| outer.said(&["input", "move", &x.to_string(), &y.to_string()]);
+    to(right, below);
+    outer.said(&["input", "button", "left", "press"]);
+    to(right - 40, below - 20);
+    outer.said(&["input", "button", "left", "release"]);
+    outer.shows(&inner, |resized| resized.len() == 160 * 100 * 3);
+    assert!(inner.said(&["status"]).contains("output         160x100 at scale 1"));
+
+    outer.said(&["input", "key", "leftmeta", "press"]);
+    outer.said(&["input", "key", "q", "press"]);
+    assert!(inner.process.wait().unwrap().success());
 }
 
 #[test]
@@ -254,6 +356,69 @@ fn waiting_for_windows_that_do_not_come_ends_in_time() {
     let complaint = compositor.complained(&["wait", "--windows", "1", "--timeout", "0"]);
     assert!(complaint.contains("fewer than 1 windows for 0 seconds"), "{complaint}");
     compositor.said(&["wait", "--windows", "0"]);
+}
+
+/// A program that prints lines; killed when dropped.
+struct Watch {
+    process: Child,
+    lines: mpsc::Receiver<String>,
+}
+
+impl Watch {
+    fn start(compositor: &Compositor, arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vitrailctl"));
+        command.arg("--ipc").arg(compositor.path("vitrail-test.sock")).arg("watch").args(arguments);
+        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let output = BufReader::new(process.stdout.take().unwrap());
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        Self { process, lines }
+    }
+
+    #[track_caller]
+    fn line(&self) -> serde_json::Value {
+        serde_json::from_str(&self.lines.recv_timeout(PATIENCE).unwrap()).unwrap()
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn watch_prints_a_line_at_once_and_one_for_every_change() {
+    let mut compositor = Compositor::start();
+    let mut watch = Watch::start(&compositor, &[]);
+    let bar = Watch::start(&compositor, &["--waybar"]);
+    let first = watch.line();
+    let names: Vec<&str> = first.as_array().unwrap().iter().map(|vm| vm["vm"].as_str().unwrap()).collect();
+    assert_eq!(names, ["local", "web", "work"]);
+    assert_eq!((&first[2]["color"], &first[2]["clients"]), (&"#2e7d32".into(), &0.into()));
+    let shown = bar.line();
+    assert_eq!((&shown["text"], &shown["alt"]), (&"".into(), &"none".into()));
+
+    fs::write(compositor.path("vitrail.toml"), CONFIG.replace("#2e7d32", "#1565c0")).unwrap();
+    compositor.said(&["reload"]);
+    assert_eq!(watch.line()[2]["color"], "#1565c0");
+    // Nothing has changed: no line.
+    compositor.said(&["reload"]);
+
+    // A connection from which no window comes.
+    let local = std::os::unix::net::UnixStream::connect(compositor.path("test")).unwrap();
+    assert_eq!(watch.line()[0]["clients"], 1);
+    drop(local);
+    assert_eq!(watch.line()[0]["clients"], 0);
+    assert!(bar.lines.try_recv().is_err(), "a bar is told of what it shows alone");
+
+    compositor.process.kill().unwrap();
+    assert_eq!(watch.process.wait().unwrap().code(), Some(1));
 }
 
 #[test]

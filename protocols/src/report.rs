@@ -23,6 +23,45 @@ pub struct JailReport {
     pub no_capabilities: bool,
 }
 
+/// What has passed through a worker since it was started, over all connections, those that are over too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traffic {
+    /// Connections that were begun.
+    pub connections: u64,
+    /// Requests of the VM's applications.
+    pub requests: u64,
+    /// Their bytes.
+    pub request_bytes: u64,
+    /// Events of the compositor.
+    pub events: u64,
+    /// Their bytes.
+    pub event_bytes: u64,
+    /// Bytes of all that came on the VM's streams: requests, clipboards, and pixels where the VM has no region.
+    pub stream_bytes: u64,
+    /// Descriptors, either way.
+    pub descriptors: u64,
+    /// Memory that mirrors of the VM's memory take up now, in bytes.
+    pub mirror_memory: u64,
+}
+
+impl Traffic {
+    /// Adds what has passed through another connection. Numbers that a broken worker has made up overflow nothing.
+    pub fn add(&mut self, other: &Self) {
+        for (sum, more) in [
+            (&mut self.connections, other.connections),
+            (&mut self.requests, other.requests),
+            (&mut self.request_bytes, other.request_bytes),
+            (&mut self.events, other.events),
+            (&mut self.event_bytes, other.event_bytes),
+            (&mut self.stream_bytes, other.stream_bytes),
+            (&mut self.descriptors, other.descriptors),
+            (&mut self.mirror_memory, other.mirror_memory),
+        ] {
+            *sum = sum.saturating_add(more);
+        }
+    }
+}
+
 /// One report of one worker. The newest replaces the one before it; a worker that ended sends none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerReport {
@@ -38,6 +77,9 @@ pub struct WorkerReport {
     pub refused: u64,
     /// The last rule that was broken; empty if none was. Already escaped.
     pub last_refusal: String,
+    /// What has passed through the worker, as of about a second ago.
+    #[serde(default)]
+    pub traffic: Traffic,
     /// The walls around the worker.
     pub jail: JailReport,
 }

@@ -8,13 +8,16 @@
 //! `State` works on Unix sockets only, reads whatever it is given and bounds nothing that it sends. The pumps
 //! give it what it lacks: they speak to either kind of [`Endpoint`], hand it no more than a budget per turn
 //! and never more descriptors in a message than it can take. What one side sends is fed to the state only
-//! while the *other* side takes what comes out, so the state's own queues stay within one turn's budget.
+//! while the *other* side takes what comes out. What the state has sent by then is taken out of its hands in the same turn and
+//! held by the pump, within a bound: its own queues are lost when it is destroyed, and an error of the server destroys it at
+//! once.
 //!
 //! A connection is *open* until one side closes it, breaks it, or is refused by a handler through
 //! [`Control`]. Where a side has ended or broken, the state first handles what it had sent before: that may explain the end,
 //! and be a better reason. Then the state is destroyed and the connection *drains*: what was sent before, the error that
 //! explains the end, and the content of pipes that have crossed still reach their destinations, as they do
-//! with Unix sockets. A peer that takes nothing for [`DRAIN_PATIENCE`] loses the rest.
+//! with Unix sockets. A peer that takes nothing for a while, or not all within a longer one, loses the rest
+//! ([`DrainPatience`]).
 
 use std::cell::RefCell;
 use std::error::Error;
@@ -22,7 +25,7 @@ use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::event::Timespec;
 use rustix::io::Errno;
@@ -35,18 +38,22 @@ use wl_proxy::object::{Object, ObjectCoreApi};
 use wl_proxy::protocols::wayland::wl_display::WlDisplayError;
 use wl_proxy::state::{State, StateHandler};
 
+pub use self::draining::DrainPatience;
+use self::draining::Draining;
 use self::readiness::Readiness;
 use self::side::Side;
 
+mod draining;
 mod readiness;
 mod side;
-
-/// How long a peer may take nothing before what it was still to get is dropped.
-pub const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Most times that the state is asked to handle what a side sent before it ended. It takes 8 KiB at a time, and a stream
 /// holds 16 MiB at the most; a side that is read until it ends might go on for ever otherwise.
 const LAST_ROUNDS: usize = 4096;
+
+/// Most bytes of the state that are held for a side that takes none. They are what a side had said until it was made to wait, or
+/// had said last before it ended: what the kernel and a stream hold at the most, which is half of it.
+const MAX_HELD: usize = 1 << 20;
 
 /// The protocols and versions that are understood. Newer ones are hidden from clients, and versions capped.
 pub const BASELINE: Baseline = Baseline::V6;
@@ -277,6 +284,11 @@ struct Pending {
 }
 
 impl Pending {
+    /// Most bytes that are held for the client.
+    fn most_held(&self) -> usize {
+        self.limit.unwrap_or(0).max(MAX_HELD)
+    }
+
     /// Takes note of a turn.
     fn count(&mut self, from_server: usize, to_client: usize, client_blocked: bool) -> Result<(), End> {
         let bytes = self.bytes.saturating_add(from_server).saturating_sub(to_client);
@@ -293,7 +305,7 @@ impl Pending {
 /// Where a connection is in its life.
 enum Phase {
     Open,
-    Draining { end: End, deadline: Instant },
+    Draining(Draining),
     Over,
 }
 
@@ -312,6 +324,7 @@ pub struct Connection {
     /// In the last turn, the state had something to handle that had come in earlier ones.
     handled_earlier: bool,
     pending: Pending,
+    patience: DrainPatience,
     phase: Phase,
 }
 
@@ -383,6 +396,8 @@ impl Connection {
             .with_log_prefix(trace.unwrap_or_default())
             .build()
             .map_err(|error| ConnectionError::State(report(&error)))?;
+        // The state and what belongs to it refer to each other, and are never dropped by themselves.
+        let unless_complete = state.create_destructor();
         let client =
             state.add_client(&client_side.local).map_err(|error| ConnectionError::State(report(&error)))?;
         let control = Control::default();
@@ -390,6 +405,7 @@ impl Connection {
         client.set_handler(ClientWatch(control.clone()));
         state.set_handler(ServerWatch(control.clone()));
         readiness.add_state(state.poll_fd()).map_err(ConnectionError::Epoll)?;
+        unless_complete.disable();
         Ok(Self {
             readiness,
             state,
@@ -402,6 +418,7 @@ impl Connection {
             paused: false,
             handled_earlier: false,
             pending: Pending::default(),
+            patience: DrainPatience::default(),
             phase: Phase::Open,
         })
     }
@@ -439,6 +456,11 @@ impl Connection {
         self.pending.limit = Some(bytes);
     }
 
+    /// How long what was sent may take to arrive after an end, if not as long as [by default](DrainPatience::default).
+    pub fn set_drain_patience(&mut self, patience: DrainPatience) {
+        self.patience = patience;
+    }
+
     /// Stops taking bytes from the client, or goes on with it. What was taken already is still handled.
     pub fn pause_client(&mut self, paused: bool) {
         self.paused = paused;
@@ -456,6 +478,13 @@ impl Connection {
     pub fn received_fds(&self) -> u64 {
         let pumps = [&self.client_side, &self.server_side].into_iter().filter_map(|side| side.pump.as_ref());
         pumps.map(Pump::received_fds).fold(0, u64::saturating_add)
+    }
+
+    /// How many descriptors have come so far, from either side.
+    #[must_use]
+    pub fn passed_fds(&self) -> u64 {
+        let pumps = [&self.client_side, &self.server_side].into_iter().filter_map(|side| side.pump.as_ref());
+        pumps.map(Pump::passed_fds).fold(0, u64::saturating_add)
     }
 
     /// Whether something has come that the state has not taken yet. While it lies in a socket pair, its descriptors have no
@@ -476,7 +505,7 @@ impl Connection {
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         match &self.phase {
-            Phase::Draining { deadline, .. } => Some(*deadline),
+            Phase::Draining(draining) => Some(draining.deadline()),
             Phase::Open | Phase::Over => None,
         }
     }
@@ -493,8 +522,8 @@ impl Connection {
                     Status::More
                 }
             },
-            Phase::Draining { deadline, .. } => {
-                let expired = Instant::now() >= *deadline;
+            Phase::Draining(draining) => {
+                let expired = Instant::now() >= draining.deadline();
                 self.turn_draining(expired)
             }
             Phase::Over => Status::Idle,
@@ -528,6 +557,9 @@ impl Connection {
         };
         let to_client =
             if server_sent || ready.state { self.client_side.turn_out() } else { Ok(Turn::default()) };
+        if handled {
+            self.hold_for_blocked();
+        }
         let (to_server, to_client) =
             (to_server.map_err(End::ServerFailed)?, to_client.map_err(End::ClientFailed)?);
         self.check_ends()?;
@@ -563,8 +595,8 @@ impl Connection {
         }
     }
 
-    /// Has the state handle what a side sent before it ended, or before the way to it broke. What comes of it leaves as far as
-    /// the other side takes it. Returns the end, or a better reason.
+    /// Has the state handle what a side sent before it ended, or before the way to it broke. What comes of it leaves, or
+    /// is held for the other side. Returns the end, or a better reason.
     fn hear_out(&mut self, end: End) -> End {
         let (is_client, failed) = match &end {
             End::ClientClosed => (true, false),
@@ -573,6 +605,8 @@ impl Connection {
             End::ServerFailed(_) => (false, true),
             _ => return end,
         };
+        // It waited for the other side perhaps, whose share is held now.
+        if is_client { &mut self.client_side } else { &mut self.server_side }.pause(false);
         for _ in 0..LAST_ROUNDS {
             let side = if is_client { &mut self.client_side } else { &mut self.server_side };
             if failed {
@@ -583,20 +617,30 @@ impl Connection {
                 return reason;
             }
             // A failure of the other side changes nothing any more.
-            let out = if !is_client {
-                self.client_side.turn_out().ok()
+            let (out, held) = if !is_client {
+                (self.client_side.turn_out().ok(), self.client_side.hold(self.pending.most_held()))
             } else if self.flush_outbox().is_ok() {
-                self.server_side.turn_out().ok()
+                (self.server_side.turn_out().ok(), self.server_side.hold(MAX_HELD))
             } else {
-                None
+                break;
             };
             let side = if is_client { &self.client_side } else { &self.server_side };
-            let has_left = out.is_some_and(|turn| turn.from_local > 0);
-            if side.unread() >= before && !has_left {
+            let has_left = out.is_some_and(|turn| turn.from_local > 0) || held.bytes > 0;
+            if !held.all || (side.unread() >= before && !has_left) {
                 break;
             }
         }
         end
+    }
+
+    /// Leaves nothing with the state that a side does not take.
+    fn hold_for_blocked(&mut self) {
+        if self.client_side.is_blocked() {
+            self.client_side.hold(self.pending.most_held());
+        }
+        if self.outbox_waits || self.server_side.is_blocked() {
+            self.server_side.hold(MAX_HELD);
+        }
     }
 
     /// A side is fed to the state only while the other side takes what comes out. True: one may go on that
@@ -634,10 +678,10 @@ impl Connection {
     fn begin_draining(&mut self, end: End) {
         let farewell = self.control.ending.borrow_mut().farewell.take();
         if let Some(farewell) = farewell
-            && !self.client_side.is_blocked()
+            && self.client_side.hold(self.pending.most_held()).all
         {
-            // The state has sent whole messages only, so the event stands on its own. If there is no room for
-            // it, the client learns of the end alone.
+            // The state has sent whole messages, so the event stands on its own. Where more was sent than can be held, the
+            // client learns of the end alone.
             let _ = unix::send(&self.client_side.local, &farewell, &[]);
         }
         self.state.destroy();
@@ -656,26 +700,28 @@ impl Connection {
             let _ = shutdown(&side.local, Shutdown::Both);
             side.pause(false);
         }
-        self.phase = Phase::Draining { end, deadline: Instant::now() + DRAIN_PATIENCE };
+        self.phase = Phase::Draining(Draining::begin(end, self.patience, Instant::now()));
     }
 
     fn turn_draining(&mut self, expired: bool) -> Status {
         // What the state sent last may still wait for the outbox.
         let failed = self.flush_outbox().is_err();
-        let more = self.client_side.drain() | self.server_side.drain();
+        let (client, server) = (self.client_side.drain(), self.server_side.drain());
         if failed || expired {
             (self.client_side.pump, self.server_side.pump) = (None, None);
         }
         if self.client_side.pump.is_none() && self.server_side.pump.is_none() {
             return match std::mem::replace(&mut self.phase, Phase::Over) {
-                Phase::Draining { end, .. } => Status::Ended(end),
+                Phase::Draining(draining) => Status::Ended(draining.end),
                 Phase::Open | Phase::Over => Status::Idle,
             };
         }
-        if let Phase::Draining { deadline, .. } = &mut self.phase {
-            // A turn before the deadline means that something has moved.
-            *deadline = Instant::now() + DRAIN_PATIENCE;
+        if let Phase::Draining(draining) = &mut self.phase
+            && (client.moved || server.moved)
+        {
+            draining.has_moved(Instant::now());
         }
+        let more = client.more || server.more;
         if more { Status::More } else { Status::Idle }
     }
 }

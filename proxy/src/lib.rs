@@ -7,4 +7,5 @@ pub mod hub;
 pub mod introduction;
 pub mod jail;
 pub mod logging;
+pub mod message_count;
 mod open_files;

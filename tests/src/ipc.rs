@@ -183,6 +183,19 @@ impl Ipc {
         Some(answer["frame"].as_u64().expect("a number of frames"))
     }
 
+    /// Waits until the compositor has closed the connection, which nothing was asked over.
+    ///
+    /// # Panics
+    ///
+    /// When it has not before the deadline.
+    #[track_caller]
+    pub fn wait_end(&mut self) {
+        let ended = Deadline::patient().wait(self.stream.get_ref().as_fd(), PollFlags::IN);
+        assert!(ended, "the compositor still serves the control socket");
+        let said = self.stream.fill_buf().unwrap_or_default();
+        assert!(said.is_empty(), "the compositor says what it was not asked");
+    }
+
     /// The answer to a request that is answered once something has changed; none when the deadline passes before.
     #[track_caller]
     fn changed(&mut self, request: &Value, deadline: Deadline) -> Option<Value> {

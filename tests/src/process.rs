@@ -201,8 +201,19 @@ impl Process {
     /// When it does not appear before the deadline.
     #[track_caller]
     pub fn wait_log(&self, wanted: &str) {
-        let found = wait_file_event(&self.log, Deadline::patient(), None, || self.log().contains(wanted));
-        assert!(found, "{} did not log {wanted:?}:\n{}", self.name, self.log());
+        self.wait_log_times(wanted, 1);
+    }
+
+    /// Waits until `wanted` is in the log so many times.
+    ///
+    /// # Panics
+    ///
+    /// When it is not before the deadline.
+    #[track_caller]
+    pub fn wait_log_times(&self, wanted: &str, times: usize) {
+        let there = || self.log().matches(wanted).count() >= times;
+        let found = wait_file_event(&self.log, Deadline::patient(), None, there);
+        assert!(found, "{} did not log {wanted:?} {times} times:\n{}", self.name, self.log());
     }
 
     /// Waits until something exists at `path`, which the child is to make.
@@ -346,7 +357,9 @@ fn is_living_member(pid: Pid, session: Pid) -> bool {
     // The name in parentheses may itself hold spaces and parentheses; after it come state, parent, group, session.
     let mut fields = stat.rsplit(')').next().unwrap_or_default().split_ascii_whitespace();
     let state = fields.next();
-    let its_session = fields.nth(2).and_then(|field| field.parse().ok()).and_then(Pid::from_raw);
+    // Of a process that is just ending the kernel says -1.
+    let raw = fields.nth(2).and_then(|field| field.parse().ok()).filter(|raw| *raw >= 0);
+    let its_session = raw.and_then(Pid::from_raw);
     its_session == Some(session) && !matches!(state, Some("Z" | "X"))
 }
 

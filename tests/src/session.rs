@@ -61,6 +61,10 @@ pub struct Options {
     pub limits: BTreeMap<&'static str, u64>,
     /// The tables of protocols of VMs that have one, as TOML.
     pub protocols: BTreeMap<&'static str, String>,
+    /// Applications of the VMs are offered `zwp_linux_dmabuf_v1`.
+    pub dmabuf: bool,
+    /// `vitrail-session` runs the compositor.
+    pub supervised: bool,
 }
 
 impl Options {
@@ -76,6 +80,8 @@ impl Options {
             region_mib: 64,
             limits: BTreeMap::new(),
             protocols: BTreeMap::new(),
+            dmabuf: false,
+            supervised: false,
         }
     }
 
@@ -119,6 +125,21 @@ impl Options {
     #[must_use]
     pub fn protocols(mut self, vm: &'static str, table: &str) -> Self {
         self.protocols.insert(vm, table.to_owned());
+        self
+    }
+
+    /// The same with VMs whose applications are offered `zwp_linux_dmabuf_v1`. Any device does for the graphics device: it is
+    /// never opened.
+    #[must_use]
+    pub fn dmabuf(mut self) -> Self {
+        self.dmabuf = true;
+        self
+    }
+
+    /// The same with `vitrail-session`, which starts the compositor again when it has crashed.
+    #[must_use]
+    pub fn supervised(mut self) -> Self {
+        self.supervised = true;
         self
     }
 }
@@ -184,6 +205,12 @@ impl Session {
         self.root.path()
     }
 
+    /// The size of the output in pixels.
+    #[must_use]
+    pub fn size(&self) -> (i32, i32) {
+        self.options.size
+    }
+
     /// The scale of the output.
     #[must_use]
     pub fn scale(&self) -> i32 {
@@ -242,9 +269,18 @@ impl Session {
         self.root().join("logs")
     }
 
-    /// A command in the environment of a VM's applications (or of local ones, for `local`).
+    /// A command in the environment of a VM's applications (or of local ones, for `local`), whose `wl-forward` takes
+    /// connections by now: applications do not wait for it.
+    ///
+    /// # Panics
+    ///
+    /// When `wl-forward` does not come to that.
     #[must_use]
+    #[track_caller]
     pub fn application(&self, vm: &str, program: &str) -> Command {
+        if let Some(forward) = self.forwards.get(vm) {
+            forward.wait_log("applications connect to");
+        }
         let (directory, socket) = match vm {
             "local" => ("gui", self.local_socket()),
             vm => (vm, self.vm_socket(vm)),
@@ -417,6 +453,18 @@ impl Session {
         if output.status.success() { Ok(text) } else { Err(text) }
     }
 
+    /// Starts `vitrailctl` with arguments, as a process that goes on until it is killed; its log has what it prints.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started.
+    #[track_caller]
+    pub fn start_control(&self, name: &str, arguments: &[&str]) -> Process {
+        let mut command = process::command(process::program("vitrailctl"));
+        command.env("VITRAIL_IPC", self.root().join("gui/ipc.sock")).args(arguments);
+        Process::start(name, &self.logs(), &mut command, &[])
+    }
+
     /// Clicks with the left button at a place of the output, in pixels.
     ///
     /// # Panics
@@ -521,7 +569,29 @@ impl Session {
         self.control(&["reload"]);
     }
 
-    /// The compositor's process.
+    /// The file in which `vitrail-session` has the places of windows kept.
+    #[must_use]
+    pub fn layout(&self) -> PathBuf {
+        self.root().join("state/vitrail/layout.toml")
+    }
+
+    /// Sends a signal to the compositor that `vitrail-session` runs, and speaks to its successor when that is there.
+    ///
+    /// # Panics
+    ///
+    /// When it does not come.
+    #[track_caller]
+    pub fn crash_compositor(&mut self, signal: Signal) {
+        let is_compositor =
+            |member: &Member| member.arguments.first().is_some_and(|program| program.ends_with("/vitrail"));
+        let compositor = self.compositor.members().into_iter().find(is_compositor);
+        let pid = compositor.unwrap_or_else(|| panic!("no vitrail: {:?}", self.compositor.members())).pid;
+        rustix::process::kill_process(pid, signal).expect("the process lives");
+        self.ipc.wait_end();
+        self.ipc = Ipc::connect(&self.root.path().join("gui/ipc.sock"));
+    }
+
+    /// The compositor's process, or that of `vitrail-session` which runs it.
     #[must_use]
     pub fn compositor(&self) -> &Process {
         &self.compositor
@@ -686,9 +756,14 @@ fn write_hub_configuration(options: &Options, root: &Path, regions: &Path) {
 #[track_caller]
 fn start_compositor(options: &Options, root: &Path) -> Process {
     let gui = root.join("gui");
-    let mut command = process::command(process::program("vitrail"));
+    let program = if options.supervised { "vitrail-session" } else { "vitrail" };
+    let mut command = process::command(process::program(program));
     command.env("XDG_RUNTIME_DIR", &gui).arg("--config").arg(root.join("vitrail.toml"));
-    command.args(["--backend", "headless", "--socket", "wayland-vitrail"]);
+    command.args(["--socket", "wayland-vitrail"]);
+    if options.supervised {
+        command.env("XDG_STATE_HOME", root.join("state")).env_remove("DBUS_SESSION_BUS_ADDRESS").arg("--");
+    }
+    command.args(["--backend", "headless"]);
     command.args(["--size", &format!("{}x{}", options.size.0, options.size.1)]);
     let scale = options.fraction.map_or(f64::from(options.scale), |scale| f64::from(scale) / 120.0);
     command.args(["--scale", &scale.to_string()]).arg("--ipc").arg(gui.join("ipc.sock"));
@@ -716,6 +791,9 @@ fn start_forward(options: &Options, root: &Path, regions: &Path, vm: &str) -> Pr
         Sharing::Region | Sharing::Pmem => command.arg("--region").arg(region(regions, vm)),
         Sharing::Stream => command.args(["--region", "none"]),
     };
+    if options.dmabuf {
+        command.arg("--dmabuf=/dev/null");
+    }
     let forward = Process::start(&format!("wl-forward-{vm}"), &root.join("logs"), &mut command, &[]);
     forward.wait_path(&root.join(vm).join("wayland-vm"));
     forward

@@ -36,7 +36,7 @@ macro_rules! light_applications {
             fn $test() {
                 let mut applications = table::applications().into_iter();
                 let application = applications.find(|application| application.name == $name);
-                run(&application.expect("it is in the table"), None);
+                run(&application.expect("it is in the table"), None, None);
             }
         )*
 
@@ -52,31 +52,41 @@ macro_rules! light_applications {
 
 light_applications! {
     foot: "foot",
+    wtype: "wtype",
     weston_terminal: "weston-terminal",
     weston_flower: "weston-flower",
     weston_simple_shm: "weston-simple-shm",
     weston_simple_damage: "weston-simple-damage",
     weston_smoke: "weston-smoke",
+    weston_calibrator: "weston-calibrator",
     weston_clickdot: "weston-clickdot",
     weston_cliptest: "weston-cliptest",
+    weston_content_protection: "weston-content_protection",
+    weston_debug: "weston-debug",
     weston_dnd: "weston-dnd",
+    weston_editor: "weston-editor",
     weston_eventdemo: "weston-eventdemo",
     weston_fullscreen: "weston-fullscreen",
     weston_image: "weston-image",
     weston_multi_resource: "weston-multi-resource",
     weston_resizor: "weston-resizor",
     weston_scaler: "weston-scaler",
+    weston_screenshooter: "weston-screenshooter",
     weston_stacking: "weston-stacking",
     weston_subsurfaces: "weston-subsurfaces",
     weston_transformed: "weston-transformed",
     weston_confine: "weston-confine",
     weston_simple_touch: "weston-simple-touch",
+    weston_touch_calibrator: "weston-touch-calibrator",
     weston_info: "weston-info",
     gtk3_demo: "gtk3-demo",
     gtk4_demo: "gtk4-demo",
     focuswriter: "focuswriter",
     mpv: "mpv",
     wl_clipboard: "wl-clipboard",
+    swaybg: "swaybg",
+    fuzzel: "fuzzel",
+    swaylock: "swaylock",
 }
 
 #[test]

@@ -8,10 +8,15 @@ use vitrail_tests::session::Session;
 
 /// `wl-forward --explain` in a VM.
 fn explain(session: &Session, vm: &str, interface: Option<&str>) -> Output {
+    explain_with(session, vm, &[], interface)
+}
+
+/// The same of a `wl-forward` with other options.
+fn explain_with(session: &Session, vm: &str, options: &[&str], interface: Option<&str>) -> Output {
     let mut command = process::command(process::program("wl-forward"));
     command.env("XDG_RUNTIME_DIR", session.root().join(vm));
     command.arg("--hub").arg(format!("unix:{}", session.hub_socket(vm).display()));
-    command.arg("--explain").args(interface).output().expect("wl-forward runs")
+    command.args(options).arg("--explain").args(interface).output().expect("wl-forward runs")
 }
 
 #[test]
@@ -45,4 +50,23 @@ fn what_the_policy_withholds_is_said_to_be_withheld_by_it() {
         assert_eq!(output.status.code(), Some(status), "{text}");
         assert_eq!(text.contains("withheld by the policy"), status == 1, "{text}");
     }
+}
+
+#[test]
+fn memory_of_a_graphics_device_is_a_matter_of_an_option_and_not_of_the_policy() {
+    let session = Session::start(&["work"]);
+    for (options, status, text) in [
+        (&[][..], 1, "withheld by wl-forward: --dmabuf offers it"),
+        (&["--dmabuf=none"], 1, "withheld by wl-forward: --dmabuf offers it"),
+        (&["--dmabuf=/dev/null"], 0, "offered in version 5"),
+    ] {
+        let output = explain_with(&session, "work", options, Some("zwp_linux_dmabuf_v1"));
+        let line = String::from_utf8(output.stdout).expect("text");
+        assert_eq!(output.status.code(), Some(status), "{options:?}: {line}");
+        assert!(line.contains(text), "{options:?}: {line}");
+    }
+    let output = explain_with(&session, "work", &["--dmabuf=/dev/nowhere"], Some("zwp_linux_dmabuf_v1"));
+    assert!(!output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stderr).expect("text");
+    assert!(text.contains("/dev/nowhere"), "{text}");
 }

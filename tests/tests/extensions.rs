@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::AsFd as _;
 
+use rustix::event::PollFlags;
 use vitrail_tests::deadline::Deadline;
 use vitrail_tests::process;
 use vitrail_tests::session::{Options, Session, Sharing};
@@ -13,11 +14,17 @@ use wayland_client::globals::{BindError, GlobalList, GlobalListContents, registr
 use wayland_client::protocol::wl_buffer::WlBuffer;
 use wayland_client::protocol::wl_compositor::WlCompositor;
 use wayland_client::protocol::wl_fixes::WlFixes;
+use wayland_client::protocol::wl_keyboard::{self, WlKeyboard};
 use wayland_client::protocol::wl_registry::{self, WlRegistry};
+use wayland_client::protocol::wl_seat::WlSeat;
 use wayland_client::protocol::wl_shm::{Format, WlShm};
 use wayland_client::protocol::wl_shm_pool::WlShmPool;
 use wayland_client::protocol::wl_surface::WlSurface;
-use wayland_client::{Connection, Dispatch, EventQueue, Proxy, QueueHandle, delegate_noop};
+use wayland_client::{Connection, Dispatch, EventQueue, Proxy, QueueHandle, WEnum, delegate_noop};
+use wayland_protocols::ext::idle_notify::v1::client::ext_idle_notification_v1::{
+    self, ExtIdleNotificationV1,
+};
+use wayland_protocols::ext::idle_notify::v1::client::ext_idle_notifier_v1::ExtIdleNotifierV1;
 use wayland_protocols::wp::alpha_modifier::v1::client::wp_alpha_modifier_surface_v1::WpAlphaModifierSurfaceV1;
 use wayland_protocols::wp::alpha_modifier::v1::client::wp_alpha_modifier_v1::WpAlphaModifierV1;
 use wayland_protocols::wp::commit_timing::v1::client::wp_commit_timer_v1::WpCommitTimerV1;
@@ -28,6 +35,10 @@ use wayland_protocols::wp::fifo::v1::client::wp_fifo_manager_v1::WpFifoManagerV1
 use wayland_protocols::wp::fifo::v1::client::wp_fifo_v1::WpFifoV1;
 use wayland_protocols::wp::idle_inhibit::zv1::client::zwp_idle_inhibit_manager_v1::ZwpIdleInhibitManagerV1;
 use wayland_protocols::wp::idle_inhibit::zv1::client::zwp_idle_inhibitor_v1::ZwpIdleInhibitorV1;
+use wayland_protocols::wp::keyboard_shortcuts_inhibit::zv1::client::zwp_keyboard_shortcuts_inhibit_manager_v1::ZwpKeyboardShortcutsInhibitManagerV1;
+use wayland_protocols::wp::keyboard_shortcuts_inhibit::zv1::client::zwp_keyboard_shortcuts_inhibitor_v1::{
+    self, ZwpKeyboardShortcutsInhibitorV1,
+};
 use wayland_protocols::wp::tearing_control::v1::client::wp_tearing_control_manager_v1::WpTearingControlManagerV1;
 use wayland_protocols::wp::tearing_control::v1::client::wp_tearing_control_v1::{
     PresentationHint, WpTearingControlV1,
@@ -55,6 +66,10 @@ struct Told {
     handle: Option<String>,
     token: Option<String>,
     import_is_gone: bool,
+    /// Keys that were pressed.
+    keys: Vec<u32>,
+    inhibits_shortcuts: bool,
+    idle: bool,
 }
 
 impl Dispatch<WlRegistry, GlobalListContents> for Told {
@@ -106,7 +121,22 @@ note!(XdgActivationTokenV1, |told, _object, event| if let xdg_activation_token_v
     told.token = Some(token);
 });
 
+note!(WlKeyboard, |told, _object, event| if let wl_keyboard::Event::Key { key, state, .. } = event
+    && state == WEnum::Value(wl_keyboard::KeyState::Pressed)
+{
+    told.keys.push(key);
+});
+note!(ZwpKeyboardShortcutsInhibitorV1, |told, _object, event| {
+    told.inhibits_shortcuts = matches!(event, zwp_keyboard_shortcuts_inhibitor_v1::Event::Active);
+});
+note!(ExtIdleNotificationV1, |told, _object, event| {
+    told.idle = matches!(event, ext_idle_notification_v1::Event::Idled);
+});
+
 delegate_noop!(Told: ignore WlRegistry);
+delegate_noop!(Told: ignore WlSeat);
+delegate_noop!(Told: ignore ExtIdleNotifierV1);
+delegate_noop!(Told: ignore ZwpKeyboardShortcutsInhibitManagerV1);
 delegate_noop!(Told: ignore WlCompositor);
 delegate_noop!(Told: ignore WlSurface);
 delegate_noop!(Told: ignore WlShm);
@@ -160,13 +190,42 @@ impl App {
     where
         Told: Dispatch<I, ()>,
     {
-        let bound: Result<I, BindError> = self.globals.bind(&self.handle(), 1..=1, ());
+        self.bind_version(1)
+    }
+
+    #[track_caller]
+    fn bind_version<I: Proxy + 'static>(&self, version: u32) -> I
+    where
+        Told: Dispatch<I, ()>,
+    {
+        let bound: Result<I, BindError> = self.globals.bind(&self.handle(), version..=version, ());
         bound.unwrap_or_else(|error| panic!("{}: {error}", I::interface().name))
     }
 
     #[track_caller]
     fn roundtrip(&mut self) {
         self.queue.roundtrip(&mut self.told).expect("a live connection");
+    }
+
+    /// Waits until it was told something.
+    #[track_caller]
+    fn wait(&mut self, what: &str, condition: impl Fn(&Told) -> bool) {
+        let deadline = Deadline::patient();
+        loop {
+            self.queue.dispatch_pending(&mut self.told).expect("a live connection");
+            if condition(&self.told) {
+                return;
+            }
+            self.queue.flush().expect("a live connection");
+            // Without one, something has come meanwhile.
+            let Some(read) = self.queue.prepare_read() else { continue };
+            assert!(deadline.wait(read.connection_fd(), PollFlags::IN), "gave up waiting for {what}");
+            read.read().expect("a live connection");
+        }
+    }
+
+    fn sees(&self, interface: &str) -> bool {
+        self.globals.contents().with_list(|list| list.iter().any(|global| global.interface == interface))
     }
 
     /// A square buffer of one colour, with the file that it is in.
@@ -345,4 +404,60 @@ fn a_handle_works_in_its_vm_alone_and_a_token_moves_no_focus_to_another() {
     assert!(windows.iter().all(|window| window.focused == (window.title == "exporting")), "{windows:?}");
     let list = session.control(&["windows", "--json"]);
     assert!(list.contains(r#""urgent": true"#), "{list}");
+}
+
+fn press_with_logo(session: &Session, key: &str) {
+    for arguments in [["leftmeta", "press"], [key, "tap"], ["leftmeta", "release"]] {
+        session.control(&[&["input", "key"], arguments.as_slice()].concat());
+    }
+}
+
+#[test]
+fn a_vm_that_is_allowed_to_gets_the_compositors_keys_until_the_person_takes_them_back() {
+    const MANAGER: &str = "zwp_keyboard_shortcuts_inhibit_manager_v1";
+    const Q: u32 = 16;
+    let allow = format!("allow = [\"{MANAGER}\"]");
+    let mut session = Session::with(Options::new(&["work", "personal"]).protocols("work", &allow));
+    assert!(!App::start(&session, "personal").sees(MANAGER));
+    let mut app = App::start(&session, "work");
+    let seat = app.bind::<WlSeat>();
+    seat.get_keyboard(&app.handle(), ());
+    let (surface, _toplevel) = app.window(&mut session, "remote");
+    session.focus("remote");
+    app.bind::<ZwpKeyboardShortcutsInhibitManagerV1>().inhibit_shortcuts(&surface, &seat, &app.handle(), ());
+    app.wait("the inhibitor", |told| told.inhibits_shortcuts);
+    let status = session.control(&["status", "--json"]);
+    assert!(status.contains(r#""shortcuts_inhibited_by": "work""#), "{status}");
+    press_with_logo(&session, "q");
+    app.wait("the key", |told| told.keys.contains(&Q));
+    press_with_logo(&session, "esc");
+    app.wait("the end of the inhibitor", |told| !told.inhibits_shortcuts);
+    app.told.keys.clear();
+    press_with_logo(&session, "q");
+    session.control(&["input", "key", "a", "tap"]);
+    app.wait("the next key", |told| told.keys.contains(&30));
+    assert!(!app.told.keys.contains(&Q), "{:?}", app.told.keys);
+    let status = session.control(&["status", "--json"]);
+    assert!(status.contains(r#""shortcuts_inhibited_by": null"#), "{status}");
+}
+
+#[test]
+fn a_vm_that_is_allowed_to_is_told_when_the_person_is_away() {
+    const NOTIFIER: &str = "ext_idle_notifier_v1";
+    let allow = format!("allow = [\"{NOTIFIER}\"]");
+    let session = Session::with(Options::new(&["work", "personal"]).protocols("work", &allow));
+    assert!(!App::start(&session, "personal").sees(NOTIFIER));
+    for only_input in [false, true] {
+        let mut app = App::start(&session, "work");
+        let (notifier, seat) = (app.bind_version::<ExtIdleNotifierV1>(2), app.bind::<WlSeat>());
+        if only_input {
+            notifier.get_input_idle_notification(100, &seat, &app.handle(), ());
+        } else {
+            notifier.get_idle_notification(100, &seat, &app.handle(), ());
+        }
+        app.wait("nothing to happen", |told| told.idle);
+        session.control(&["input", "move-by", "1", "0"]);
+        app.wait("somebody to be there", |told| !told.idle);
+        app.wait("nothing to happen", |told| told.idle);
+    }
 }

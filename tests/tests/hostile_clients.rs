@@ -590,3 +590,36 @@ fn connections_that_end_in_the_middle_of_a_message_hurt_nobody() {
     }
     others.iter_mut().for_each(|other| other.assert_unharmed(&mut session));
 }
+
+/// What is said of a dma-buf of 64 KiB: plane, offset, stride, the modifier's halves; width, height.
+type DmaBuf = ([u32; 5], [i32; 2]);
+
+#[test]
+fn dma_bufs_that_do_not_hold_what_is_said_end_their_connection() {
+    let variants: [DmaBuf; 9] = [
+        ([0, 0, 256, 0, 0], [-64, -64]),
+        ([0, 0, 256, 0, 0], [64, 257]),
+        ([0, 0, 1 << 31, 0, 0], [64, 2]),
+        ([0, 0, 1 << 16, 0, 0], [64, 1 << 16]),
+        ([0, u32::MAX, 256, 0, 0], [64, 1]),
+        ([0, 0, 0, 0, 0], [64, 64]),
+        ([1, 0, 256, 0, 0], [64, 64]),
+        ([4, 0, 256, 0, 0], [64, 64]),
+        ([0, 0, 256, 0x0100_0000, 1], [64, 64]),
+    ];
+    let options = two_vms().dmabuf();
+    attack_each(options, &[Place::Application], Outcome::Ended, &variants, |attacker, _, (plane, size)| {
+        let globals = attacker.bind_globals()?;
+        let dmabuf = attacker.bind("zwp_linux_dmabuf_v1", 5)?;
+        let window = attacker.create_window(globals)?;
+        attacker.acknowledge(window)?;
+        let (params, buffer) = (attacker.new_id(), attacker.new_id());
+        attacker.send(&Request::new(dmabuf, 1).uint(params))?;
+        let memory = Memory::sealed(64 << 10);
+        let add = plane.iter().fold(Request::new(params, 1), |add, word| add.uint(*word));
+        attacker.send_with(&add, &[memory.fd()])?;
+        let create = Request::new(params, 3).uint(buffer).int(size[0]).int(size[1]);
+        attacker.send(&create.uint(u32::from_le_bytes(*b"XR24")).uint(0))?;
+        attacker.show_buffer(window.surface, buffer)
+    });
+}

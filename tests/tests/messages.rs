@@ -6,6 +6,7 @@
 use std::io::PipeReader;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use serde_json::Value;
 use vitrail_tests::client::{Client, ClientError, Memory, Selection, Source};
 use vitrail_tests::deadline::Deadline;
 use vitrail_tests::person::Person;
@@ -275,4 +276,30 @@ fn a_thousand_pipes_in_messages_of_twenty_eight_arrive_and_none_is_left() {
         }
         before.wait_returned(&mut [&mut giver.client, &mut taker.client]);
     }
+}
+
+#[test]
+fn vitrailctl_says_what_has_passed_through_a_worker() {
+    let session = Session::with(Options::new(&["work"]).sharing(Sharing::Stream));
+    let mut application = connect(&session, Place::Application);
+    window(&mut application).unwrap();
+    let deadline = Deadline::patient();
+    // The pixels come on the stream, and are 64 by 64 of four bytes.
+    let pixels = 64 * 64 * 4;
+    loop {
+        let vms: Value = serde_json::from_str(&session.control(&["vms", "--json"])).unwrap();
+        let worker = vms.as_array().unwrap().iter().find_map(|vm| vm["worker"].as_object()).unwrap();
+        let traffic = |name: &str| worker["traffic"][name].as_u64().unwrap();
+        if traffic("stream_bytes") > pixels {
+            assert!(traffic("requests") > 10 && traffic("request_bytes") > 8 * traffic("requests"));
+            assert!(traffic("events") > 10 && traffic("event_bytes") > 8 * traffic("events"));
+            assert_eq!((traffic("connections"), worker["connections"].as_u64()), (1, Some(1)));
+            assert!(traffic("descriptors") >= 1 && traffic("mirror_memory") >= pixels);
+            break;
+        }
+        assert!(!deadline.passed(), "not reported: {worker:?}");
+        application.roundtrip(deadline).unwrap();
+    }
+    let table = session.control(&["vms"]);
+    assert!(table.contains("PASSED THROUGH") && table.contains("KiB"), "{table}");
 }

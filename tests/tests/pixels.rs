@@ -21,19 +21,30 @@ struct Case {
     presentation: Presentation,
     /// The size of the part that a viewport shows.
     crop: Option<(i32, i32)>,
+    /// The application of the VM has no use for `wl_shm`.
+    dmabuf: bool,
     seed: u64,
     commits: u32,
 }
 
 impl Case {
     fn new(damage: Damage, seed: u64) -> Self {
-        Self { damage, buffers: 3, presentation: Presentation::PLAIN, crop: None, seed, commits: 1000 }
+        Self {
+            damage,
+            buffers: 3,
+            presentation: Presentation::PLAIN,
+            crop: None,
+            dmabuf: false,
+            seed,
+            commits: 1000,
+        }
     }
 
     /// The session that it needs.
     fn session(&self, sharing: Sharing) -> Session {
         let Presentation { scale, fraction, .. } = self.presentation;
         let options = Options::new(&["work"]).sharing(sharing);
+        let options = if self.dmabuf { options.dmabuf() } else { options };
         if fraction == 120 {
             return Session::with(options.output(OUTPUT.0 * scale, OUTPUT.1 * scale, scale));
         }
@@ -75,7 +86,12 @@ impl Painted {
         painter.present(&window);
         window.surface.commit();
         client.acknowledge(window.number, &window.xdg_surface).expect("a configure");
-        window.buffers = client.buffers(case.buffers, window.canvas.width(), window.canvas.height());
+        let (width, height) = (window.canvas.width(), window.canvas.height());
+        window.buffers = if case.dmabuf && vm != "local" {
+            client.dmabuf_buffers(case.buffers, width, height)
+        } else {
+            client.buffers(case.buffers, width, height)
+        };
         if let Some(size) = case.crop {
             painter.move_crop(&window, size);
         }
@@ -199,4 +215,16 @@ fn fractional_scales_are_exact() {
         let case = Case { presentation, commits: 400, ..Case::new(Damage::Both, 19) };
         assert_exact_both_ways(&case);
     }
+}
+
+#[test]
+fn what_is_drawn_without_wl_shm_is_exact() {
+    assert_exact_both_ways(&Case { dmabuf: true, ..Case::new(Damage::Both, 20) });
+}
+
+#[test]
+fn parts_of_what_is_drawn_without_wl_shm_are_exact() {
+    let crop = Some((170, 120));
+    let case = Case { dmabuf: true, crop, presentation: TWICE, commits: 400, ..Case::new(Damage::Both, 21) };
+    assert_exact_both_ways(&case);
 }

@@ -134,6 +134,6 @@ pub use mirror::MirrorBudget;
 pub use poll::Registration;
 pub use pump::{Endpoint, Pump, PumpOptions};
 pub use region::Region;
-pub use socket::{ConnectError, Readiness, Socket, SocketError, SocketOptions, StreamLimits};
+pub use socket::{ConnectError, ExcessPipes, Readiness, Socket, SocketError, SocketOptions, StreamLimits};
 pub use vfd::{ReceivedFd, ReceivedKind};
 pub use wire::{Purpose, Role};

@@ -7,6 +7,9 @@
 //! altogether takes none, which matters where the other end has no half-close. The pump is finished when both
 //! directions have ended and, on a [`Socket`], its pipes too.
 //!
+//! A side that reads on for itself while the other end takes nothing can have that held here instead, up to a bound
+//! ([`Pump::hold_from_local`]): a program that keeps a queue of its own loses that when it goes, and this pump does not.
+//!
 //! What the other end sent last often says why it closed the connection, and sending to it fails first. So an error is
 //! returned only after what is held of the other end was passed on, as far as the local side takes it.
 //!
@@ -14,6 +17,7 @@
 //! that a turn would not act on, so that an idle or blocked pump causes no wake-up. Who waits for more can have it all in
 //! one set ([`Pump::register`]), which also tells the two sides apart.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -110,6 +114,22 @@ pub struct Turn {
     pub from_local: usize,
 }
 
+/// What became of [`Pump::hold_from_local`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadOn {
+    /// Bytes that are held in addition.
+    pub bytes: usize,
+    /// The local side has sent nothing more.
+    pub all: bool,
+}
+
+/// A chunk that was read before the one ahead of it had left.
+#[derive(Debug)]
+struct Held {
+    bytes: Vec<u8>,
+    fds: Vec<OwnedFd>,
+}
+
 /// One direction.
 #[derive(Debug)]
 struct Flow {
@@ -117,6 +137,9 @@ struct Flow {
     start: usize,
     end: usize,
     fds: Vec<OwnedFd>,
+    /// What follows the buffer, each no longer than it, and their length together.
+    held: VecDeque<Held>,
+    held_bytes: usize,
     paused: bool,
     blocked: bool,
     /// The reading side gave less than there was room for, in this turn. If there is more, the descriptor of the pump says
@@ -142,8 +165,22 @@ impl Flow {
     fn new(chunk: usize) -> Self {
         let buffer = vec![0; chunk.max(4096)];
         let fds = Vec::new();
+        let (held, held_bytes) = (VecDeque::new(), 0);
         let (paused, blocked, drained, eof, done, dropping) = (false, false, false, false, false, false);
-        Self { buffer, start: 0, end: 0, fds, paused, blocked, drained, eof, done, dropping }
+        Self {
+            buffer,
+            start: 0,
+            end: 0,
+            fds,
+            held,
+            held_bytes,
+            paused,
+            blocked,
+            drained,
+            eof,
+            done,
+            dropping,
+        }
     }
 
     fn pending(&self) -> &[u8] {
@@ -156,7 +193,19 @@ impl Flow {
 
     /// Whether more should be read.
     fn is_hungry(&self) -> bool {
-        self.is_empty() && !self.paused && !self.eof && !self.done
+        self.is_empty() && self.held.is_empty() && !self.paused && !self.eof && !self.done
+    }
+
+    /// Puts what is held next into the empty buffer. False if nothing is.
+    fn refill(&mut self) -> bool {
+        let Some(Held { bytes, fds }) = self.held.pop_front() else { return false };
+        self.held_bytes = self.held_bytes.saturating_sub(bytes.len());
+        if let Some(space) = self.buffer.get_mut(..bytes.len()) {
+            space.copy_from_slice(&bytes);
+        }
+        self.fds = fds;
+        self.filled(bytes.len());
+        true
     }
 
     fn filled(&mut self, len: usize) {
@@ -173,6 +222,8 @@ impl Flow {
     fn finish(&mut self) {
         self.done = true;
         self.fds.clear();
+        self.held.clear();
+        self.held_bytes = 0;
         self.filled(0);
     }
 }
@@ -383,6 +434,43 @@ impl Pump {
         let _ = self.update_interest();
     }
 
+    /// Takes what the local side has sent although the other end does not take what came before, until `max_bytes` are held, or
+    /// about one chunk more. It follows in later turns, as if it had been read then.
+    ///
+    /// # Errors
+    ///
+    /// The connection is over.
+    pub fn hold_from_local(&mut self, max_bytes: usize) -> Result<ReadOn, PumpError> {
+        let read = self.read_on(max_bytes)?;
+        self.update_interest()?;
+        Ok(read)
+    }
+
+    fn read_on(&mut self, max_bytes: usize) -> Result<ReadOn, PumpError> {
+        let flow = &mut self.from_local;
+        let mut chunk = vec![0; flow.buffer.len()];
+        let mut read = ReadOn { bytes: 0, all: true };
+        while !flow.eof && !flow.done {
+            if flow.held_bytes >= max_bytes {
+                read.all = false;
+                break;
+            }
+            let mut fds = Vec::new();
+            match unix::receive(&self.local, &mut chunk, &mut fds) {
+                Ok(0) | Err(UnixError::Receive(Errno::CONNRESET)) => flow.eof = true,
+                Ok(len) => {
+                    let bytes = chunk.get(..len).unwrap_or_default().to_vec();
+                    flow.held_bytes = flow.held_bytes.saturating_add(len);
+                    read.bytes = read.bytes.saturating_add(len);
+                    flow.held.push_back(Held { bytes, fds });
+                }
+                Err(UnixError::WouldBlock) => break,
+                Err(error) => return Err(PumpError::Local(error)),
+            }
+        }
+        Ok(read)
+    }
+
     /// The other end. Moving its data behind the pump's back loses order.
     pub fn endpoint_mut(&mut self) -> &mut Endpoint {
         &mut self.endpoint
@@ -403,7 +491,7 @@ impl Pump {
             Endpoint::Virtio(socket) => socket.queued_bytes() > 0,
             Endpoint::Unix(_) => false,
         };
-        queued || !self.from_local.is_empty()
+        queued || !self.from_local.is_empty() || !self.from_local.held.is_empty()
     }
 
     /// Whether bytes wait for the local side to read.
@@ -421,6 +509,12 @@ impl Pump {
             Endpoint::Unix(_) => 0,
         };
         self.fds_to_local.saturating_add(made)
+    }
+
+    /// How many descriptors of the other end were passed to the local side, or are held for it.
+    #[must_use]
+    pub fn passed_fds(&self) -> u64 {
+        self.fds_to_local
     }
 
     /// Whether something of the other end is held here that the local side has not been given.
@@ -460,6 +554,12 @@ impl Pump {
         self.from_local.blocked = false;
         while moved < self.budget && !self.from_local.done {
             if self.from_local.is_empty() {
+                if self.from_local.paused && !self.from_local.held.is_empty() {
+                    break;
+                }
+                if self.from_local.refill() {
+                    continue;
+                }
                 if self.from_local.eof {
                     self.end_endpoint();
                     self.from_local.finish();

@@ -560,3 +560,44 @@ fn a_registered_socket_that_has_failed_is_reported_until_it_has_said_so() {
     assert!(tokens(&set).is_empty(), "an end that was reported wakes nobody");
     drop(one);
 }
+
+/// A program that queues what is not taken loses that when it goes. What is held for it arrives, in order and with its
+/// descriptors, after it is gone.
+#[test]
+fn what_is_held_of_an_application_that_goes_arrives_in_order_with_its_descriptors() {
+    for joint in JOINTS {
+        let (mut one, two, mut pumps) = joint();
+        settle(&mut pumps);
+        let (reader, writer) = rustix::pipe::pipe().expect("pipe");
+        pumps[0].pause_from_local(true);
+        one.write_all(&pattern(100_000)).expect("sent");
+        assert_eq!(unix::send(&one, b"one", &[reader.as_fd()]), Ok(3));
+        assert_eq!(pumps[0].hold_from_local(200_000).expect("held"), ReadOn { bytes: 100_003, all: true });
+        assert_eq!(unix::send(&one, b"two", &[reader.as_fd()]), Ok(3));
+        drop((one, reader));
+        assert_eq!(pumps[0].hold_from_local(100_003).expect("full"), ReadOn { bytes: 0, all: false });
+        assert_eq!(pumps[0].hold_from_local(200_000).expect("held"), ReadOn { bytes: 3, all: true });
+        settle(&mut pumps);
+        assert!(pumps[0].blocked_to_endpoint() && !is_readable(&two), "nothing passes a pump that is paused");
+        pumps[0].pause_from_local(false);
+        pumps[0].turn().expect("alive");
+        let (mut bytes, mut fds) = (Vec::new(), Vec::new());
+        run(&mut pumps, |_| {
+            let mut chunk = [0; 4096];
+            match unix::receive(&two, &mut chunk, &mut fds) {
+                Ok(len) => {
+                    bytes.extend_from_slice(&chunk[..len]);
+                    len == 0
+                }
+                Err(error) => {
+                    assert_eq!(error, UnixError::WouldBlock);
+                    false
+                }
+            }
+        });
+        assert!(bytes == [&pattern(100_000)[..], b"onetwo"].concat());
+        assert_eq!(fds.len(), 2);
+        drop(fds);
+        run(&mut pumps, |_| rustix::io::write(&writer, b"x") == Err(Errno::PIPE));
+    }
+}

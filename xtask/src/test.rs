@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use crate::{miri, setup, steps, workspace};
 
 /// What runs in virtual machines, as actions of `cargo xtask vm`.
-const IN_GUESTS: [&str; 2] = ["streams", "regions"];
+const IN_GUESTS: [&str; 4] = ["streams", "regions", "dmabufs", "screen"];
 
 /// The variable that names the file to which tests that this machine leaves out add a line.
 const LEFT_OUT: &str = "VITRAIL_LEFT_OUT";

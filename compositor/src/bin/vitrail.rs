@@ -2,23 +2,25 @@
 
 use std::fs::File;
 use std::io::IsTerminal;
-use std::io::Write;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, anyhow, bail};
-use calloop::EventLoop;
 use calloop::signals::{Signal, Signals};
+use calloop::{EventLoop, LoopHandle};
 use clap::{Parser, ValueEnum};
 use smithay::reexports::wayland_server::Display;
 use smithay::utils::{Physical, Size};
 use smithay::wayland::socket::ListeningSocketSource;
 use tracing_subscriber::EnvFilter;
 use vitrail::State;
+use vitrail::backend::Backend;
+use vitrail::backend::drm::Drm;
+use vitrail::backend::nested::Nested;
 use vitrail::config::{Config, Live};
 use vitrail::gate::GateOptions;
-use vitrail::state::Options;
+use vitrail::state::{StateError, is_sane, is_sane_scale};
 use vitrail::trust::client::Privilege;
 use vitrail::trust::origin::Origin;
 
@@ -28,7 +30,8 @@ use vitrail::trust::origin::Origin;
     version,
     after_help = "\
 Signals: SIGHUP reads the configuration again; SIGTERM and SIGINT end the compositor in order.\n\
-Logging goes to standard error; VITRAIL_LOG filters it, for example VITRAIL_LOG=debug."
+Logging goes to standard error; VITRAIL_LOG filters it, for example VITRAIL_LOG=debug.\n\
+With NOTIFY_SOCKET, as systemd sets it, the compositor says when programs can connect."
 )]
 struct Arguments {
     /// The file that says which machines there are, how they are labelled and what they may use. Without it
@@ -37,7 +40,7 @@ struct Arguments {
     config: Option<PathBuf>,
 
     /// Where windows are shown
-    #[arg(long, value_enum, default_value = "headless")]
+    #[arg(long, value_enum, default_value = "auto")]
     backend: BackendName,
 
     /// Name of the socket for local programs, in XDG_RUNTIME_DIR: what they find in WAYLAND_DISPLAY. Without it
@@ -45,9 +48,14 @@ struct Arguments {
     #[arg(long, value_name = "NAME")]
     socket: Option<String>,
 
-    /// Size of the headless output, in physical pixels
+    /// Size of the headless output, or of the window until it is resized, in physical pixels
     #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "1280x800", value_parser = parse_size)]
     size: Size<i32, Physical>,
+
+    /// Take input from the control socket on a console or as a window, too, as headless compositors always do: for tests. Whoever can
+    /// connect to that socket can then type into every window
+    #[arg(long)]
+    control_input: bool,
 
     /// Physical pixels per logical pixel; may be a fraction, such as 1.5
     #[arg(long, default_value_t = 1.0)]
@@ -58,7 +66,18 @@ struct Arguments {
     #[arg(long, value_name = "PATH")]
     ipc: Option<PathBuf>,
 
-    /// Writes "ready" and a line feed to this inherited descriptor once programs can connect
+    /// Keeps in this file where windows stand, and gives windows the places that it holds; vitrail-session uses it, so that
+    /// windows come back to their places after a crash
+    #[arg(long, value_name = "FILE")]
+    layout: Option<PathBuf>,
+
+    /// Begin locked, until a program has locked the session and unlocks it; vitrail-session says so when the compositor has
+    /// crashed while the session was locked
+    #[arg(long)]
+    locked: bool,
+
+    /// Once programs can connect, writes to this inherited descriptor what a service manager is told: lines, READY=1 the
+    /// last of them. Whether the session is locked follows whenever that changes
     #[arg(long, value_name = "FD")]
     ready_fd: Option<RawFd>,
 }
@@ -66,9 +85,19 @@ struct Arguments {
 /// The backends by their names.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum BackendName {
+    /// A window if WAYLAND_DISPLAY names another desktop, and otherwise a console of this machine
+    Auto,
+    /// A console of this machine: its screen by DRM/KMS, its keyboards and pointers by libinput
+    Drm,
+    /// A window of the Wayland desktop that WAYLAND_DISPLAY names
+    Nested,
     /// Draws into memory; vitrailctl takes pictures and gives input
     Headless,
 }
+
+/// What is logged. Smithay complains at every change of the console that it cannot give up a graphics card that libseat has
+/// given up already; what goes wrong there is also returned, and said by us.
+const LOG: &str = "info,smithay=error,smithay::backend::drm::device=off,calloop=error";
 
 fn parse_size(text: &str) -> Result<Size<i32, Physical>, String> {
     let parsed = text.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
@@ -78,10 +107,10 @@ fn parse_size(text: &str) -> Result<Size<i32, Physical>, String> {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let filter = EnvFilter::try_from_env("VITRAIL_LOG")
-        .unwrap_or_else(|_| EnvFilter::new("info,smithay=error,calloop=error"));
+    let filter = EnvFilter::try_from_env("VITRAIL_LOG").unwrap_or_else(|_| EnvFilter::new(LOG));
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
+    vitrail::crash::log_panics();
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -108,12 +137,10 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         EventLoop::try_new().context("error setting up the event loop")?;
     let display = Display::new().context("error setting up the display")?;
     let gate = config.current().gate.as_ref().map(|gate| gate.command.clone());
-    let BackendName::Headless = arguments.backend;
-    let options = Options { size: arguments.size, scale: arguments.scale, config };
-    let mut state = State::new(options, event_loop.handle(), event_loop.get_signal(), display)
-        .context("error setting up the compositor")?;
-
     let handle = event_loop.handle();
+    let backend = open_backend(&arguments, &handle)?;
+    let mut state = State::with_backend(backend, config, handle.clone(), event_loop.get_signal(), display)
+        .context("error setting up the compositor")?;
     let inserted = handle.insert_source(signals, |event, &mut (), state| match event.signal() {
         Signal::SIGHUP => {
             state.reload();
@@ -138,18 +165,53 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     let ipc = arguments.ipc.or_else(|| vitrail::ipc::client::default_path(&name));
     let ipc = ipc.context("where shall the control socket be? Say it with --ipc, or set XDG_RUNTIME_DIR")?;
     state.start_ipc(&ipc).context("error making the control socket")?;
+    // Before the first program can connect, which is when the event loop runs.
+    state.comp.keeper =
+        ready.as_ref().map(File::try_clone).transpose().context("error keeping --ready-fd")?;
+    if arguments.locked {
+        state.begin_locked();
+    }
+    if let Some(layout) = arguments.layout {
+        state.remember_places(layout);
+    }
     if let (Some(command), Some(config)) = (gate, arguments.config) {
         state.start_gate(GateOptions { command, config }).context("error starting the gate")?;
     }
     tracing::info!(socket = %name, "ready");
-    if let Some(mut ready) = ready {
-        ready.write_all(b"ready\n").context("error saying that programs can connect")?;
-    }
+    vitrail::ready::announce(&vitrail::ready::compositor_message(&name, &ipc), ready.as_ref())
+        .context("error saying that programs can connect")?;
     state.after_dispatch();
     let ended = event_loop.run(None, &mut state, State::after_dispatch).context("error in the event loop");
     // Its file goes with the source.
     event_loop.handle().remove(socket);
     ended
+}
+
+/// Opens what was asked for, or what there is.
+fn open_backend(arguments: &Arguments, events: &LoopHandle<'static, State>) -> anyhow::Result<Backend> {
+    let scale = arguments.scale;
+    if !is_sane(arguments.size) || !is_sane_scale(scale) {
+        return Err(StateError::Output.into());
+    }
+    if matches!(arguments.backend, BackendName::Headless) {
+        return Backend::headless(arguments.size, scale).context("error setting up the headless backend");
+    }
+    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let name = match arguments.backend {
+        BackendName::Auto if set("WAYLAND_DISPLAY") => BackendName::Nested,
+        BackendName::Auto if set("DISPLAY") => bail!(
+            "DISPLAY is set: vitrail cannot open as a window of X11. Start it on a console, or with --backend headless to \
+             draw off screen"
+        ),
+        name => name,
+    };
+    if matches!(name, BackendName::Nested) {
+        let nested = Nested::open(events, arguments.size, scale, arguments.control_input);
+        return Ok(Backend::Nested(Box::new(nested.context("vitrail cannot open as a window")?)));
+    }
+    let drm = Drm::open(events, scale, arguments.control_input);
+    let drm = drm.context("vitrail cannot use this console; --backend headless draws off screen instead")?;
+    Ok(Backend::Drm(Box::new(drm)))
 }
 
 /// Connections, pools and pipes are descriptors: takes as many as the system lets us have.

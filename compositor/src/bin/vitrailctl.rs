@@ -15,6 +15,8 @@ use vitrail::ipc::table;
 
 #[path = "vitrailctl/input.rs"]
 mod input;
+#[path = "vitrailctl/watch.rs"]
+mod watch;
 
 /// Look into a running Vitrail compositor, and check its configuration.
 #[derive(Debug, Parser)]
@@ -34,6 +36,7 @@ Examples:
   vitrailctl vms                         what each VM uses of what it may
   vitrailctl why work wp_viewporter      whether that VM sees that protocol, and which rule decided
   vitrailctl check vitrail.toml          find mistakes before a reload does
+  vitrailctl watch --waybar              the VMs as a module of a bar, event by event
   vitrailctl screenshot screen.png";
 
 #[derive(Debug, Subcommand)]
@@ -45,7 +48,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// List the VMs with what they use of what they may, and their gate workers
+    /// List the VMs with what they use of what they may, and their gate workers with what has passed through them
     Vms {
         /// Print a list of {vm, label, color, pattern, limits, usage, worker}
         #[arg(long)]
@@ -90,6 +93,13 @@ enum Command {
         #[arg(long, value_name = "SECONDS", default_value_t = 30)]
         timeout: u64,
     },
+    /// Print a line of JSON with the VMs and their windows, and one more whenever something of them changes, at most one a
+    /// frame: a list of {vm, label, color, pattern, clients, keyboard, urgent, windows}
+    Watch {
+        /// Print {text, alt, tooltip, class} instead, for a custom module of waybar with "return-type": "json"
+        #[arg(long)]
+        waybar: bool,
+    },
     /// Move the pointer, click, type, touch and draw (headless compositors only)
     #[command(subcommand)]
     Input(input::Input),
@@ -124,6 +134,9 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         Command::Screenshot { file } => screenshot(&mut connect()?, file),
         Command::Reload => reload(&mut connect()?),
         Command::Wait { windows, timeout } => wait(&mut connect()?, *windows, Duration::from_secs(*timeout)),
+        Command::Watch { waybar } => {
+            watch::run(&mut connect()?, if *waybar { watch::Form::Waybar } else { watch::Form::Vms })
+        }
         Command::Input(input) => {
             // The words are checked first: a mistake in them needs no compositor to be found.
             let events = input.events()?;

@@ -12,6 +12,7 @@ use vitrail_protocols::policy::{ProtocolsTable, RuleMistake};
 use vitrail_protocols::{Limits, Policy, VmName};
 
 use super::keys::{Keys, Workspaces};
+use super::session::Session;
 use super::{Config, GateConfig, VmConfig};
 use crate::trust::style::{LabelStyle, Pattern, Rgb};
 
@@ -86,6 +87,7 @@ struct Root {
     keys: Keys,
     workspaces: Workspaces,
     vm: BTreeMap<Spanned<String>, Spanned<Vm>>,
+    session: Session,
 }
 
 /// A file that has only known keys with values of the right types. The rules between them are unchecked.
@@ -122,6 +124,7 @@ impl Document {
         let default_limits = self.default_limits()?;
         let default_rules = self.root.defaults.protocols.rules()?;
         let local = self.root.local.check()?;
+        let session = self.root.session.check()?;
         let mut seen = vec![Seen::local(&self.root.local, &local)];
         let mut vms = BTreeMap::new();
         for (name, vm) in self.vms_in_order() {
@@ -137,7 +140,7 @@ impl Document {
         }
         let keys = self.root.keys.check()?;
         let workspaces = self.root.workspaces.check()?;
-        Ok(Config { local, default_limits, vms, keys, workspaces, gate })
+        Ok(Config { local, default_limits, vms, keys, workspaces, gate, session })
     }
 
     /// The VMs in the order of the file, so that the second of two that clash is the one that is blamed.

@@ -20,6 +20,7 @@ pub mod document;
 pub mod error;
 pub mod keys;
 pub mod live;
+pub mod session;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -30,6 +31,7 @@ use vitrail_protocols::{Limits, Policy, VmName};
 
 pub use self::error::{ConfigError, Diagnostic};
 pub use self::live::Live;
+pub use self::session::SessionConfig;
 pub use crate::trust::style::{Label, LabelStyle, Pattern, Rgb};
 
 use self::document::Document;
@@ -79,6 +81,8 @@ pub struct Config {
     pub workspaces: Vec<Workspace>,
     /// The gate to start; `None`: no gate is started.
     pub gate: Option<GateConfig>,
+    /// What `vitrail-session` does; the compositor itself does nothing with it.
+    pub session: SessionConfig,
 }
 
 impl Config {

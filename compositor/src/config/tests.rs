@@ -253,7 +253,7 @@ fn chords_and_actions_that_are_none_are_refused_where_they_stand() {
             "no modifier is called \"hyper\"; there are logo, ctrl, alt and shift",
         ),
         ("\"a\" = \"close\"", 1, "a key that types needs logo, ctrl or alt beside it"),
-        ("\"logo+escape\" = \"none\"", 1, "logo+escape always releases the pointer and cannot be changed"),
+        ("\"logo+escape\" = \"none\"", 1, "logo+escape always takes the input back and cannot be changed"),
         ("\"logo+a\" = { run = [] }", 12, "run needs a program"),
         ("\"logo+a\" = { action = \"close\", run = [\"x\"] }", 12, "A chord has either action or run"),
     ] {

@@ -35,6 +35,7 @@ impl XdgActivationHandler for State {
     }
 
     fn token_created(&mut self, _token: XdgActivationToken, data: XdgActivationTokenData) -> bool {
+        let focused = self.comp.focused_origin().cloned();
         let activation = &mut self.comp.protocols.activation;
         activation.retain_tokens(|_, data| data.timestamp.elapsed() < MAX_AGE);
         let members = &self.comp.members;
@@ -42,7 +43,7 @@ impl XdgActivationHandler for State {
             data.client_id.as_ref().and_then(|client| members.get(client)).map(|data| data.origin.clone());
         let Some(origin) = origin else { return false };
         let recent = data.serial.as_ref().is_some_and(|(serial, _)| self.comp.input.is_recent(*serial));
-        if !recent || self.comp.shell.focused_origin() != Some(&origin) {
+        if !recent || focused.as_ref() != Some(&origin) {
             return false;
         }
         let siblings =

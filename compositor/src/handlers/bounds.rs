@@ -50,7 +50,8 @@ const MAX_OPAQUE_RECTS: usize = 16;
 /// Damaged rectangles between two commits; more are taken as one that covers everything.
 const MAX_DAMAGE_RECTS: usize = 256;
 
-fn cut(value: i32) -> i32 {
+/// A coordinate or distance cut to what can be computed with.
+pub(super) fn cut(value: i32) -> i32 {
     value.clamp(-MAX_COORDINATE, MAX_COORDINATE)
 }
 

@@ -16,7 +16,7 @@ use smithay::wayland::viewporter::{ViewportCachedState, ensure_viewport_valid};
 use super::pacing;
 use crate::render::replaced::Replacing;
 use crate::state::State;
-use crate::trust::client::{account_of, end_for_misuse, state as client_state};
+use crate::trust::client::{account_of, end_for_misuse, origin_of, state as client_state};
 use crate::trust::limits::Resource as Counted;
 
 impl CompositorHandler for State {
@@ -71,12 +71,20 @@ impl CompositorHandler for State {
         }
         self.window_committed(&root);
         self.popup_committed(&root);
+        self.method_popup_committed(&root);
+        self.layer_committed(&root);
+        self.lock_committed(&root);
         self.refresh_pointer();
         self.comp.schedule.request();
     }
 
     fn destroyed(&mut self, surface: &WlSurface) {
+        if let Some(origin) = origin_of(surface) {
+            self.comp.captures.touch_origin(&origin);
+        }
         self.comp.decor.forget_popup(surface);
+        self.layer_gone(surface);
+        self.lock_surface_gone(surface);
         self.note_destroyed(surface);
         self.constraint_destroyed(&surface.id());
         self.comp.schedule.request();

@@ -72,7 +72,7 @@ pub fn create(display: &DisplayHandle) {
 }
 
 /// A name that cannot be guessed; `None` if the system has no random numbers.
-fn new_handle() -> Option<String> {
+pub(super) fn new_handle() -> Option<String> {
     let mut bytes = [0_u8; 16];
     let got = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
     (got == Ok(bytes.len())).then(|| format!("{:032x}", u128::from_ne_bytes(bytes)))

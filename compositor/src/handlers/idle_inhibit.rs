@@ -25,23 +25,24 @@ use crate::state::{Comp, State};
 use crate::trust::client::may_see;
 use crate::trust::origin::Origin;
 
-/// The live inhibitors, and what they are for. As many as there may be objects.
+/// The live inhibitors, by the surfaces that they are for and counted for each: a client may have very many for one surface,
+/// and whether that counts is looked at once.
 #[derive(Debug, Default)]
 pub struct Inhibitors {
-    surfaces: HashMap<ObjectId, Weak<WlSurface>>,
+    by_surface: HashMap<ObjectId, (Weak<WlSurface>, usize)>,
 }
 
 impl Inhibitors {
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.surfaces.len()
+        self.by_surface.values().map(|(_, count)| count).sum()
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.surfaces.is_empty()
+        self.by_surface.is_empty()
     }
 }
 
@@ -54,13 +55,15 @@ impl Comp {
     /// Whose window keeps the session from being idle now.
     #[must_use]
     pub fn idle_inhibitor(&self) -> Option<&Origin> {
-        let window = self.shell.focused().filter(|window| window.shown())?;
-        let mut surfaces = self.protocols.idle_inhibit.surfaces.values();
+        let window = self.focused_window().filter(|window| window.shown())?;
+        let root = window.handle.wl_surface();
+        let mut surfaces = self.protocols.idle_inhibit.by_surface.values();
         let counts = |surface: &WlSurface| {
-            self.shown_root(surface).is_some_and(|root| root == *window.handle.wl_surface())
+            surface.id().same_client_as(&root.id())
+                && self.shown_root(surface).is_some_and(|shown| shown == *root)
         };
         surfaces
-            .any(|surface| surface.upgrade().is_ok_and(|surface| counts(&surface)))
+            .any(|(surface, _)| surface.upgrade().is_ok_and(|surface| counts(&surface)))
             .then_some(&window.origin)
     }
 
@@ -108,26 +111,34 @@ impl Dispatch<ZwpIdleInhibitManagerV1, ()> for State {
         data_init: &mut DataInit<'_, Self>,
     ) {
         if let zwp_idle_inhibit_manager_v1::Request::CreateInhibitor { id, surface } = request {
-            let inhibitor = data_init.init(id, ());
-            state.comp.protocols.idle_inhibit.surfaces.insert(inhibitor.id(), surface.downgrade());
+            data_init.init(id, surface.id());
+            let by_surface = &mut state.comp.protocols.idle_inhibit.by_surface;
+            let (_, count) = by_surface.entry(surface.id()).or_insert_with(|| (surface.downgrade(), 0));
+            *count = count.saturating_add(1);
         }
     }
 }
 
-impl Dispatch<ZwpIdleInhibitorV1, ()> for State {
+impl Dispatch<ZwpIdleInhibitorV1, ObjectId> for State {
     fn request(
         _state: &mut Self,
         _client: &Client,
         _inhibitor: &ZwpIdleInhibitorV1,
         _request: zwp_idle_inhibitor_v1::Request,
-        _data: &(),
+        _surface: &ObjectId,
         _display: &DisplayHandle,
         _data_init: &mut DataInit<'_, Self>,
     ) {
     }
 
     // Smithay's handler hears only of those that are destroyed in order, not of those that end with their client.
-    fn destroyed(state: &mut Self, _client: ClientId, inhibitor: &ZwpIdleInhibitorV1, _data: &()) {
-        state.comp.protocols.idle_inhibit.surfaces.remove(&inhibitor.id());
+    fn destroyed(state: &mut Self, _client: ClientId, _inhibitor: &ZwpIdleInhibitorV1, surface: &ObjectId) {
+        let by_surface = &mut state.comp.protocols.idle_inhibit.by_surface;
+        if let Some((_, count)) = by_surface.get_mut(surface) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                by_surface.remove(surface);
+            }
+        }
     }
 }

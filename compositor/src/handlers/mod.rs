@@ -14,9 +14,15 @@ pub mod dialog;
 pub mod fifo;
 pub mod fixes;
 pub mod foreign;
+pub mod foreign_toplevel_list;
 pub mod geometry;
 pub mod globals;
 pub mod idle_inhibit;
+pub mod idle_notify;
+pub mod image_capture_source;
+pub mod image_copy_capture;
+pub mod input_method;
+pub mod layer_shell;
 pub mod output;
 pub mod pacing;
 pub mod pointer_constraints;
@@ -26,13 +32,18 @@ pub mod relative_pointer;
 pub mod seat;
 pub mod security_context;
 pub mod selection;
+pub mod session_lock;
 pub mod shm;
+pub mod shortcuts_inhibit;
 pub mod surface_extras;
 pub mod system_bell;
 pub mod tablet;
 pub mod tearing_control;
+pub mod text_input;
 pub mod toplevel_icon;
 pub mod toplevel_tag;
+pub mod virtual_keyboard;
+pub mod vm_list;
 pub mod xdg_shell;
 
 use smithay::input::SeatState;
@@ -53,12 +64,12 @@ use smithay::wayland::security_context::SecurityContextState;
 use smithay::wayland::selection::data_device::DataDeviceState;
 use smithay::wayland::selection::primary_selection::PrimarySelectionState;
 use smithay::wayland::shell::kde::decoration::KdeDecorationState;
+use smithay::wayland::shell::wlr_layer::WlrLayerShellState;
 use smithay::wayland::shell::xdg::XdgShellState;
 use smithay::wayland::shell::xdg::decoration::XdgDecorationState;
 use smithay::wayland::shell::xdg::dialog::XdgDialogState;
 use smithay::wayland::shm::ShmState;
 use smithay::wayland::single_pixel_buffer::SinglePixelBufferState;
-use smithay::wayland::tablet_manager::TabletManagerState;
 use smithay::wayland::viewporter::ViewporterState;
 use smithay::wayland::xdg_activation::XdgActivationState;
 use smithay::wayland::xdg_toplevel_tag::XdgToplevelTagManager;
@@ -78,6 +89,8 @@ pub struct Protocols {
     pub seat: SeatState<State>,
     /// `xdg_wm_base`.
     pub xdg_shell: XdgShellState,
+    /// `zwlr_layer_shell_v1`.
+    pub layer_shell: WlrLayerShellState,
     /// `org_kde_kwin_server_decoration_manager`.
     pub kde_decoration: KdeDecorationState,
     /// `wl_data_device_manager`.
@@ -88,16 +101,24 @@ pub struct Protocols {
     pub activation: XdgActivationState,
     /// `zxdg_exporter_v2` and `zxdg_importer_v2`.
     pub foreign: foreign::Foreign,
+    /// `ext_foreign_toplevel_list_v1`.
+    pub toplevel_lists: foreign_toplevel_list::ToplevelLists,
+    /// `vitrail_vm_manager_v1`.
+    pub vm_lists: vm_list::VmLists,
     /// `zwp_idle_inhibit_manager_v1`.
     pub idle_inhibit: idle_inhibit::Inhibitors,
+    /// `ext_idle_notifier_v1`.
+    pub idle_notify: idle_notify::IdleNotifications,
+    /// `zwp_keyboard_shortcuts_inhibit_manager_v1`.
+    pub shortcuts_inhibit: shortcuts_inhibit::ShortcutInhibitors,
 }
 
 /// The id of `CLOCK_MONOTONIC`, which presentation times are told in.
 const CLOCK_MONOTONIC: u32 = 1;
 
 impl Protocols {
-    /// Creates the globals, which [`globals::OFFERED`] lists. All are for every client of which the policy does not say
-    /// otherwise, but the security context, which is for the gate alone.
+    /// Creates the globals, which [`globals::OFFERED`] lists, but for those of the seat and the output. Most are for every
+    /// client of which the policy does not say otherwise.
     #[must_use]
     pub fn new(display: &DisplayHandle) -> Self {
         XdgDecorationState::new::<State>(display);
@@ -116,25 +137,39 @@ impl Protocols {
         XdgToplevelTagManager::new::<State>(display);
         toplevel_icon::create(display);
         foreign::create(display);
+        foreign_toplevel_list::create(display);
+        image_capture_source::create(display);
+        image_copy_capture::create(display);
         idle_inhibit::create(display);
+        idle_notify::create(display);
+        shortcuts_inhibit::create(display);
+        session_lock::create(display);
         FifoManagerState::unmanaged::<State>(display);
         CommitTimingManagerState::new::<State>(display);
         SecurityContextState::new::<State, _>(display, client::is_gate);
         RelativePointerManagerState::new::<State>(display);
         pointer_constraints::create(display);
         PointerGesturesState::new::<State>(display);
-        TabletManagerState::new::<State>(display);
+        text_input::create(display);
+        input_method::create(display);
+        virtual_keyboard::create(display);
+        vm_list::create(display);
         Self {
             compositor: CompositorState::new_v6::<State>(display),
             shm: ShmState::new::<State>(display, []),
             seat: SeatState::new(),
             xdg_shell: XdgShellState::new_with_capabilities::<State>(display, xdg_shell::CAPABILITIES),
+            layer_shell: WlrLayerShellState::new_with_filter::<State, _>(display, client::is_local),
             kde_decoration: KdeDecorationState::new::<State>(display, Mode::Server),
             data_device: DataDeviceState::new::<State>(display),
             primary_selection: PrimarySelectionState::new::<State>(display),
             activation: XdgActivationState::new::<State>(display),
             foreign: foreign::Foreign::default(),
+            toplevel_lists: foreign_toplevel_list::ToplevelLists::default(),
+            vm_lists: vm_list::VmLists::default(),
             idle_inhibit: idle_inhibit::Inhibitors::default(),
+            idle_notify: idle_notify::IdleNotifications::default(),
+            shortcuts_inhibit: shortcuts_inhibit::ShortcutInhibitors::default(),
         }
     }
 }

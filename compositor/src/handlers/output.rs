@@ -5,17 +5,16 @@ use smithay::reexports::wayland_protocols::xdg::xdg_output::zv1::server::zxdg_ou
 use smithay::reexports::wayland_protocols::xdg::xdg_output::zv1::server::zxdg_output_v1::ZxdgOutputV1;
 use smithay::reexports::wayland_server::protocol::wl_output::WlOutput;
 use smithay::reexports::wayland_server::{DisplayHandle, delegate_dispatch};
-use smithay::utils::{Physical, Size, Transform};
+use smithay::utils::{Size, Transform};
 use smithay::wayland::output::{
     OutputHandler, OutputManagerState, OutputUserData, WlOutputData, XdgOutputUserData,
 };
 
 use crate::handlers::globals::delegate_global;
-use crate::render::schedule::REFRESH_MHZ;
 use crate::state::State;
 
 /// Creates the output and its global.
-pub fn create(display: &DisplayHandle, size: Size<i32, Physical>, scale: f64) -> Output {
+pub fn create(display: &DisplayHandle, mode: Mode, scale: f64) -> Output {
     let physical = PhysicalProperties {
         size: (0, 0).into(),
         subpixel: Subpixel::Unknown,
@@ -23,12 +22,45 @@ pub fn create(display: &DisplayHandle, size: Size<i32, Physical>, scale: f64) ->
         model: "Output".to_owned(),
     };
     let output = Output::new("vitrail-1".to_owned(), physical);
-    let mode = Mode { size: (size.w, size.h).into(), refresh: REFRESH_MHZ };
     let scale = Scale::Fractional(scale);
     output.change_current_state(Some(mode), Some(Transform::Normal), Some(scale), Some((0, 0).into()));
     output.set_preferred(mode);
     output.create_global::<State>(display);
     output
+}
+
+impl State {
+    /// The output has another size or refresh rate. Windows stay where they are as far as they can be reached there; those
+    /// that fill the output are told its new size.
+    pub(crate) fn set_output_mode(&mut self, mode: Mode) {
+        let old = self.comp.output.current_mode();
+        if old == Some(mode) {
+            return;
+        }
+        let output = &self.comp.output;
+        output.change_current_state(Some(mode), None, None, None);
+        output.set_preferred(mode);
+        if let Some(old) = old {
+            output.delete_mode(old);
+        }
+        self.comp.shell.layout.output = Size::from((mode.size.w, mode.size.h));
+        self.comp.schedule.set_refresh(mode.refresh);
+        if let Some(pointer) = self.comp.input.pointer {
+            let inside = self.comp.inside(pointer);
+            self.comp.input.put_pointer(inside);
+        }
+        let windows: Vec<_> = self.comp.shell.bottom_up().map(|window| window.id).collect();
+        for id in windows {
+            self.configure(id);
+            if let Some(window) = self.comp.shell.get(id)
+                && window.handle.is_initial_configure_sent()
+            {
+                window.handle.send_pending_configure();
+            }
+        }
+        self.refresh_pointer();
+        self.comp.schedule.request();
+    }
 }
 
 impl OutputHandler for State {}

@@ -5,6 +5,7 @@ use smithay::desktop::{
     find_popup_root_surface,
 };
 use smithay::input::pointer::Focus;
+use smithay::reexports::wayland_protocols::xdg::shell::server::xdg_popup::XdgPopup;
 use smithay::reexports::wayland_server::Resource;
 use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
 use smithay::utils::{Logical, Physical, Point, Rectangle, Serial, Size};
@@ -91,8 +92,14 @@ impl State {
     pub(crate) fn popup_grabs(&mut self, popup: &PopupSurface, serial: Serial) {
         let kind = PopupKind::Xdg(popup.clone());
         let Ok(root) = find_popup_root_surface(&kind) else { return };
-        let focused = self.comp.shell.focused().is_some_and(|window| *window.handle.wl_surface() == root);
-        if !focused || !self.comp.input.is_recent(serial) {
+        let focused = self.comp.input.told_focus.as_ref().is_some_and(|(_, focused)| *focused == root);
+        let recent = self.comp.input.is_recent(serial);
+        if !focused && recent && self.layer_of(&root).is_some() {
+            // The menu of a bar that takes no keyboard does without: the keyboard stays where the stripe says that it is,
+            // and a press beside the menu closes it (`State::close_menus_of_layers`).
+            return;
+        }
+        if !focused || !recent {
             popup.send_popup_done();
             return;
         }
@@ -124,16 +131,24 @@ impl State {
 }
 
 impl Comp {
-    /// Popups belong to the VM that has the keyboard. While nobody has it, everybody may show them.
+    /// Popups belong to the VM that has the keyboard. While nobody has it, everybody may show them; surfaces of the layer
+    /// shell, which are the user's own, always may.
     fn may_pop_up(&self, popup: &PopupSurface) -> bool {
+        let root = find_popup_root_surface(&PopupKind::Xdg(popup.clone())).ok();
+        if root.is_some_and(|root| self.layers.find(|layer| *layer.handle.wl_surface() == root).is_some()) {
+            return true;
+        }
         let origin = origin_of(popup.wl_surface());
-        self.shell.focused_origin().is_none_or(|focused| Some(focused) == origin.as_ref())
+        self.focused_origin().is_none_or(|focused| Some(focused) == origin.as_ref())
     }
 
     /// Computes where a popup goes, by its client's wishes and within the work area.
-    fn position(&self, popup: &PopupSurface, positioner: PositionerState) {
+    pub(super) fn position(&self, popup: &PopupSurface, positioner: PositionerState) {
         let scale = self.shell.layout.scale;
-        let area = self.shell.layout.work_area();
+        let of_layer = find_popup_root_surface(&PopupKind::Xdg(popup.clone()))
+            .is_ok_and(|root| self.layers.find(|layer| *layer.handle.wl_surface() == root).is_some());
+        let layout = self.shell.layout;
+        let area = if of_layer { layout.space() } else { layout.work_area() };
         let parent = popup.get_parent_surface().and_then(|parent| self.content_of(&parent));
         let geometry = parent.map_or_else(
             || positioner.get_geometry(),
@@ -157,8 +172,17 @@ impl Comp {
         });
     }
 
-    /// The content rectangle of a window or popup, as drawn.
-    fn content_of(&self, surface: &WlSurface) -> Option<Rectangle<i32, Physical>> {
+    /// Whether a popup has a parent.
+    pub(super) fn has_parent(&self, popup: &XdgPopup) -> bool {
+        let popup = self.protocols.xdg_shell.get_popup(popup);
+        popup.is_some_and(|popup| popup.get_parent_surface().is_some())
+    }
+
+    /// The content rectangle of a window, layer surface or popup, as drawn.
+    pub(super) fn content_of(&self, surface: &WlSurface) -> Option<Rectangle<i32, Physical>> {
+        if let Some(layer) = self.layers.find(|layer| layer.handle.wl_surface() == surface) {
+            return Some(layer.place);
+        }
         if let Some(window) = self.shell.find(|window| window.handle.wl_surface() == surface) {
             return Some(self.shell.content(window));
         }
@@ -171,36 +195,41 @@ impl Comp {
             .map(|other| other.rects.content)
     }
 
-    /// The mapped popups of a window, parents before their children, with the places where they are drawn.
+    /// The mapped popups of a window or layer surface, parents before their children, with the places where they are drawn.
     /// Those that would take their VM over its share of the output are left out.
     #[must_use]
     pub fn popup_rects(&self, root: &WlSurface) -> Vec<PlacedPopup> {
-        let Some(window) = self.shell.find(|window| window.handle.wl_surface() == root) else {
-            return Vec::new();
-        };
         if PopupManager::popups_for_surface(root).next().is_none() {
             return Vec::new();
         }
-        let mut budget = AreaBudget::new(self.shell.layout.work_area());
+        if let Some(layer) = self.layers.find(|layer| layer.handle.wl_surface() == root) {
+            let space = self.shell.layout.space();
+            return self.place_popups(root, layer.place, space, &mut AreaBudget::new(space));
+        }
+        let Some(window) = self.shell.find(|window| window.handle.wl_surface() == root) else {
+            return Vec::new();
+        };
+        let area = self.shell.layout.work_area();
+        let mut budget = AreaBudget::new(area);
         // The budget is the VM's, and windows further up have the first call on it.
         for other in self.shell.shown_top_down() {
             if other.id == window.id {
                 break;
             }
             if other.origin == window.origin {
-                self.place_popups(other.handle.wl_surface(), self.shell.content(other), &mut budget);
+                self.place_popups(other.handle.wl_surface(), self.shell.content(other), area, &mut budget);
             }
         }
-        self.place_popups(root, self.shell.content(window), &mut budget)
+        self.place_popups(root, self.shell.content(window), area, &mut budget)
     }
 
     fn place_popups(
         &self,
         root: &WlSurface,
         content: Rectangle<i32, Physical>,
+        area: Rectangle<i32, Physical>,
         budget: &mut AreaBudget,
     ) -> Vec<PlacedPopup> {
-        let area = self.shell.layout.work_area();
         let scale = self.shell.layout.scale;
         let ring = self.shell.layout.metrics.scaled(scale).popup_ring;
         let mut placed: Vec<PlacedPopup> = Vec::new();

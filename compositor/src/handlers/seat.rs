@@ -33,6 +33,8 @@ impl SeatHandler for State {
 
     fn focus_changed(&mut self, _seat: &Seat<Self>, focused: Option<&WlSurface>) {
         self.selection_focus(focused);
+        self.shortcuts_focus(focused);
+        self.text_focus(focused);
     }
 
     fn cursor_image(&mut self, _seat: &Seat<Self>, image: CursorImageStatus) {
@@ -40,7 +42,9 @@ impl SeatHandler for State {
         self.comp.schedule.request();
     }
 
-    fn led_state_changed(&mut self, _seat: &Seat<Self>, _led_state: LedState) {}
+    fn led_state_changed(&mut self, _seat: &Seat<Self>, leds: LedState) {
+        self.backend.set_leds(leds);
+    }
 }
 
 delegate_global!(WlSeat: SeatGlobalData<State> => SeatState<State>);

@@ -4,12 +4,13 @@
 //! are ignored. The pixels are copied when the icon is given to its window, because from then on the client may
 //! destroy everything it was made of, and use the memory again. Of several pictures one is copied: the smallest
 //! that has at least [`WANTED`] pixels a side, or else the largest. So a window costs two pictures at most, the
-//! present and the next.
+//! present and the next. An icon that some window has already is not copied again, and for one VM [`MAX_ICON_COPIES`](crate::trust::limits::MAX_ICON_COPIES) pictures are
+//! copied in ten seconds; a window that is given another one then keeps what it has.
 //!
 //! Smithay's own handler is not used: after some errors it goes on with what it just refused, and its lists of
 //! buffers grow without bound.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak as WeakArc};
 
 use smithay::reexports::wayland_protocols::xdg::toplevel_icon::v1::server::xdg_toplevel_icon_manager_v1::{
     self, XdgToplevelIconManagerV1,
@@ -28,7 +29,7 @@ use smithay::wayland::shm::{BufferData, with_buffer_contents};
 
 use crate::shell::window::Icon;
 use crate::state::State;
-use crate::trust::client::may_see;
+use crate::trust::client::{account_of, may_see};
 
 /// The longest side of a picture, in pixels; larger ones are left out.
 const MAX_SIDE: i32 = 256;
@@ -46,6 +47,8 @@ struct Parts {
     pictures: Vec<Picture>,
     /// It was given to a window, and is what it is.
     finished: bool,
+    /// What was copied for a window, as long as one has it.
+    copied: WeakArc<Icon>,
 }
 
 #[derive(Debug)]
@@ -64,7 +67,7 @@ impl IconData {
 
 /// The icon that a surface's window gets at its next commit; the inner `None` takes the old one away.
 #[derive(Debug, Default)]
-struct NextIcon(Mutex<Option<Option<Icon>>>);
+struct NextIcon(Mutex<Option<Option<Arc<Icon>>>>);
 
 /// Creates the global.
 pub fn create(display: &DisplayHandle) {
@@ -154,9 +157,17 @@ impl Dispatch<XdgToplevelIconV1, IconData> for State {
     }
 }
 
-/// An icon that is given to a window: it does not change any more. `None` if it has no picture that can be shown,
-/// an error if it was made of a buffer that is gone.
-fn finish(icon: &XdgToplevelIconV1) -> Result<Option<Icon>, ()> {
+/// Why a window keeps the icon that it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NoIcon {
+    /// The new one was made of a buffer that is gone, and its client is ended.
+    BufferGone,
+    /// The VM has had too many pictures copied of late.
+    TooMany,
+}
+
+/// An icon that is given to a window: it does not change any more. `None` if it has no picture that can be shown.
+fn finish(icon: &XdgToplevelIconV1) -> Result<Option<Arc<Icon>>, NoIcon> {
     let Some(data) = icon.data::<IconData>() else { return Ok(None) };
     let mut parts = data.parts();
     parts.finished = true;
@@ -164,12 +175,21 @@ fn finish(icon: &XdgToplevelIconV1) -> Result<Option<Icon>, ()> {
     for picture in &parts.pictures {
         let Ok(buffer) = picture.buffer.upgrade() else {
             icon.post_error(Error::NoBuffer, "the picture was destroyed before its icon");
-            return Err(());
+            return Err(NoIcon::BufferGone);
         };
         buffers.push((picture.side, buffer));
     }
     buffers.sort_by_key(|(side, _)| if *side < WANTED { (true, -side) } else { (false, *side) });
-    Ok(buffers.first().and_then(|(_, buffer)| copy(buffer)))
+    let Some((_, buffer)) = buffers.first() else { return Ok(None) };
+    if let Some(copied) = parts.copied.upgrade() {
+        return Ok(Some(copied));
+    }
+    if !account_of(icon).is_some_and(|account| account.may_copy_icon()) {
+        return Err(NoIcon::TooMany);
+    }
+    let copied = copy(buffer).map(Arc::new);
+    parts.copied = copied.as_ref().map(Arc::downgrade).unwrap_or_default();
+    Ok(copied)
 }
 
 /// The pixels of a square buffer; `None` if they cannot be read, or are in a format that icons do not have.
@@ -207,7 +227,7 @@ fn read(start: *const u8, length: usize, data: BufferData) -> Option<Vec<u8>> {
 
 /// Takes the icon that waits for a surface's commit; nothing waits any more. The one of a window that is gone is not the
 /// next one's, and takes up no memory.
-pub(super) fn take_next(surface: &WlSurface) -> Option<Option<Icon>> {
+pub(super) fn take_next(surface: &WlSurface) -> Option<Option<Arc<Icon>>> {
     with_states(surface, |states| {
         let next = states.data_map.get::<NextIcon>()?;
         next.0.lock().unwrap_or_else(PoisonError::into_inner).take()

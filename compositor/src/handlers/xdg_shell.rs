@@ -50,6 +50,7 @@ impl XdgShellHandler for State {
         self.exported_surface_gone(toplevel.wl_surface());
         let Some(id) = self.window_of(toplevel.wl_surface()) else { return };
         self.forget_interaction(id);
+        self.list_unmapped(id);
         if let Some(window) = self.comp.shell.remove(id) {
             self.comp.shell.settle_focus(&window.origin);
         }
@@ -135,6 +136,14 @@ impl XdgShellHandler for State {
 }
 
 impl State {
+    /// Shows a window again that was taken off the screen.
+    pub(crate) fn restore(&mut self, id: WindowId) {
+        self.comp.shell.restore(id);
+        self.sync_focus();
+        self.refresh_pointer();
+        self.comp.schedule.request();
+    }
+
     /// The window of a toplevel's surface.
     pub(crate) fn window_of(&self, surface: &WlSurface) -> Option<WindowId> {
         self.comp.shell.find(|window| window.handle.wl_surface() == surface).map(|window| window.id)
@@ -161,11 +170,13 @@ impl State {
         let mapped = window.mapped;
         let drawn = has_buffer(surface);
         self.icon_committed(surface);
+        self.comp.captures.touch_window(id);
         if !drawn {
             if mapped {
                 self.unmap(id);
                 toplevel.reset_initial_configure_sent();
             } else if !toplevel.is_initial_configure_sent() {
+                self.recall_place(id);
                 self.configure(id);
                 toplevel.send_configure();
             }
@@ -180,6 +191,7 @@ impl State {
             let pointer = self.comp.input.visible_pointer();
             self.comp.shell.show(id, size, pointer);
             self.comp.output.enter(surface);
+            self.list_mapped(id);
             self.sync_focus();
             // Configured a second time even if nothing changed: clients wait for it after they are mapped.
             toplevel.send_configure();
@@ -192,6 +204,7 @@ impl State {
         let Some(window) = self.comp.shell.get(id) else { return };
         let origin = window.origin.clone();
         self.comp.output.leave(window.handle.wl_surface());
+        self.list_unmapped(id);
         self.forget_interaction(id);
         self.comp.shell.hide(id);
         self.comp.shell.settle_focus(&origin);
@@ -234,7 +247,7 @@ impl State {
         let Some(window) = shell.get(id) else { return };
         let bounds = shell.layout.max_content_logical();
         let floating = (window.size.w > 0 && window.size.h > 0).then_some(window.size);
-        let focused = shell.focused().is_some_and(|focused| focused.id == id);
+        let focused = self.comp.focused_window().is_some_and(|focused| focused.id == id);
         let tile = shell.tile(window);
         window.handle.with_pending_state(|pending| {
             pending.bounds = Some(bounds);
@@ -280,6 +293,7 @@ impl State {
             window.title = bounded(title.as_deref().unwrap_or_default());
             window.app_id = bounded(app_id.as_deref().unwrap_or_default());
         }
+        self.comp.protocols.toplevel_lists.note_texts();
         self.comp.schedule.request();
     }
 }

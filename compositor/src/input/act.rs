@@ -9,10 +9,14 @@ use crate::state::State;
 impl State {
     /// Does an action.
     pub fn act(&mut self, action: &Action) {
-        let focused = self.comp.shell.focused().map(|window| window.id);
+        // Of a launcher that has the keyboard in the windows' stead there is nothing to do but to close it.
+        let focused = self.comp.focused_window().map(|window| window.id);
         match action {
             Action::SwitchWindow(forwards) => self.switch_window(*forwards),
-            Action::Close => self.ask_to_close(focused),
+            Action::Close => match self.comp.layers.focused().filter(|_| focused.is_none()) {
+                Some(layer) => layer.handle.send_close(),
+                None => self.ask_to_close(focused),
+            },
             Action::Maximize => self.toggle_mode(focused, Mode::Maximized),
             Action::Fullscreen => self.toggle_mode(focused, Mode::Fullscreen),
             Action::Snap(to) => {
@@ -51,7 +55,7 @@ impl State {
                 self.move_to_workspace(focused, to);
                 self.switch_workspace(to);
             }
-            Action::ReleasePointer => self.release_pointer(),
+            Action::ReleaseInput => self.release_input(),
             Action::Run(command) => self.run_program(command),
             Action::Reload => {
                 self.reload();
@@ -105,8 +109,9 @@ impl State {
         self.windows_changed();
     }
 
-    /// Brings a workspace onto the screen.
+    /// Brings a workspace onto the screen by the user's hand.
     pub(crate) fn switch_workspace(&mut self, to: usize) {
+        self.comp.layers.choose_none();
         self.comp.input.interaction = None;
         self.comp.shell.switch_workspace(to);
         self.windows_changed();

@@ -33,8 +33,8 @@ pub enum Action {
     MoveToWorkspace(usize),
     /// Puts the window onto the workspace that is so many further, and goes there with it.
     MoveToWorkspaceBeside(isize),
-    /// Takes the pointer from the client that locked or confined it.
-    ReleasePointer,
+    /// Takes pointer and shortcuts back from the client that locked or confined the one, or inhibits the others.
+    ReleaseInput,
     /// Starts a program of the GUI VM.
     Run(Vec<String>),
     /// Reads the configuration again.
@@ -72,7 +72,7 @@ const NAMES: [(&str, Action); 20] = [
     ("previous-workspace", Action::WorkspaceBeside(-1)),
     ("move-to-next-workspace", Action::MoveToWorkspaceBeside(1)),
     ("move-to-previous-workspace", Action::MoveToWorkspaceBeside(-1)),
-    ("release-pointer", Action::ReleasePointer),
+    ("release-input", Action::ReleaseInput),
     ("reload", Action::Reload),
     ("quit", Action::Quit),
     ("maximise", Action::Maximize),
@@ -86,6 +86,13 @@ const NUMBERED: [(&str, Numbered); 2] =
     [("workspace-", Action::Workspace), ("move-to-workspace-", Action::MoveToWorkspace)];
 
 impl Action {
+    /// Whether a client that inhibits the shortcuts gets the keys instead.
+    #[must_use]
+    pub fn can_be_inhibited(&self) -> bool {
+        // Without that one there would be no way out.
+        *self != Self::ReleaseInput
+    }
+
     /// The names that the configuration may use, the numbered ones with their first number.
     pub fn names() -> impl Iterator<Item = String> {
         let numbered = NUMBERED.iter().map(|(prefix, _)| format!("{prefix}1"));

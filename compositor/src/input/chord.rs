@@ -8,7 +8,7 @@
 //!
 //! # Invariants
 //!
-//! * The logo key with Escape releases the pointer whatever is configured, so that no client can hold it for good.
+//! * The logo key with Escape takes the input back whatever is configured, so that no client can hold it for good.
 //! * No chord is a key that types a character by itself: the keyboard stays usable whatever is configured.
 
 use std::fmt;
@@ -81,8 +81,8 @@ pub enum ChordError {
     /// The key means another one with shift.
     #[error("a key is named as it is without shift, such as \"shift+1\"")]
     Shifted,
-    /// The chord that always releases the pointer.
-    #[error("logo+escape always releases the pointer and cannot be changed")]
+    /// The chord that always takes the input back.
+    #[error("logo+escape always takes the input back and cannot be changed")]
     Fixed,
 }
 
@@ -231,9 +231,9 @@ impl Bindings {
     #[must_use]
     pub fn find(&self, modifiers: &ModifiersState, key: Keysym) -> Option<Binding> {
         let chord = Chord { modifiers: modifiers.into(), key };
-        // Whatever else is held: somebody who wants the pointer back must not have to be exact.
+        // Whatever else is held: somebody who wants the input back must not have to be exact.
         if modifiers.logo && key == Keysym::Escape {
-            return Some(Binding { chord, action: Action::ReleasePointer, repeat: false });
+            return Some(Binding { chord, action: Action::ReleaseInput, repeat: false });
         }
         self.0.iter().find(|binding| binding.chord == chord).cloned()
     }
@@ -292,11 +292,11 @@ mod tests {
     }
 
     #[test]
-    fn the_pointer_is_released_whatever_is_configured_and_held() {
+    fn the_input_is_taken_back_whatever_is_configured_and_held() {
         let mut bindings = Bindings::default();
         bindings.0.clear();
         let held = ModifiersState { logo: true, shift: true, caps_lock: true, ..ModifiersState::default() };
-        assert_eq!(bindings.find(&held, Keysym::Escape).unwrap().action, Action::ReleasePointer);
+        assert_eq!(bindings.find(&held, Keysym::Escape).unwrap().action, Action::ReleaseInput);
         assert_eq!(bindings.find(&held, Keysym::Tab), None);
     }
 }

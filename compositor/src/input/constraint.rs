@@ -12,7 +12,7 @@
 //!
 //! * At most one constraint is in force, and its window has the keyboard.
 //! * A confined pointer stays in the content rectangle of the window, whatever region its client asks for.
-//! * What the user released ([`State::release_pointer`]) no client of that VM takes again, with whatever
+//! * What the user took back ([`State::release_input`]) no client of that VM takes again, with whatever
 //!   constraint, until the user clicks into one of its windows.
 //! * The pointer is only ever put where its client says if that is on the client's own surface, in sight.
 
@@ -29,7 +29,6 @@ use smithay::utils::{Logical, Physical, Point, Rectangle, Size};
 use smithay::wayland::compositor::{Cacheable, RegionAttributes, SurfaceAttributes, get_parent, with_states};
 
 use crate::state::{Comp, State};
-use crate::trust::origin::Origin;
 
 /// Places on the way of a confined pointer that are looked at for one motion.
 const MAX_STEPS: f64 = 1024.0;
@@ -92,8 +91,6 @@ pub(crate) struct Constraints {
     /// One for each surface at most, so they are as many as surfaces at most.
     by_surface: HashMap<ObjectId, Constraint>,
     active: Option<Active>,
-    /// The VMs that the user took the pointer from.
-    released: Vec<Origin>,
 }
 
 impl Constraints {
@@ -115,11 +112,6 @@ impl Constraints {
     /// to be in force only once has been.
     pub fn is(&self, surface: &ObjectId, object: &ObjectId) -> bool {
         self.by_surface.get(surface).is_some_and(|constraint| constraint.wish.id() == *object)
-    }
-
-    /// The user clicked into a window of this VM.
-    pub fn allow(&mut self, origin: &Origin) {
-        self.released.retain(|other| other != origin);
     }
 
     /// Whether the pointer is locked.
@@ -197,16 +189,6 @@ impl State {
         }
     }
 
-    /// The user takes the pointer back from the VM that has the keyboard.
-    pub(crate) fn release_pointer(&mut self) {
-        let Some(origin) = self.comp.shell.focused_origin().cloned() else { return };
-        let released = &mut self.comp.input.constraints.released;
-        if !released.contains(&origin) {
-            released.push(origin);
-        }
-        self.refresh_constraint();
-    }
-
     /// The object of a constraint is gone, or its surface is.
     pub(crate) fn constraint_destroyed(&mut self, surface: &ObjectId) {
         let constraints = &mut self.comp.input.constraints;
@@ -227,11 +209,11 @@ impl Comp {
         let point = self.input.pointer?;
         let (surface, corner) = self.surface_at(point)?;
         let constraint = self.input.constraints.by_surface.get(&surface.id())?;
-        let focused = self.shell.focused()?;
+        let focused = self.focused_window()?;
         let told = self.seat.get_pointer().and_then(|pointer| pointer.current_focus());
         if told.as_ref() != Some(&surface)
             || root_of(&surface) != *focused.handle.wl_surface()
-            || self.input.constraints.released.contains(&focused.origin)
+            || self.input.released.contains(&focused.origin)
         {
             return None;
         }
@@ -244,7 +226,7 @@ impl Comp {
     }
 
     fn constrained_area(&self, surface: &WlSurface, corner: Point<f64, Logical>) -> Option<Area> {
-        let content = self.shell.content(self.shell.focused()?);
+        let content = self.shell.content(self.focused_window()?);
         let size = with_renderer_surface_state(surface, |state| state.surface_size()).flatten()?;
         let (input, region) = with_states(surface, |states| {
             let input = states.cached_state.get::<SurfaceAttributes>().current().input_region.clone();

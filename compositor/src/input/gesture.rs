@@ -1,5 +1,6 @@
 //! Gestures of several fingers on a touchpad. They go to what is under the pointer, which stays where it is; if that
 //! changes meanwhile, the gesture is over for the client that had it, and nobody else gets the rest.
+//! While a window is being chosen nobody gets any.
 
 use serde::{Deserialize, Serialize};
 use smithay::input::pointer::{
@@ -36,7 +37,11 @@ pub struct GestureStep {
 impl State {
     /// Fingers began a gesture.
     pub fn input_gesture_begin(&mut self, gesture: Gesture, fingers: u32) {
-        let Some(pointer) = self.comp.seat.get_pointer() else { return };
+        self.note_activity();
+        let Some(pointer) = self.comp.seat.get_pointer().filter(|_| self.comp.input.switcher.is_none())
+        else {
+            return;
+        };
         let (serial, time) = (SERIAL_COUNTER.next_serial(), self.input_time());
         match gesture {
             Gesture::Swipe => {
@@ -53,7 +58,11 @@ impl State {
 
     /// The fingers moved. A hold has no steps.
     pub fn input_gesture_step(&mut self, gesture: Gesture, step: GestureStep) {
-        let Some(pointer) = self.comp.seat.get_pointer() else { return };
+        self.note_activity();
+        let Some(pointer) = self.comp.seat.get_pointer().filter(|_| self.comp.input.switcher.is_none())
+        else {
+            return;
+        };
         let time = self.input_time();
         let delta = step.delta.to_logical(self.comp.shell.layout.scale);
         match gesture {
@@ -68,6 +77,7 @@ impl State {
 
     /// The fingers were lifted, or turned to something else, which makes the gesture as if it had not been.
     pub fn input_gesture_end(&mut self, gesture: Gesture, cancelled: bool) {
+        self.note_activity();
         let Some(pointer) = self.comp.seat.get_pointer() else { return };
         let (serial, time) = (SERIAL_COUNTER.next_serial(), self.input_time());
         match gesture {

@@ -127,7 +127,7 @@ impl State {
     pub(super) fn grip(&self, button: u32, target: Target) -> Option<Grip> {
         let window = match target {
             Target::Content(id) | Target::TitleBar(id) | Target::Ring(id) | Target::Button(id, _) => id,
-            Target::Stripe | Target::Nothing => return None,
+            Target::Stripe | Target::Layer(_) | Target::Lock | Target::Nothing => return None,
         };
         let logo = self.comp.seat.get_keyboard().is_some_and(|keyboard| keyboard.modifier_state().logo);
         match (button, target) {
@@ -172,7 +172,7 @@ impl State {
         let location = self.comp.input.visible_pointer();
         if button == BUTTON_LEFT
             && let Some((window, pressed)) = self.comp.input.presses.button.take()
-            && location.is_some_and(|at| self.comp.shell.at(at) == Target::Button(window, pressed))
+            && location.is_some_and(|at| self.comp.target_at(at) == Target::Button(window, pressed))
         {
             self.press_frame_button(window, pressed);
         }
@@ -187,6 +187,14 @@ impl State {
             Some(Interaction::Move { .. }) | None => {}
         }
         self.comp.schedule.request();
+    }
+
+    /// Ends what the pointer does to a window as if it had not been at an edge, and forgets the presses on frames.
+    pub(super) fn let_go(&mut self) {
+        self.comp.input.presses = Presses::default();
+        if let Some(Interaction::Resize { window, .. }) = self.comp.input.interaction.take() {
+            self.end_resize(window);
+        }
     }
 
     /// Does what a button of a frame says.

@@ -1,103 +1,223 @@
 //! The keyboard, and moving it between windows.
+//!
+//! # Model
+//!
+//! A key that is pressed goes to the first that wants it ([`State::way_of_press`]):
+//!
+//! 1. the console switch, on a backend that has consoles;
+//! 2. the lock of a locked session, which has every other key;
+//! 3. the overlay in which a window is chosen, while that is shown;
+//! 4. the compositor's chords, but not those that may be inhibited while a client inhibits the shortcuts
+//!    ([`crate::handlers::shortcuts_inhibit`]);
+//! 5. the input method, while a text input is active and it listens;
+//! 6. what has the keyboard.
+//!
+//! # Invariants
+//!
+//! * The release of a key goes where its press went, whatever is in force by then.
+//! * No client keeps the keys from the user that switch the console or take the input back.
+//! * A chord that is held is done again only until any key is pressed or released, or the session is locked.
 
 use std::time::Duration;
 
 use calloop::RegistrationToken;
 use calloop::timer::{TimeoutAction, Timer};
 use smithay::backend::input::KeyState;
-use smithay::input::keyboard::{FilterResult, Keycode, Keysym, KeysymHandle, ModifiersState};
-use smithay::utils::SERIAL_COUNTER;
+use smithay::input::keyboard::{
+    FilterResult, KeyboardHandle, KeyboardTarget, Keycode, Keysym, KeysymHandle, ModifiersState,
+};
+use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
+use smithay::utils::{SERIAL_COUNTER, Serial};
+use smithay::wayland::shell::xdg::ToplevelSurface;
 
 use super::action::Action;
 use super::chord::Binding;
-use crate::state::State;
+use crate::shell::focus::Focus;
+use crate::shell::window::Window;
+use crate::state::{Comp, State};
 use crate::trust::client::origin_of;
+use crate::trust::origin::Origin;
 
 /// Between the codes of evdev and those of XKB.
-const XKB_OFFSET: u32 = 8;
+pub(crate) const XKB_OFFSET: u32 = 8;
 
 /// Time before a held chord is done again, and between the times after that.
 const REPEAT_DELAY: Duration = Duration::from_millis(500);
 const REPEAT_INTERVAL: Duration = Duration::from_millis(120);
 
-/// A chord that is held, and done again and again until its key is released or another one is pressed.
-#[derive(Debug)]
-pub(crate) struct Repeated {
-    code: u32,
-    timer: RegistrationToken,
+/// The code of evdev for one of XKB.
+pub(crate) fn evdev_code(key: Keycode) -> u32 {
+    key.raw().saturating_sub(XKB_OFFSET)
 }
 
-/// What a key that was kept from clients is for.
-#[derive(Debug, Default)]
-struct Kept {
+/// The console that a key asks for: Ctrl, Alt and a function key in the usual layouts.
+fn console(key: Keysym) -> Option<i32> {
+    let (first, last) = (Keysym::XF86_Switch_VT_1.raw(), Keysym::XF86_Switch_VT_12.raw());
+    let number = (first..=last).contains(&key.raw()).then(|| key.raw() - first + 1)?;
+    i32::try_from(number).ok()
+}
+
+/// The timer of a chord that is held, and done again and again until any key is pressed or released.
+#[derive(Debug)]
+pub(crate) struct Repeated(RegistrationToken);
+
+/// What a key that is kept from clients is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Deed {
+    /// Another console comes to the front, by its number from 1.
+    SwitchConsole(i32),
+    /// A window is being chosen with this key.
+    Choose(Keysym),
     /// What its chord does.
-    binding: Option<Binding>,
-    /// The key, if a window is being chosen with it.
-    in_switcher: Option<Keysym>,
+    Chord(Binding),
+    /// Nothing.
+    Nothing,
+}
+
+/// Where a key goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Way {
+    /// To nobody; with what the compositor does about it.
+    Kept(Deed),
+    /// To the input method.
+    Method,
+    /// To what has the keyboard.
+    Window,
+}
+
+/// A key that was pressed or released.
+#[derive(Clone, Copy)]
+struct Stroke {
+    /// Its code of evdev.
+    code: u32,
+    pressed: bool,
+    serial: Serial,
+    time: u32,
 }
 
 impl State {
     /// A key was pressed or released. `code` is an evdev key code.
     pub fn input_key(&mut self, code: u32, pressed: bool) {
+        self.note_activity();
         let Some(keyboard) = self.comp.seat.get_keyboard() else { return };
         let key_state = if pressed { KeyState::Pressed } else { KeyState::Released };
         let serial = if pressed { self.comp.input.press_serial() } else { SERIAL_COUNTER.next_serial() };
-        let time = self.input_time();
+        let stroke = Stroke { code, pressed, serial, time: self.input_time() };
         let keycode = Keycode::new(code.saturating_add(XKB_OFFSET));
-        self.end_repeat(pressed, code);
-        let chord = keyboard.input(self, keycode, key_state, serial, time, |state, modifiers, key| {
-            state.intercept(code, pressed, modifiers, &key)
-        });
-        if let Some(key) = chord.as_ref().and_then(|kept| kept.in_switcher) {
-            self.press_in_switcher(Some(key));
-        }
-        if let Some(binding) = chord.and_then(|kept| kept.binding) {
-            if binding.repeat {
-                self.begin_repeat(code, binding.action.clone());
+        self.stop_repeat();
+        let chose = self.comp.input.switcher.is_some();
+        let (way, modifiers_changed) =
+            keyboard.input_intercept(self, keycode, key_state, |state, modifiers, key| {
+                if pressed { state.way_of_press(code, modifiers, &key) } else { state.way_of_release(code) }
+            });
+        let kept_modifier = matches!(way, Way::Kept(_)) && modifiers_changed;
+        match way {
+            Way::Kept(deed) => {
+                self.comp.input.stale_modifiers |= modifiers_changed;
+                self.do_deed(deed);
             }
-            self.act(&binding.action);
+            Way::Method => self.give_method(&keyboard, stroke, modifiers_changed),
+            Way::Window => {
+                self.hear_seat();
+                self.tell_modifiers();
+                let Stroke { serial, time, .. } = stroke;
+                keyboard.input_forward(self, keycode, key_state, serial, time, modifiers_changed);
+            }
         }
         self.settle_switcher(&keyboard.modifier_state());
-    }
-
-    /// Decides whether a key is the compositor's. The one place where keys are kept from clients.
-    fn intercept(
-        &mut self,
-        code: u32,
-        pressed: bool,
-        modifiers: &ModifiersState,
-        key: &KeysymHandle<'_>,
-    ) -> FilterResult<Kept> {
-        let sym = key.raw_latin_sym_or_raw_current_sym().filter(|_| pressed);
-        let mut binding = sym.and_then(|sym| self.comp.config.current().keys.find(modifiers, sym));
-        let mut in_switcher = None;
-        if self.comp.input.switcher.is_some() && pressed {
-            // Everything is the overlay's, modifiers too: what is pressed now must not reach the window behind it.
-            binding.take_if(|binding| !matches!(binding.action, Action::SwitchWindow(_)));
-            in_switcher = sym.filter(|_| binding.is_none());
-        } else if binding.is_none() {
-            // A release goes where the press went, whatever is held now.
-            let kept = &mut self.comp.input.kept_keys;
-            let before = kept.len();
-            kept.retain(|other| pressed || *other != code);
-            let forward = kept.len() == before;
-            return if forward { FilterResult::Forward } else { FilterResult::Intercept(Kept::default()) };
+        if (chose || kept_modifier) && self.comp.input.switcher.is_none() {
+            self.tell_kept_modifiers();
         }
-        self.comp.input.kept_keys.push(code);
-        FilterResult::Intercept(Kept { binding, in_switcher })
     }
 
-    /// A key was pressed or released: what was held is not done again, unless the key is another one that was released.
-    fn end_repeat(&mut self, pressed: bool, code: u32) {
-        if self.comp.input.repeated.as_ref().is_some_and(|repeated| pressed || repeated.code == code) {
-            self.stop_repeat();
+    /// Decides where a key goes that is pressed. The one place where keys are kept from clients.
+    fn way_of_press(&mut self, code: u32, modifiers: &ModifiersState, key: &KeysymHandle<'_>) -> Way {
+        let deed = self.deed(modifiers, key);
+        let takes = self.comp.method_takes_keys();
+        let input = &mut self.comp.input;
+        if let Some(deed) = deed {
+            input.kept_keys.push(code);
+            return Way::Kept(deed);
+        }
+        if takes {
+            input.method_keys.retain(|other| *other != code);
+            input.method_keys.push(code);
+            return Way::Method;
+        }
+        Way::Window
+    }
+
+    /// What the compositor does with a key that is pressed, if it is one of its own.
+    fn deed(&self, modifiers: &ModifiersState, key: &KeysymHandle<'_>) -> Option<Deed> {
+        // Before anything else, so that nobody can keep the user on this console.
+        if self.backend.has_consoles()
+            && let Some(number) = console(key.modified_sym())
+        {
+            return Some(Deed::SwitchConsole(number));
+        }
+        // A locked session has no windows to do anything to, and a chord must not tell what is behind the lock.
+        if self.comp.lock.is_locked() {
+            return None;
+        }
+        let sym = key.raw_latin_sym_or_raw_current_sym();
+        let binding = sym.and_then(|sym| self.comp.config.current().keys.find(modifiers, sym));
+        if self.comp.input.switcher.is_some() {
+            // Everything is the overlay's, modifiers too: what is pressed now must not reach what is behind it.
+            let steps = binding.filter(|binding| matches!(binding.action, Action::SwitchWindow(_)));
+            return Some(steps.map_or_else(|| sym.map_or(Deed::Nothing, Deed::Choose), Deed::Chord));
+        }
+        let inhibited = self.comp.protocols.shortcuts_inhibit.in_force();
+        binding.filter(|binding| !(inhibited && binding.action.can_be_inhibited())).map(Deed::Chord)
+    }
+
+    /// Where a key goes that is released: where its press went, whatever is held now.
+    fn way_of_release(&mut self, code: u32) -> Way {
+        let forget = |keys: &mut Vec<u32>| {
+            let before = keys.len();
+            keys.retain(|other| *other != code);
+            keys.len() != before
+        };
+        let input = &mut self.comp.input;
+        if forget(&mut input.kept_keys) {
+            Way::Kept(Deed::Nothing)
+        } else if forget(&mut input.method_keys) {
+            Way::Method
+        } else {
+            Way::Window
+        }
+    }
+
+    /// Does what a key is for that was kept from clients.
+    fn do_deed(&mut self, deed: Deed) {
+        match deed {
+            Deed::SwitchConsole(console) => self.backend.switch_console(console),
+            Deed::Choose(key) => self.press_in_switcher(key),
+            Deed::Chord(binding) => {
+                if binding.repeat {
+                    self.begin_repeat(binding.action.clone());
+                }
+                self.act(&binding.action);
+            }
+            Deed::Nothing => {}
+        }
+    }
+
+    /// Gives a key to the input method.
+    fn give_method(&mut self, keyboard: &KeyboardHandle<Self>, stroke: Stroke, modifiers_changed: bool) {
+        let Stroke { code, pressed, serial, time } = stroke;
+        let modifiers = modifiers_changed.then(|| keyboard.modifier_state());
+        self.comp.key_to_method(code, pressed, serial, time, modifiers);
+        self.comp.input.stale_modifiers |= modifiers_changed;
+        if !self.comp.method_takes_keys() {
+            // Only the release of what it got before; the window wants to know of the rest.
+            self.tell_modifiers();
         }
     }
 
     /// What is held is not done again.
     pub(super) fn stop_repeat(&mut self) {
-        if let Some(repeated) = self.comp.input.repeated.take() {
-            self.comp.events.remove(repeated.timer);
+        if let Some(Repeated(timer)) = self.comp.input.repeated.take() {
+            self.comp.events.remove(timer);
         }
     }
 
@@ -107,15 +227,37 @@ impl State {
         self.comp.input.repeated.is_some()
     }
 
-    fn begin_repeat(&mut self, code: u32, action: Action) {
+    fn begin_repeat(&mut self, action: Action) {
         let timer = Timer::from_duration(REPEAT_DELAY);
         let inserted = self.comp.events.insert_source(timer, move |_, (), state| {
             state.act(&action);
             TimeoutAction::ToDuration(REPEAT_INTERVAL)
         });
         match inserted {
-            Ok(timer) => self.comp.input.repeated = Some(Repeated { code, timer }),
+            Ok(timer) => self.comp.input.repeated = Some(Repeated(timer)),
             Err(error) => tracing::error!("error arming the timer of a held key: {error}"),
+        }
+    }
+
+    /// Tells the client that has the keyboard which modifiers of the seat are down, if it was not told of a change.
+    pub(crate) fn tell_modifiers(&mut self) {
+        if !std::mem::take(&mut self.comp.input.stale_modifiers) {
+            return;
+        }
+        let (seat, serial) = (self.comp.seat.clone(), SERIAL_COUNTER.next_serial());
+        let Some(keyboard) = seat.get_keyboard() else { return };
+        if let Some(surface) = keyboard.current_focus() {
+            let modifiers = keyboard.modifier_state();
+            <WlSurface as KeyboardTarget<Self>>::modifiers(&surface, &seat, self, modifiers, serial);
+        }
+    }
+
+    /// Modifiers may have changed by keys that were the overlay's: whoever gets the next key is told.
+    fn tell_kept_modifiers(&mut self) {
+        if self.comp.method_takes_keys() {
+            self.comp.tell_method_modifiers();
+        } else {
+            self.tell_modifiers();
         }
     }
 
@@ -123,7 +265,7 @@ impl State {
     /// and the popups of a VM that has lost it.
     pub(crate) fn sync_focus(&mut self) {
         self.prune_switcher();
-        let focused = self.comp.shell.focused().map(|window| (window.id, window.handle.wl_surface().clone()));
+        let focused = self.comp.focused_surface();
         if self.comp.input.told_focus == focused {
             return;
         }
@@ -131,15 +273,16 @@ impl State {
         if let Some((_, surface)) = &old {
             self.dismiss_popups(surface);
         }
-        if let Some(origin) = self.comp.shell.focused_origin().cloned() {
+        if let Some(origin) = self.comp.focused_origin().cloned() {
             for (surface, owner) in self.comp.windows_with_popups() {
                 if owner != origin {
                     self.dismiss_popups(&surface);
                 }
             }
         }
+        self.end_virtual_typing();
         let left = old.as_ref().and_then(|(_, surface)| origin_of(surface));
-        if left.as_ref() != self.comp.shell.focused_origin() {
+        if left.as_ref() != self.comp.focused_origin() {
             self.release_keys();
         }
         let serial = SERIAL_COUNTER.next_serial();
@@ -160,10 +303,13 @@ impl State {
         if focused.is_none() {
             // Smithay tells of every focus but of none.
             self.selection_focus(None);
+            self.shortcuts_focus(None);
+            self.text_focus(None);
         }
-        for (id, _) in old.iter().chain(&focused) {
-            self.configure(*id);
-            if let Some(window) = self.comp.shell.get(*id)
+        for (focus, _) in old.iter().chain(&focused) {
+            let Focus::Window(id) = *focus else { continue };
+            self.configure(id);
+            if let Some(window) = self.comp.shell.get(id)
                 && window.handle.is_initial_configure_sent()
             {
                 window.handle.send_pending_configure();
@@ -173,8 +319,9 @@ impl State {
         self.comp.schedule.request();
     }
 
-    /// Ends, for the client that has the keyboard, the keys that are held down; what is left of them reaches
-    /// nobody. So the next client neither takes a key for its own nor repeats it. Modifiers stay as they are.
+    /// Ends, for the client that has the keyboard or for the input method, the keys that are held down; what is left of them
+    /// reaches nobody. So the next client neither takes a key for its own nor repeats it, and the input method does not
+    /// repeat it into the next client. Modifiers stay as they are.
     fn release_keys(&mut self) {
         let Some(keyboard) = self.comp.seat.get_keyboard() else { return };
         let held: Vec<Keycode> = keyboard.with_pressed_keysyms(|keys| {
@@ -182,14 +329,53 @@ impl State {
             plain.map(|key| key.raw_code()).collect()
         });
         for key in held {
-            let code = key.raw().saturating_sub(XKB_OFFSET);
+            let code = evdev_code(key);
             if self.comp.input.kept_keys.contains(&code) {
                 continue;
             }
             self.comp.input.kept_keys.push(code);
             let (serial, time) = (SERIAL_COUNTER.next_serial(), self.input_time());
+            if self.comp.input.method_keys.contains(&code) {
+                self.comp.input.method_keys.retain(|other| *other != code);
+                keyboard.input_intercept(self, key, KeyState::Released, |_, _, _| ());
+                self.comp.key_to_method(code, false, serial, time, None);
+                continue;
+            }
             keyboard
                 .input::<(), _>(self, key, KeyState::Released, serial, time, |_, _, _| FilterResult::Forward);
         }
+    }
+}
+
+impl Comp {
+    /// The window that has the keyboard: the one that the model has in focus, unless a layer surface or the lock has
+    /// it in its stead.
+    #[must_use]
+    pub fn focused_window(&self) -> Option<&Window<ToplevelSurface>> {
+        if self.lock.is_locked() || self.layers.focused().is_some() { None } else { self.shell.focused() }
+    }
+
+    /// Whose keyboard it is at the moment.
+    #[must_use]
+    pub fn focused_origin(&self) -> Option<&Origin> {
+        if self.lock.is_locked() {
+            return self.shown_lock().map(|_| &Origin::Local);
+        }
+        if self.layers.focused().is_some() {
+            return Some(&Origin::Local);
+        }
+        self.shell.focused_origin()
+    }
+
+    /// What has the keyboard, and its surface.
+    fn focused_surface(&self) -> Option<(Focus, WlSurface)> {
+        if self.lock.is_locked() {
+            return self.shown_lock().map(|surface| (Focus::Lock, surface.clone()));
+        }
+        if let Some(layer) = self.layers.focused() {
+            return Some((Focus::Layer(layer.id), layer.handle.wl_surface().clone()));
+        }
+        let window = self.shell.focused()?;
+        Some((Focus::Window(window.id), window.handle.wl_surface().clone()))
     }
 }

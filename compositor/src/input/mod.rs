@@ -1,18 +1,23 @@
 //! Input: where the keyboard, the pointer and fingers are, and how their events reach clients.
 //!
-//! All backends, and the control socket of the headless one, feed the same functions: positions in physical
+//! All backends, and the control socket, feed the same functions: positions in physical
 //! pixels of the output, keys as evdev codes.
 
 pub mod act;
 pub mod action;
 pub mod chord;
+pub mod composition;
 pub mod constraint;
 pub mod gesture;
 pub mod hold;
 pub mod keyboard;
+pub mod keymap;
+pub mod layers;
 pub mod listeners;
+pub mod lock;
 pub mod pointer;
 pub mod program;
+pub mod release;
 pub mod switcher;
 pub mod tablet;
 pub mod touch;
@@ -24,19 +29,25 @@ use smithay::input::{Seat, SeatState};
 use smithay::reexports::wayland_server::DisplayHandle;
 use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
 use smithay::utils::{Physical, Point, SERIAL_COUNTER, Serial};
+use smithay::wayland::tablet_manager::TabletManagerState;
 
-use crate::shell::window::WindowId;
+use crate::handlers::input_method::InputMethod;
+use crate::handlers::text_input::TextInputs;
+use crate::handlers::virtual_keyboard::VirtualKeyboards;
+use crate::shell::focus::Focus;
 use crate::state::State;
 use constraint::Constraints;
 use hold::{Interaction, Presses};
 use keyboard::Repeated;
+use keymap::Keymap;
 use listeners::Listeners;
+use release::Released;
 use switcher::Switcher;
 use tablet::Pen;
 use touch::{EachFinger, Fingers};
 
 /// Key repeats a second, and milliseconds before the first.
-const REPEAT: (i32, i32) = (25, 600);
+pub(crate) const REPEAT: (i32, i32) = (25, 600);
 /// How many of the latest input events a client may refer to.
 const RECENT: usize = 16;
 
@@ -53,12 +64,16 @@ pub struct Input {
     pub(crate) pen: Option<Pen>,
     /// What clients do with the pointer.
     pub(crate) constraints: Constraints,
+    /// Whom the user took pointer and shortcuts back from.
+    pub(crate) released: Released,
     /// The shape that the client under the pointer chose.
     pub(crate) cursor: CursorImageStatus,
     /// What the compositor itself does with the pointer.
     pub(crate) interaction: Option<Interaction>,
     /// What it remembers of presses on frames.
     pub(crate) presses: Presses,
+    /// Buttons that clients know to be pressed.
+    pub(crate) pressed_buttons: Vec<u32>,
     /// Buttons whose press was kept from the clients, so that their release is, too.
     pub(crate) kept_buttons: Vec<u32>,
     /// Keys whose press was kept from the clients, likewise.
@@ -67,8 +82,22 @@ pub struct Input {
     pub(crate) switcher: Option<Switcher>,
     /// The chord that is done again and again.
     pub(crate) repeated: Option<Repeated>,
-    /// The window that was last told it has the keyboard.
-    pub(crate) told_focus: Option<(WindowId, WlSurface)>,
+    /// Keys whose press the input method got, likewise.
+    pub(crate) method_keys: Vec<u32>,
+    /// The client that has the keyboard was not told of all changes of the modifiers.
+    pub(crate) stale_modifiers: bool,
+    /// The seat's keymap.
+    pub(crate) keymap: Keymap,
+    /// Text inputs, and what the input method makes of them.
+    pub(crate) composition: TextInputs,
+    /// There is a timer, after which the input method may be told more of them.
+    pub(crate) refill_planned: bool,
+    /// The input method, if there is one.
+    pub(crate) method: Option<InputMethod>,
+    /// The programs that type.
+    pub(crate) virtual_keyboards: VirtualKeyboards,
+    /// What was last told that it has the keyboard.
+    pub(crate) told_focus: Option<(Focus, WlSurface)>,
     /// How many objects of each client listen to input.
     pub(crate) listeners: Listeners,
     /// Serials of the latest presses.
@@ -76,7 +105,7 @@ pub struct Input {
 }
 
 impl Input {
-    /// Makes the seat, with the keyboard's layout from the environment as libxkbcommon reads it.
+    /// Makes the seat and the global of its tablets, with the keyboard's layout from the environment as libxkbcommon reads it.
     ///
     /// # Errors
     ///
@@ -85,23 +114,35 @@ impl Input {
         seats: &mut SeatState<State>,
         display: &DisplayHandle,
     ) -> Result<(Seat<State>, Self), smithay::input::keyboard::Error> {
+        let keymap = Keymap::of_seat().map_err(|_| smithay::input::keyboard::Error::BadKeymap)?;
         let mut seat = seats.new_wl_seat(display, "seat0");
         seat.add_keyboard(Default::default(), REPEAT.1, REPEAT.0)?;
         seat.add_pointer();
         seat.add_touch_with_default_grab(|| Box::<EachFinger>::default());
+        // After the seat: weston's clients ask for the tablets of those seats that they know by then, and of no later one.
+        TabletManagerState::new::<State>(display);
         let input = Self {
             pointer: None,
             device: None,
             fingers: Fingers::new(),
             pen: None,
             constraints: Constraints::default(),
+            released: Released::default(),
             cursor: CursorImageStatus::default_named(),
             interaction: None,
             presses: Presses::default(),
+            pressed_buttons: Vec::new(),
             kept_buttons: Vec::new(),
             kept_keys: Vec::new(),
             switcher: None,
             repeated: None,
+            method_keys: Vec::new(),
+            stale_modifiers: false,
+            keymap,
+            composition: TextInputs::default(),
+            refill_planned: false,
+            method: None,
+            virtual_keyboards: VirtualKeyboards::default(),
             told_focus: None,
             listeners: Listeners::default(),
             recent: VecDeque::new(),

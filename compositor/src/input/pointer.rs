@@ -16,6 +16,8 @@ use smithay::utils::{Logical, Physical, Point, Rectangle, SERIAL_COUNTER, Serial
 use super::hold::Edges;
 use crate::handlers::geometry::window_geometry;
 use crate::shell::Target;
+use crate::shell::focus::Focus;
+use crate::shell::popup::PopupRects;
 use crate::shell::window::WindowId;
 use crate::state::{Comp, State};
 use crate::trust::client::origin_of;
@@ -29,11 +31,12 @@ pub const BUTTON_RIGHT: u32 = 0x111;
 const MAX_STEP: f64 = 65_536.0;
 
 /// A surface under the pointer, and where its corner is in the output's logical coordinates.
-type Under = Option<(WlSurface, Point<f64, Logical>)>;
+pub(super) type Under = Option<(WlSurface, Point<f64, Logical>)>;
 
 impl State {
     /// The pointer moved to a position in physical pixels of the output; it is kept inside.
     pub fn input_pointer_motion(&mut self, x: f64, y: f64) {
+        self.note_activity();
         let finite = |value: f64| if value.is_finite() { value } else { 0.0 };
         let location = self.comp.inside((finite(x), finite(y)).into());
         let before = self.comp.input.device.replace(location).or(self.comp.input.pointer);
@@ -42,6 +45,7 @@ impl State {
 
     /// The pointer was pushed by so many physical pixels; it goes as far as the output's edge.
     pub fn input_pointer_motion_by(&mut self, dx: f64, dy: f64) {
+        self.note_activity();
         let sane = |value: f64| if value.is_finite() { value.clamp(-MAX_STEP, MAX_STEP) } else { 0.0 };
         let step = Point::from((sane(dx), sane(dy)));
         let location = self.comp.inside(self.comp.input.pointer.unwrap_or_default() + step);
@@ -68,6 +72,7 @@ impl State {
 
     /// A button was pressed or released. `button` is an evdev code such as [`BUTTON_LEFT`].
     pub fn input_pointer_button(&mut self, button: u32, pressed: bool) {
+        self.note_activity();
         if let Some(at) =
             self.comp.input.visible_pointer().filter(|_| pressed && self.comp.input.switcher.is_some())
         {
@@ -93,9 +98,13 @@ impl State {
         self.send_motion();
     }
 
-    fn send_button(&mut self, button: u32, state: ButtonState) {
+    pub(super) fn send_button(&mut self, button: u32, state: ButtonState) {
         let Some(pointer) = self.comp.seat.get_pointer() else { return };
         let pressed = state == ButtonState::Pressed;
+        self.comp.input.pressed_buttons.retain(|other| *other != button);
+        if pressed {
+            self.comp.input.pressed_buttons.push(button);
+        }
         let serial = if pressed { self.comp.input.press_serial() } else { SERIAL_COUNTER.next_serial() };
         let time = self.input_time();
         pointer.button(self, &ButtonEvent { serial, time, button, state });
@@ -106,6 +115,7 @@ impl State {
     pub fn input_pointer_axis(&mut self, dx: f64, dy: f64) {
         /// Logical pixels of one step, as toolkits expect them.
         const STEP: f64 = 15.0;
+        self.note_activity();
         let Some(pointer) = self.comp.seat.get_pointer().filter(|_| self.comp.input.switcher.is_none())
         else {
             return;
@@ -117,6 +127,28 @@ impl State {
                 #[allow(clippy::cast_possible_truncation, reason = "clamped to a hundred steps")]
                 let v120 = (steps * 120.0).round() as i32;
                 frame = frame.value(axis, steps * STEP).v120(axis, v120);
+            }
+        }
+        pointer.axis(self, frame);
+        pointer.frame(self);
+    }
+
+    /// A touchpad or the like scrolled by logical pixels, to the right and down; `None` for an axis that it said nothing of.
+    /// Nothing, after something, is where fingers left the touchpad.
+    pub fn input_pointer_scroll(&mut self, source: AxisSource, by: [Option<f64>; 2]) {
+        self.note_activity();
+        let Some(pointer) = self.comp.seat.get_pointer().filter(|_| self.comp.input.switcher.is_none())
+        else {
+            return;
+        };
+        let mut frame = AxisFrame::new(self.input_time()).source(source);
+        for (axis, by) in [Axis::Horizontal, Axis::Vertical].into_iter().zip(by) {
+            match by {
+                Some(0.0) if source == AxisSource::Finger => frame = frame.stop(axis),
+                Some(by) if by.is_finite() && by != 0.0 => {
+                    frame = frame.value(axis, by.clamp(-MAX_STEP, MAX_STEP));
+                }
+                _ => {}
             }
         }
         pointer.axis(self, frame);
@@ -195,29 +227,15 @@ impl State {
         if self.comp.selections.is_dragging() || self.comp.input.interaction.is_some() {
             return false;
         }
-        let target = match self.comp.popup_at(location) {
-            Some(window) => Target::Content(window),
-            None => self.comp.shell.at(location),
-        };
-        if target == Target::Stripe
-            && button == BUTTON_LEFT
-            && let Some(workspace) = self.comp.decor.workspace_at(location)
-        {
-            self.comp.input.kept_buttons.push(button);
-            self.switch_workspace(workspace);
-            return true;
-        }
+        let target = self.comp.target_at(location);
         let grip = self.grip(button, target);
-        let (window, keep) = match target {
-            Target::Content(window) => (Some(window), grip.is_some()),
-            Target::TitleBar(window) | Target::Ring(window) | Target::Button(window, _) => {
-                (Some(window), true)
-            }
-            // Nobody is under the pointer there; a grab still wants to see the press, to end itself.
-            Target::Stripe | Target::Nothing => (None, false),
-        };
-        if let Some(window) = window {
-            self.press_window(window, !keep);
+        let workspace = (button == BUTTON_LEFT).then(|| self.comp.workspace_at(location)).flatten();
+        let on_frame = matches!(target, Target::TitleBar(_) | Target::Ring(_) | Target::Button(..));
+        // On the bare desktop nobody is under the pointer; a grab still wants to see the press, to end itself.
+        let keep = on_frame || grip.is_some() || workspace.is_some();
+        self.press_target(target, location, keep);
+        if let Some(workspace) = workspace {
+            self.switch_workspace(workspace);
         }
         self.comp.schedule.request();
         if keep {
@@ -234,15 +252,35 @@ impl State {
         keep
     }
 
-    /// Gives the focus to a window that the user pressed, and raises it. `content` is whether it was not on its frame.
-    pub(super) fn press_window(&mut self, window: WindowId, content: bool) {
-        let focused = self.comp.shell.focused().is_some_and(|focused| focused.id == window);
+    /// Gives the focus to what the user pressed. `kept` is whether the press is the compositor's.
+    pub(super) fn press_target(&mut self, target: Target, pixel: Point<i32, Physical>, kept: bool) {
+        self.close_menus_of_layers(target);
+        match target {
+            Target::Content(window) => {
+                let content = !kept && !self.comp.on_method_popup(pixel);
+                self.press_window(window, content);
+            }
+            Target::TitleBar(window) | Target::Ring(window) | Target::Button(window, _) => {
+                self.press_window(window, false);
+            }
+            Target::Layer(layer) => self.press_layer(layer),
+            Target::Nothing => self.press_desktop(),
+            Target::Stripe | Target::Lock => {}
+        }
+    }
+
+    /// Gives the focus to a window that the user pressed, and raises it. `content` is whether it was a click into what the
+    /// client shows: neither on its frame, nor to hold it, nor on a popup of the input method.
+    pub(crate) fn press_window(&mut self, window: WindowId, content: bool) {
+        self.comp.layers.choose_none();
+        let focused =
+            self.comp.input.told_focus.as_ref().is_some_and(|(told, _)| *told == Focus::Window(window));
         self.comp.shell.activate(window);
         if !focused {
             self.sync_focus();
         }
-        if content && let Some(window) = self.comp.shell.get(window) {
-            self.comp.input.constraints.allow(&window.origin);
+        if content && let Some(origin) = self.comp.shell.get(window).map(|window| window.origin.clone()) {
+            self.allow_input(&origin);
         }
         self.comp.schedule.request();
     }
@@ -282,8 +320,14 @@ impl State {
 }
 
 impl Comp {
+    /// The workspace whose name is at a point of the stripe. A locked session shows none.
+    pub(super) fn workspace_at(&self, point: Point<i32, Physical>) -> Option<usize> {
+        let reachable = !self.lock.is_locked() && self.shell.layout.stripe().contains(point);
+        reachable.then(|| self.decor.workspace_at(point)).flatten()
+    }
+
     /// The place on the output that is nearest to a point.
-    pub(super) fn inside(&self, point: Point<f64, Physical>) -> Point<f64, Physical> {
+    pub(crate) fn inside(&self, point: Point<f64, Physical>) -> Point<f64, Physical> {
         let size = self.shell.layout.output;
         let last = |length: i32| f64::from(length - 1);
         (point.x.clamp(0.0, last(size.w)), point.y.clamp(0.0, last(size.h))).into()
@@ -295,11 +339,15 @@ impl Comp {
         keyboard.is_some_and(|keyboard| keyboard.is_grabbed())
     }
 
-    /// Whether the pointer is on a surface of the window that has the keyboard.
+    /// Whether the pointer is on a surface of what has the keyboard.
     pub(crate) fn pointer_is_over_focus(&self) -> bool {
-        let window = self.input.visible_pointer().map(|pixel| self.shell.at(pixel));
-        let focused = self.shell.focused().map(|window| window.id);
-        matches!(window, Some(Target::Content(id)) if Some(id) == focused)
+        let told = self.input.told_focus.as_ref().map(|(focus, _)| *focus);
+        match self.input.visible_pointer().map(|pixel| self.target_at(pixel)) {
+            Some(Target::Content(id)) => told == Some(Focus::Window(id)),
+            Some(Target::Layer(id)) => told == Some(Focus::Layer(id)),
+            Some(Target::Lock) => told == Some(Focus::Lock),
+            _ => false,
+        }
     }
 
     /// The window whose popup is at a point, if no other window covers the popup there.
@@ -307,7 +355,11 @@ impl Comp {
         if self.shell.layout.stripe().contains(point) {
             return None;
         }
+        let focused = self.focused_window().map(|window| window.id);
         for window in self.shell.shown_top_down() {
+            if focused == Some(window.id) && self.on_method_popup(point) {
+                return Some(window.id);
+            }
             let popups = self.popup_rects(window.handle.wl_surface());
             if popups.iter().any(|popup| popup.rects.outer().contains(point)) {
                 return Some(window.id);
@@ -335,13 +387,28 @@ impl Comp {
         if self.shell.layout.stripe().contains(pixel) {
             return None;
         }
+        if self.lock.is_locked() {
+            return self
+                .shown_lock()
+                .and_then(|surface| self.in_tree(surface, self.shell.layout.space(), point));
+        }
+        let focused = self.focused_window().map(|window| window.id);
+        if let Some(under) = self.layer_surface_at(point, true) {
+            return under;
+        }
         for window in self.shell.shown_top_down() {
             let root = window.handle.wl_surface();
-            for popup in self.popup_rects(root).iter().rev() {
-                if popup.rects.content.contains(pixel) {
-                    return self.in_tree(popup.surface.wl_surface(), popup.rects.content, point);
+            let popups = self.popup_rects(root).into_iter();
+            let mut popups: Vec<(WlSurface, PopupRects)> =
+                popups.map(|popup| (popup.surface.wl_surface().clone(), popup.rects)).collect();
+            if focused == Some(window.id) {
+                popups.extend(self.method_popups().into_iter().map(|popup| (popup.surface, popup.rects)));
+            }
+            for (surface, rects) in popups.iter().rev() {
+                if rects.content.contains(pixel) {
+                    return self.in_tree(surface, rects.content, point);
                 }
-                if popup.rects.outer().contains(pixel) {
+                if rects.outer().contains(pixel) {
                     return None;
                 }
             }
@@ -353,10 +420,10 @@ impl Comp {
                 return None;
             }
         }
-        None
+        self.layer_surface_at(point, false).flatten()
     }
 
-    fn in_tree(
+    pub(super) fn in_tree(
         &self,
         root: &WlSurface,
         content: Rectangle<i32, Physical>,

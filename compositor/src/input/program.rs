@@ -8,6 +8,7 @@ use calloop::generic::Generic;
 use calloop::{Interest, Mode, PostAction};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use crate::session::environment::REMOVED;
 use crate::state::State;
 
 impl State {
@@ -29,8 +30,13 @@ impl State {
     fn spawn(&self, program: &str, arguments: &[String]) -> io::Result<Child> {
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::null());
+        // The desktop that this one is a window of, if it is, is not the program's, and neither is the service manager.
+        command.env_remove("WAYLAND_DISPLAY");
+        for name in REMOVED {
+            command.env_remove(name);
+        }
         if let Some(socket) = &self.comp.socket {
-            command.env("WAYLAND_DISPLAY", socket).env_remove("WAYLAND_SOCKET").env_remove("DISPLAY");
+            command.env("WAYLAND_DISPLAY", socket);
         }
         // SAFETY: between fork and exec the closure only makes system calls, which is all that is allowed there, and captures
         // nothing.

@@ -8,8 +8,9 @@
 //!
 //! # Invariants
 //!
-//! * While it is shown no client gets a key press or anything of the pointer. Keys that were held before are released to
-//!   whoever had them.
+//! * While it is shown no client, and no input method, gets a key press or anything of the pointer. Keys that were held before
+//!   are released to whoever had them.
+//! * A locked session has none: it goes when the session is locked, and nothing is chosen by that.
 //! * The list is made of windows of the current workspace, the user's last one first, and loses those that go.
 
 use smithay::input::keyboard::{Keysym, ModifiersState};
@@ -65,7 +66,7 @@ impl State {
             return;
         }
         let windows = self.comp.shell.switch_order();
-        let focused = self.comp.shell.focused().map(|window| window.id);
+        let focused = self.comp.focused_window().map(|window| window.id);
         let Some(first) = windows.first().copied() else { return };
         let held =
             self.comp.seat.get_keyboard().map(|keyboard| keyboard.modifier_state()).unwrap_or_default();
@@ -83,12 +84,12 @@ impl State {
     }
 
     /// A key was pressed while the overlay is shown: it is the compositor's.
-    pub(super) fn press_in_switcher(&mut self, key: Option<Keysym>) {
+    pub(super) fn press_in_switcher(&mut self, key: Keysym) {
         match key {
-            Some(Keysym::Escape) => self.close_switcher(false),
-            Some(Keysym::Return | Keysym::KP_Enter) => self.close_switcher(true),
-            Some(Keysym::Right | Keysym::Down) => self.switch_window(true),
-            Some(Keysym::Left | Keysym::Up) => self.switch_window(false),
+            Keysym::Escape => self.close_switcher(false),
+            Keysym::Return | Keysym::KP_Enter => self.close_switcher(true),
+            Keysym::Right | Keysym::Down => self.switch_window(true),
+            Keysym::Left | Keysym::Up => self.switch_window(false),
             _ => {}
         }
     }
@@ -120,6 +121,7 @@ impl State {
         self.stop_repeat();
         if let Some(id) = switcher.windows.get(switcher.chosen).filter(|_| activate) {
             self.comp.shell.activate(*id);
+            self.comp.layers.choose_none();
         }
         self.windows_changed();
         // The pointer may have moved meanwhile.
@@ -133,6 +135,7 @@ impl State {
             && !switcher.retain(|id| order.contains(&id))
         {
             self.comp.input.switcher = None;
+            self.stop_repeat();
         }
     }
 }

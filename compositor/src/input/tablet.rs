@@ -8,7 +8,7 @@
 //!
 //! # Invariant
 //!
-//! * No client is told of a tip that did not come down on its own surface.
+//! * No client is told of a tip that did not come down on its own surface, nor that it was lifted.
 
 use smithay::backend::input::{TabletToolCapabilities, TabletToolDescriptor, TabletToolType};
 use smithay::reexports::wayland_server::Resource;
@@ -32,6 +32,7 @@ pub(crate) struct Pen {
 impl State {
     /// The pen came near the tablet, over a place of the output in physical pixels.
     pub fn input_tablet_in(&mut self, x: f64, y: f64) {
+        self.note_activity();
         if !x.is_finite() || !y.is_finite() {
             return;
         }
@@ -55,6 +56,7 @@ impl State {
 
     /// The pen moved. `pressure` is from 0 to 1.
     pub fn input_tablet_motion(&mut self, x: f64, y: f64, pressure: f64) {
+        self.note_activity();
         if !x.is_finite() || !y.is_finite() || !pressure.is_finite() {
             return;
         }
@@ -67,6 +69,7 @@ impl State {
 
     /// The pen's tip touched the tablet, or left it.
     pub fn input_tablet_tip(&mut self, down: bool) {
+        self.note_activity();
         let Some(pen) = self.comp.input.pen.clone() else { return };
         let time = self.input_time();
         if !down {
@@ -90,8 +93,13 @@ impl State {
 
     /// The pen left the tablet.
     pub fn input_tablet_out(&mut self) {
+        self.note_activity();
         if let Some(pen) = self.comp.input.pen.take() {
-            pen.tool.proximity_out(self.input_time());
+            let time = self.input_time();
+            if pen.held.is_some() {
+                pen.tool.tip_up(time);
+            }
+            pen.tool.proximity_out(time);
         }
     }
 
@@ -103,10 +111,18 @@ impl State {
 
     /// Tells whoever the pen is on where it is.
     fn send_pen(&mut self) {
-        let Some(pen) = self.comp.input.pen.clone() else { return };
-        let held = pen.held.filter(|(surface, _)| surface.is_alive());
-        let under = held.or_else(|| self.comp.surface_at(pen.place));
+        let Some(mut pen) = self.comp.input.pen.clone() else { return };
+        let time = self.input_time();
+        if pen.held.as_ref().is_some_and(|(surface, _)| !surface.is_alive()) {
+            // Smithay lifts the tip itself only if the client is still there to be told; the tool would go on as held down,
+            // and the next client would hear of a tip that it does not know.
+            pen.tool.tip_up(time);
+            pen.held = None;
+            self.hold_pen(None);
+        }
+        let reaches = self.comp.input.switcher.is_none();
+        let under = pen.held.or_else(|| reaches.then(|| self.comp.surface_at(pen.place)).flatten());
         let place = pen.place.to_logical(self.comp.shell.layout.scale);
-        pen.tool.motion(place, under, &pen.tablet, SERIAL_COUNTER.next_serial(), self.input_time());
+        pen.tool.motion(place, under, &pen.tablet, SERIAL_COUNTER.next_serial(), time);
     }
 }

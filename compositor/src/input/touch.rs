@@ -37,6 +37,7 @@ impl State {
     /// A finger came down at a place of the output, in physical pixels. `finger` tells it from the others that are
     /// down, and is less than [`MAX_FINGERS`].
     pub fn input_touch_down(&mut self, finger: u32, x: f64, y: f64) {
+        self.note_activity();
         let Some(touch) = self.comp.seat.get_touch() else { return };
         if finger >= MAX_FINGERS || !x.is_finite() || !y.is_finite() {
             return;
@@ -62,6 +63,7 @@ impl State {
 
     /// A finger moved.
     pub fn input_touch_motion(&mut self, finger: u32, x: f64, y: f64) {
+        self.note_activity();
         let Some(touch) = self.comp.seat.get_touch() else { return };
         if !x.is_finite() || !y.is_finite() {
             return;
@@ -75,6 +77,7 @@ impl State {
 
     /// A finger was lifted.
     pub fn input_touch_up(&mut self, finger: u32) {
+        self.note_activity();
         let Some(touch) = self.comp.seat.get_touch() else { return };
         if self.comp.input.fingers.remove(&finger).is_none() {
             return;
@@ -92,6 +95,7 @@ impl State {
 
     /// The device took all fingers for something else, such as a palm: what they did has not been.
     pub fn input_touch_cancel(&mut self) {
+        self.note_activity();
         let Some(touch) = self.comp.seat.get_touch() else { return };
         // Smithay 0.7 leaves out every finger that nothing was said of since the last frame.
         for (finger, place) in std::mem::take(&mut self.comp.input.fingers) {
@@ -102,7 +106,7 @@ impl State {
         touch.cancel(self);
     }
 
-    /// Gives the focus to the window that a finger or pen came down on; false if that is no client's place.
+    /// Gives the focus to what a finger or pen came down on; false if that is no client's place.
     pub(super) fn press_screen(&mut self, place: Point<f64, Physical>) -> bool {
         // The pointer holds a window, or a drag goes on: the screen is under the user's other hand.
         if self.comp.selections.is_dragging()
@@ -112,33 +116,23 @@ impl State {
             return false;
         }
         let pixel = place.to_i32_floor();
-        let popup = self.comp.popup_at(pixel);
-        if popup.is_none()
+        let target = self.comp.target_at(pixel);
+        if self.comp.popup_at(pixel).is_none()
             && self.comp.popup_grab_active()
             && let Some((_, focused)) = self.comp.input.told_focus.clone()
         {
             // A menu that a finger comes down beside closes, as with the pointer.
             self.dismiss_popups(&focused);
         }
-        let (window, content) = match (popup, self.comp.shell.at(pixel)) {
-            (Some(window), _) | (None, Target::Content(window)) => (window, true),
-            (None, Target::TitleBar(window) | Target::Ring(window)) => (window, false),
-            (None, Target::Button(window, button)) => {
-                self.press_window(window, false);
-                self.press_frame_button(window, button);
-                return false;
-            }
-            (None, Target::Stripe) => {
-                if let Some(workspace) = self.comp.decor.workspace_at(pixel) {
-                    self.switch_workspace(workspace);
-                }
-                return false;
-            }
-            (None, Target::Nothing) => return false,
-        };
-        self.press_window(window, content);
+        self.press_target(target, pixel, false);
+        if let Target::Button(window, button) = target {
+            self.press_frame_button(window, button);
+        }
+        if let Some(workspace) = self.comp.workspace_at(pixel) {
+            self.switch_workspace(workspace);
+        }
         self.refresh_pointer();
-        content
+        matches!(target, Target::Content(_) | Target::Layer(_) | Target::Lock)
     }
 
     fn logical(&self, place: Point<f64, Physical>) -> Point<f64, Logical> {

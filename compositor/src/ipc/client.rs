@@ -1,4 +1,4 @@
-//! The other end of the control socket, for `vitrailctl`: plain blocking calls, each with a deadline.
+//! The other end of the control socket, for `vitrailctl`: plain blocking calls, each with a deadline but for [`Client::wait`].
 
 use std::env;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
@@ -97,6 +97,23 @@ impl Client {
         request: &Request,
         patience: Duration,
     ) -> Result<T, ClientError> {
+        self.answer_to(request, Some(patience))
+    }
+
+    /// The same, for an answer that comes when something changes, however long that takes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::request`].
+    pub fn wait<T: DeserializeOwned>(&mut self, request: &Request) -> Result<T, ClientError> {
+        self.answer_to(request, None)
+    }
+
+    fn answer_to<T: DeserializeOwned>(
+        &mut self,
+        request: &Request,
+        patience: Option<Duration>,
+    ) -> Result<T, ClientError> {
         let mut line = serde_json::to_vec(request).map_err(ClientError::Answer)?;
         line.push(b'\n');
         let answer = self.exchange(&line, patience).map_err(|source| match source.kind() {
@@ -109,11 +126,11 @@ impl Client {
         }
     }
 
-    fn exchange(&mut self, line: &[u8], patience: Duration) -> io::Result<String> {
+    fn exchange(&mut self, line: &[u8], patience: Option<Duration>) -> io::Result<String> {
         // The system takes no timeout of zero.
-        let patience = patience.max(Duration::from_millis(1));
-        self.stream.get_ref().set_read_timeout(Some(patience))?;
-        self.stream.get_ref().set_write_timeout(Some(patience))?;
+        let patience = patience.map(|patience| patience.max(Duration::from_millis(1)));
+        self.stream.get_ref().set_read_timeout(patience)?;
+        self.stream.get_ref().set_write_timeout(patience)?;
         let sent = self.stream.get_mut().write_all(line);
         let mut answer = String::new();
         // A compositor that refuses a client says why before it hangs up, so the answer comes first.

@@ -9,7 +9,7 @@ use vitrail_protocols::VmName;
 
 use super::picture;
 use super::protocol::{
-    Area, FrameNumber, Request, Status, Usage, VmReport, WhyReport, WindowInfo, WindowList,
+    Area, FrameNumber, Request, Status, Usage, VmList, VmReport, WhyReport, WindowInfo, WindowList,
 };
 use super::server::{Awaited, Handler, Reply, Server, ServerError};
 use super::why;
@@ -35,6 +35,7 @@ impl Handler for State {
                 let drawn = self.comp.frame_number();
                 if drawn.frame == frame { Reply::Wait(Awaited::Frame(frame)) } else { value(&drawn) }
             }
+            Request::WaitVms { generation } => self.wait_vms(generation),
             Request::Vms {} => value(&self.comp.vm_reports()),
             Request::Why { vm, interface } => value(&self.comp.why(&vm, &interface)),
             Request::Status {} => value(&self.comp.status()),
@@ -77,6 +78,18 @@ impl State {
             server.answer_windows(&self.comp.events, &self.comp.window_list());
         }
         server.answer_frame(&self.comp.events, self.comp.frame_number());
+    }
+
+    fn wait_vms(&mut self, known: u64) -> Reply {
+        let list = VmList::from(&self.comp.overview());
+        if known == 0 {
+            return value(&list);
+        }
+        if list.generation != known {
+            // With the frame, so that a VM that changes all the time is told of no more often than others are.
+            self.comp.schedule.request();
+        }
+        Reply::Wait(Awaited::Vms(known))
     }
 
     fn save_screenshot(&mut self, path: &Path) -> Reply {
@@ -190,9 +203,11 @@ impl Comp {
             pid: std::process::id(),
             output: Area { x: 0, y: 0, w: output.w, h: output.h },
             scale: self.shell.layout.scale,
-            keyboard: self.shell.focused_origin().map(|origin| origin.name().to_owned()),
+            keyboard: self.focused_origin().map(|origin| origin.name().to_owned()),
+            locked: self.lock.is_locked(),
             workspaces: self.shell.workspaces_report(),
             idle_inhibited_by: self.idle_inhibitor().map(|origin| origin.name().to_owned()),
+            shortcuts_inhibited_by: self.shortcuts_inhibitor().map(|origin| origin.name().to_owned()),
             config: self.config_path(),
             config_error: self.config.error().map(ToString::to_string),
             gate: self.gate.as_ref().and_then(|gate| gate.pid()),

@@ -22,4 +22,5 @@ pub mod play;
 pub mod protocol;
 pub mod server;
 pub mod table;
+pub mod waybar;
 pub mod why;

@@ -1,4 +1,5 @@
-//! Input that is played through the control socket, in the headless backend only.
+//! Input that is played through the control socket: in the headless backend, and on a console only where it was asked for
+//! on the command line.
 
 use serde_json::Value;
 
@@ -17,7 +18,7 @@ impl State {
     pub(super) fn play(&mut self, events: &[InputEvent]) -> Reply {
         if !self.backend.takes_control_input() {
             return Reply::Error(String::from(
-                "input is taken from the control socket in headless mode only",
+                "input is taken from the control socket in headless mode only, or with --control-input",
             ));
         }
         if events.len() > MAX_EVENTS {

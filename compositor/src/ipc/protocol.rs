@@ -6,6 +6,7 @@ use vitrail_protocols::globals::Class;
 use vitrail_protocols::{Limits, WorkerReport};
 
 use crate::input::gesture::Gesture;
+use crate::overview::{Overview, WindowState, WindowView};
 use crate::shell::workspaces::WorkspaceReport;
 
 /// The longest request, in bytes with its line feed.
@@ -31,6 +32,12 @@ pub enum Request {
     },
     /// What every origin is called, may use and uses; answered with a list of [`VmReport`].
     Vms {},
+    /// The VMs and their windows, as soon as the list's generation is another one than `generation`, and at most once a frame;
+    /// answered with [`VmList`]. 0 is no list's generation, and is answered at once.
+    WaitVms {
+        /// The generation that the client knows.
+        generation: u64,
+    },
     /// Whether a VM sees an interface, and which rule decided; answered with [`WhyReport`].
     Why {
         /// The VM's name; `local` for the GUI VM's own clients.
@@ -235,6 +242,95 @@ pub struct WindowList {
     pub windows: Vec<WindowInfo>,
 }
 
+/// The VMs and their windows at one time: what `vitrail-vm-v1` tells its clients too.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VmList {
+    /// A number that is another one as soon as the list is; never 0.
+    pub generation: u64,
+    /// `local` first, then the VMs by name.
+    pub vms: Vec<VmInfo>,
+}
+
+/// A VM of the configuration, or the GUI VM's own programs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VmInfo {
+    /// Its name; `local` for the GUI VM's own.
+    pub vm: String,
+    /// Its label.
+    pub label: String,
+    /// Its colour, `#rrggbb`.
+    pub color: String,
+    /// Its mark beside the colour.
+    pub pattern: String,
+    /// How many connections it has; with none it is not connected.
+    pub clients: u32,
+    /// Whether one of its windows has the keyboard.
+    pub keyboard: bool,
+    /// Whether one of its windows asks for attention and has not had it.
+    pub urgent: bool,
+    /// Its windows, the oldest first.
+    pub windows: Vec<VmWindow>,
+}
+
+/// A window of a VM, shown or minimised.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VmWindow {
+    /// Names the window as long as it has content.
+    pub identifier: String,
+    /// The application id: the VM's word, made safe to show.
+    pub app_id: String,
+    /// The title: the VM's word, made safe to show.
+    pub title: String,
+    /// Whether it has the keyboard.
+    pub focused: bool,
+    /// Whether it asks for attention and has not had it.
+    pub urgent: bool,
+    /// Whether it is taken off the screen.
+    pub minimized: bool,
+    /// Whether it fills the work area.
+    pub maximized: bool,
+    /// The same, and its program believes to have the screen.
+    pub fullscreen: bool,
+    /// Whether its title resembles the label of another VM.
+    pub imitating: bool,
+}
+
+impl From<&Overview> for VmList {
+    fn from(overview: &Overview) -> Self {
+        let vms = overview.vms.iter().map(|(origin, vm)| {
+            let windows = overview.windows.values().filter(|window| window.origin == *origin);
+            VmInfo {
+                vm: origin.name().to_owned(),
+                label: vm.style.label.to_string(),
+                color: vm.style.color.to_string(),
+                pattern: vm.style.pattern.as_str().to_owned(),
+                clients: vm.clients,
+                keyboard: vm.keyboard,
+                urgent: vm.urgent,
+                windows: windows.map(VmWindow::from).collect(),
+            }
+        });
+        Self { generation: overview.generation(), vms: vms.collect() }
+    }
+}
+
+impl From<&WindowView> for VmWindow {
+    fn from(window: &WindowView) -> Self {
+        let WindowState { focused, urgent, minimized, maximized, fullscreen, imitating } = window.state;
+        Self {
+            identifier: window.identifier.to_string(),
+            app_id: window.app_id.to_string(),
+            title: window.title.to_string(),
+            focused,
+            urgent,
+            minimized,
+            maximized,
+            fullscreen,
+            imitating,
+        }
+    }
+}
+
 /// How many frames were drawn. A screenshot shows another picture only after this number has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FrameNumber {
@@ -297,10 +393,14 @@ pub struct Status {
     pub scale: f64,
     /// Name of the VM that has the keyboard.
     pub keyboard: Option<String>,
+    /// Whether the session is locked.
+    pub locked: bool,
     /// The workspaces in their order.
     pub workspaces: Vec<WorkspaceReport>,
     /// Name of the VM whose window keeps the session from being idle; `None` if none does.
     pub idle_inhibited_by: Option<String>,
+    /// Name of the VM whose window gets the compositor's own shortcuts; `None` if none does.
+    pub shortcuts_inhibited_by: Option<String>,
     /// The configuration file.
     pub config: Option<String>,
     /// Why the last reload failed, with the line and its place; `None` if it succeeded.
@@ -329,6 +429,8 @@ pub enum DecidedBy {
     Local,
     /// It is for the gate alone.
     GateOnly,
+    /// It is for clients of VMs alone.
+    VmsOnly,
 }
 
 /// What the version depends on, in which a VM sees an interface.
@@ -343,8 +445,8 @@ pub enum VersionFrom {
     Configuration,
 }
 
-/// Whether a VM sees an interface, and why. It is about new connections: those that exist, and gate workers that run, keep
-/// the policy that they began with.
+/// Whether a VM sees an interface, and why. It is about new connections: those that exist keep the policy that they began
+/// with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WhyReport {
     /// The VM's name as asked for.

@@ -2,8 +2,8 @@
 //!
 //! A [`Server`] is one source of the event loop for the socket, and one for each client. A client is read
 //! only while no answer is on its way to it, so what it can make the compositor hold is one request and one
-//! answer. A client that waits ([`Reply::Wait`]) is answered by [`Server::answer_windows`] or
-//! [`Server::answer_frame`].
+//! answer. A client that waits ([`Reply::Wait`]) is answered by [`Server::answer_windows`], [`Server::answer_frame`] or
+//! [`Server::answer_vms`].
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ use rustix::fs::Mode as FileMode;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use serde_json::Value;
 
-use super::protocol::{Answer, FrameNumber, MAX_REQUEST, Request, WindowList};
+use super::protocol::{Answer, FrameNumber, MAX_REQUEST, Request, VmList, WindowList};
 
 /// The most clients at a time.
 pub const MAX_CLIENTS: usize = 16;
@@ -69,6 +69,8 @@ pub enum Awaited {
     Windows(u64),
     /// Another number of drawn frames.
     Frame(u64),
+    /// Another generation of the VMs.
+    Vms(u64),
 }
 
 /// Who answers requests: the compositor's state.
@@ -149,6 +151,19 @@ impl Server {
     pub fn answer_frame<D: 'static>(&self, events: &LoopHandle<'static, D>, frame: FrameNumber) {
         let news = |known| matches!(known, Awaited::Frame(number) if number != frame.frame);
         self.answer_waiting(events, news, &frame);
+    }
+
+    /// Whether a client waits for a change of the VMs.
+    #[must_use]
+    pub fn awaits_vms(&self) -> bool {
+        let awaits = |entry: &Entry| matches!(entry.peer.borrow().waiting, Some(Awaited::Vms(_)));
+        self.peers.borrow().values().any(awaits)
+    }
+
+    /// Answers the clients that wait for another list of VMs than they know.
+    pub fn answer_vms<D: 'static>(&self, events: &LoopHandle<'static, D>, list: &VmList) {
+        let news = |known| matches!(known, Awaited::Vms(generation) if generation != list.generation);
+        self.answer_waiting(events, news, list);
     }
 
     /// Gives `answer` to the clients for which what they know is not the news.

@@ -130,9 +130,49 @@ pub fn vms(reports: &[VmReport]) -> String {
         ]);
     }
     let workers: Vec<&WorkerReport> = reports.iter().filter_map(|report| report.worker.as_ref()).collect();
-    let gate =
-        if workers.is_empty() { String::from("no gate worker runs\n") } else { gate_workers(&workers) };
+    let gate = if workers.is_empty() {
+        String::from("no gate worker runs\n")
+    } else {
+        format!("{}\n{}", gate_workers(&workers), passed_through(&workers))
+    };
     format!("{}\n{gate}", used.render())
+}
+
+fn passed_through(workers: &[&WorkerReport]) -> String {
+    let mut table = Table::new(&[
+        ("PASSED THROUGH", Align::Left),
+        ("CONNECTIONS", Align::Right),
+        ("REQUESTS", Align::Right),
+        ("SIZE", Align::Right),
+        ("EVENTS", Align::Right),
+        ("SIZE", Align::Right),
+        ("FROM THE VM", Align::Right),
+        ("DESCRIPTORS", Align::Right),
+        ("MIRRORS", Align::Right),
+    ]);
+    for WorkerReport { vm, traffic, .. } in workers {
+        table.row([
+            vm.to_string(),
+            traffic.connections.to_string(),
+            traffic.requests.to_string(),
+            size(traffic.request_bytes),
+            traffic.events.to_string(),
+            size(traffic.event_bytes),
+            size(traffic.stream_bytes),
+            traffic.descriptors.to_string(),
+            size(traffic.mirror_memory),
+        ]);
+    }
+    table.render()
+}
+
+/// A number of bytes in the largest unit that it has at least one of, with a tenth of it.
+fn size(bytes: u64) -> String {
+    let units = [("TiB", 1_u64 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    match units.iter().find(|(_, unit)| bytes >= *unit) {
+        Some((name, unit)) => format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit),
+        None => format!("{bytes} B"),
+    }
 }
 
 fn gate_workers(workers: &[&WorkerReport]) -> String {
@@ -185,14 +225,16 @@ fn jail(worker: &WorkerReport) -> String {
 pub fn status(status: &Status) -> String {
     let or = |value: &Option<String>, none: &str| value.clone().unwrap_or_else(|| none.to_owned());
     let gate = status.gate.map_or_else(|| String::from("not running"), |pid| format!("running, pid {pid}"));
-    let Status { version, pid, output, scale, .. } = status;
+    let Status { version, pid, output, scale, locked, .. } = status;
     let mut text = format!(
-        "vitrail {version}, pid {pid}\noutput         {}x{} at scale {scale}\nkeyboard       {}\n\
-         workspaces     {}\nkept awake by  {}\ngate           {gate}\nconfiguration  {}\n",
+        "vitrail {version}, pid {pid}\noutput         {}x{} at scale {scale}\nsession        {}\nkeyboard       {}\n\
+         workspaces     {}\nshortcuts to   {}\nkept awake by  {}\ngate           {gate}\nconfiguration  {}\n",
         output.w,
         output.h,
+        if *locked { "locked" } else { "unlocked" },
         or(&status.keyboard, "nobody has it"),
         workspaces(&status.workspaces),
+        or(&status.shortcuts_inhibited_by, "the compositor"),
         or(&status.idle_inhibited_by, "nobody"),
         or(&status.config, "built in"),
     );
@@ -221,7 +263,7 @@ pub fn config_error(error: &str) -> String {
 #[cfg(test)]
 mod tests {
     use vitrail_protocols::Limits;
-    use vitrail_protocols::report::JailReport;
+    use vitrail_protocols::report::{JailReport, Traffic};
 
     use super::super::protocol::{Area, Usage};
     use super::*;
@@ -275,6 +317,16 @@ mod tests {
                 connections: 2,
                 refused: 0,
                 last_refusal: String::new(),
+                traffic: Traffic {
+                    connections: 5,
+                    requests: 1234,
+                    request_bytes: 1023,
+                    events: 987,
+                    event_bytes: 1024 + 512,
+                    stream_bytes: u64::MAX,
+                    descriptors: 6,
+                    mirror_memory: (3 << 20) - 1,
+                },
                 jail,
             }),
         }
@@ -289,6 +341,20 @@ mod tests {
         let unlimited = Limits { shm_mib: u32::MAX, ..Limits::default() };
         let text = vms(&[VmReport { limits: unlimited, ..report(JailReport::default()) }]);
         assert!(text.contains(" 1/-\n"), "{text}");
+    }
+
+    #[test]
+    fn what_has_passed_through_a_worker_is_listed_in_units_that_people_read() {
+        let text = vms(&[report(JailReport::default())]);
+        let (_, table) = text.split_once("PASSED THROUGH").unwrap();
+        let row: Vec<&str> =
+            table.lines().nth(1).unwrap().split("  ").filter(|cell| !cell.is_empty()).collect();
+        let cells: Vec<&str> = row.into_iter().map(str::trim).collect();
+        assert_eq!(
+            cells,
+            ["work", "5", "1234", "1023 B", "987", "1.5 KiB", "16777215.9 TiB", "6", "2.9 MiB"]
+        );
+        assert!(!vms(&[]).contains("PASSED THROUGH"));
     }
 
     #[test]

@@ -49,7 +49,8 @@ impl WhyReport {
         self.decided_by = match offered.map(|offered| offered.audience) {
             None => DecidedBy::NotOffered,
             Some(Audience::Gate) => DecidedBy::GateOnly,
-            Some(Audience::Everybody) => DecidedBy::Local,
+            Some(Audience::Vms) => DecidedBy::VmsOnly,
+            Some(Audience::Everybody | Audience::Local) => DecidedBy::Local,
         };
         if self.decided_by == DecidedBy::Local {
             self.show(self.offered, VersionFrom::Compositor);
@@ -66,7 +67,7 @@ impl WhyReport {
         };
         let version_key = verdict.capped_by.map(|scope| place(scope, Key::MaxVersion));
         let Some(max_version) = verdict.max_version else { return };
-        let Some(Offered { version, audience: Audience::Everybody, .. }) = offered else {
+        let Some(Offered { version, audience: Audience::Everybody | Audience::Vms, .. }) = offered else {
             self.decided_by = DecidedBy::NotOffered;
             return;
         };
@@ -154,6 +155,9 @@ impl WhyReport {
             DecidedBy::Local => {
                 String::from("programs of the GUI VM itself see all that the compositor offers")
             }
+            DecidedBy::VmsOnly => String::from(
+                "it is for VMs that may see it; programs of the GUI VM itself could take pictures of all of them",
+            ),
             DecidedBy::GateOnly => {
                 String::from("the gate that the compositor started sees it, and nobody else")
             }
@@ -182,7 +186,7 @@ mod tests {
         [vm.work]
         color = '#2e7d32'
         [vm.work.protocols]
-        allow = ['ext_image_copy_capture_manager_v1']
+        allow = ['ext_image_copy_capture_manager_v1', 'wp_pointer_warp_v1']
         deny = ['wp_viewporter']
         max_version = { wl_seat = 5 }
         [vm.web]
@@ -201,6 +205,8 @@ mod tests {
         "unknown interface: docs/protocols.md does not list it, and no other is shown to a VM";
     const STRANGER: &str = "no table [vm.other] in /etc/v.toml: a VM without one is refused";
     const LOCAL: &str = "programs of the GUI VM itself see all that the compositor offers";
+    const VMS: &str =
+        "it is for VMs that may see it; programs of the GUI VM itself could take pictures of all of them";
     const GATE: &str = "the gate that the compositor started sees it, and nobody else";
 
     #[test]
@@ -227,16 +233,27 @@ mod tests {
             ("web", "ext_idle_notifier_v1", None, DecidedBy::Class, OPT_IN),
             (
                 "work",
-                "ext_image_copy_capture_manager_v1",
+                "wp_pointer_warp_v1",
                 None,
                 DecidedBy::NotOffered,
                 "the compositor does not offer it; it is allowed by [vm.work.protocols] allow in /etc/v.toml",
             ),
+            (
+                "work",
+                "ext_image_copy_capture_manager_v1",
+                Some(1),
+                DecidedBy::Allowed,
+                "allowed by [vm.work.protocols] allow in /etc/v.toml",
+            ),
+            ("web", "ext_image_copy_capture_manager_v1", None, DecidedBy::Class, OPT_IN),
+            ("local", "ext_image_copy_capture_manager_v1", None, DecidedBy::VmsOnly, VMS),
             ("web", "wp_security_context_manager_v1", None, DecidedBy::Class, NEVER),
             ("web", "wp_viewport", None, DecidedBy::UnknownInterface, UNKNOWN),
             ("other", "wl_shm", None, DecidedBy::UnknownVm, STRANGER),
             ("local", "wp_presentation", Some(2), DecidedBy::Local, LOCAL),
             ("local", "wp_security_context_manager_v1", None, DecidedBy::GateOnly, GATE),
+            ("local", "zwp_virtual_keyboard_manager_v1", Some(1), DecidedBy::Local, LOCAL),
+            ("work", "zwp_virtual_keyboard_manager_v1", None, DecidedBy::Class, NEVER),
             ("local", "wl_drm", None, DecidedBy::NotOffered, "the compositor does not offer it"),
         ] {
             let report = why(vm, interface);
@@ -248,9 +265,9 @@ mod tests {
 
     #[test]
     fn what_the_compositor_does_not_offer_is_said_beside_the_rule() {
-        let text = why("web", "ext_image_copy_capture_manager_v1").text();
-        assert!(text.starts_with("web does not see ext_image_copy_capture_manager_v1.\n\nrule "), "{text}");
-        assert!(text.contains("\nclass       opt-in: Pictures of the VM's own windows"), "{text}");
+        let text = why("web", "wp_pointer_warp_v1").text();
+        assert!(text.starts_with("web does not see wp_pointer_warp_v1.\n\nrule "), "{text}");
+        assert!(text.contains("\nclass       opt-in: Moves the pointer within"), "{text}");
         assert!(text.ends_with("\ncompositor  does not offer it\n"), "{text}");
     }
 

@@ -238,6 +238,17 @@ pub struct Title<'a> {
     pub maximized: bool,
 }
 
+/// What the stripe says.
+#[derive(Clone, Copy, Debug)]
+pub enum StripeText<'a> {
+    /// Whose keyboard it is.
+    Keyboard(&'a LabelStyle),
+    /// No window has it.
+    Nobody,
+    /// The session is locked.
+    Locked,
+}
+
 /// What a picture shows. Equal subjects have equal pixels.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Subject {
@@ -411,7 +422,7 @@ impl LabelPainter {
         marks.bar(rect, color)
     }
 
-    /// The stripe at the top of an output: who has the keyboard. `None`: nobody. Its right end, `reserved` pixels, is left
+    /// The stripe at the top of an output. Its right end, `reserved` pixels, is left
     /// free for [`LabelPainter::workspaces`].
     ///
     /// # Errors
@@ -423,7 +434,7 @@ impl LabelPainter {
         marks: &mut Marks,
         rect: Rectangle<i32, Physical>,
         reserved: i32,
-        focus: Option<&LabelStyle>,
+        says: StripeText<'_>,
         scale: f64,
     ) -> Result<Vec<LabelElement<R>>, LabelError>
     where
@@ -431,6 +442,7 @@ impl LabelPainter {
         R::TextureId: Send + Clone + 'static,
     {
         let mut elements = Vec::with_capacity(6);
+        let focus = if let StripeText::Keyboard(style) = says { Some(style) } else { None };
         let background = focus.map_or(NEUTRAL, |style| style.color);
         let ink = background.readable();
         let gap = frame::scale_up(6, scale);
@@ -446,9 +458,10 @@ impl LabelPainter {
             let chip = Key::new(Subject::chip(style), row.size.h, room(x), scale);
             x += self.picture(renderer, &chip, (x, row.loc.y).into(), &mut elements)? + gap;
         }
-        let (said, color) = match focus {
-            Some(_) => ("has the keyboard", ink),
-            None => ("no window has the keyboard", ink.mix(background, 70)),
+        let (said, color) = match says {
+            StripeText::Keyboard(_) => ("has the keyboard", ink),
+            StripeText::Nobody => ("no window has the keyboard", ink.mix(background, 70)),
+            StripeText::Locked => ("the session is locked", ink),
         };
         let words = Key::new(Subject::text(said, color, Weight::Regular), row.size.h, room(x), scale);
         // The colour and the chip say enough where the output is too narrow for words and pattern.

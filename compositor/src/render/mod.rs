@@ -1,6 +1,7 @@
 //! From the model to pixels: what a frame shows is derived anew from the model each time.
 
 pub mod canvas;
+pub mod capture;
 pub mod elements;
 pub mod frame;
 pub mod glyph;

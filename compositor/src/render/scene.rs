@@ -1,9 +1,10 @@
 //! What one frame shows, front to back.
 //!
-//! From the top: the pointer, the stripe, the overlay in which a window is chosen, then each window from the top of the stack with its popups above
-//! it. A window is its label and, cut to its content rectangle, its surfaces over an opaque backing. The same
-//! rectangles are used for hit-testing and for the report, so that nothing is drawn where it cannot be
-//! accounted for.
+//! From the top: the pointer, the stripe, the overlay in which a window is chosen, the layers above the windows, then each
+//! window from the top of the stack with its popups above it, those of the input method first, and the layers below the windows.
+//! The layers are local programs' and wear no label (`docs/local-programs.md`). A window is its label and, cut to its content
+//! rectangle, its surfaces over an opaque backing. The same rectangles are used for hit-testing and for the report, so that
+//! nothing is drawn where it cannot be accounted for. While the session is locked there is the lock alone.
 
 use std::collections::HashMap;
 
@@ -23,18 +24,25 @@ use smithay::wayland::shell::xdg::{ToplevelSurface, XdgToplevelSurfaceData};
 
 use super::elements::{BACKING, Guest, SceneElement};
 use super::frame;
-use super::label::{LabelElement, LabelError, LabelPainter, Marks, Places, Title};
+use super::label::{LabelElement, LabelError, LabelPainter, Marks, Places, StripeText, Title};
 use super::switcher;
+use crate::config::Config;
 use crate::handlers::geometry::window_geometry;
 use crate::input::hold::Interaction;
+use crate::shell::popup::PopupRects;
 use crate::shell::window::{Mode, WindowId};
 use crate::shell::{Target, scaled};
 use crate::state::Comp;
+use crate::trust::client::origin_of;
+use crate::trust::origin::Origin;
 use crate::trust::style::LabelStyle;
 use crate::trust::title::GuestText;
 
 /// The colour of the bare desktop.
 pub const BACKGROUND: [f32; 4] = [0.10, 0.11, 0.13, 1.0];
+
+/// The colour of a locked session where the program that locked it shows nothing.
+pub const LOCKED: Color32F = Color32F::new(0.06, 0.07, 0.09, 1.0);
 
 /// What the compositor draws of one window or popup, told apart from frame to frame so that only changes are
 /// drawn.
@@ -67,6 +75,7 @@ pub struct Decor {
     pub(super) chosen: Marks,
     pub(super) panel: Marks,
     pointer: Vec<Id>,
+    lock: Id,
 }
 
 impl Decor {
@@ -89,6 +98,7 @@ impl Decor {
             chosen: Marks::default(),
             panel: Marks::default(),
             pointer: Vec::new(),
+            lock: Id::new(),
         })
     }
 
@@ -124,12 +134,18 @@ where
         tracing::error!("error drawing the stripe: {error}");
         return scene;
     }
+    if comp.lock.is_locked() {
+        lock(comp, renderer, &mut scene);
+        return scene;
+    }
     switcher::compose(comp, renderer, &mut scene);
     preview(comp, &mut scene);
     let windows: Vec<WindowId> = comp.shell.shown_top_down().map(|window| window.id).collect();
+    layers(comp, renderer, true, &mut scene);
     for id in windows {
         window(comp, renderer, id, &mut scene);
     }
+    layers(comp, renderer, false, &mut scene);
     if comp.decor.painter.has_postponed() {
         comp.schedule.request();
     }
@@ -144,8 +160,12 @@ where
 {
     let layout = comp.shell.layout;
     let config = comp.config.current();
-    let focus = comp.shell.focused_origin().and_then(|origin| config.style(origin));
-    let workspaces = comp.shell.workspaces_report();
+    let focus = comp.focused_origin().and_then(|origin| config.style(origin));
+    let locked = comp.lock.is_locked();
+    let says =
+        if locked { StripeText::Locked } else { focus.map_or(StripeText::Nobody, StripeText::Keyboard) };
+    // What is behind the lock is not told.
+    let workspaces = if locked { Vec::new() } else { comp.shell.workspaces_report() };
     let Decor { painter, stripe, banner, workspaces_ground, workspaces_at, .. } = &mut comp.decor;
     match painter.workspaces(renderer, workspaces_ground, layout.stripe(), &workspaces, layout.scale) {
         Ok((parts, places)) => {
@@ -159,9 +179,9 @@ where
     }
     let start = workspaces_at.first().map(|(_, rect)| rect.loc.x);
     let reserved = start.map_or(0, |start| layout.output.w.saturating_sub(start));
-    let bar = painter.stripe(renderer, stripe, layout.stripe(), reserved, focus, layout.scale)?;
+    let bar = painter.stripe(renderer, stripe, layout.stripe(), reserved, says, layout.scale)?;
     scene.extend(bar.into_iter().map(SceneElement::Label));
-    if let Some(error) = comp.config.error() {
+    if let Some(error) = comp.config.error().filter(|_| !locked) {
         let rect = frame::banner(layout.output, &layout.metrics.scaled(layout.scale));
         match painter.banner(renderer, banner, rect, &error.one_line(), layout.scale) {
             Ok(bar) => scene.extend(bar.into_iter().map(SceneElement::Label)),
@@ -190,6 +210,20 @@ where
     scene.extend(ring.into_iter().map(SceneElement::Label));
 }
 
+/// What is shown of a locked session: the surface of the program that locked it, and nothing of any other. Where that shows
+/// nothing, because it has not drawn yet, or crashed, or is translucent, there is a plain colour.
+fn lock<R>(comp: &Comp, renderer: &mut R, scene: &mut Vec<SceneElement<R>>)
+where
+    R: Renderer + ImportAll + ImportMem,
+    R::TextureId: Texture + Send + Clone + 'static,
+{
+    let layout = comp.shell.layout;
+    if let Some(surface) = comp.shown_lock() {
+        guest(renderer, surface, layout.space(), layout.scale, scene);
+    }
+    scene.push(solid(comp.decor.lock.clone(), layout.space(), LOCKED));
+}
+
 /// One window with its popups. Without a label there is no window.
 fn window<R>(comp: &mut Comp, renderer: &mut R, id: WindowId, scene: &mut Vec<SceneElement<R>>)
 where
@@ -201,10 +235,10 @@ where
     let Some(style) = config.style(&window.origin) else { return };
     let text = GuestText::new(&window.title);
     let imitates = config.foreign_labels(style).any(|label| text.resembles(label));
-    let focused = comp.shell.focused().is_some_and(|focused| focused.id == id);
+    let focused = comp.focused_window().is_some_and(|focused| focused.id == id);
     let maximized = window.mode == Mode::Maximized;
     let pointed = comp.input.visible_pointer().filter(|_| comp.input.interaction.is_none());
-    let hovered = match pointed.map(|point| comp.shell.at(point)) {
+    let hovered = match pointed.map(|point| comp.target_at(point)) {
         Some(Target::Button(other, button)) if other == id => Some(button),
         _ => None,
     };
@@ -222,13 +256,57 @@ where
             return;
         }
     };
+    if focused {
+        method_popups(comp, renderer, &config, scene);
+    }
     popups(comp, renderer, &surface, style, scene);
     scene.extend(label.into_iter().map(SceneElement::Label));
     guest(renderer, &surface, rects.content, scale, scene);
     scene.push(solid(backing, rects.content, BACKING));
 }
 
-/// The popups of a window, the front-most first.
+/// The content of a window alone, as it is on the output, with its corner at the origin; and the pointer, if it is to be in it.
+pub(super) fn content<R>(
+    comp: &mut Comp,
+    renderer: &mut R,
+    id: WindowId,
+    pointer: Option<Point<i32, Physical>>,
+) -> Vec<SceneElement<R>>
+where
+    R: Renderer + ImportAll + ImportMem,
+    R::TextureId: Texture + Send + Clone + 'static,
+{
+    let mut scene = Vec::new();
+    if let Some(location) = pointer {
+        arrow(comp, location, &mut scene);
+    }
+    if let Some(window) = comp.shell.get(id) {
+        let surface = window.handle.wl_surface().clone();
+        let place = Rectangle::from_size(comp.shell.content(window).size);
+        guest(renderer, &surface, place, comp.shell.layout.scale, &mut scene);
+    }
+    scene
+}
+
+/// The layer surfaces above the windows or below them, the front-most first, with their popups. They may be translucent, and
+/// are cut to their places, which are below the stripe.
+fn layers<R>(comp: &mut Comp, renderer: &mut R, above: bool, scene: &mut Vec<SceneElement<R>>)
+where
+    R: Renderer + ImportAll + ImportMem,
+    R::TextureId: Texture + Send + Clone + 'static,
+{
+    let config = comp.config.current().clone();
+    let Some(style) = config.style(&Origin::Local) else { return };
+    let scale = comp.shell.layout.scale;
+    let shown = comp.layers.shown_top_down(above);
+    let shown: Vec<_> = shown.map(|layer| (layer.handle.wl_surface().clone(), layer.place)).collect();
+    for (surface, place) in shown {
+        popups(comp, renderer, &surface, style, scene);
+        guest(renderer, &surface, place, scale, scene);
+    }
+}
+
+/// The popups of a window or layer surface, the front-most first.
 fn popups<R>(
     comp: &mut Comp,
     renderer: &mut R,
@@ -239,21 +317,48 @@ fn popups<R>(
     R: Renderer + ImportAll + ImportMem,
     R::TextureId: Texture + Send + Clone + 'static,
 {
-    let scale = comp.shell.layout.scale;
     for popup in comp.popup_rects(root).into_iter().rev() {
-        let surface = popup.surface.wl_surface();
-        let Decor { painter, popups, .. } = &mut comp.decor;
-        let own = popups.entry(surface.clone()).or_default();
-        let backing = own.backing.clone();
-        if let Some(outer) = popup.rects.ring {
-            let ring: Vec<LabelElement<R>> =
-                painter.popup_ring(&mut own.marks, outer, popup.rects.content, style);
-            scene.extend(ring.into_iter().map(SceneElement::Label));
-        }
-        guest(renderer, surface, popup.rects.content, scale, scene);
-        // Inside its parent a popup may show the parent through; outside, it stands on a backing like a window.
-        if popup.rects.ring.is_some() {
-            scene.push(solid(backing, popup.rects.content, BACKING));
+        paint_popup(comp, renderer, popup.surface.wl_surface(), popup.rects, style, scene);
+    }
+}
+
+fn paint_popup<R>(
+    comp: &mut Comp,
+    renderer: &mut R,
+    surface: &WlSurface,
+    rects: PopupRects,
+    style: &LabelStyle,
+    scene: &mut Vec<SceneElement<R>>,
+) where
+    R: Renderer + ImportAll + ImportMem,
+    R::TextureId: Texture + Send + Clone + 'static,
+{
+    let scale = comp.shell.layout.scale;
+    let Decor { painter, popups, .. } = &mut comp.decor;
+    let own = popups.entry(surface.clone()).or_default();
+    let backing = own.backing.clone();
+    if let Some(outer) = rects.ring {
+        let ring: Vec<LabelElement<R>> = painter.popup_ring(&mut own.marks, outer, rects.content, style);
+        scene.extend(ring.into_iter().map(SceneElement::Label));
+    }
+    guest(renderer, surface, rects.content, scale, scene);
+    // Inside its parent a popup may show the parent through; outside, it stands on a backing like a window.
+    if rects.ring.is_some() {
+        scene.push(solid(backing, rects.content, BACKING));
+    }
+}
+
+/// The popups of the input method, the front-most first: above the popups of the window that it writes into, and labelled
+/// as what they are, which is local.
+fn method_popups<R>(comp: &mut Comp, renderer: &mut R, config: &Config, scene: &mut Vec<SceneElement<R>>)
+where
+    R: Renderer + ImportAll + ImportMem,
+    R::TextureId: Texture + Send + Clone + 'static,
+{
+    for popup in comp.method_popups().into_iter().rev() {
+        let origin = origin_of(&popup.surface);
+        if let Some(style) = origin.and_then(|origin| config.style(&origin)) {
+            paint_popup(comp, renderer, &popup.surface, popup.rects, style, scene);
         }
     }
 }
@@ -300,11 +405,17 @@ where
     R: Renderer + ImportAll + ImportMem,
     R::TextureId: Texture + Send + Clone + 'static,
 {
-    let Some(location) = comp.input.visible_pointer() else { return };
-    // A client may hide the pointer over its own content, and only while it has the keyboard.
-    if comp.input.cursor == CursorImageStatus::Hidden && comp.pointer_is_over_focus() {
-        return;
+    if let Some(location) = comp.drawn_pointer() {
+        arrow(comp, location, scene);
     }
+}
+
+/// The arrow with its tip at a place.
+fn arrow<R>(comp: &mut Comp, location: Point<i32, Physical>, scene: &mut Vec<SceneElement<R>>)
+where
+    R: Renderer + ImportAll + ImportMem,
+    R::TextureId: Texture + Send + Clone + 'static,
+{
     let unit = scaled(1, comp.shell.layout.scale).max(1);
     let mut ids = std::mem::take(&mut comp.decor.pointer).into_iter();
     let mut kept = Vec::new();
@@ -398,10 +509,29 @@ fn is_settled(toplevel: &ToplevelSurface) -> bool {
 }
 
 impl Comp {
+    /// Where the pointer is drawn.
+    fn drawn_pointer(&self) -> Option<Point<i32, Physical>> {
+        let location = self.input.visible_pointer()?;
+        // A client may hide the pointer over its own content, and only while it has the keyboard and nothing is over it.
+        let hidden = self.input.cursor == CursorImageStatus::Hidden
+            && self.input.switcher.is_none()
+            && self.pointer_is_over_focus();
+        (!hidden).then_some(location)
+    }
+
+    /// Where the pointer is drawn, if that is over the content of a window, where nothing covers it. Not while it is the
+    /// compositor's own, to choose or to hold a window.
+    pub(super) fn pointer_in_content(&self, window: WindowId) -> Option<Point<i32, Physical>> {
+        let covered = |at| matches!(self.target_at(at), Target::Layer(_) | Target::Lock);
+        let over = |at: &Point<i32, Physical>| self.shell.at(*at) == Target::Content(window) && !covered(*at);
+        let free = self.input.switcher.is_none() && self.input.interaction.is_none();
+        self.drawn_pointer().filter(|_| free).filter(over)
+    }
+
     /// The shown windows from the bottom up, with exactly the rectangles that are drawn.
     #[must_use]
     pub fn windows_report(&self) -> Vec<WindowReport> {
-        let focused = self.shell.focused().map(|window| window.id);
+        let focused = self.focused_window().map(|window| window.id);
         let shown = self.shell.shown_top_down();
         let mut shown: Vec<_> =
             shown.filter(|window| self.config.current().style(&window.origin).is_some()).collect();

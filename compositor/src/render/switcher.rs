@@ -210,7 +210,7 @@ mod tests {
             scale in prop_oneof![Just(1.0), Just(1.25), Just(1.5), Just(2.0)],
         ) {
             let output = ((f64::from(w) * scale) as i32, (f64::from(h) * scale) as i32).into();
-            let layout = Layout { output, scale, metrics: Default::default() };
+            let layout = Layout { output, scale, metrics: Default::default(), left: None };
             let chosen = chosen % count;
             let grid = Grid::new(&layout, count, chosen);
             prop_assert!((grid.first..grid.first + grid.cells.len()).contains(&chosen));
@@ -228,7 +228,8 @@ mod tests {
     #[test]
     fn an_output_of_any_size_has_a_grid() {
         for (w, h) in [(64, 64), (64, 16384), (16384, 64)] {
-            let layout = Layout { output: (w, h).into(), scale: 8.0, metrics: Default::default() };
+            let layout =
+                Layout { output: (w, h).into(), scale: 8.0, metrics: Default::default(), left: None };
             assert!(!Grid::new(&layout, 9, 8).cells.is_empty());
         }
     }

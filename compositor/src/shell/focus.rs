@@ -3,9 +3,21 @@
 //! The rule goes by VM, not by application: a VM may move the focus among its own windows, and may take it
 //! when nobody has it, but never takes it from another VM. Only the user moves it there.
 
+use super::layers::LayerId;
 use super::stacking::{Element, Stack};
 use super::window::WindowId;
 use crate::trust::origin::Origin;
+
+/// What has the keyboard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Focus {
+    /// A window.
+    Window(WindowId),
+    /// A surface of the layer shell, in the windows' stead.
+    Layer(LayerId),
+    /// The surface of the program that locked the session.
+    Lock,
+}
 
 /// Whether a window that just opened may take the focus.
 #[must_use]

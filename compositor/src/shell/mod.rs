@@ -13,10 +13,13 @@
 //! * Only windows of the GUI VM itself are kept above others.
 //! * The frame of a maximised or fullscreen window is the work area, which never contains the stripe.
 //! * The focus moves from one VM to another only by the user's hand, or because the focused window is gone.
+//! * Choosing a window reaches every mapped window of the workspace that does not wait for a dialog, each once in a round.
 
 pub mod columns;
 pub mod family;
 pub mod focus;
+pub mod layers;
+pub mod lock;
 pub mod placement;
 pub mod popup;
 pub mod stacking;
@@ -26,6 +29,7 @@ pub mod zone;
 
 use smithay::utils::{Logical, Physical, Point, Rectangle, Size};
 
+use self::layers::LayerId;
 use crate::render::frame::{self, FrameButton, FrameMetrics, FrameRects};
 use crate::trust::origin::Origin;
 use stacking::{Element, Stack};
@@ -42,6 +46,8 @@ pub struct Layout {
     pub scale: f64,
     /// Widths of the label's parts, in logical pixels.
     pub metrics: FrameMetrics,
+    /// What bars and the like have left to the windows, inside [`Layout::space`]; `None`: all of it.
+    pub left: Option<Rectangle<i32, Physical>>,
 }
 
 impl Layout {
@@ -51,11 +57,18 @@ impl Layout {
         frame::stripe(self.output, &self.metrics.scaled(self.scale))
     }
 
-    /// Where windows may stand: the output below the stripe.
+    /// The output below the stripe: everything that is not the compositor's alone.
     #[must_use]
-    pub fn work_area(&self) -> Rectangle<i32, Physical> {
+    pub fn space(&self) -> Rectangle<i32, Physical> {
         let stripe = self.stripe().size.h;
         Rectangle::new((0, stripe).into(), (self.output.w, (self.output.h - stripe).max(1)).into())
+    }
+
+    /// Where windows may stand: the space, less what surfaces of the layer shell reserve.
+    #[must_use]
+    pub fn work_area(&self) -> Rectangle<i32, Physical> {
+        let space = self.space();
+        self.left.and_then(|left| left.intersection(space)).filter(|left| !left.is_empty()).unwrap_or(space)
     }
 
     /// The frame around a content rectangle.
@@ -145,13 +158,18 @@ pub struct Shell<H> {
     focused: Option<WindowId>,
     workspaces: Workspaces,
     next_id: u64,
+    /// How often the focus was given to a window.
+    turns: u64,
+    /// How often windows came, went or were given out to be changed.
+    changes: u64,
 }
 
 impl<H> Shell<H> {
     /// A shell without windows.
     #[must_use]
     pub fn new(layout: Layout) -> Self {
-        Self { layout, stack: Stack::default(), focused: None, workspaces: Workspaces::default(), next_id: 1 }
+        let workspaces = Workspaces::default();
+        Self { layout, stack: Stack::default(), focused: None, workspaces, next_id: 1, turns: 0, changes: 0 }
     }
 
     /// Adds a window that is not shown yet, at the bottom.
@@ -161,12 +179,14 @@ impl<H> Shell<H> {
         let mut window = Window::new(id, handle, origin);
         window.workspace = self.workspaces.current();
         self.stack.push_bottom(window);
+        self.changes = self.changes.saturating_add(1);
         id
     }
 
     /// Removes a window. If it had the focus, nobody has it until [`Shell::settle_focus`] is called.
     pub fn remove(&mut self, id: WindowId) -> Option<Window<H>> {
         let window = self.stack.remove(id)?;
+        self.changes = self.changes.saturating_add(1);
         self.inherit(id, window.parent);
         if self.focused == Some(id) {
             self.focused = None;
@@ -183,7 +203,14 @@ impl<H> Shell<H> {
 
     /// A window by its id, to be changed.
     pub fn get_mut(&mut self, id: WindowId) -> Option<&mut Window<H>> {
+        self.changes = self.changes.saturating_add(1);
         self.stack.get_mut(id)
+    }
+
+    /// A number that is another one whenever a window may have another place than before.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// The first window that fits.
@@ -253,9 +280,9 @@ impl<H> Shell<H> {
         self.layout.frame(self.content(window))
     }
 
-    /// Shows a window that has its first content, on the current workspace or on that of its parent. It is placed where it
-    /// covers least, takes the focus if the rule allows, and otherwise opens below the focused window. Returns whether it
-    /// took the focus.
+    /// Shows a window that has its first content, on the current workspace, on that of its parent or on that of its
+    /// predecessor. It is placed where it covers least, or where its predecessor stood; it takes the focus if the rule allows,
+    /// and otherwise opens below the focused window. Returns whether it took the focus.
     pub fn show(
         &mut self,
         id: WindowId,
@@ -266,7 +293,10 @@ impl<H> Shell<H> {
         let (_, sum) = self.layout.margins();
         let outer = (content.w + sum.w, content.h + sum.h).into();
         let focused = self.focused().map(|window| (window.id, window.origin.clone()));
-        if self.family(id).iter().all(|member| self.get(*member).is_none_or(|window| !window.mapped)) {
+        let recalled = self.get_mut(id).and_then(|window| window.recalled.take());
+        let alone =
+            self.family(id).iter().all(|member| self.get(*member).is_none_or(|window| !window.mapped));
+        if alone && recalled.is_none() {
             self.move_to_workspace(id, self.workspaces.current());
         }
         let Some(window) = self.get(id) else { return false };
@@ -281,9 +311,18 @@ impl<H> Shell<H> {
             .collect();
         // A window that opens unfocused must not open under the pointer: the user would click into it.
         let avoid = if takes { None } else { pointer };
-        let location = placement::place(outer, self.layout.work_area(), &obstacles, avoid);
+        let free = |location: &Point<i32, Physical>| {
+            let frame = Rectangle::new(self.clamped(*location, content), outer);
+            !avoid.is_some_and(|point| frame.contains(point))
+        };
+        let location = recalled
+            .filter(free)
+            .unwrap_or_else(|| placement::place(outer, self.layout.work_area(), &obstacles, avoid));
         if let Some(window) = self.get_mut(id) {
-            window.size = size;
+            // One that comes back filling the work area keeps the size for when it does not any more.
+            if recalled.is_none() || window.mode == Mode::Floating {
+                window.size = size;
+            }
             window.location = location;
             window.mapped = true;
             window.minimized = false;
@@ -325,7 +364,7 @@ impl<H> Shell<H> {
             self.switch_workspace(workspace);
             let used = self.modal_over(id);
             self.raise_family(used);
-            self.focused = Some(used);
+            self.give_focus(used);
             for done in [id, used] {
                 if let Some(window) = self.get_mut(done) {
                     window.joined = true;
@@ -361,11 +400,40 @@ impl<H> Shell<H> {
         }
     }
 
+    /// Shows a window again that was taken off the screen, below the one that has the focus; if none has it and its workspace
+    /// is on the screen, this one gets it.
+    pub fn restore(&mut self, id: WindowId) {
+        let Some(window) = self.get_mut(id).filter(|window| window.mapped && window.minimized) else {
+            return;
+        };
+        window.minimized = false;
+        match self.focused {
+            Some(focused) => {
+                self.stack.move_below(id, focused);
+                self.settle_modal();
+            }
+            None if self.get(id).is_some_and(|window| window.here) => self.activate(id),
+            None => {}
+        }
+    }
+
     /// After the focused window of `left` has gone: its VM's top-most window gets the focus, or else the
     /// top-most of all.
     pub fn settle_focus(&mut self, left: &Origin) {
         if self.focused.is_none() {
-            self.focused = focus::successor(&self.stack, left).map(|id| self.modal_over(id));
+            let successor = focus::successor(&self.stack, left).map(|id| self.modal_over(id));
+            if let Some(successor) = successor {
+                self.give_focus(successor);
+            }
+        }
+    }
+
+    fn give_focus(&mut self, id: WindowId) {
+        self.focused = Some(id);
+        self.turns = self.turns.saturating_add(1);
+        let turn = self.turns;
+        if let Some(window) = self.get_mut(id) {
+            window.last_focus = turn;
         }
     }
 
@@ -374,16 +442,18 @@ impl<H> Shell<H> {
         self.focused = None;
     }
 
-    /// The windows that the user may choose from: those of the current workspace, minimised ones included, the one with the
-    /// keyboard first and the others from the top down. Windows that wait for a modal dialog come up with it.
+    /// The windows that the user may choose from: those of the current workspace, minimised ones included, the one that had
+    /// the keyboard last first. The place in the stack alone would not do, because a window that is raised takes its dialogs
+    /// along, which were not used; it counts for those that never had the keyboard. Windows that wait for a modal dialog come
+    /// up with it.
     #[must_use]
     pub fn switch_order(&self) -> Vec<WindowId> {
         let usable =
             |window: &&Window<H>| window.mapped && window.here && self.modal_over(window.id) == window.id;
-        let mut order: Vec<_> = self.stack.bottom_up().rev().filter(usable).map(|window| window.id).collect();
-        // The others keep their order.
-        order.sort_by_key(|id| Some(*id) != self.focused);
-        order
+        let mut order: Vec<_> = self.stack.bottom_up().rev().filter(usable).collect();
+        // Those that never had it keep their order.
+        order.sort_by_key(|window| std::cmp::Reverse(window.last_focus));
+        order.into_iter().map(|window| window.id).collect()
     }
 
     /// What stands at a point of the output. The stripe and everything in a window's frame shields what is
@@ -445,6 +515,10 @@ pub enum Target {
     Button(WindowId, FrameButton),
     /// A window's ring, which is the compositor's.
     Ring(WindowId),
+    /// A surface of the layer shell, or one of its popups; never an answer of [`Shell::at`].
+    Layer(LayerId),
+    /// The locked session; never an answer of [`Shell::at`].
+    Lock,
     /// The bare desktop.
     Nothing,
 }

@@ -3,8 +3,11 @@
 //! A popup is the one surface that leaves its window's frame, so three rules hold it: it is clamped to the
 //! work area each time it is drawn, whoever moved it there; it wears a ring in its VM's colour unless it lies
 //! wholly inside its parent's content; and all popups of a VM together cover a bounded part of the output.
+//! Popups of the input method, which is a local program, have a rule of their own ([`beside_cursor`]).
 
 use smithay::utils::{Physical, Rectangle, Size};
+
+use crate::render::frame::grown;
 
 /// The part of the work area that all popups of one VM may cover together, in percent.
 pub const MAX_AREA_PERCENT: i64 = 60;
@@ -55,6 +58,39 @@ pub fn constrain(
     let outer =
         Rectangle::new((loc.0 - ring, loc.1 - ring).into(), (size.w + ring * 2, size.h + ring * 2).into());
     PopupRects { content, ring: Some(outer) }
+}
+
+/// Where a popup of the input method goes: below the cursor, or above it if there is room only there, or else over it. It
+/// always has a ring, because it is of another origin than what it covers. It is cut to the work area, and to what is below
+/// `top`: there begins the content of the focused window, and above that is the window's label.
+///
+/// `content` is the content rectangle that the cursor is in. `cursor` is relative to it and is its client's word; whatever
+/// it says, it is taken to be inside. `None`: there is no room, because the content is out of sight.
+#[must_use]
+pub fn beside_cursor(
+    cursor: Rectangle<i32, Physical>,
+    size: Size<i32, Physical>,
+    content: Rectangle<i32, Physical>,
+    top: i32,
+    work_area: Rectangle<i32, Physical>,
+    ring: i32,
+) -> Option<PopupRects> {
+    let wanted = at_least_one(size);
+    let (left, right) = (work_area.loc.x + ring, work_area.loc.x + work_area.size.w - ring);
+    let (top, bottom) = (top.max(work_area.loc.y) + ring, work_area.loc.y + work_area.size.h - ring);
+    let (width, height) = (wanted.w.min(right - left), wanted.h.min(bottom - top));
+    if width < 1 || height < 1 {
+        return None;
+    }
+    let line = |offset: i32| content.loc.y + offset.clamp(0, content.size.h);
+    let below = line(cursor.loc.y.saturating_add(cursor.size.h)) + ring;
+    let above = line(cursor.loc.y) - ring - height;
+    let (highest, lowest) = (top, bottom - height);
+    let y = if below > lowest && above >= highest { above } else { below };
+    let x = content.loc.x + cursor.loc.x.clamp(0, content.size.w);
+    let loc = (x.clamp(left, right - width), y.clamp(highest, lowest));
+    let content = Rectangle::new(loc.into(), (width, height).into());
+    Some(PopupRects { content, ring: Some(grown(content, ring)) })
 }
 
 fn at_least_one(size: Size<i32, Physical>) -> Size<i32, Physical> {

@@ -5,11 +5,12 @@ use smithay::utils::{Physical, Point, Rectangle, Size};
 
 use super::columns::Arrangement;
 use super::placement::{Obstacle, cost, place};
-use super::popup::{AreaBudget, constrain};
+use super::popup::{AreaBudget, beside_cursor, constrain};
 use super::window::{Mode, WindowId};
 use super::workspaces::Workspace;
 use super::zone::Direction;
 use super::{Layout, Shell, Target};
+use crate::render::frame::grown;
 use crate::trust::origin::Origin;
 
 fn origin(index: usize) -> Origin {
@@ -21,7 +22,7 @@ fn origin(index: usize) -> Origin {
 }
 
 fn shell(scale: f64) -> Shell<usize> {
-    Shell::new(Layout { output: (1280, 800).into(), scale, metrics: Default::default() })
+    Shell::new(Layout { output: (1280, 800).into(), scale, metrics: Default::default(), left: None })
 }
 
 fn show(shell: &mut Shell<usize>, origin: Origin, size: (i32, i32)) -> (WindowId, bool) {
@@ -52,6 +53,40 @@ fn an_unfocused_window_does_not_open_under_the_pointer() {
     shell.show(id, (300, 200).into(), Some(pointer));
     let window = shell.get(id).unwrap();
     assert!(!shell.frame(window).outer.contains(pointer));
+}
+
+/// Were the place of its predecessor always given back, a VM could wait for the user's pointer to be where one of its windows
+/// was, and open a window for the next click.
+#[test]
+fn a_window_comes_back_to_its_place_unless_it_opens_unfocused_under_the_pointer() {
+    let place = Point::from((333, 222));
+    let come_back = |vm: usize, pointer: (i32, i32)| {
+        let mut shell = shell(1.0);
+        show(&mut shell, origin(1), (100, 100));
+        let id = shell.add(0, origin(vm));
+        shell.get_mut(id).unwrap().recalled = Some(place);
+        let took = shell.show(id, (300, 200).into(), Some(pointer.into()));
+        assert_eq!(took, vm == 1, "where it stands says nothing about the focus");
+        shell.check();
+        shell.get(id).unwrap().location
+    };
+    assert_eq!(come_back(2, (1200, 700)), place);
+    assert_ne!(come_back(2, (400, 300)), place);
+    assert_eq!(come_back(1, (400, 300)), place, "the user is at work in this VM");
+}
+
+#[test]
+fn a_place_is_given_back_once_and_a_window_that_filled_the_area_keeps_its_size() {
+    let mut shell = shell(1.0);
+    let id = shell.add(0, origin(1));
+    let window = shell.get_mut(id).unwrap();
+    (window.recalled, window.size, window.mode) =
+        (Some((333, 222).into()), (300, 200).into(), Mode::Maximized);
+    shell.show(id, (1200, 700).into(), None);
+    assert_eq!(shell.get(id).unwrap().size, (300, 200).into());
+    shell.hide(id);
+    shell.show(id, (100, 100).into(), None);
+    assert_ne!(shell.get(id).unwrap().location, (333, 222).into());
 }
 
 #[test]
@@ -99,6 +134,54 @@ fn a_modal_dialog_is_above_its_parent_and_has_the_focus_in_its_place() {
     shell.set_modal(dialog, false);
     shell.activate(parent);
     assert_eq!(shell.focused().unwrap().id, parent);
+}
+
+/// The key took the lowest window. One that is raised takes its dialogs along above it, so while there was another window, a
+/// dialog that is not modal was never the lowest, and could not be reached without a pointer.
+#[test]
+fn a_restored_modal_dialog_has_the_focus_of_its_parent_and_no_other() {
+    let mut shell = shell(1.0);
+    let (parent, _) = show(&mut shell, origin(1), (600, 400));
+    let (dialog, _) = show(&mut shell, origin(1), (100, 100));
+    let (other, _) = show(&mut shell, origin(2), (300, 300));
+    shell.set_parent(dialog, Some(parent));
+    shell.set_modal(dialog, true);
+    shell.minimize(dialog);
+    shell.activate(other);
+    shell.restore(dialog);
+    assert_eq!(shell.focused().unwrap().id, other, "the keyboard stays with the other VM");
+    shell.minimize(dialog);
+    shell.activate(parent);
+    shell.restore(dialog);
+    assert_eq!(shell.focused().unwrap().id, dialog, "its parent waits for it");
+    shell.check();
+}
+
+#[test]
+fn the_key_for_the_next_window_reaches_a_dialog_that_is_not_modal() {
+    let mut shell = shell(1.0);
+    let (parent, _) = show(&mut shell, origin(1), (600, 400));
+    let (dialog, _) = show(&mut shell, origin(1), (100, 100));
+    let (inner, _) = show(&mut shell, origin(1), (80, 80));
+    let (other, _) = show(&mut shell, origin(2), (300, 300));
+    shell.set_parent(dialog, Some(parent));
+    shell.set_parent(inner, Some(dialog));
+    shell.activate(parent);
+    let mut round = || {
+        let mut visited: Vec<_> = (0..4)
+            .map(|_| {
+                let next = *shell.switch_order().last().unwrap();
+                shell.activate(next);
+                shell.check();
+                shell.focused().unwrap().id
+            })
+            .collect();
+        visited.sort();
+        visited
+    };
+    for _ in 0..3 {
+        assert_eq!(round(), [parent, dialog, inner, other]);
+    }
 }
 
 #[test]
@@ -278,7 +361,7 @@ fn windows_in_columns_stand_side_by_side_and_change_places() {
 
 #[test]
 fn a_zone_without_room_for_a_label_is_the_whole_area() {
-    let layout = Layout { output: (64, 64).into(), scale: 4.0, metrics: Default::default() };
+    let layout = Layout { output: (64, 64).into(), scale: 4.0, metrics: Default::default(), left: None };
     let mut shell = Shell::new(layout);
     let (id, _) = show(&mut shell, origin(1), (300, 200));
     shell.get_mut(id).unwrap().mode = Mode::Floating.snapped(Direction::Left);
@@ -314,6 +397,7 @@ enum Op {
     Remove(usize),
     Activate(usize),
     Minimize(usize),
+    Restore(usize),
     Mode(usize, usize),
     Move(usize, i32, i32),
     Resize(usize, i32, i32),
@@ -342,6 +426,7 @@ fn op() -> impl Strategy<Value = Op> {
         (0..9usize).prop_map(Op::Remove),
         (0..9usize).prop_map(Op::Activate),
         (0..9usize).prop_map(Op::Minimize),
+        (0..9usize).prop_map(Op::Restore),
         (0..9usize, 0..3usize).prop_map(|(window, mode)| Op::Mode(window, mode)),
         (0..9usize, place.clone(), place).prop_map(|(window, x, y)| Op::Move(window, x, y)),
         (0..9usize, size).prop_map(|(window, (w, h))| Op::Resize(window, w, h)),
@@ -410,6 +495,15 @@ fn apply(shell: &mut Shell<usize>, op: &Op) {
             let Some((id, left)) = named(index) else { return };
             shell.minimize(id);
             shell.settle_focus(&left);
+        }
+        Op::Restore(index) => {
+            let Some((id, _)) = named(index) else { return };
+            let before = shell.focused_origin().cloned();
+            shell.restore(id);
+            assert!(
+                before.is_none() || shell.focused_origin() == before.as_ref(),
+                "the focus stays in its VM"
+            );
         }
         Op::Mode(index, mode) => {
             let Some((id, _)) = named(index) else { return };
@@ -516,6 +610,35 @@ let (more, fewer) = match op {
     }
 
     #[test]
+    fn the_key_for_the_next_window_reaches_all_in_one_round(
+        windows in proptest::collection::vec((0..2usize, proptest::option::of(0..6usize), proptest::bool::weighted(0.2)), 1..7),
+        ops in proptest::collection::vec(op(), 0..10),
+    ) {
+        let mut shell = shell(1.0);
+        let ids: Vec<_> = windows.iter().map(|(vm, ..)| show(&mut shell, origin(*vm), (100, 100)).0).collect();
+        for (id, (_, parent, modal)) in ids.iter().zip(&windows) {
+            shell.set_parent(*id, parent.and_then(|parent| ids.get(parent).copied()));
+            shell.set_modal(*id, *modal);
+        }
+        for op in &ops {
+            apply(&mut shell, op);
+        }
+        let mapped = shell.bottom_up().filter(|window| window.mapped && window.here);
+        let mapped: Vec<_> = mapped.map(|window| window.id).collect();
+        let mut visited = Vec::new();
+        for _ in &mapped {
+            let Some(next) = shell.switch_order().last().copied() else { break };
+            shell.activate(next);
+            visited.extend(shell.focused().map(|window| window.id));
+        }
+        for id in mapped {
+            let waits = shell.modal_over(id) != id;
+            let focused = shell.focused().is_some_and(|window| window.id == id);
+            prop_assert!(waits || focused || visited.contains(&id), "{:?} was not reached", id);
+        }
+    }
+
+    #[test]
     fn no_simple_place_is_better_than_the_chosen_one(
         obstacles in proptest::collection::vec((rects(), any::<bool>()), 0..8),
         size in (1..1280i32, 1..776i32),
@@ -551,6 +674,30 @@ let (more, fewer) = match op {
         match placed.ring {
             None => prop_assert!(parent.contains_rect(placed.content)),
             Some(outer) => prop_assert_eq!(placed.content.loc - outer.loc, Point::from((ring, ring))),
+        }
+    }
+    #[test]
+    fn a_popup_of_the_input_method_stays_below_the_label_whatever_a_client_says_of_its_cursor(
+        (x, y) in (any::<i32>(), any::<i32>()),
+        (w, h) in (0..=i32::MAX, 0..=i32::MAX),
+        size in (-5..3000i32, -5..3000i32),
+        content in (-2000..2000i32, 0..900i32, 1..1300i32, 1..800i32),
+        above in 0..100i32,
+        ring in 1..5i32,
+    ) {
+        let area: Rectangle<i32, Physical> = Rectangle::new((0, 24).into(), (1280, 776).into());
+        let cursor = Rectangle::new((x, y).into(), (w, h).into());
+        let content = Rectangle::new((content.0, content.1).into(), (content.2, content.3).into());
+        let top = content.loc.y - above;
+        let size = Size::from((size.0.max(0), size.1.max(0)));
+        if let Some(placed) = beside_cursor(cursor, size, content, top, area, ring) {
+            prop_assert!(area.contains_rect(placed.outer()) && placed.outer().loc.y >= top);
+            prop_assert!(!placed.content.is_empty());
+            prop_assert_eq!(placed.outer(), grown(placed.content, ring));
+            prop_assert_eq!(placed.content.size.w, size.w.clamp(1, 1280 - 2 * ring));
+            prop_assert_eq!(placed.content.size.h, size.h.clamp(1, 800 - top.max(24) - 2 * ring));
+        } else {
+            prop_assert!(800 - top.max(24) <= 2 * ring, "there was room");
         }
     }
 }

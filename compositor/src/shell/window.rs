@@ -1,5 +1,7 @@
 //! One window of the model.
 
+use std::sync::Arc;
+
 use smithay::utils::{Logical, Physical, Point, Size};
 
 use super::stacking::Element;
@@ -53,7 +55,9 @@ pub struct Window<H> {
     pub mapped: bool,
     /// Corner of the frame while floating, before it is clamped to the work area.
     pub location: Point<i32, Physical>,
-    /// Size of the content while floating, as its client committed it.
+    /// Where its predecessor stood before the compositor was started again; for when it is first shown.
+    pub recalled: Option<Point<i32, Physical>>,
+    /// Size of the content while floating, as its client committed it; before it is first shown, that of its predecessor or none.
     pub size: Size<i32, Logical>,
     /// The title: the client's word, bounded but not cleaned.
     pub title: String,
@@ -63,14 +67,16 @@ pub struct Window<H> {
     pub tag: String,
     /// What the window is, as people read it: the client's word, bounded but not cleaned.
     pub description: String,
-    /// Its picture: the client's, bounded.
-    pub icon: Option<Icon>,
+    /// Its picture: the client's, bounded. Windows that were given the same icon share it.
+    pub icon: Option<Arc<Icon>>,
     /// The window it is a dialog of.
     pub parent: Option<WindowId>,
     /// Its parent cannot be used while it is shown.
     pub modal: bool,
     /// Asks for the user's attention and has not had it.
     pub urgent: bool,
+    /// Which turn of the focus was its last one, counted from 1; 0 if it never had it.
+    pub last_focus: u64,
 }
 
 /// A picture that a client gave its window. It is the VM's, and is nowhere shown without the VM's label.
@@ -113,6 +119,7 @@ impl<H> Window<H> {
             above: false,
             mapped: false,
             location: Point::default(),
+            recalled: None,
             size: Size::default(),
             title: String::new(),
             app_id: String::new(),
@@ -122,6 +129,7 @@ impl<H> Window<H> {
             parent: None,
             modal: false,
             urgent: false,
+            last_focus: 0,
         }
     }
 }

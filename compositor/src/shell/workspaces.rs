@@ -201,9 +201,12 @@ impl<H> Shell<H> {
         let shown = |id: &WindowId| self.get(*id).is_some_and(super::stacking::Element::shown);
         let top = || self.shown_top_down().next().map(|window| window.id);
         let focused = wanted.filter(shown).or_else(top).map(|id| self.modal_over(id));
-        self.focused = focused;
-        if let Some(window) = focused.and_then(|id| self.get_mut(id)) {
-            window.urgent = false;
+        self.focused = None;
+        if let Some(id) = focused {
+            self.give_focus(id);
+            if let Some(window) = self.get_mut(id) {
+                window.urgent = false;
+            }
         }
     }
 

@@ -10,12 +10,14 @@
 //!
 //! * The two halves and the four quarters of an area tile it: no pixel is in none, none is in two.
 
+use serde::{Deserialize, Serialize};
 use smithay::utils::{Physical, Rectangle};
 
 use super::window::Mode;
 
 /// Half of a length, or all of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Half {
     /// The left or upper half.
     Near,
@@ -48,7 +50,7 @@ impl Half {
 }
 
 /// A part of the work area. Never all of it: that is [`Mode::Maximized`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Zone {
     /// Which part of the width.
     pub column: Half,

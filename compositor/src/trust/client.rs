@@ -13,6 +13,8 @@ use vitrail_protocols::Policy;
 
 use super::limits::{Account, LimitError, Resource as Counted};
 use super::origin::Origin;
+use super::rate::RateLimit;
+use crate::handlers::globals::{self, Audience};
 
 /// What a client may do beyond the ordinary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,8 +72,22 @@ impl ClientState {
     #[must_use]
     pub fn may_see(&self, interface: &str) -> bool {
         match (&self.origin, &self.policy) {
-            (Origin::Local, _) => true,
+            (Origin::Local, _) => {
+                globals::lookup(interface).is_none_or(|offered| offered.audience != Audience::Vms)
+            }
             (Origin::Vm(_), Some(policy)) => policy.verdict(interface).max_version.is_some(),
+            (Origin::Vm(_), None) => false,
+        }
+    }
+
+    /// Whether the client may bind an interface in a version.
+    #[must_use]
+    pub fn may_bind(&self, interface: &str, version: u32) -> bool {
+        match (&self.origin, &self.policy) {
+            (Origin::Local, _) => true,
+            (Origin::Vm(_), Some(policy)) => {
+                policy.verdict(interface).max_version.is_some_and(|highest| version <= highest)
+            }
             (Origin::Vm(_), None) => false,
         }
     }
@@ -155,6 +171,12 @@ pub fn is_gate(client: &Client) -> bool {
     state(client).is_some_and(|state| state.privilege == Privilege::Gate)
 }
 
+/// Whether this is a program of the GUI VM itself, and not the gate.
+#[must_use]
+pub fn is_local(client: &Client) -> bool {
+    state(client).is_some_and(|state| state.origin == Origin::Local && state.privilege == Privilege::Ordinary)
+}
+
 /// Ends a client that reached a limit, with the error that the core protocol has for it.
 pub fn end_for_limit(client: &Client, display: &DisplayHandle, error: &LimitError) {
     const NO_MEMORY: u32 = 2;
@@ -165,6 +187,13 @@ pub fn end_for_limit(client: &Client, display: &DisplayHandle, error: &LimitErro
 pub fn end_for_misuse(client: &Client, display: &DisplayHandle, message: &str) {
     const IMPLEMENTATION: u32 = 3;
     end(client, display, IMPLEMENTATION, message.to_owned());
+}
+
+/// Ends a client that bound a global in a version that it is not shown: with the error of the protocol library for one that
+/// there is not, less the name by which the client bound it.
+pub fn end_for_binding(client: &Client, display: &DisplayHandle, interface: &str, version: u32) {
+    const INVALID_OBJECT: u32 = 0;
+    end(client, display, INVALID_OBJECT, format!("Invalid binding of {interface} version {version}."));
 }
 
 /// As much of the core protocol's first object as is needed to find it.
@@ -187,6 +216,8 @@ fn end(client: &Client, display: &DisplayHandle, code: u32, message: String) {
 /// The live connections. Smithay tells of destroyed objects when their client cannot be asked any more.
 #[derive(Debug, Default)]
 pub struct Members {
+    /// Holds back the log lines about connections that are not let in, which a VM can cause.
+    pub(crate) refusals: RateLimit,
     by_id: HashMap<ClientId, Weak<ClientState>>,
 }
 

@@ -84,6 +84,9 @@ pub enum LimitError {
 /// (regions, positioners, callbacks, viewports, feedback, offers) ends here; honest applications have hundreds.
 pub const MAX_OBJECTS: u32 = 1 << 16;
 
+/// Pictures of icons that are copied for all clients of one origin in ten seconds; each has at most 256 KiB.
+pub const MAX_ICON_COPIES: u32 = 200;
+
 #[derive(Debug, Default)]
 struct Usage {
     counts: [u32; Resource::COUNT],
@@ -99,6 +102,7 @@ struct Usage {
 pub struct Account {
     log: Mutex<RateLimit>,
     bell: Mutex<RateLimit>,
+    icons: Mutex<RateLimit<MAX_ICON_COPIES>>,
     limits: Mutex<Limits>,
     usage: Mutex<Usage>,
     waiting: Waiting,
@@ -114,6 +118,7 @@ impl Account {
         Self {
             log: Mutex::default(),
             bell: Mutex::default(),
+            icons: Mutex::default(),
             limits: Mutex::new(limits),
             usage: Mutex::default(),
             waiting: Waiting::default(),
@@ -135,6 +140,12 @@ impl Account {
             usage.bells = usage.bells.saturating_add(1);
         }
         rings
+    }
+
+    /// Whether a picture of an icon is copied for the origin now.
+    #[must_use]
+    pub fn may_copy_icon(&self) -> bool {
+        lock(&self.icons).allow()
     }
 
     /// How often the bell of the origin has rung.

@@ -2,19 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-/// How many in one window of time.
-const BURST: u32 = 10;
 /// The window of time.
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// Allows [`BURST`] events in each [`WINDOW`].
+/// Allows `BURST` events in each [`WINDOW`].
 #[derive(Debug, Default)]
-pub struct RateLimit {
+pub struct RateLimit<const BURST: u32 = 10> {
     start: Option<Instant>,
     count: u32,
 }
 
-impl RateLimit {
+impl<const BURST: u32> RateLimit<BURST> {
     /// Whether one more event is allowed now.
     pub fn allow(&mut self) -> bool {
         let now = Instant::now();
@@ -33,8 +31,8 @@ mod tests {
 
     #[test]
     fn a_burst_is_allowed_and_the_rest_is_not() {
-        let mut limit = RateLimit::default();
+        let mut limit = RateLimit::<10>::default();
         let allowed = (0..100).filter(|_| limit.allow()).count();
-        assert_eq!(allowed, BURST as usize);
+        assert_eq!(allowed, 10);
     }
 }

@@ -48,13 +48,13 @@ impl State {
     /// Lets a client in that connected through a VM's security context, if the VM is configured.
     pub fn accept_vm(&mut self, stream: UnixStream, origin: &Origin) {
         if self.comp.config.current().style(origin).is_none() {
-            if self.comp.refusals.allow() {
+            if self.comp.members.refusals.allow() {
                 tracing::warn!(vm = %origin, "connection refused: the VM is not configured");
             }
             return;
         }
         if let Err(error) = self.accept(stream, origin.clone(), Privilege::Ordinary)
-            && self.comp.refusals.allow()
+            && self.comp.members.refusals.allow()
         {
             tracing::warn!(vm = %origin, "connection refused: {error}");
         }

@@ -306,6 +306,65 @@ fn an_icon_is_the_pixels_of_the_fitting_picture_from_the_commit_on() {
     assert_eq!(icons.shown(), None);
 }
 
+/// Each time an icon was set, its pixels were copied: a quarter of a mebibyte for a request of sixteen bytes.
+#[test]
+fn an_icon_that_is_set_again_is_not_copied_again() {
+    let mut icons = Icons::new();
+    let (icon, _buffers) = icons.icon(&[(256, BLUE)]);
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        icons.set(Some(&icon));
+        icons.set(Some(&icon));
+        icons.commit();
+        let window = icons.fixture.state().comp.shell.bottom_up().next().unwrap();
+        seen.push(window.icon.clone().unwrap());
+    }
+    assert!(seen.iter().all(|icon| std::sync::Arc::ptr_eq(icon, &seen[0])));
+    // What no window has any more is kept by nobody.
+    let kept = std::sync::Arc::downgrade(&seen[0]);
+    drop(seen);
+    icons.set(None);
+    icons.commit();
+    assert!(kept.upgrade().is_none());
+    icons.set(Some(&icon));
+    icons.commit();
+    assert_eq!(icons.shown(), Some((256, [255, 0, 0, 255])));
+}
+
+#[test]
+fn a_vm_that_has_ever_new_icons_copied_keeps_the_ones_it_has() {
+    let mut icons = Icons::new();
+    let red = [255, 0, 0, 255];
+    let (first, _first_picture) = icons.icon(&[(64, red)]);
+    let (second, _second_picture) = icons.icon(&[(64, BLUE)]);
+    let toplevel = icons.fixture.client(icons.who).told.shown[icons.window].toplevel.clone().unwrap();
+    // In turns, so that neither is there any more when it is set again.
+    for _ in 0..vitrail::trust::limits::MAX_ICON_COPIES {
+        icons.manager.set_icon(&toplevel, Some(&second));
+        icons.manager.set_icon(&toplevel, Some(&first));
+    }
+    icons.commit();
+    let shown = icons.shown();
+    icons.set(Some(if shown == Some((64, [0, 0, 255, 255])) { &second } else { &first }));
+    icons.commit();
+    assert_eq!(icons.shown(), shown);
+    assert!(!icons.fixture.client(icons.who).ended());
+    // Another VM's are copied.
+    let other = icons.fixture.connect(vm("work"));
+    let window = icons.fixture.window(other, 100, 50, BLUE);
+    let buffer = picture(&mut icons.fixture, other, 64, 64, BLUE);
+    let client = icons.fixture.client(other);
+    let manager: XdgToplevelIconManagerV1 = client.bind();
+    let icon = manager.create_icon(&client.queue, ());
+    icon.add_buffer(&buffer, 1);
+    let shown = &client.told.shown[window];
+    manager.set_icon(shown.toplevel.as_ref().unwrap(), Some(&icon));
+    shown.surface.commit();
+    icons.fixture.roundtrip(other);
+    let with_icons = icons.fixture.report().iter().filter(|window| window.icon.is_some()).count();
+    assert_eq!(with_icons, 2);
+}
+
 #[test]
 fn an_icon_that_was_given_to_a_window_cannot_be_changed() {
     for by_name in [true, false] {

@@ -236,3 +236,34 @@ fn windows_in_columns_are_told_their_size_and_get_their_own_back() {
     assert!(!states.contains(&State::TiledTop));
     told(&mut fixture, web, second, (100, 50));
 }
+
+#[test]
+fn a_window_on_a_workspace_that_is_not_on_the_screen_gets_no_frames_until_it_is() {
+    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let (work, window) = one(&mut fixture);
+    fixture.chord(&["leftmeta", "2"]);
+    let other = fixture.window(work, 100, 50, BLUE);
+    let queue = fixture.client(work).queue.clone();
+    let surfaces = [window, other].map(|window| fixture.client(work).told.shown[window].surface.clone());
+    surfaces[0].frame(&queue, ());
+    surfaces[0].commit();
+    fixture.roundtrip(work);
+    // A later one of a window that is shown comes, so a frame has been drawn.
+    surfaces[1].frame(&queue, ());
+    surfaces[1].commit();
+    fixture.wait("a frame callback", |fixture| fixture.client(work).told.frames == 1);
+    fixture.chord(&["leftmeta", "1"]);
+    fixture.wait("the other one", |fixture| fixture.client(work).told.frames == 2);
+}
+
+#[test]
+fn a_held_chord_ends_with_its_modifier_too() {
+    let mut fixture =
+        Fixture::written("[keys]\n\"logo+x\" = { action = \"next-workspace\", repeat = true }\n");
+    let (meta, x) = (125, 45);
+    fixture.state().input_key(meta, true);
+    fixture.state().input_key(x, true);
+    assert!(fixture.state().is_repeating());
+    fixture.state().input_key(meta, false);
+    assert!(!fixture.state().is_repeating());
+}

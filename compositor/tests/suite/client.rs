@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt as _;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -78,8 +79,15 @@ pub struct Told {
     pub held: usize,
     /// Keys, and whether they were pressed.
     pub keys: Vec<(u32, bool)>,
+    /// Modifiers that are down.
+    pub modifiers: u32,
+    /// Keymaps, and the file of the last one.
+    pub keymaps: Vec<String>,
+    keymap: Option<File>,
     /// Serial of the last press.
     pub press: u32,
+    /// Buttons that were let go.
+    pub releases: u32,
     /// Surface under the pointer, and where on it.
     pub pointer: Option<(WlSurface, f64, f64)>,
     /// Types of the clipboard as last offered; `None`: nothing is offered.
@@ -99,6 +107,10 @@ pub struct Told {
     pub presented: Vec<Presented>,
     /// Objects that were said to be gone.
     pub gone: Vec<wayland_client::backend::ObjectId>,
+    /// Windows and their pictures.
+    pub seen: crate::capture::Seen,
+    /// VMs and their windows.
+    pub vms: crate::vm_list::Seen,
 }
 
 pub struct Client {
@@ -202,6 +214,11 @@ impl Client {
         seat.get_keyboard(&self.queue, ());
         seat.get_pointer(&self.queue, ());
         self.bind::<WlDataDeviceManager>().get_data_device(&seat, &self.queue, ())
+    }
+
+    /// The file of the last keymap.
+    pub fn keymap_file(&self) -> OwnedFd {
+        self.told.keymap.as_ref().unwrap().try_clone().unwrap().into()
     }
 
     pub fn surface(&self) -> WlSurface {
@@ -481,6 +498,14 @@ impl Dispatch<WlKeyboard, ()> for Told {
                 told.keys.push((key, matches!(state, WEnum::Value(wl_keyboard::KeyState::Pressed))));
             }
             wl_keyboard::Event::Leave { .. } => told.keyboard = None,
+            wl_keyboard::Event::Modifiers { mods_depressed, .. } => told.modifiers = mods_depressed,
+            wl_keyboard::Event::Keymap { fd, size, .. } => {
+                let mut text = vec![0; size as usize];
+                let file = File::from(fd);
+                file.read_exact_at(&mut text, 0).unwrap();
+                told.keymaps.push(String::from_utf8_lossy(&text).into_owned());
+                told.keymap = Some(file);
+            }
             _ => {}
         }
     }
@@ -516,6 +541,7 @@ impl Dispatch<WlPointer, ()> for Told {
                 state: WEnum::Value(wl_pointer::ButtonState::Pressed),
                 ..
             } => told.press = serial,
+            wl_pointer::Event::Button { .. } => told.releases += 1,
             _ => {}
         }
     }

@@ -18,7 +18,9 @@ use wayland_protocols::wp::pointer_constraints::zv1::client::zwp_pointer_constra
 
 use crate::client::{Client, Told};
 use crate::fixture::{Fixture, Who, vm};
+use crate::input_method::start;
 use crate::relative_pointer::listen;
+use crate::text_input::{enable, text_input};
 
 const BLUE: [u8; 4] = [0, 0, 255, 255];
 const ESCAPE: u32 = 1;
@@ -229,6 +231,25 @@ fn a_click_into_another_vms_window_does_not_allow_the_first_to_lock_again() {
     assert_eq!(work.constraints(&mut fixture), ["unlocked"]);
     fixture.click(work.x + 30, work.y + 30);
     assert_eq!(work.constraints(&mut fixture), ["locked"]);
+}
+
+/// The popup is beside the VM's own cursor, and clicking at what it offers says nothing about the pointer.
+#[test]
+fn a_click_on_a_popup_of_the_input_method_does_not_allow_a_lock_again() {
+    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let (party, _lock) = locked(&mut fixture, Lifetime::Persistent);
+    let method = start(&mut fixture);
+    let input = text_input(&mut fixture, party.who);
+    enable(&mut fixture, party.who, &input, "");
+    method.popup(&mut fixture, 60, 20);
+    let popup = fixture.state().comp.method_popups()[0].rects.content;
+    chord(&mut fixture, ESCAPE);
+    party.constraints(&mut fixture);
+    fixture.click(popup.loc.x + 5, popup.loc.y + 5);
+    party.point(&mut fixture, 150, 90);
+    assert!(party.constraints(&mut fixture).is_empty());
+    fixture.click(party.x + 150, party.y + 90);
+    assert_eq!(party.constraints(&mut fixture), ["locked"]);
 }
 
 #[test]

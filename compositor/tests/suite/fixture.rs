@@ -102,7 +102,8 @@ impl Fixture {
         Self::with(config, (400, 300), 1.0)
     }
 
-    fn with(config: Live, size: (i32, i32), scale: f64) -> Self {
+    /// A compositor with another configuration and output.
+    pub fn with(config: Live, size: (i32, i32), scale: f64) -> Self {
         let events = EventLoop::try_new().unwrap();
         let options = Options { size: size.into(), scale, config };
         let display = Display::new().unwrap();

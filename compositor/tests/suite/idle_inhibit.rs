@@ -14,7 +14,7 @@ delegate_noop!(Told: ignore ZwpIdleInhibitorV1);
 
 const BLUE: [u8; 4] = [0, 0, 255, 255];
 
-fn inhibit(fixture: &mut Fixture, who: Who, surface: &WlSurface) -> ZwpIdleInhibitorV1 {
+pub fn inhibit(fixture: &mut Fixture, who: Who, surface: &WlSurface) -> ZwpIdleInhibitorV1 {
     let client = fixture.client(who);
     let inhibitor = client.bind::<ZwpIdleInhibitManagerV1>().create_inhibitor(surface, &client.queue, ());
     fixture.roundtrip(who);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::cast_possible_wrap, reason = "in a test a panic is the report")]
 
 mod attention;
+mod capture;
 mod chords;
 mod client;
 mod constraints;
@@ -18,15 +19,23 @@ mod hold;
 mod hostile;
 mod identity;
 mod idle_inhibit;
+mod idle_notify;
+mod input_method;
 mod labels;
+mod layer_shell;
 mod pacing;
 mod popups;
 mod relative_pointer;
 mod replaced_buffers;
 mod selections;
+mod session_lock;
+mod shortcuts_inhibit;
 mod switcher;
 mod tablet;
+mod text_input;
 mod touch;
 mod traps;
 mod turned;
+mod virtual_keyboard;
 mod visibility;
+mod vm_list;

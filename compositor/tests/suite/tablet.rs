@@ -213,3 +213,49 @@ fn a_client_that_goes_under_the_pen_or_listens_too_often_is_its_own_loss() {
         assert_eq!(web.told(&mut fixture), ["in", "motion 5 6", "frame"]);
     }
 }
+
+/// The library forgot that a tip was down only if there was a client to tell: after one that had ended under the pen, the next
+/// one was told of a tip that was lifted and had never come down, or never of one that did.
+#[test]
+fn a_tip_ends_with_the_client_that_it_was_down_on() {
+    for lifted_over_the_next in [true, false] {
+        let mut fixture = Fixture::sized(800, 600, 1.0);
+        let work = Party::new(&mut fixture, "work");
+        let web = Party::new(&mut fixture, "web");
+        work.near(&mut fixture, 20, 30);
+        fixture.state().input_tablet_tip(true);
+        assert!(work.told(&mut fixture).contains(&String::from("down")));
+        web.told(&mut fixture);
+        let client = fixture.client(work.who);
+        // A misuse ends the client at once.
+        client.told.shown[work.window].surface.set_buffer_scale(0);
+        fixture.wait("the end of the connection", |fixture| fixture.client(work.who).ended());
+        fixture.wait("the end of the window", |fixture| fixture.report().len() == 1);
+        if lifted_over_the_next {
+            web.motion(&mut fixture, 5, 6, 0.0);
+            fixture.state().input_tablet_tip(false);
+            assert_eq!(web.told(&mut fixture), ["in", "motion 5 6", "frame"]);
+        } else {
+            fixture.state().input_tablet_out();
+        }
+        // The next stroke is as any other.
+        web.near(&mut fixture, 5, 6);
+        web.told(&mut fixture);
+        fixture.state().input_tablet_tip(true);
+        fixture.state().input_tablet_tip(false);
+        let told = web.told(&mut fixture);
+        let tips: Vec<&String> = told.iter().filter(|line| matches!(line.as_str(), "down" | "up")).collect();
+        assert_eq!(tips, ["down", "up"]);
+    }
+}
+
+/// weston's clients, when they meet the global of tablets, ask for the tablets of the seats that they know by then. With the
+/// seat announced last, weston-tablet never heard of a pen.
+#[test]
+fn the_seat_is_announced_before_its_tablets() {
+    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let who = fixture.connect(vm("work"));
+    let client = fixture.client(who);
+    // Globals are announced in the order of their names.
+    assert!(client.name_of("wl_seat") < client.name_of("zwp_tablet_manager_v2"));
+}

@@ -1,6 +1,7 @@
 //! Fingers on the touch screen.
 
 use vitrail::input::touch::MAX_FINGERS;
+use vitrail::trust::origin::Origin;
 use wayland_client::protocol::wl_compositor::WlCompositor;
 use wayland_client::protocol::wl_touch::{self, WlTouch};
 use wayland_client::{Connection, Dispatch, QueueHandle};
@@ -218,4 +219,22 @@ fn a_client_that_goes_with_fingers_on_it_is_its_own_loss() {
         web.down(&mut fixture, 0, 5, 6);
         assert_eq!(web.told(&mut fixture), ["down 0 5 6", "frame"]);
     }
+}
+
+/// What is under a finger when the session is locked must not learn where it goes on.
+#[test]
+fn a_lock_ends_the_fingers_that_are_down_as_if_they_had_not_been() {
+    let mut fixture = Fixture::new();
+    let party = Party::new(&mut fixture, "work");
+    party.down(&mut fixture, 0, 20, 30);
+    party.told(&mut fixture);
+    let local = fixture.connect(Origin::Local);
+    crate::session_lock::lock(&mut fixture, local);
+    party.motion(&mut fixture, 0, 50, 40);
+    up(&mut fixture, 0);
+    party.down(&mut fixture, 1, 20, 30);
+    up(&mut fixture, 1);
+    let told = party.told(&mut fixture);
+    assert_eq!(told.last().map(String::as_str), Some("cancel"), "{told:?}");
+    assert!(told.iter().all(|line| !line.starts_with("up") && !line.contains(" 50 40")), "{told:?}");
 }

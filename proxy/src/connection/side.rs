@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use virtio_wl::pump::{PumpError, Turn};
+use virtio_wl::pump::{PumpError, ReadOn, Turn};
 use virtio_wl::{Endpoint, Pump, PumpOptions, Registration};
 
 use super::ConnectionError;
@@ -19,6 +19,15 @@ pub(super) struct Side {
     paused: bool,
     /// The last turn used up its budget, or something changed that no event announces.
     more: bool,
+}
+
+/// What became of a side that is drained.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Drained {
+    /// There is more to do at once.
+    pub(super) more: bool,
+    /// Something has left.
+    pub(super) moved: bool,
 }
 
 impl Side {
@@ -55,6 +64,13 @@ impl Side {
         Ok(turn)
     }
 
+    /// Takes what the state has sent though the endpoint takes nothing, as long as less than `max_bytes` are held.
+    pub(super) fn hold(&mut self, max_bytes: usize) -> ReadOn {
+        let nothing = ReadOn { bytes: 0, all: true };
+        // A failure shows in the next turn.
+        self.pump.as_mut().map_or(nothing, |pump| pump.hold_from_local(max_bytes).unwrap_or(nothing))
+    }
+
     /// Gives the state more of what the endpoint sent before it failed, if it holds more.
     pub(super) fn pass_on(&mut self) {
         if let Some(pump) = &mut self.pump {
@@ -88,10 +104,15 @@ impl Side {
         self.pump.as_ref().is_none_or(Pump::ended_to_local)
     }
 
-    /// What remains between the state's last byte and the end. True: there is more to do at once.
-    pub(super) fn drain(&mut self) -> bool {
-        let Some(pump) = &mut self.pump else { return false };
+    /// What remains between the state's last byte and the end.
+    pub(super) fn drain(&mut self) -> Drained {
+        let Some(pump) = &mut self.pump else { return Drained::default() };
+        let before = pump.socket_mut().map(|socket| socket.delivered_bytes());
         let result = pump.turn();
+        let moved = match (before, pump.socket_mut().map(|socket| socket.delivered_bytes())) {
+            (Some(before), Some(after)) => after > before,
+            _ => result.as_ref().is_ok_and(|turn| turn.from_local > 0),
+        };
         let delivered = match pump.endpoint_mut() {
             // What the kernel has taken arrives even if the socket is closed.
             Endpoint::Unix(_) => pump.ended_from_local(),
@@ -101,6 +122,6 @@ impl Side {
         if result.is_err() || delivered {
             self.pump = None;
         }
-        result.is_ok_and(|turn| turn.more)
+        Drained { more: result.is_ok_and(|turn| turn.more), moved }
     }
 }

@@ -19,6 +19,7 @@ pub const NOTES: &str = "\
 Environment:
   VITRAIL_HUB      The hub's address where --hub is not given
   VITRAIL_REGION   The shared memory where --region is not given
+  VITRAIL_DMABUF   What --dmabuf would say where it is not given
   VITRAIL_LOG      What to log, for example `debug` or `vitrail_proxy=trace`; `info` if unset
   XDG_RUNTIME_DIR  Where the applications' socket is made
 
@@ -72,6 +73,12 @@ pub struct Options {
     /// `none` [default: like auto, but without one pixels are sent through the connection]
     #[arg(long, value_name = "PATH|fd:N|auto|none", help_heading = WHERE_TO, value_hint = ValueHint::FilePath)]
     pub region: Option<String>,
+
+    /// Lets applications draw with a graphics device of this VM, by zwp_linux_dmabuf_v1: DEVICE is its render node, `auto`
+    /// the first one of /dev/dri, `none` none [default: none; just --dmabuf is auto]
+    #[arg(long, value_name = "DEVICE|auto|none", num_args = 0..=1, require_equals = true)]
+    #[arg(help_heading = WHERE_TO, value_hint = ValueHint::FilePath)]
+    pub dmabuf: Option<Option<String>>,
 
     /// Says which interfaces applications are offered here, or whether INTERFACE is and, if not, who withholds it
     #[arg(long, value_name = "INTERFACE", num_args = 0..=1, help_heading = INSIDE)]
@@ -200,6 +207,15 @@ mod tests {
         assert_eq!((options.trace, options.command), (Some(None), vec!["foot".into()]));
         let options = read(&["wl-forward", "--trace=foot", "weston-terminal"]).unwrap();
         assert_eq!(options.trace, Some(Some("foot".into())));
+    }
+
+    #[test]
+    fn a_graphics_device_is_used_only_where_that_is_said_and_is_not_mistaken_for_the_command() {
+        assert_eq!(read(&["wl-forward", "foot"]).unwrap().dmabuf, None);
+        let options = read(&["wl-forward", "--dmabuf", "foot"]).unwrap();
+        assert_eq!((options.dmabuf, options.command), (Some(None), vec!["foot".into()]));
+        let options = read(&["wl-forward", "--dmabuf=/dev/dri/renderD129", "foot"]).unwrap();
+        assert_eq!(options.dmabuf, Some(Some("/dev/dri/renderD129".to_owned())));
     }
 
     #[test]

@@ -59,26 +59,53 @@ impl Connections {
     ///
     /// # Errors
     ///
-    /// There is no room for another thread.
+    /// There is no room for another thread: there was no connection then, and `serve` is dropped with what it holds.
     pub fn start<R: Send + 'static>(
         &self,
         application: Application,
         trace: Option<String>,
         serve: impl FnOnce(&Observer) -> R + Send + 'static,
     ) -> io::Result<JoinHandle<R>> {
+        self.start_in(thread::Builder::new().name("connection".into()), application, trace, serve)
+    }
+
+    /// As [`start`](Self::start), in a thread of this kind.
+    fn start_in<R: Send + 'static>(
+        &self,
+        thread: thread::Builder,
+        application: Application,
+        trace: Option<String>,
+        serve: impl FnOnce(&Observer) -> R + Send + 'static,
+    ) -> io::Result<JoinHandle<R>> {
         let observer = Observer { counters: Arc::default(), trace };
-        let number = {
-            let mut books = self.books();
-            books.started = books.started.saturating_add(1);
-            let number = books.started;
-            books.live.insert(number, (application, observer.counters.clone()));
-            number
-        };
-        let guard = ConnectionGuard { connections: self.clone(), number };
-        thread::Builder::new().name("connection".into()).spawn(move || {
-            let _guard = guard;
+        let number = self.enter(application, &observer);
+        let connections = self.clone();
+        let started = thread.spawn(move || {
+            let _guard = ConnectionGuard { connections, number };
             serve(&observer)
-        })
+        });
+        if started.is_err() {
+            self.strike_out(number);
+        }
+        started
+    }
+
+    /// Gives a new connection its number. It has one before its thread runs, which may end at once.
+    fn enter(&self, application: Application, observer: &Observer) -> u64 {
+        let mut books = self.books();
+        books.started = books.started.saturating_add(1);
+        let number = books.started;
+        books.live.insert(number, (application, observer.counters.clone()));
+        number
+    }
+
+    /// A connection has not begun. Only the main thread makes them, so that its number is the last one.
+    fn strike_out(&self, number: u64) {
+        let mut books = self.books();
+        books.live.remove(&number);
+        if books.started == number {
+            books.started = number.saturating_sub(1);
+        }
     }
 
     /// Logs what every connection has done, and all of them together.
@@ -170,6 +197,24 @@ mod tests {
         assert!(thread.unwrap().join().is_err());
         assert!(connections.take_ends());
         assert_eq!(connections.live(), 0);
+    }
+
+    /// One that had no thread was counted among those that were, and reported as ended: a main thread that was out of room took
+    /// that for room, and tried again at once, for as long as somebody wanted to connect.
+    #[test]
+    fn a_connection_that_has_no_thread_has_never_been() {
+        let connections = Connections::new(None).unwrap();
+        let (kept, dropped) = std::os::unix::net::UnixStream::pair().unwrap();
+        // More than there are addresses.
+        let thread = thread::Builder::new().stack_size(1 << 60);
+        let started = connections.start_in(thread, Application::default(), None, move |_| drop(dropped));
+        assert!(started.is_err());
+        assert_eq!(io::Read::read(&mut &kept, &mut [0]).unwrap(), 0, "the application is told");
+        assert_eq!((connections.live(), connections.books().started), (0, 0));
+        assert!(!connections.take_ends(), "nothing has ended");
+        connections.start(Application::default(), None, |_| ()).unwrap().join().unwrap();
+        assert_eq!((connections.live(), connections.books().started), (0, 1));
+        assert!(connections.take_ends());
     }
 
     #[test]

@@ -16,9 +16,12 @@ use vitrail_protocols::globals::{self, Class};
 use wayland_client::backend::{ReadEventsGuard, WaylandError};
 use wayland_client::protocol::{wl_callback, wl_registry};
 use wayland_client::{ConnectError, Connection, Dispatch, DispatchError, EventQueue, QueueHandle};
+use wl_proxy::object::ConcreteObject as _;
+use wl_proxy::protocols::linux_dmabuf_v1::zwp_linux_dmabuf_v1::ZwpLinuxDmabufV1;
 
-use super::serve::{Observer, ServeError, Served};
-use crate::connection::Status;
+use super::globals::Needs;
+use super::serve::{Observer, Resources, ServeError, Served};
+use crate::connection::{End, Status};
 
 /// How long the compositor's side may take to say what it offers.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -41,6 +44,9 @@ pub enum ExplainError {
     /// The compositor's side closed the connection.
     #[error("the compositor's side refused the connection: {0}")]
     Refused(String),
+    /// It did so before it had said everything.
+    #[error("the connection to the compositor's side ended before it had answered: {0}")]
+    Ended(#[source] End),
     /// What it says is not Wayland.
     #[error("cannot understand the compositor's side: {0}")]
     Dispatch(#[source] DispatchError),
@@ -60,8 +66,8 @@ pub enum ExplainError {
 pub struct Offer {
     /// Interface and version. Several globals of one interface, for example outputs, count once.
     pub globals: BTreeMap<String, u32>,
-    /// Interfaces that this program hides.
-    pub hidden: Vec<&'static str>,
+    /// Interfaces that this program hides, and what they need.
+    pub hidden: BTreeMap<&'static str, Needs>,
     complete: bool,
 }
 
@@ -72,6 +78,10 @@ pub enum Verdict {
     Offered(u32),
     /// It cannot cross between machines.
     CannotCross,
+    /// This program offers it for devices of the VM, but was not asked to.
+    OptionMissing(&'static str),
+    /// It works where pixels go through a region, and is offered there.
+    WithRegion,
     /// The policy for VMs does not have it. The reason of the table of known interfaces.
     Withheld(&'static str),
     /// The policy for VMs has it, so that this VM's own policy withholds it, or there is none.
@@ -87,6 +97,16 @@ impl std::fmt::Display for Verdict {
             Self::CannotCross => {
                 f.write_str("withheld by wl-forward: it needs what does not cross between machines")
             }
+            Self::OptionMissing(option) => {
+                write!(
+                    f,
+                    "withheld by wl-forward: {option} offers it, which is of use with a graphics device in this VM"
+                )
+            }
+            Self::WithRegion => f.write_str(
+                "offered if this VM shares a region with the compositor's side, which is not looked at here: \
+                 what the compositor writes comes back through nothing else",
+            ),
             Self::Withheld(reason) => write!(f, "withheld by the policy: {reason}"),
             Self::NotThere => {
                 f.write_str("withheld by the policy for this VM, or the compositor does not have it")
@@ -103,8 +123,13 @@ impl Offer {
         if let Some(version) = self.globals.get(interface) {
             return Verdict::Offered(*version);
         }
-        if self.hidden.contains(&interface) {
-            return Verdict::CannotCross;
+        if interface == ZwpLinuxDmabufV1::INTERFACE_NAME {
+            return Verdict::OptionMissing("--dmabuf");
+        }
+        match self.hidden.get(interface) {
+            Some(Needs::Region) => return Verdict::WithRegion,
+            Some(_) => return Verdict::CannotCross,
+            None => {}
         }
         match globals::lookup(interface) {
             Some(global) if matches!(global.class, Class::Never | Class::OptIn) => {
@@ -120,22 +145,22 @@ impl Offer {
     pub fn all(&self) -> BTreeMap<&str, Verdict> {
         let known = globals::GLOBALS.iter().map(|global| global.interface);
         let offered = self.globals.keys().map(String::as_str);
-        let names = known.chain(offered).chain(self.hidden.iter().copied());
+        let names = known.chain(offered).chain(self.hidden.keys().copied());
         names.map(|name| (name, self.verdict(name))).collect()
     }
 
-    /// Asks the compositor's side, by the hub at `hub`.
+    /// Asks the compositor's side, by the hub at `hub`, for what an application that gets `resources` is offered.
     ///
     /// # Errors
     ///
     /// See [`ExplainError`].
-    pub fn ask(hub: &Address) -> Result<Self, ExplainError> {
+    pub fn ask(hub: &Address, resources: &Resources) -> Result<Self, ExplainError> {
         let stream = hub.connect().map_err(ExplainError::Dial)?;
         let (application, client) = UnixStream::pair().map_err(ExplainError::SocketPair)?;
         for end in [&application, &client] {
             end.set_nonblocking(true).map_err(ExplainError::SocketPair)?;
         }
-        let mut served = Served::new(client.into(), stream, hub.is_vsock(), None, &Observer::default())?;
+        let mut served = Served::new(client.into(), stream, hub.is_vsock(), resources, &Observer::default())?;
         let connection = Connection::from_socket(application).map_err(ExplainError::Client)?;
         let mut queue = connection.new_event_queue();
         let display = connection.display();
@@ -143,42 +168,56 @@ impl Offer {
         display.sync(&queue.handle(), ());
         let mut offer = Self::default();
         let deadline = Instant::now() + PATIENCE;
+        let mut ended = None;
         while !offer.complete {
-            offer.advance(&mut served, &mut queue, deadline)?;
+            offer.advance(&mut served, &mut queue, &mut ended, deadline)?;
         }
         offer.hidden = served.session().hidden();
         Ok(offer)
     }
 
-    /// Lets both ends of the connection do what they can, and waits if that was nothing.
+    /// Lets both ends of the connection do what they can, and waits if that was nothing. How the connection has `ended` is said
+    /// only once everything has arrived that came before: it may be the answer.
     fn advance(
         &mut self,
         served: &mut Served,
         queue: &mut EventQueue<Self>,
+        ended: &mut Option<End>,
         deadline: Instant,
     ) -> Result<(), ExplainError> {
         // A failure shows when events are read.
         let _ = queue.flush();
-        let status = served.turn();
+        let status = match served.turn() {
+            Status::Ended(end) => {
+                *ended = Some(end);
+                Status::Idle
+            }
+            status => status,
+        };
         let read = queue.prepare_read().map(ReadEventsGuard::read);
         let arrived = queue.dispatch_pending(self).map_err(ExplainError::Dispatch)?;
         if arrived > 0 || self.complete {
             return Ok(());
         }
         match (status, read) {
-            (Status::Ended(end), _) => Err(ExplainError::Refused(end.to_string())),
             (_, Some(Err(WaylandError::Protocol(error)))) => Err(ExplainError::Refused(error.to_string())),
-            (Status::More, _) => Ok(()),
-            (Status::Idle, _) => {
-                let left = deadline.saturating_duration_since(Instant::now());
-                if left.is_zero() {
-                    return Err(ExplainError::Timeout);
-                }
-                match served.wait_for(left) {
-                    Ok(()) | Err(Errno::INTR) => Ok(()),
-                    Err(error) => Err(ExplainError::Wait(error)),
-                }
-            }
+            // There were events already.
+            (_, None) | (Status::More, _) => Ok(()),
+            _ => match ended.take() {
+                Some(end) => Err(ExplainError::Ended(end)),
+                None => Self::wait(served, deadline),
+            },
+        }
+    }
+
+    fn wait(served: &mut Served, deadline: Instant) -> Result<(), ExplainError> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(ExplainError::Timeout);
+        }
+        match served.wait_for(left) {
+            Ok(()) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(ExplainError::Wait(error)),
         }
     }
 }
@@ -217,8 +256,8 @@ impl Dispatch<wl_callback::WlCallback, ()> for Offer {
 /// # Errors
 ///
 /// See [`ExplainError`].
-pub fn run(hub: &Address, interface: Option<&str>) -> Result<bool, ExplainError> {
-    let offer = Offer::ask(hub)?;
+pub fn run(hub: &Address, resources: &Resources, interface: Option<&str>) -> Result<bool, ExplainError> {
+    let offer = Offer::ask(hub, resources)?;
     let mut out = io::stdout().lock();
     match interface {
         Some(interface) => {
@@ -247,11 +286,17 @@ mod tests {
     fn each_interface_is_explained_by_who_withholds_it() {
         let offer = Offer {
             globals: BTreeMap::from([("wl_shm".to_owned(), 2)]),
-            hidden: vec!["zwp_linux_dmabuf_v1"],
+            hidden: BTreeMap::from([
+                ("zwp_linux_dmabuf_v1", Needs::SameMachine),
+                ("wl_drm", Needs::SameMachine),
+                ("ext_image_copy_capture_manager_v1", Needs::Region),
+            ]),
             complete: true,
         };
         assert_eq!(offer.verdict("wl_shm"), Verdict::Offered(2));
-        assert_eq!(offer.verdict("zwp_linux_dmabuf_v1"), Verdict::CannotCross);
+        assert_eq!(offer.verdict("wl_drm"), Verdict::CannotCross);
+        assert_eq!(offer.verdict("zwp_linux_dmabuf_v1"), Verdict::OptionMissing("--dmabuf"));
+        assert_eq!(offer.verdict("ext_image_copy_capture_manager_v1"), Verdict::WithRegion);
         assert!(matches!(offer.verdict("zwlr_layer_shell_v1"), Verdict::Withheld(_)));
         assert!(matches!(offer.verdict("ext_idle_notifier_v1"), Verdict::Withheld(_)));
         assert_eq!(offer.verdict("wp_viewporter"), Verdict::NotThere);

@@ -101,6 +101,26 @@ pub fn layout(format: F) -> Layout {
     }
 }
 
+/// `DRM_FORMAT_ARGB8888` and `DRM_FORMAT_XRGB8888` (drm_fourcc.h), which `wl_shm` calls 0 and 1. It calls all others as
+/// drm_fourcc.h does.
+const RENUMBERED: [(u32, F); 2] =
+    [(u32::from_le_bytes(*b"AR24"), F::ARGB8888), (u32::from_le_bytes(*b"XR24"), F::XRGB8888)];
+
+/// The number in drm_fourcc.h of a format of `wl_shm`.
+#[must_use]
+pub fn fourcc(format: F) -> u32 {
+    RENUMBERED.iter().find(|(_, shm)| *shm == format).map_or(format.0, |(fourcc, _)| *fourcc)
+}
+
+/// The format of `wl_shm` with this number in drm_fourcc.h. None: it is the number of another format in `wl_shm`.
+#[must_use]
+pub fn from_fourcc(number: u32) -> Option<F> {
+    if RENUMBERED.iter().any(|(_, shm)| shm.0 == number) {
+        return None;
+    }
+    Some(RENUMBERED.iter().find(|(fourcc, _)| *fourcc == number).map_or(F(number), |(_, shm)| *shm))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,5 +140,17 @@ mod tests {
     #[test]
     fn planes_behind_the_first_are_part_of_the_buffer() {
         assert_eq!(layout(F::NV12), Layout::Opaque { numerator: 3, denominator: 2 });
+    }
+
+    #[test]
+    fn the_two_formats_that_wl_shm_numbers_itself_are_translated_and_no_other() {
+        // drm_fourcc.h: fourcc_code('A', 'R', '2', '4'), ('X', 'R', '2', '4') and ('R', 'G', '1', '6').
+        for (format, number) in
+            [(F::ARGB8888, 0x3432_5241), (F::XRGB8888, 0x3432_5258), (F::RGB565, 0x3631_4752)]
+        {
+            assert_eq!(fourcc(format), number);
+            assert_eq!(from_fourcc(number), Some(format));
+        }
+        assert_eq!((from_fourcc(0), from_fourcc(1)), (None, None));
     }
 }

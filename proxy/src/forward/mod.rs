@@ -15,14 +15,17 @@
 //! Nothing outside the VM depends on this program behaving well: what it forwards is judged by the gate.
 
 pub mod application;
+pub mod capture;
 pub mod cli;
 pub mod command;
 pub mod connections;
 pub mod counters;
 pub mod damage;
+pub mod dmabuf;
 pub mod explain;
 pub mod formats;
 pub mod globals;
+pub mod graphics;
 pub mod listener;
 pub mod memory;
 pub mod notify;
@@ -38,6 +41,7 @@ pub mod trim;
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -52,8 +56,9 @@ use cli::Options;
 use command::{CommandError, RunningCommand};
 use connections::Connections;
 use explain::ExplainError;
+use graphics::{GraphicsDevice, GraphicsError};
 use listener::{Listener, ListenerError};
-use serve::{Observer, ServeError};
+use serve::{Observer, Resources, ServeError};
 use signals::Signals;
 use store::{Store, StoreError};
 use trim::Trimmer;
@@ -81,6 +86,9 @@ pub enum ForwardError {
     /// There is no memory for copies.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// There is no graphics device, and one was asked for.
+    #[error(transparent)]
+    Graphics(#[from] GraphicsError),
     /// Applications have nothing to connect to.
     #[error(transparent)]
     Listener(#[from] ListenerError),
@@ -114,7 +122,8 @@ pub enum ForwardError {
 /// See [`ForwardError`].
 pub fn run(options: &Options) -> Result<u8, ForwardError> {
     if let Some(interface) = &options.explain {
-        return Ok(u8::from(!explain::run(&hub_address(options)?, interface.as_deref())?));
+        let resources = Resources { store: None, graphics: find_graphics(options)? };
+        return Ok(u8::from(!explain::run(&hub_address(options)?, &resources, interface.as_deref())?));
     }
     for note in &options.wishes.notes {
         tracing::info!("{note}");
@@ -127,7 +136,7 @@ pub fn run(options: &Options) -> Result<u8, ForwardError> {
         return serve_single(options, &signals, client, upstream);
     }
     let hub = hub_address(options)?;
-    let store = open_store(options, Some(&hub))?;
+    let resources = find_resources(options, Some(&hub))?;
     let listeners = listen(options)?;
     announce(options);
     let command = start_command(options, &listeners)?;
@@ -136,8 +145,8 @@ pub fn run(options: &Options) -> Result<u8, ForwardError> {
     let server = Server {
         listeners,
         signals,
-        connections: Connections::new(store.clone()).map_err(ForwardError::Wait)?,
-        upstream: Upstream { hub, store },
+        connections: Connections::new(resources.store.clone()).map_err(ForwardError::Wait)?,
+        upstream: Upstream { hub, resources },
         options,
     };
     server.run(command)
@@ -153,13 +162,13 @@ fn serve_single(
     let is_vsock = upstream.is_vsock();
     let (client, upstream) = (client.connect()?, upstream.connect()?);
     open_files::raise();
-    let store = open_store(options, None)?;
-    let connections = Connections::new(store.clone()).map_err(ForwardError::Wait)?;
+    let resources = find_resources(options, None)?;
+    let connections = Connections::new(resources.store.clone()).map_err(ForwardError::Wait)?;
     let application = Application::of(&client);
     let trace = options.trace_of(&application);
     let thread = connections
         .start(application, trace, move |observer| {
-            serve::serve(client, upstream, is_vsock, store.as_ref(), observer)
+            serve::serve(client, upstream, is_vsock, &resources, observer)
         })
         .map_err(ForwardError::Thread)?;
     while connections.live() > 0 {
@@ -211,6 +220,21 @@ fn hub_address(options: &Options) -> Result<Address, ForwardError> {
         Address::Wl0 { .. } | Address::Vsock { cid: VsockCid::Any, .. } => Err(ForwardError::NotAHub(hub)),
         hub => Ok(hub),
     }
+}
+
+fn find_resources(options: &Options, hub: Option<&Address>) -> Result<Resources, ForwardError> {
+    Ok(Resources { store: open_store(options, hub)?, graphics: find_graphics(options)? })
+}
+
+/// The graphics device that applications may use, if any.
+fn find_graphics(options: &Options) -> Result<Option<GraphicsDevice>, ForwardError> {
+    let named = options.dmabuf.as_ref().map(|device| device.clone().unwrap_or_else(|| "auto".to_owned()));
+    let device = match named.or_else(|| variable("VITRAIL_DMABUF")).as_deref() {
+        None | Some("none") => return Ok(None),
+        Some("auto") => GraphicsDevice::first()?,
+        Some(path) => GraphicsDevice::at(Path::new(path))?,
+    };
+    Ok(Some(device))
 }
 
 /// The shared region, locked for this process, if there is one.
@@ -279,14 +303,14 @@ fn start_command(options: &Options, listeners: &[Listener]) -> Result<Option<Run
 #[derive(Clone)]
 struct Upstream {
     hub: Address,
-    store: Option<Arc<Store>>,
+    resources: Resources,
 }
 
 impl Upstream {
     /// Serves one application until it ends.
     fn serve(&self, client: OwnedFd, observer: &Observer) {
         let result = match self.hub.connect() {
-            Ok(stream) => serve::serve(client, stream, self.hub.is_vsock(), self.store.as_ref(), observer),
+            Ok(stream) => serve::serve(client, stream, self.hub.is_vsock(), &self.resources, observer),
             Err(error) => Err(ServeError::Dial(error)),
         };
         if let Err(error) = result {
@@ -365,11 +389,16 @@ impl Server<'_> {
             let started = match listener.accept() {
                 Ok(Some(client)) => self.start(client),
                 Ok(None) => Ok(()),
-                Err(error) => Err(io::Error::other(error)),
+                Err(error) => {
+                    tracing::warn!("no more applications are served until one ends: {error}");
+                    return false;
+                }
             };
             if let Err(error) = started {
-                tracing::warn!("no more applications are served until one ends: {error}");
-                return false;
+                let live = self.connections.live();
+                tracing::warn!("an application is not served, beside {live} that are: {error}");
+                // Where no end can make room, the next one that calls may find some.
+                return live == 0;
             }
             let limit = self.options.max_connections;
             if self.connections.live() >= limit {

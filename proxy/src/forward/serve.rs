@@ -1,6 +1,6 @@
 //! One application's connection, from the first byte to the last.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::time::Timespec;
 use virtio_wl::address::AddressError;
-use virtio_wl::{Endpoint, Pump, Role, Socket, SocketError, SocketOptions};
+use virtio_wl::{Endpoint, ExcessPipes, Pump, Role, Socket, SocketError, SocketOptions};
 
-use super::counters::{Counters, MessageCount};
+use super::counters::Counters;
+use super::graphics::GraphicsDevice;
 use super::session::Session;
 use super::store::{Store, StoreError};
 use crate::connection::{Connection, ConnectionError, End, Status};
+use crate::message_count::MessageCount;
 
 /// Why an application was not served, or not to its end.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +46,15 @@ pub enum ServeError {
 /// How long the gate may take for its hello. The hub gives up sooner where there is no gate.
 const HELLO_TIME: Duration = Duration::from_secs(30);
 
+/// What the applications of this VM share.
+#[derive(Clone, Debug, Default)]
+pub struct Resources {
+    /// Where pixels go; none: to memory of each connection's own, and from there through the connection.
+    pub store: Option<Arc<Store>>,
+    /// What applications may have draw; none: they draw by the processor, in shared memory.
+    pub graphics: Option<GraphicsDevice>,
+}
+
 /// Who looks on while an application is served.
 #[derive(Debug, Default)]
 pub struct Observer {
@@ -68,8 +79,6 @@ impl std::fmt::Debug for Served {
 /// Serves the application on `client` through the stream `upstream`, until either has ended. `is_vsock` is what
 /// [`Address::is_vsock`](virtio_wl::Address::is_vsock) says of that stream.
 ///
-/// Pixels go to `store`, or to memory of the connection's own where there is none.
-///
 /// # Errors
 ///
 /// See [`ServeError`]. That either side closed the connection is no error.
@@ -77,10 +86,10 @@ pub fn serve(
     client: OwnedFd,
     upstream: OwnedFd,
     is_vsock: bool,
-    store: Option<&Arc<Store>>,
+    resources: &Resources,
     observer: &Observer,
 ) -> Result<(), ServeError> {
-    Served::new(client, upstream, is_vsock, store, observer)?.run()
+    Served::new(client, upstream, is_vsock, resources, observer)?.run()
 }
 
 impl Served {
@@ -93,11 +102,11 @@ impl Served {
         client: OwnedFd,
         upstream: OwnedFd,
         is_vsock: bool,
-        store: Option<&Arc<Store>>,
+        resources: &Resources,
         observer: &Observer,
     ) -> Result<Self, ServeError> {
-        let region = store.map(|store| store.region().clone());
-        let store = match store {
+        let region = resources.store.as_ref().map(|store| store.region().clone());
+        let store = match &resources.store {
             Some(store) => store.clone(),
             None => Arc::new(Store::staging()?),
         };
@@ -106,6 +115,8 @@ impl Served {
         let options = SocketOptions {
             region,
             take_sockets: false,
+            // An application knows no limit on how much it may paste at once.
+            excess_pipes: ExcessPipes::Close,
             is_vsock,
             hello_timeout,
             ..SocketOptions::default()
@@ -115,8 +126,8 @@ impl Served {
         let mut connection = Connection::traced(Endpoint::Unix(client), socket.into(), trace)?;
         let counters = observer.counters.clone();
         count_messages(&mut connection, &counters);
-        let session =
-            Session::new(store, connection.control().clone(), counters).map_err(ServeError::Duplicate)?;
+        let (graphics, control) = (resources.graphics.clone(), connection.control().clone());
+        let session = Session::new(store, graphics, control, counters).map_err(ServeError::Duplicate)?;
         session.install(connection.client());
         connection.set_outbox(session.clone());
         Ok(Self { connection, session })
@@ -140,6 +151,11 @@ impl Served {
 
     /// Does what can be done now. Never blocks.
     pub fn turn(&mut self) -> Status {
+        if self.connection.is_open() {
+            self.session.resume();
+        } else {
+            self.session.abandon();
+        }
         self.connection.turn()
     }
 
@@ -164,6 +180,11 @@ impl Served {
         let pipes =
             connection.server_pump().and_then(Pump::socket_mut).map_or(0, |socket| socket.pipes_open());
         session.counters.open_pipes.set(u64::try_from(pipes).unwrap_or(u64::MAX));
+        match session.wait_held(connection.as_fd(), connection.deadline()) {
+            Ok(false) => {}
+            Ok(true) | Err(Errno::INTR) => return Ok(()),
+            Err(error) => return Err(ServeError::Wait(error)),
+        }
         loop {
             let unmap_at = session.unmap_at();
             let timeout = connection.deadline().into_iter().chain(unmap_at).min().map(|deadline| {

@@ -1,18 +1,22 @@
 //! What the handlers of one application's connection share.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::os::fd::OwnedFd;
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use virtio_wl::allocator::Slot;
 use virtio_wl::wire::MirrorRect;
 use virtio_wl::{Endpoint, SocketError};
 use wl_proxy::client::Client;
 use wl_proxy::object::{ConcreteObject, Object, ObjectCoreApi, ObjectRcUtils};
 use wl_proxy::protocols::ObjectInterface;
+use wl_proxy::protocols::ext_image_copy_capture_v1::ext_image_copy_capture_manager_v1::ExtImageCopyCaptureManagerV1;
+use wl_proxy::protocols::linux_dmabuf_v1::zwp_linux_dmabuf_v1::ZwpLinuxDmabufV1;
 use wl_proxy::protocols::viewporter::wp_viewporter::WpViewporter;
 use wl_proxy::protocols::wayland::wl_compositor::WlCompositor;
 use wl_proxy::protocols::wayland::wl_display::{WlDisplay, WlDisplayHandler};
@@ -21,13 +25,19 @@ use wl_proxy::protocols::wayland::wl_shm::{WlShm, WlShmFormat};
 use wl_proxy::protocols::wayland::wl_shm_pool::WlShmPool;
 use wl_proxy::protocols::xdg_toplevel_icon_v1::xdg_toplevel_icon_manager_v1::XdgToplevelIconManagerV1;
 
+use super::capture::CaptureManagerHandler;
 use super::counters::Counters;
-use super::globals::Announced;
+use super::dmabuf::{self, Dmabuf};
+use super::globals::{Announced, Needs, OWN_NAME};
+use super::graphics::GraphicsDevice;
 use super::memory::ClientMemory;
 use super::shm::{ShmHandler, UpstreamPool};
 use super::store::Store;
-use super::surface::{CompositorHandler, IconManagerHandler, ViewporterHandler};
+use super::surface::{CompositorHandler, HeldCommit, IconManagerHandler, ViewporterHandler};
 use crate::connection::{Control, Outbox};
+
+/// How long a commit is held for a graphics device. The kernel ends what a device does not finish after some ten seconds.
+const HELD_FOR: Duration = Duration::from_secs(30);
 
 /// How long after its last frame an application's memory stays mapped.
 const MAPPED_FOR: Duration = Duration::from_millis(200);
@@ -41,6 +51,13 @@ struct Mapped {
     used: Option<Instant>,
 }
 
+/// A commit that is held, and until when.
+struct Held {
+    commit: HeldCommit,
+    client: Rc<Client>,
+    deadline: Instant,
+}
+
 /// One application's connection, as the handlers of its objects see it.
 pub struct Session {
     /// Where copies go.
@@ -51,6 +68,8 @@ pub struct Session {
     pub counters: Arc<Counters>,
     /// Formats that the compositor has announced.
     pub formats: RefCell<HashSet<u32>>,
+    /// The application is offered `zwp_linux_dmabuf_v1`.
+    pub dmabuf: Option<Dmabuf>,
     announced: RefCell<Announced>,
     pool: UpstreamPool,
     region_fd: Rc<OwnedFd>,
@@ -61,8 +80,10 @@ pub struct Session {
     written: RefCell<VecDeque<MirrorRect>>,
     /// The other side has mapped the store.
     is_shared: Cell<bool>,
+    client: RefCell<Weak<Client>>,
     surfaces: Cell<u64>,
     mapped: RefCell<Mapped>,
+    held: RefCell<Option<Held>>,
 }
 
 impl std::fmt::Debug for Session {
@@ -72,31 +93,40 @@ impl std::fmt::Debug for Session {
 }
 
 impl Session {
-    /// A session whose copies go to `store`.
+    /// A session whose copies go to `store`. With a graphics device, the application can have it draw.
     ///
     /// # Errors
     ///
     /// The descriptor of the store cannot be duplicated.
-    pub fn new(store: Arc<Store>, control: Control, counters: Arc<Counters>) -> std::io::Result<Rc<Self>> {
+    pub fn new(
+        store: Arc<Store>,
+        graphics: Option<GraphicsDevice>,
+        control: Control,
+        counters: Arc<Counters>,
+    ) -> std::io::Result<Rc<Self>> {
         let region_fd = Rc::new(store.region().try_clone_fd()?);
         Ok(Rc::new(Self {
             store,
             control,
             counters,
             formats: RefCell::default(),
+            dmabuf: graphics.map(Dmabuf::new),
             announced: RefCell::default(),
             pool: UpstreamPool::default(),
             region_fd,
             slots: RefCell::default(),
             written: RefCell::default(),
             is_shared: Cell::new(false),
+            client: RefCell::default(),
             surfaces: Cell::new(0),
             mapped: RefCell::default(),
+            held: RefCell::default(),
         }))
     }
 
     /// Takes over the requests of `client`.
     pub fn install(self: &Rc<Self>, client: &Rc<Client>) {
+        *self.client.borrow_mut() = Rc::downgrade(client);
         client.display().set_handler(DisplayHandler { session: self.clone() });
     }
 
@@ -104,6 +134,53 @@ impl Session {
     /// the connection has ended.
     pub fn release(&self) {
         self.pool.clear();
+        if let Some(dmabuf) = &self.dmabuf {
+            dmabuf.clear();
+        }
+        self.abandon();
+    }
+
+    /// Lets a commit wait until its buffer is drawn. No request of the application is handled before.
+    pub fn hold(&self, commit: HeldCommit) {
+        let Some(client) = self.client.borrow().upgrade() else { return };
+        client.set_suspended(true);
+        let now = Instant::now();
+        let deadline = now.checked_add(HELD_FOR).unwrap_or(now);
+        *self.held.borrow_mut() = Some(Held { commit, client, deadline });
+    }
+
+    /// Goes on with what is held, if that is possible by now or the time is over.
+    pub fn resume(&self) {
+        let Some(held) = self.held.take() else { return };
+        let is_drawn = held.commit.awaited().is_none();
+        if !is_drawn && Instant::now() < held.deadline {
+            *self.held.borrow_mut() = Some(held);
+        } else if !is_drawn {
+            held.commit.give_up(self);
+        } else if held.commit.finish(self) {
+            held.client.set_suspended(false);
+        }
+    }
+
+    /// Forgets what is held, because the connection has ended.
+    pub fn abandon(&self) {
+        self.held.take();
+    }
+
+    /// Waits for what is held and for `events`, for no longer than until `deadline`. False: nothing is held.
+    ///
+    /// # Errors
+    ///
+    /// Events cannot be waited for, or a signal came.
+    pub fn wait_held(&self, events: BorrowedFd<'_>, deadline: Option<Instant>) -> Result<bool, Errno> {
+        let held = self.held.borrow();
+        let Some(held) = held.as_ref() else { return Ok(false) };
+        let Some(awaited) = held.commit.awaited() else { return Ok(true) };
+        let deadline = deadline.map_or(held.deadline, |deadline| deadline.min(held.deadline));
+        let left = deadline.saturating_duration_since(Instant::now());
+        let timeout = Timespec::try_from(left).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 });
+        let mut fds = [events, awaited].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        poll(&mut fds, Some(&timeout)).map(|_| true)
     }
 
     /// A number for a new surface.
@@ -112,10 +189,10 @@ impl Session {
         self.surfaces.get()
     }
 
-    /// What the compositor's side offers and the application is not told of.
+    /// What the compositor's side offers and the application is not told of, and what that would need.
     #[must_use]
-    pub fn hidden(&self) -> Vec<&'static str> {
-        self.announced.borrow().hidden().collect()
+    pub fn hidden(&self) -> BTreeMap<&'static str, Needs> {
+        self.announced.borrow().hidden().clone()
     }
 
     /// True where a buffer of this format may be made. Before the compositor has announced any, all may.
@@ -198,6 +275,11 @@ impl Session {
             XdgToplevelIconManagerV1::INTERFACE => {
                 object.downcast::<XdgToplevelIconManagerV1>().set_handler(IconManagerHandler::new(self));
             }
+            ExtImageCopyCaptureManagerV1::INTERFACE => {
+                object
+                    .downcast::<ExtImageCopyCaptureManagerV1>()
+                    .set_handler(CaptureManagerHandler::new(self));
+            }
             _ => {}
         }
     }
@@ -241,7 +323,7 @@ struct DisplayHandler {
 
 impl WlDisplayHandler for DisplayHandler {
     fn handle_get_registry(&mut self, slf: &Rc<WlDisplay>, registry: &Rc<WlRegistry>) {
-        registry.set_handler(RegistryHandler { session: self.session.clone() });
+        registry.set_handler(RegistryHandler { session: self.session.clone(), has_own: false });
         slf.send_get_registry(registry);
     }
 }
@@ -249,12 +331,23 @@ impl WlDisplayHandler for DisplayHandler {
 /// Hides what cannot cross, and gives what is bound its handlers.
 struct RegistryHandler {
     session: Rc<Session>,
+    /// The global of this program's own was announced.
+    has_own: bool,
 }
 
 impl WlRegistryHandler for RegistryHandler {
     fn handle_global(&mut self, slf: &Rc<WlRegistry>, name: u32, interface: ObjectInterface, version: u32) {
-        if self.session.announced.borrow_mut().announce(name, interface, version) {
+        // Known by now: the compositor is asked for nothing before the other side's hello, and the outbox is drained in every turn.
+        let has_region = self.session.is_shared.get();
+        if self.session.announced.borrow_mut().announce(name, interface, version, has_region) {
             slf.send_global(name, interface, version);
+        }
+        // Buffers are upstream those of wl_shm.
+        if interface == WlShm::INTERFACE && self.session.dmabuf.is_some() && !self.has_own {
+            self.has_own = true;
+            let (interface, version) = (ZwpLinuxDmabufV1::INTERFACE, dmabuf::VERSION);
+            self.session.announced.borrow_mut().announce_own(interface, version);
+            slf.send_global(OWN_NAME, interface, version);
         }
     }
 
@@ -268,6 +361,13 @@ impl WlRegistryHandler for RegistryHandler {
         let allowed = self.session.announced.borrow().check_bind(name, id.interface(), id.version());
         if let Err(error) = allowed {
             self.session.control.refuse(slf, 0, &error.to_string());
+            return;
+        }
+        if name == OWN_NAME {
+            if let Some(object) = id.try_downcast::<ZwpLinuxDmabufV1>() {
+                let shm = self.session.announced.borrow().find(WlShm::INTERFACE);
+                Dmabuf::bind(&self.session, slf, shm, &object);
+            }
             return;
         }
         self.session.adopt(&id);

@@ -5,7 +5,8 @@
 //! is created until the compositor has acknowledged that it is gone (`wl_display.delete_id`); only then is
 //! its slot free for other content. An application may destroy a buffer that the compositor still shows. The
 //! upstream buffer is kept for that time (an *orphan*) and destroyed when the compositor releases it, so that
-//! what is on the screen never changes under the compositor's hands.
+//! what is on the screen never changes under the compositor's hands. The same holds while the compositor may write to it
+//! ([`super::capture`]).
 //!
 //! What libwayland's `wl_shm` refuses is refused here with the same codes, because the pool that the
 //! requests are about does not exist upstream.
@@ -96,29 +97,7 @@ impl WlShmPoolHandler for PoolHandler {
             control.refuse(slf, WlShmError::INVALID_STRIDE.0, &message);
             return;
         };
-        let Some(slot_offset) = self.session.allocate(shape.len()) else {
-            control.no_memory("the memory that the VM shares with the compositor is full");
-            return;
-        };
-        let created = self.session.upstream_pool(&self.shm).and_then(|pool| {
-            let offset = i32::try_from(slot_offset).ok()?;
-            pool.try_send_create_buffer(id, offset, width, height, stride, format).ok()
-        });
-        if created.is_none() {
-            self.session.free(slot_offset);
-            control.no_memory("the compositor's side has no room for another buffer");
-            return;
-        }
-        let buffer = Rc::new(Buffer {
-            memory: self.memory.clone(),
-            shape,
-            slot_offset,
-            object: Rc::downgrade(id),
-            copied: Cell::new(None),
-            destroyed: Cell::new(false),
-            busy: Cell::new(false),
-        });
-        id.set_handler(BufferHandler { session: self.session.clone(), buffer, gone: false });
+        Buffer::make(&self.session, &self.shm, id, &self.memory, shape, format);
     }
 
     fn handle_destroy(&mut self, slf: &Rc<WlShmPool>) {
@@ -137,10 +116,9 @@ impl WlShmPoolHandler for PoolHandler {
     }
 }
 
-/// Where a buffer's pixels are in the application's pool. Everything here was checked against the pool's
-/// size.
+/// Where a buffer's pixels are in the application's pool or dma-buf. Everything here was checked against its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Shape {
+pub(super) struct Shape {
     offset: u32,
     size: (i32, i32),
     stride: u32,
@@ -174,8 +152,33 @@ impl Shape {
         Some(Self { offset, size: (width, i32::try_from(height).ok()?), stride, rows, pixel_len })
     }
 
+    /// Checks the one plane of a buffer of a dma-buf of `len` bytes. Width and height are in pixels, the rest in bytes.
+    pub(super) fn of_plane(
+        [offset, stride]: [u32; 2],
+        (width, height): (i32, i32),
+        format: WlShmFormat,
+        len: u64,
+    ) -> Option<Self> {
+        let Layout::Packed(pixel_len) = layout(format) else { return None };
+        let (columns, rows) = (u32::try_from(width).ok()?, u32::try_from(height).ok()?);
+        if columns == 0 || rows == 0 || columns.checked_mul(pixel_len)? > stride {
+            return None;
+        }
+        let end = offset.checked_add(stride.checked_mul(rows)?)?;
+        // Everything must have a number in `wl_shm` too.
+        if u64::from(end) > len || i32::try_from(end).is_err() {
+            return None;
+        }
+        Some(Self { offset, size: (width, height), stride, rows, pixel_len: Some(pixel_len) })
+    }
+
     fn len(&self) -> u64 {
         u64::from(self.stride) * u64::from(self.rows)
+    }
+
+    /// Where it ends in the application's memory, in bytes.
+    pub(super) fn end(&self) -> u64 {
+        u64::from(self.offset) + self.len()
     }
 
     /// The bytes of a rectangle of pixels, seen from the beginning of the buffer.
@@ -224,9 +227,55 @@ pub struct Buffer {
     pub destroyed: Cell<bool>,
     /// It was committed, and the compositor has not released it since.
     pub busy: Cell<bool>,
+    /// Frames that the compositor may write to it.
+    lent: Cell<u32>,
 }
 
 impl Buffer {
+    /// Makes the buffer `id` upstream as a slot, in which what is in `memory` will be. False: there is no room, and the
+    /// connection has ended.
+    pub(super) fn make(
+        session: &Rc<Session>,
+        shm: &Rc<WlShm>,
+        id: &Rc<WlBuffer>,
+        memory: &Rc<ClientMemory>,
+        shape: Shape,
+        format: WlShmFormat,
+    ) -> bool {
+        let Some(slot_offset) = session.allocate(shape.len()) else {
+            session.control.no_memory("the memory that the VM shares with the compositor is full");
+            return false;
+        };
+        let (width, height) = shape.size;
+        let created = session.upstream_pool(shm).and_then(|pool| {
+            let (offset, stride) = (i32::try_from(slot_offset).ok()?, i32::try_from(shape.stride).ok()?);
+            pool.try_send_create_buffer(id, offset, width, height, stride, format).ok()
+        });
+        if created.is_none() {
+            session.free(slot_offset);
+            session.control.no_memory("the compositor's side has no room for another buffer");
+            return false;
+        }
+        let buffer = Rc::new(Self {
+            memory: memory.clone(),
+            shape,
+            slot_offset,
+            object: Rc::downgrade(id),
+            copied: Cell::new(None),
+            destroyed: Cell::new(false),
+            busy: Cell::new(false),
+            lent: Cell::new(0),
+        });
+        id.set_handler(BufferHandler { session: session.clone(), buffer, gone: false });
+        true
+    }
+
+    /// The application's memory.
+    #[must_use]
+    pub fn memory(&self) -> &ClientMemory {
+        &self.memory
+    }
+
     /// Width and height in pixels.
     #[must_use]
     pub fn size(&self) -> (i32, i32) {
@@ -240,6 +289,7 @@ impl Buffer {
     ///
     /// The application's memory cannot be read.
     pub fn copy(&self, rects: &[Rect], session: &Session) -> Result<(), MemoryError> {
+        let _access = self.memory.begin_read()?;
         for rect in rects {
             let Some(rows) = self.shape.rows(rect) else { continue };
             let from = rows.offset.saturating_add(self.shape.offset.into());
@@ -255,10 +305,55 @@ impl Buffer {
         Ok(())
     }
 
+    /// Copies rectangles of pixels from the slot to the application's memory. A buffer that is not made of pixels whose places
+    /// are known is copied whole.
+    ///
+    /// # Errors
+    ///
+    /// The application's memory cannot be written, or ends before the buffer does.
+    pub fn copy_back(&self, rects: &[Rect], session: &Session) -> Result<(), MemoryError> {
+        for rect in rects {
+            let Some(rows) = self.shape.rows(rect) else { continue };
+            let to = rows.offset.saturating_add(self.shape.offset.into());
+            let from = MirrorRect { offset: rows.offset.saturating_add(self.slot_offset), ..rows };
+            self.memory.copy_back(session.store.region(), from, to)?;
+            if self.shape.pixel_len.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The compositor may write to the buffer until it is [given back](Self::give_back). What was copied to it before is not
+    /// there any more.
+    pub fn lend(&self) {
+        self.copied.set(None);
+        self.lent.set(self.lent.get().saturating_add(1));
+    }
+
+    /// The compositor does not write to a buffer of ours any more.
+    pub fn give_back(object: &Rc<WlBuffer>) {
+        use wl_proxy::object::ObjectUtils as _;
+        let Ok(mut handler) = object.try_get_handler_mut::<BufferHandler>() else { return };
+        let buffer = &handler.buffer;
+        // It may have been committed in between, and was written to since.
+        buffer.copied.set(None);
+        buffer.lent.set(buffer.lent.get().saturating_sub(1));
+        handler.destroy_unused(object);
+    }
+
+    /// The compositor shows it, or writes to it.
+    fn is_used(&self) -> bool {
+        self.busy.get() || self.lent.get() > 0
+    }
+
     /// Ends the connection because [`copy`](Self::copy) failed, as libwayland does when a pool's file turns
     /// out to be shorter than the pool.
     pub fn refuse(&self, session: &Session, error: &MemoryError) {
-        let message = format!("error accessing SHM buffer: {error}");
+        let message = match self.memory.is_graphics() {
+            false => format!("error accessing SHM buffer: {error}"),
+            true => format!("error accessing the buffer's memory: {error}"),
+        };
         match self.object.upgrade() {
             Some(object) => session.control.refuse(&object, WlShmError::INVALID_FD.0, &message),
             None => session.control.no_memory(&message),
@@ -288,6 +383,13 @@ impl BufferHandler {
             slf.send_destroy();
         }
     }
+
+    /// The same for one that the application has destroyed, once the compositor does nothing with it any more.
+    fn destroy_unused(&mut self, slf: &Rc<WlBuffer>) {
+        if self.buffer.destroyed.get() && !self.buffer.is_used() {
+            self.destroy(slf);
+        }
+    }
 }
 
 impl WlBufferHandler for BufferHandler {
@@ -298,7 +400,7 @@ impl WlBufferHandler for BufferHandler {
 
     fn handle_destroy(&mut self, slf: &Rc<WlBuffer>) {
         self.buffer.destroyed.set(true);
-        if self.buffer.busy.get() {
+        if self.buffer.is_used() {
             slf.delete_id();
         } else {
             self.destroy(slf);
@@ -308,7 +410,7 @@ impl WlBufferHandler for BufferHandler {
     fn handle_release(&mut self, slf: &Rc<WlBuffer>) {
         self.buffer.busy.set(false);
         if self.buffer.destroyed.get() {
-            self.destroy(slf);
+            self.destroy_unused(slf);
         } else {
             slf.send_release();
         }
@@ -375,6 +477,29 @@ mod tests {
         let rows = shape.rows(&Rect::whole((4, 4))).unwrap();
         assert_eq!(rows, MirrorRect { offset: 0, row_len: 10, stride: 10, rows: 4 });
         assert_eq!(shape.rows(&Rect::from_size(3, 0, 1, 1)), None);
+    }
+
+    #[test]
+    fn a_plane_has_to_fit_its_dma_buf() {
+        let shape = Shape::of_plane([16, 32], (4, 3), ARGB, 112).unwrap();
+        assert_eq!((shape.len(), shape.end()), (96, 112));
+        for (place, size, len) in [
+            ([16, 32], (4, 3), 111),
+            ([17, 32], (4, 3), 112),
+            ([0, 15], (4, 1), 64),
+            ([0, 16], (0, 1), 64),
+            ([0, 16], (4, 0), 64),
+            ([0, 16], (-4, 1), 64),
+            ([0, 16], (4, i32::MIN), 64),
+            ([u32::MAX, 16], (4, 1), u64::MAX),
+            ([0, u32::MAX], (4, 2), u64::MAX),
+            ([0, u32::MAX], (4, 1), u64::MAX),
+            ([0, 1 << 16], (4, 1 << 16), u64::MAX),
+            ([0, 16], (i32::MAX, 1), u64::MAX),
+        ] {
+            assert_eq!(Shape::of_plane(place, size, ARGB, len), None, "{place:?} {size:?} {len}");
+        }
+        assert_eq!(Shape::of_plane([0, 64], (4, 4), WlShmFormat::NV12, 4096), None);
     }
 
     #[test]

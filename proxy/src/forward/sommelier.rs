@@ -54,8 +54,8 @@ const X11: Answer = Answer::Instead(
 );
 const TRANSPORT: Answer =
     Answer::Instead("write --hub ADDRESS, or set VITRAIL_HUB; in most VMs it is vsock:2:6000");
-const NO_GRAPHICS_DEVICE: Answer = Answer::Instead(
-    "leave it out; applications draw in shared memory, which --region takes to the compositor",
+const GRAPHICS_DEVICE: Answer = Answer::Instead(
+    "write --dmabuf=DEVICE where applications are to draw with a graphics device of this VM; otherwise leave it out",
 );
 const ONE_CLIENT: Answer =
     Answer::Instead("write --client fd:N --upstream fd:N to serve one connected application");
@@ -108,9 +108,9 @@ pub const ROWS: &[Row] = &[
     flag("--virtgpu-channel", "", TRANSPORT),
     flag("--noop-driver", "", TRANSPORT),
     value("--virtwl-device", "SOMMELIER_VIRTWL_DEVICE", TRANSPORT),
-    value("--drm-device", "SOMMELIER_DRM_DEVICE", NO_GRAPHICS_DEVICE),
-    value("--force-drm-device", "", NO_GRAPHICS_DEVICE),
-    flag("--enable-linux-dmabuf", "", NO_GRAPHICS_DEVICE),
+    value("--drm-device", "SOMMELIER_DRM_DEVICE", GRAPHICS_DEVICE),
+    value("--force-drm-device", "", GRAPHICS_DEVICE),
+    flag("--enable-linux-dmabuf", "", GRAPHICS_DEVICE),
     value("--shm-driver", "SOMMELIER_SHM_DRIVER", Answer::Needless("--region chooses the memory for pixels")),
     value("--data-driver", "SOMMELIER_DATA_DRIVER", Answer::Needless("clipboards need no driver here")),
     flag(

@@ -5,8 +5,12 @@
 //! surface, and otherwise in the rectangles that were damaged since it was. The copy is made before the
 //! commit is forwarded, also where the surface is a synchronised subsurface: the application may not write to
 //! the buffer from that moment on either.
+//!
+//! Where a graphics device is still drawing in the buffer, the commit is *held* until it has finished, and everything that
+//! the application sends behind it waits too; what the compositor sends to the application does not.
 
 use std::cell::RefCell;
+use std::os::fd::BorrowedFd;
 use std::rc::{Rc, Weak};
 
 use wl_proxy::fixed::Fixed;
@@ -15,13 +19,14 @@ use wl_proxy::protocols::viewporter::wp_viewport::{WpViewport, WpViewportHandler
 use wl_proxy::protocols::viewporter::wp_viewporter::{WpViewporter, WpViewporterHandler};
 use wl_proxy::protocols::wayland::wl_buffer::WlBuffer;
 use wl_proxy::protocols::wayland::wl_compositor::{WlCompositor, WlCompositorHandler};
+use wl_proxy::protocols::wayland::wl_display::WlDisplayError;
 use wl_proxy::protocols::wayland::wl_output::WlOutputTransform;
 use wl_proxy::protocols::wayland::wl_surface::{WlSurface, WlSurfaceHandler};
 use wl_proxy::protocols::xdg_toplevel_icon_v1::xdg_toplevel_icon_manager_v1::{
     XdgToplevelIconManagerV1, XdgToplevelIconManagerV1Handler,
 };
 use wl_proxy::protocols::xdg_toplevel_icon_v1::xdg_toplevel_icon_v1::{
-    XdgToplevelIconV1, XdgToplevelIconV1Handler,
+    XdgToplevelIconV1, XdgToplevelIconV1Error, XdgToplevelIconV1Handler,
 };
 
 use super::damage::{DamageSet, History, Mapping, Rect, Transform};
@@ -90,13 +95,59 @@ struct Surface {
     history: History,
 }
 
+/// A commit that waits for a graphics device to finish the buffer.
+#[derive(Debug)]
+pub struct HeldCommit {
+    surface: Rc<WlSurface>,
+    update: Update,
+}
+
+impl HeldCommit {
+    /// What has to be readable before the commit can go on. None: nothing.
+    #[must_use]
+    pub fn awaited(&self) -> Option<BorrowedFd<'_>> {
+        self.update.buffer.memory().awaited()
+    }
+
+    /// Copies and forwards it. False: the connection has ended.
+    pub fn finish(self, session: &Session) -> bool {
+        let done = self.update.apply(session);
+        if done {
+            self.surface.send_commit();
+        }
+        done
+    }
+
+    /// Ends the connection, because the device does not come to an end.
+    pub fn give_up(self, session: &Session) {
+        let message = "the graphics device does not finish drawing in the buffer";
+        session.control.refuse_display(WlDisplayError::IMPLEMENTATION, message);
+    }
+}
+
 /// What has to be copied for a commit.
+#[derive(Debug)]
 struct Update {
     buffer: Rc<Buffer>,
     rects: Vec<Rect>,
     copied: Copied,
     /// The buffer was attached for this commit.
     attached: bool,
+}
+
+impl Update {
+    /// Brings the slot up to date. False: that failed, and the connection has ended.
+    fn apply(&self, session: &Session) -> bool {
+        if let Err(error) = self.buffer.copy(&self.rects, session) {
+            self.buffer.refuse(session, &error);
+            return false;
+        }
+        self.buffer.copied.set(Some(self.copied));
+        if self.attached {
+            self.buffer.busy.set(true);
+        }
+        true
+    }
 }
 
 impl Surface {
@@ -201,13 +252,12 @@ impl WlSurfaceHandler for SurfaceHandler {
     fn handle_commit(&mut self, slf: &Rc<WlSurface>) {
         let update = self.surface.borrow_mut().commit();
         if let Some(update) = update {
-            if let Err(error) = update.buffer.copy(&update.rects, &self.session) {
-                update.buffer.refuse(&self.session, &error);
+            if update.buffer.memory().awaited().is_some() {
+                self.session.hold(HeldCommit { surface: slf.clone(), update });
                 return;
             }
-            update.buffer.copied.set(Some(update.copied));
-            if update.attached {
-                update.buffer.busy.set(true);
+            if !update.apply(&self.session) {
+                return;
             }
         }
         slf.send_commit();
@@ -289,11 +339,16 @@ struct IconHandler {
 
 impl XdgToplevelIconV1Handler for IconHandler {
     fn handle_add_buffer(&mut self, slf: &Rc<XdgToplevelIconV1>, buffer: &Rc<WlBuffer>, scale: i32) {
-        if let Some(ours) = Buffer::of(buffer)
-            && let Err(error) = ours.copy(&[Rect::whole(ours.size())], &self.session)
-        {
-            ours.refuse(&self.session, &error);
-            return;
+        if let Some(ours) = Buffer::of(buffer) {
+            if ours.memory().is_graphics() {
+                let message = "an icon needs a buffer of wl_shm";
+                self.session.control.refuse(slf, XdgToplevelIconV1Error::INVALID_BUFFER.0, message);
+                return;
+            }
+            if let Err(error) = ours.copy(&[Rect::whole(ours.size())], &self.session) {
+                ours.refuse(&self.session, &error);
+                return;
+            }
         }
         slf.send_add_buffer(buffer, scale);
     }

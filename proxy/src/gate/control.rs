@@ -157,6 +157,7 @@ mod tests {
             connections: 3,
             refused: 4,
             last_refusal: text.to_owned(),
+            traffic: Default::default(),
             jail: Default::default(),
         }
     }

@@ -14,8 +14,8 @@ use std::process::{Child, Command, Stdio};
 use rustix::process::{Pid, PidfdFlags};
 use virtio_wl::Region;
 use virtio_wl::vfd::FileId;
-use vitrail_protocols::report::JailReport;
-use vitrail_protocols::{VmName, WorkerReport};
+use vitrail_protocols::report::{JailReport, Traffic};
+use vitrail_protocols::{Policy, VmName, WorkerReport};
 
 use super::config::VmTerms;
 use super::control::{self, ControlError, Order};
@@ -59,7 +59,7 @@ pub struct Delivery {
 pub struct Fleet {
     program: PathBuf,
     workers: BTreeMap<VmName, Worker>,
-    /// Workers that get no more connections, because their VM has another region now.
+    /// Workers that get no more connections, because their VM has another region or policy now.
     retired: Vec<Worker>,
 }
 
@@ -72,6 +72,8 @@ struct Worker {
     control: Option<OwnedFd>,
     /// Which file, and where the region begins in it.
     region: Option<(FileId, u64)>,
+    /// Which globals it shows.
+    policy: Policy,
     last: WorkerReport,
 }
 
@@ -88,7 +90,7 @@ impl Fleet {
     /// No worker takes it; the connection is closed.
     pub fn serve(&mut self, delivery: &Delivery) -> Result<(), FleetError> {
         let region = delivery.region.as_ref().map(|region| (region.id(), region.start()));
-        self.retire_unless(&delivery.vm, region);
+        self.retire_unless(&delivery.vm, region, &delivery.terms.policy);
         if let Some(worker) = self.workers.get(&delivery.vm)
             && worker.deliver(delivery).is_ok()
         {
@@ -102,8 +104,12 @@ impl Fleet {
         Ok(())
     }
 
-    fn retire_unless(&mut self, vm: &VmName, region: Option<(FileId, u64)>) {
-        if self.workers.get(vm).is_some_and(|worker| worker.region != region || worker.control.is_none()) {
+    /// A worker keeps its region and its policy for as long as it runs. The compositor holds new connections to the new policy
+    /// at once, so what one of them is shown here must be of the same one.
+    fn retire_unless(&mut self, vm: &VmName, region: Option<(FileId, u64)>, policy: &Policy) {
+        let serves =
+            |worker: &Worker| worker.region == region && worker.policy == *policy && worker.control.is_some();
+        if self.workers.get(vm).is_some_and(|worker| !serves(worker)) {
             self.retire(vm);
         }
     }
@@ -186,7 +192,7 @@ impl Worker {
         tracing::info!(%vm, pid, "started a worker");
         let region_start = region.map_or(0, |(_, start)| start);
         let VmTerms { limits, policy } = delivery.terms.clone();
-        let order = Order::Start { vm: vm.clone(), limits, policy, region_start };
+        let order = Order::Start { vm: vm.clone(), limits, policy: policy.clone(), region_start };
         let fds: Vec<_> = delivery.region.iter().map(AsFd::as_fd).collect();
         control::send_order(&ours, &order, &fds)?;
         let last = WorkerReport {
@@ -196,9 +202,10 @@ impl Worker {
             connections: 0,
             refused: 0,
             last_refusal: String::new(),
+            traffic: Traffic::default(),
             jail: JailReport::default(),
         };
-        Ok(Self { child, pid, pidfd, control: Some(ours), region, last })
+        Ok(Self { child, pid, pidfd, control: Some(ours), region, policy, last })
     }
 
     fn deliver(&self, delivery: &Delivery) -> Result<(), ControlError> {

@@ -58,6 +58,18 @@ pub fn offset(what: &'static str, x: i32, y: i32) -> Result<(), OutOfRange> {
     check(what, (x, y), -MAX_EXTENT, MAX_EXTENT)
 }
 
+/// A position or distance in one direction, cut to the longest.
+#[must_use]
+pub fn clamp_offset(value: i32) -> i32 {
+    value.clamp(-MAX_EXTENT, MAX_EXTENT)
+}
+
+/// A length, cut to the longest; nothing if it is negative.
+#[must_use]
+pub fn clamp_length(value: i32) -> i32 {
+    value.clamp(0, MAX_EXTENT)
+}
+
 /// A rectangle that stands for an area (damage, a region), reduced to what can matter: clients say "all of
 /// it" with the largest numbers there are, which overflow in careless arithmetic. `None` if nothing is left.
 #[must_use]

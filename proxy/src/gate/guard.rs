@@ -3,7 +3,7 @@
 //! A connection breaks at most one rule. The first refusal is final: [`Control`] posts the error and no further
 //! request is parsed, let alone forwarded.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::rc::Rc;
@@ -22,6 +22,9 @@ use crate::connection::Control;
 /// What every message of the gate to a client begins with, so that people know where to look.
 pub const MESSAGE_PREFIX: &str = "vitrail-gate: ";
 
+/// How many capture sessions a connection may have at a time.
+pub const MAX_CAPTURE_SESSIONS: u32 = 16;
+
 /// The longest text of an error event, in bytes. Part of it may be the client's own words.
 const MAX_MESSAGE: usize = 1024;
 
@@ -34,6 +37,7 @@ pub struct Guard {
     control: Control,
     tree: RefCell<SubsurfaceTree>,
     mirrors: RefCell<Mirrors>,
+    captures: Cell<u32>,
 }
 
 /// What buffers have covered of the mirrors of a connection. Every mirror in it has a page at least, so that the
@@ -53,8 +57,8 @@ impl Guard {
         region: Option<Placement>,
         control: Control,
     ) -> Rc<Self> {
-        let (tree, mirrors) = Default::default();
-        Rc::new(Self { ledger, policy, region, control, tree, mirrors })
+        let (tree, mirrors, captures) = Default::default();
+        Rc::new(Self { ledger, policy, region, control, tree, mirrors, captures })
     }
 
     /// Which globals the VM sees.
@@ -114,12 +118,26 @@ impl Guard {
                 return false;
             }
         };
-        match share {
-            Some(share) => share.absorb(taken),
-            None => *share = Some(taken),
-        }
+        Share::collect(share, taken);
         covered.entry(mirror).or_default().add(offset, len);
         true
+    }
+
+    /// Counts a new capture session, or refuses the request.
+    pub(super) fn begin_capture(&self) -> bool {
+        let live = self.captures.get().saturating_add(1);
+        if live > MAX_CAPTURE_SESSIONS {
+            let text = format_args!("a client may have {MAX_CAPTURE_SESSIONS} capture sessions");
+            self.refuse_stream(WlDisplayError::NO_MEMORY, &text);
+            return false;
+        }
+        self.captures.set(live);
+        true
+    }
+
+    /// A capture session was destroyed.
+    pub(super) fn end_capture(&self) {
+        self.captures.set(self.captures.get().saturating_sub(1));
     }
 
     /// Refuses a request because of a limit. Clients know `no_memory` from compositors at their own limits.

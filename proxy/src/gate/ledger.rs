@@ -28,9 +28,26 @@ pub enum Kind {
     Buffers,
     /// Bytes of shared memory that buffers are made of, or have been.
     ShmBytes,
+    /// Rectangles that living regions were made with.
+    Rectangles,
+    /// Bytes that the types of living clipboard sources take up.
+    OfferedBytes,
+    /// Objects of all interfaces. They are counted now and then, and only those of clients that have many.
+    Objects,
 }
 
-const KINDS: usize = 7;
+const KINDS: usize = 10;
+
+/// Objects of a VM. Browsers have some thousands, other clients hundreds. What a client has given up since it was counted last counts
+/// still, so that this must be far above what a VM needs.
+const MAX_OBJECTS: u64 = 131_072;
+
+/// Rectangles of all regions of a VM together. A region is given to a surface and destroyed, so that few live at a time.
+const MAX_RECTANGLES: u64 = 65_536;
+
+/// Bytes of the types that all clipboard sources of a VM offer together. An office suite offers some thousand bytes, and a client
+/// needs few sources at a time.
+const MAX_OFFERED_BYTES: u64 = 1 << 20;
 
 impl Kind {
     fn limit(self, limits: &Limits) -> u64 {
@@ -42,6 +59,9 @@ impl Kind {
             Self::Pools => limits.pools.into(),
             Self::Buffers => limits.buffers.into(),
             Self::ShmBytes => u64::from(limits.shm_mib) << 20,
+            Self::Rectangles => MAX_RECTANGLES,
+            Self::OfferedBytes => MAX_OFFERED_BYTES,
+            Self::Objects => MAX_OBJECTS,
         }
     }
 
@@ -54,6 +74,9 @@ impl Kind {
             Self::Pools => "shared memory pools",
             Self::Buffers => "buffers",
             Self::ShmBytes => "bytes of shared memory",
+            Self::Rectangles => "rectangles in regions",
+            Self::OfferedBytes => "bytes of types in clipboard sources",
+            Self::Objects => "objects",
         }
     }
 }
@@ -121,7 +144,18 @@ impl Ledger {
     }
 
     fn count(&self, kind: Kind) -> &Cell<u64> {
-        let [clients, toplevels, popups, surfaces, pools, buffers, shm_bytes] = &self.counts;
+        let [
+            clients,
+            toplevels,
+            popups,
+            surfaces,
+            pools,
+            buffers,
+            shm_bytes,
+            rectangles,
+            offered_bytes,
+            objects,
+        ] = &self.counts;
         match kind {
             Kind::Clients => clients,
             Kind::Toplevels => toplevels,
@@ -130,11 +164,22 @@ impl Ledger {
             Kind::Pools => pools,
             Kind::Buffers => buffers,
             Kind::ShmBytes => shm_bytes,
+            Kind::Rectangles => rectangles,
+            Kind::OfferedBytes => offered_bytes,
+            Kind::Objects => objects,
         }
     }
 }
 
 impl Share {
+    /// Joins `share` to what is held already.
+    pub fn collect(into: &mut Option<Self>, share: Self) {
+        match into {
+            Some(held) => held.absorb(share),
+            None => *into = Some(share),
+        }
+    }
+
     /// Joins another share of the same kind and ledger to this one.
     pub fn absorb(&mut self, mut other: Self) {
         debug_assert!(self.kind == other.kind && Rc::ptr_eq(&self.ledger, &other.ledger));

@@ -8,12 +8,13 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`ledger`], [`meter`], [`tree`], [`memory`], [`coverage`], [`geometry`] | the rules, without any Wayland in them |
-//! | `registry`, `surfaces`, `shm`, `xdg`, `transfer` | where the rules meet requests |
+//! | `registry`, `surfaces`, `shm`, `xdg`, `transfer`, `capture`, `input`, `text_input` | where the rules meet requests |
 //! | [`guard`], `served` | one connection: what its handlers share, what is measured around it |
 //! | [`worker`] | all connections of one VM |
 //! | [`supervisor`], [`introductions`], [`regions`], [`context`], [`fleet`] | who is calling, with which memory and identity, and the worker for it |
 //! | [`control`], [`report`], [`signals`], [`config`], [`cli`] | how the parts and people talk to each other |
 
+mod capture;
 pub mod cli;
 pub mod config;
 pub mod context;
@@ -22,6 +23,7 @@ pub mod coverage;
 pub mod fleet;
 pub mod geometry;
 pub mod guard;
+mod input;
 pub mod introductions;
 pub mod ledger;
 pub mod memory;
@@ -34,6 +36,7 @@ mod shm;
 pub mod signals;
 pub mod supervisor;
 mod surfaces;
+mod text_input;
 mod transfer;
 pub mod tree;
 pub mod worker;

@@ -10,19 +10,23 @@ use std::rc::Rc;
 use wl_proxy::client::Client;
 use wl_proxy::object::{ConcreteObject, Object, ObjectCoreApi as _, ObjectRcUtils as _};
 use wl_proxy::protocols::ObjectInterface;
+use wl_proxy::protocols::ext_image_copy_capture_v1::ext_image_copy_capture_manager_v1::ExtImageCopyCaptureManagerV1;
 use wl_proxy::protocols::single_pixel_buffer_v1::wp_single_pixel_buffer_manager_v1::WpSinglePixelBufferManagerV1;
+use wl_proxy::protocols::tablet_v2::zwp_tablet_manager_v2::ZwpTabletManagerV2;
+use wl_proxy::protocols::text_input_unstable_v3::zwp_text_input_manager_v3::ZwpTextInputManagerV3;
 use wl_proxy::protocols::viewporter::wp_viewporter::WpViewporter;
 use wl_proxy::protocols::wayland::wl_compositor::WlCompositor;
 use wl_proxy::protocols::wayland::wl_data_device_manager::WlDataDeviceManager;
 use wl_proxy::protocols::wayland::wl_display::{WlDisplay, WlDisplayError, WlDisplayHandler};
 use wl_proxy::protocols::wayland::wl_registry::{WlRegistry, WlRegistryHandler};
+use wl_proxy::protocols::wayland::wl_seat::WlSeat;
 use wl_proxy::protocols::wayland::wl_shm::WlShm;
 use wl_proxy::protocols::wayland::wl_subcompositor::WlSubcompositor;
 use wl_proxy::protocols::wp_primary_selection_unstable_v1::zwp_primary_selection_device_manager_v1::ZwpPrimarySelectionDeviceManagerV1;
 use wl_proxy::protocols::xdg_shell::xdg_wm_base::XdgWmBase;
 
 use super::guard::Guard;
-use super::{shm, surfaces, transfer, xdg};
+use super::{capture, input, shm, surfaces, text_input, transfer, xdg};
 
 /// The answer to every bind that is not allowed.
 pub const NO_SUCH_GLOBAL: &str = "there is no such global";
@@ -92,12 +96,22 @@ fn watch(guard: &Rc<Guard>, id: &Rc<dyn Object>) {
             id.downcast::<WpSinglePixelBufferManagerV1>().set_handler(shm::SinglePixels(guard()));
         }
         XdgWmBase::INTERFACE => id.downcast::<XdgWmBase>().set_handler(xdg::WmBase(guard())),
+        WlSeat::INTERFACE => id.downcast::<WlSeat>().set_handler(input::Seat),
+        ZwpTabletManagerV2::INTERFACE => {
+            id.downcast::<ZwpTabletManagerV2>().set_handler(input::TabletManager);
+        }
+        ZwpTextInputManagerV3::INTERFACE => {
+            id.downcast::<ZwpTextInputManagerV3>().set_handler(text_input::TextInputs);
+        }
         WlDataDeviceManager::INTERFACE => {
             id.downcast::<WlDataDeviceManager>().set_handler(transfer::DataManager(guard()));
         }
         ZwpPrimarySelectionDeviceManagerV1::INTERFACE => {
             id.downcast::<ZwpPrimarySelectionDeviceManagerV1>()
                 .set_handler(transfer::PrimaryManager(guard()));
+        }
+        ExtImageCopyCaptureManagerV1::INTERFACE => {
+            id.downcast::<ExtImageCopyCaptureManagerV1>().set_handler(capture::Manager(guard()));
         }
         _ => {}
     }

@@ -111,6 +111,7 @@ mod tests {
             connections: 0,
             refused,
             last_refusal: "x".repeat(500),
+            traffic: Default::default(),
             jail: Default::default(),
         }
     }

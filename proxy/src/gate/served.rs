@@ -1,14 +1,15 @@
 //! One connection as a worker serves it: the proxied connection, its guard, and what is measured around it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use virtio_wl::{
-    Endpoint, MirrorBudget, Pump, Region, Role, Socket, SocketError, SocketOptions, StreamLimits,
+    Endpoint, ExcessPipes, MirrorBudget, Pump, Region, Role, Socket, SocketError, SocketOptions, StreamLimits,
 };
+use vitrail_protocols::report::Traffic;
 use vitrail_protocols::{Limits, Policy};
 use wl_proxy::object::ObjectCoreApi as _;
 use wl_proxy::protocols::wayland::wl_display::WlDisplayError;
@@ -20,6 +21,7 @@ use super::memory::Placement;
 use super::meter::{HeaderScanner, Rate};
 use super::registry;
 use crate::connection::{Connection, ConnectionError, End, Status};
+use crate::message_count::MessageCount;
 
 /// How many Wayland objects a client may have. Browsers have some thousands.
 const MAX_OBJECTS: usize = 32768;
@@ -54,6 +56,8 @@ struct Meter {
     since: Instant,
     /// Requests so far.
     total: u64,
+    /// Their bytes.
+    bytes: u64,
     /// How long to take no more requests.
     wait: Duration,
 }
@@ -65,11 +69,13 @@ impl Meter {
             requests: Rate::new(limits.requests_per_second),
             since: Instant::now(),
             total: 0,
+            bytes: 0,
             wait: Duration::ZERO,
         }
     }
 
     fn measure(&mut self, guard: &Guard, bytes: &[u8]) {
+        self.bytes = self.bytes.saturating_add(len(bytes));
         let messages = match self.scanner.feed(bytes) {
             Ok(messages) => messages,
             Err(error) => return guard.refuse_stream(WlDisplayError::INVALID_METHOD, &error),
@@ -77,6 +83,17 @@ impl Meter {
         self.total = self.total.saturating_add(messages.into());
         self.wait = self.requests.take(messages, self.since.elapsed());
     }
+}
+
+/// What is counted of the events that come from the compositor.
+#[derive(Debug, Default)]
+struct EventCount {
+    messages: Cell<u64>,
+    bytes: Cell<u64>,
+}
+
+fn len(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }
 
 /// What is measured of everything that comes on the VM's stream: requests, the pixels of mirrors, clipboards.
@@ -132,11 +149,16 @@ pub struct Served {
     connection: Connection,
     guard: Rc<Guard>,
     meter: Rc<RefCell<Meter>>,
+    events: Rc<EventCount>,
     stream_meter: StreamMeter,
     resume_at: Option<Instant>,
     objects_counted_at: u64,
+    /// How many there were.
+    objects: Option<Share>,
     /// Requests when the number of objects was last looked at, and turns since then.
     objects_seen_at: (u64, u32),
+    /// Descriptors that have come from either side.
+    descriptors: u64,
     /// What the connection had received when all descriptors were last counted that had come of it. `None`: never.
     descriptors_counted_at: Option<u64>,
     _share: Option<Share>,
@@ -162,6 +184,8 @@ impl Served {
             mirror_budget: Some(Arc::clone(mirrors)),
             // No request of Wayland hands over a socket, so one would be a way to talk that nobody has asked for.
             take_sockets: false,
+            // What is pasted from the VM is asked for by others, and no reason to end its connection.
+            excess_pipes: ExcessPipes::Close,
             // The supervisor takes no calls from behind a VMM's socket, and the kernel's vsock is recognised.
             is_vsock: false,
             hello_timeout: Some(HELLO_TIME),
@@ -179,6 +203,14 @@ impl Served {
             let (meter, guard) = (Rc::clone(&meter), Rc::clone(&guard));
             pump.set_inspector(move |bytes| meter.borrow_mut().measure(&guard, bytes));
         }
+        let events = Rc::new(EventCount::default());
+        if let Some(pump) = connection.server_pump() {
+            let (count, mut messages) = (Rc::clone(&events), MessageCount::default());
+            pump.set_inspector(move |bytes| {
+                count.messages.set(count.messages.get().saturating_add(messages.feed(bytes)));
+                count.bytes.set(count.bytes.get().saturating_add(len(bytes)));
+            });
+        }
         connection.set_pending_limit(usize::try_from(limits.pending_bytes).unwrap_or(usize::MAX));
         let share = match ledger.take(Kind::Clients, 1) {
             Ok(share) => Some(share),
@@ -192,10 +224,13 @@ impl Served {
             connection,
             guard,
             meter,
+            events,
             stream_meter,
             resume_at: None,
             objects_counted_at: 0,
+            objects: None,
             objects_seen_at: (0, 0),
+            descriptors: 0,
             descriptors_counted_at: None,
             _share: share,
         })
@@ -234,6 +269,22 @@ impl Served {
         self.check_descriptors();
         // A refusal from here is acted on in the next turn, which no event announces.
         if self.connection.control().has_ended() { Status::More } else { status }
+    }
+
+    /// What has passed through the connection until its last turn while it was open.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        let meter = self.meter.borrow();
+        Traffic {
+            connections: 1,
+            requests: meter.total,
+            request_bytes: meter.bytes,
+            events: self.events.messages.get(),
+            event_bytes: self.events.bytes.get(),
+            stream_bytes: self.stream_meter.measured,
+            descriptors: self.descriptors,
+            mirror_memory: 0,
+        }
     }
 
     /// How long to read nothing of the stream.
@@ -281,6 +332,12 @@ impl Served {
             let text = format_args!("a client may have {MAX_OBJECTS} objects");
             self.guard.refuse_stream(WlDisplayError::NO_MEMORY, &text);
         }
+        self.objects = None;
+        let count = u64::try_from(objects.len()).unwrap_or(u64::MAX);
+        match self.guard.ledger().take(Kind::Objects, count) {
+            Ok(share) => self.objects = Some(share),
+            Err(exceeded) => self.guard.refuse_exceeded(exceeded),
+        }
     }
 
     /// Ends the connection if the worker holds too many descriptors. The kernel gives out the lowest free
@@ -294,6 +351,7 @@ impl Served {
         if self.descriptors_counted_at == received {
             return;
         }
+        self.descriptors = self.connection.passed_fds();
         let limit = self.guard.ledger().limits().fds;
         let lowest_free = rustix::io::dup(self.connection.as_fd()).map(|fd| fd.as_raw_fd().unsigned_abs());
         if lowest_free.is_ok_and(|lowest| lowest < limit) {

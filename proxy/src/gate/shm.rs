@@ -113,8 +113,15 @@ fn watch_buffer(guard: &Rc<Guard>, id: &Rc<WlBuffer>, bytes: Option<Share>) -> b
     true
 }
 
-struct Buffer {
+pub(super) struct Buffer {
     shares: Option<(Share, Option<Share>)>,
+}
+
+impl Buffer {
+    /// Whether it lives and is made of shared memory.
+    pub(super) fn is_memory(&self) -> bool {
+        matches!(self.shares, Some((_, Some(_))))
+    }
 }
 
 impl WlBufferHandler for Buffer {

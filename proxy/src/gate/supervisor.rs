@@ -274,7 +274,7 @@ impl Supervisor {
                 }
                 self.config = config;
                 tracing::info!(
-                    "the configuration was read again; running workers keep their limits and protocols"
+                    "the configuration was read again; running workers go on with what they were started with"
                 );
             }
             Err(error) => tracing::error!(%error, "the configuration stays as it was"),

@@ -1,6 +1,7 @@
 //! Surfaces, regions, subsurfaces and viewports: counted, kept shallow, and given only numbers that a
 //! compositor can compute with.
 
+use std::cmp::Ordering;
 use std::rc::Rc;
 
 use wl_proxy::fixed::Fixed;
@@ -20,6 +21,10 @@ use super::guard::Guard;
 use super::ledger::{Kind, Share};
 use super::tree::{SurfaceKey, TreeError};
 
+/// How many rectangles of damage a surface may collect before a commit. With more, all of it is damaged, as compositors do when
+/// they have too many.
+const MAX_DAMAGE: u32 = 1024;
+
 /// How many rectangles a region may be made of. Shaped windows have some thousands at most.
 const MAX_REGION_RECTANGLES: u32 = 4096;
 
@@ -37,12 +42,12 @@ pub(super) struct Compositor(pub Rc<Guard>);
 impl WlCompositorHandler for Compositor {
     fn handle_create_surface(&mut self, slf: &Rc<WlCompositor>, id: &Rc<WlSurface>) {
         let Some(share) = self.0.take(Kind::Surfaces, 1) else { return };
-        id.set_handler(Surface { guard: Rc::clone(&self.0), share: Some(share) });
+        id.set_handler(Surface { guard: Rc::clone(&self.0), share: Some(share), damage: 0 });
         slf.send_create_surface(id);
     }
 
     fn handle_create_region(&mut self, slf: &Rc<WlCompositor>, id: &Rc<WlRegion>) {
-        id.set_handler(Region { guard: Rc::clone(&self.0), rectangles: 0 });
+        id.set_handler(Region { guard: Rc::clone(&self.0), rectangles: 0, share: None });
         slf.send_create_region(id);
     }
 }
@@ -50,9 +55,29 @@ impl WlCompositorHandler for Compositor {
 struct Surface {
     guard: Rc<Guard>,
     share: Option<Share>,
+    /// Rectangles since the last commit.
+    damage: u32,
+}
+
+impl Surface {
+    /// What of a rectangle of damage goes on: itself, all there is, or nothing, where that has gone on already.
+    fn damage(&mut self, [x, y, width, height]: [i32; 4]) -> Option<(i32, i32, i32, i32)> {
+        let area = geometry::clamp_area(x, y, width, height)?;
+        self.damage = self.damage.saturating_add(1);
+        match self.damage.cmp(&MAX_DAMAGE) {
+            Ordering::Less => Some(area),
+            Ordering::Equal => geometry::clamp_area(0, 0, i32::MAX, i32::MAX),
+            Ordering::Greater => None,
+        }
+    }
 }
 
 impl WlSurfaceHandler for Surface {
+    fn handle_commit(&mut self, slf: &Rc<WlSurface>) {
+        self.damage = 0;
+        slf.send_commit();
+    }
+
     fn handle_destroy(&mut self, slf: &Rc<WlSurface>) {
         self.share = None;
         self.guard.tree().borrow_mut().remove(slf.unique_id());
@@ -74,13 +99,13 @@ impl WlSurfaceHandler for Surface {
     }
 
     fn handle_damage(&mut self, slf: &Rc<WlSurface>, x: i32, y: i32, width: i32, height: i32) {
-        if let Some((x, y, width, height)) = geometry::clamp_area(x, y, width, height) {
+        if let Some((x, y, width, height)) = self.damage([x, y, width, height]) {
             slf.send_damage(x, y, width, height);
         }
     }
 
     fn handle_damage_buffer(&mut self, slf: &Rc<WlSurface>, x: i32, y: i32, width: i32, height: i32) {
-        if let Some((x, y, width, height)) = geometry::clamp_area(x, y, width, height) {
+        if let Some((x, y, width, height)) = self.damage([x, y, width, height]) {
             slf.send_damage_buffer(x, y, width, height);
         }
     }
@@ -98,6 +123,7 @@ impl WlSurfaceHandler for Surface {
 struct Region {
     guard: Rc<Guard>,
     rectangles: u32,
+    share: Option<Share>,
 }
 
 impl Region {
@@ -105,6 +131,8 @@ impl Region {
     fn count(&mut self, slf: &Rc<WlRegion>) -> bool {
         self.rectangles = self.rectangles.saturating_add(1);
         if self.rectangles <= MAX_REGION_RECTANGLES {
+            let Some(share) = self.guard.take(Kind::Rectangles, 1) else { return false };
+            Share::collect(&mut self.share, share);
             return true;
         }
         let text = format_args!("a region may have {MAX_REGION_RECTANGLES} rectangles");
@@ -114,6 +142,11 @@ impl Region {
 }
 
 impl WlRegionHandler for Region {
+    fn handle_destroy(&mut self, slf: &Rc<WlRegion>) {
+        self.share = None;
+        slf.send_destroy();
+    }
+
     fn handle_add(&mut self, slf: &Rc<WlRegion>, x: i32, y: i32, width: i32, height: i32) {
         let Some((x, y, width, height)) = geometry::clamp_area(x, y, width, height) else { return };
         if self.count(slf) {

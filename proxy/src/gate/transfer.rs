@@ -25,6 +25,7 @@ use wl_proxy::protocols::wp_primary_selection_unstable_v1::zwp_primary_selection
 };
 
 use super::guard::Guard;
+use super::ledger::{Kind, Share};
 
 /// How many types a source may offer. Office suites offer about thirty.
 const MAX_MIME_TYPES: u32 = 256;
@@ -48,16 +49,28 @@ fn accepts_pipe(guard: &Guard, object: &Rc<impl Object>, fd: &Rc<OwnedFd>) -> bo
     false
 }
 
+/// What a type takes up besides its name, in bytes.
+const TYPE_COST: u64 = 64;
+
 /// Counts the types that a source offers.
 struct Types {
     guard: Rc<Guard>,
     count: u32,
+    share: Option<Share>,
 }
 
 impl Types {
-    fn accepts(&mut self, object: &Rc<impl Object>) -> bool {
+    fn new(guard: &Rc<Guard>) -> Self {
+        Self { guard: Rc::clone(guard), count: 0, share: None }
+    }
+
+    fn accepts(&mut self, object: &Rc<impl Object>, mime_type: &str) -> bool {
         self.count = self.count.saturating_add(1);
         if self.count <= MAX_MIME_TYPES {
+            let len = u64::try_from(mime_type.len()).unwrap_or(u64::MAX);
+            let share = self.guard.take(Kind::OfferedBytes, len.saturating_add(TYPE_COST));
+            let Some(share) = share else { return false };
+            Share::collect(&mut self.share, share);
             return true;
         }
         let text = format_args!("a source may offer {MAX_MIME_TYPES} types");
@@ -70,7 +83,7 @@ pub(super) struct DataManager(pub Rc<Guard>);
 
 impl WlDataDeviceManagerHandler for DataManager {
     fn handle_create_data_source(&mut self, slf: &Rc<WlDataDeviceManager>, id: &Rc<WlDataSource>) {
-        id.set_handler(DataSource(Types { guard: Rc::clone(&self.0), count: 0 }));
+        id.set_handler(DataSource(Types::new(&self.0)));
         slf.send_create_data_source(id);
     }
 
@@ -88,8 +101,13 @@ impl WlDataDeviceManagerHandler for DataManager {
 struct DataSource(Types);
 
 impl WlDataSourceHandler for DataSource {
+    fn handle_destroy(&mut self, slf: &Rc<WlDataSource>) {
+        self.0.share = None;
+        slf.send_destroy();
+    }
+
     fn handle_offer(&mut self, slf: &Rc<WlDataSource>, mime_type: &str) {
-        if self.0.accepts(slf) {
+        if self.0.accepts(slf, mime_type) {
             slf.send_offer(mime_type);
         }
     }
@@ -122,7 +140,7 @@ impl ZwpPrimarySelectionDeviceManagerV1Handler for PrimaryManager {
         slf: &Rc<ZwpPrimarySelectionDeviceManagerV1>,
         id: &Rc<ZwpPrimarySelectionSourceV1>,
     ) {
-        id.set_handler(PrimarySource(Types { guard: Rc::clone(&self.0), count: 0 }));
+        id.set_handler(PrimarySource(Types::new(&self.0)));
         slf.send_create_source(id);
     }
 
@@ -140,8 +158,13 @@ impl ZwpPrimarySelectionDeviceManagerV1Handler for PrimaryManager {
 struct PrimarySource(Types);
 
 impl ZwpPrimarySelectionSourceV1Handler for PrimarySource {
+    fn handle_destroy(&mut self, slf: &Rc<ZwpPrimarySelectionSourceV1>) {
+        self.0.share = None;
+        slf.send_destroy();
+    }
+
     fn handle_offer(&mut self, slf: &Rc<ZwpPrimarySelectionSourceV1>, mime_type: &str) {
-        if self.0.accepts(slf) {
+        if self.0.accepts(slf, mime_type) {
             slf.send_offer(mime_type);
         }
     }

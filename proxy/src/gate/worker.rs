@@ -3,21 +3,21 @@
 //! It waits for all of them with one epoll descriptor, in which every socket is registered by itself, and gives each that has something to do one turn of a
 //! bounded size, in rotation, so that a flooding connection costs the others one turn of waiting. It wakes up for
 //! events, and for deadlines while there are any (a connection that has to wait because of its rate, or that ends
-//! with something still to deliver); otherwise never.
+//! with something still to deliver, or numbers that have changed since they were reported); otherwise never.
 
 use std::collections::BTreeMap;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use virtio_wl::region::RegionError;
 use virtio_wl::unix::UnixError;
 use virtio_wl::{MirrorBudget, Region};
-use vitrail_protocols::report::JailReport;
+use vitrail_protocols::report::{JailReport, Traffic};
 use vitrail_protocols::{Limits, Policy, VmName, WorkerReport};
 
 use super::control::{self, ControlError, Order};
@@ -40,8 +40,12 @@ const DESCRIPTOR_HEADROOM: u64 = 16_384;
 /// Address space beyond the region and mirrors: the program itself, its queues and buffers, in bytes.
 const ADDRESS_SPACE_HEADROOM: u64 = 1 << 30;
 
-/// Log lines about refusals that a VM can cause, per second.
+/// Log lines that a VM can cause, per second.
 const LOG_LINES_PER_SECOND: u32 = 2;
+
+/// How long after something has passed through it is reported, with all that came meanwhile. So a worker that has nothing to do
+/// wakes up once more for it, and one that is busy every time.
+const REPORT_DELAY: Duration = Duration::from_secs(1);
 
 const CONTROL_TOKEN: u64 = 0;
 
@@ -87,6 +91,10 @@ pub struct Worker {
     next_number: u64,
     report: WorkerReport,
     reported: Option<WorkerReport>,
+    /// When to report what has passed through; `None` if nothing has since it was reported, or nobody listens.
+    report_at: Option<Instant>,
+    /// What has passed through connections that are over.
+    past: Traffic,
     log_rate: Rate,
     log_skipped: u64,
     started: Instant,
@@ -141,6 +149,7 @@ impl Worker {
             connections: 0,
             refused: 0,
             last_refusal: String::new(),
+            traffic: Traffic::default(),
             jail,
         };
         Ok(Self {
@@ -157,6 +166,8 @@ impl Worker {
             next_number: 1,
             report,
             reported: None,
+            report_at: None,
+            past: Traffic::default(),
             log_rate: Rate::new(LOG_LINES_PER_SECOND),
             log_skipped: 0,
             started: Instant::now(),
@@ -243,11 +254,11 @@ impl Worker {
         &self,
         space: &'a mut [MaybeUninit<epoll::Event>; MAX_EVENTS],
     ) -> Result<&'a [epoll::Event], WorkerError> {
-        let deadline = self.connections.values().filter_map(Served::deadline).min();
+        let deadline = self.connections.values().filter_map(Served::deadline).chain(self.report_at).min();
         let timeout = if self.ready.is_empty() {
             deadline.map(|at| at.saturating_duration_since(Instant::now()))
         } else {
-            Some(std::time::Duration::ZERO)
+            Some(Duration::ZERO)
         };
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         match epoll::wait(&self.epoll, space, timeout.as_ref()) {
@@ -259,11 +270,17 @@ impl Worker {
 
     fn turn(&mut self, number: u64) {
         let Some(served) = self.connections.get_mut(&number) else { return };
-        match served.turn() {
+        let status = served.turn();
+        if self.control.is_some() && self.report_at.is_none() {
+            self.report_at = Some(Instant::now() + REPORT_DELAY);
+        }
+        match status {
             Status::Idle => {}
             Status::More => self.ready.push(number),
             Status::Ended(end) => {
-                self.connections.remove(&number);
+                if let Some(served) = self.connections.remove(&number) {
+                    self.past.add(&served.traffic());
+                }
                 self.note_end(end);
             }
         }
@@ -285,12 +302,18 @@ impl Worker {
     }
 
     fn log_refusal(&mut self) {
+        if let Some(skipped) = self.may_log() {
+            tracing::warn!(vm = %self.vm, reason = self.report.last_refusal, skipped, "ended a connection");
+        }
+    }
+
+    /// Whether the VM may cause another line in the log; if so, how many were left out before it.
+    fn may_log(&mut self) -> Option<u64> {
         if !self.log_rate.take(1, self.started.elapsed()).is_zero() {
             self.log_skipped = self.log_skipped.saturating_add(1);
-            return;
+            return None;
         }
-        let skipped = std::mem::take(&mut self.log_skipped);
-        tracing::warn!(vm = %self.vm, reason = self.report.last_refusal, skipped, "ended a connection");
+        Some(std::mem::take(&mut self.log_skipped))
     }
 
     fn take_orders(&mut self) {
@@ -304,32 +327,55 @@ impl Worker {
                     continue;
                 }
                 Err(ControlError::Socket(UnixError::TooManyFds)) => {
-                    tracing::error!(vm = %self.vm, "no descriptors left for another connection");
+                    if let Some(skipped) = self.may_log() {
+                        tracing::warn!(vm = %self.vm, skipped, "no descriptors left for another connection");
+                    }
                     continue;
                 }
                 Err(error) => {
                     tracing::info!(vm = %self.vm, reason = %error, "serving on without a supervisor");
                     self.control = None;
+                    self.report_at = None;
                     return;
                 }
             };
             let Ok([stream, compositor]) = <[OwnedFd; 2]>::try_from(fds) else { continue };
-            if let Err(error) = self.serve(stream, compositor) {
-                tracing::warn!(vm = %self.vm, connection, %error, "cannot serve a connection");
+            if let Err(error) = self.serve(stream, compositor)
+                && let Some(skipped) = self.may_log()
+            {
+                // Mostly, the VM has hung up meanwhile.
+                tracing::warn!(vm = %self.vm, connection, %error, skipped, "cannot serve a connection");
             }
         }
     }
 
-    /// Tells the supervisor what has changed. If it is busy, the next event brings it up again.
+    /// Tells the supervisor what has changed: at once, but what has merely passed through a little later. If it is busy, the
+    /// next event brings it up again, or the next time that something is due.
     fn send_report(&mut self) {
         self.report.connections = u32::try_from(self.connections.len()).unwrap_or(u32::MAX);
         let Some(control) = &self.control else { return };
-        if self.reported.as_ref() == Some(&self.report) {
+        let due = self.report_at.is_some_and(|at| at <= Instant::now());
+        if !due && self.reported.as_ref() == Some(&self.report) {
             return;
         }
-        if control::send_report(control, &self.report).is_ok() {
+        self.report.traffic = self.traffic();
+        if self.reported.as_ref() == Some(&self.report) {
+            self.report_at = None;
+        } else if control::send_report(control, &self.report).is_ok() {
             self.reported = Some(self.report.clone());
+            self.report_at = None;
+        } else {
+            self.report_at = Some(Instant::now() + REPORT_DELAY);
         }
+    }
+
+    /// What has passed through since the start.
+    fn traffic(&self) -> Traffic {
+        let mut traffic = self.past;
+        for served in self.connections.values() {
+            traffic.add(&served.traffic());
+        }
+        Traffic { mirror_memory: self.mirrors.used(), ..traffic }
     }
 }
 

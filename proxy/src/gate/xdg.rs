@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::rc::Rc;
 
+use wl_proxy::protocols::wayland::wl_seat::WlSeat;
 use wl_proxy::protocols::wayland::wl_surface::WlSurface;
 use wl_proxy::protocols::xdg_shell::xdg_popup::{XdgPopup, XdgPopupHandler};
 use wl_proxy::protocols::xdg_shell::xdg_positioner::{XdgPositioner, XdgPositionerHandler};
@@ -81,6 +82,17 @@ impl XdgToplevelHandler for Toplevel {
     fn handle_destroy(&mut self, slf: &Rc<XdgToplevel>) {
         self.share = None;
         slf.send_destroy();
+    }
+
+    fn handle_show_window_menu(
+        &mut self,
+        slf: &Rc<XdgToplevel>,
+        seat: &Rc<WlSeat>,
+        serial: u32,
+        x: i32,
+        y: i32,
+    ) {
+        slf.send_show_window_menu(seat, serial, geometry::clamp_offset(x), geometry::clamp_offset(y));
     }
 
     fn handle_set_max_size(&mut self, slf: &Rc<XdgToplevel>, width: i32, height: i32) {

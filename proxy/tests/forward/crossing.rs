@@ -213,3 +213,45 @@ fn a_compositor_that_goes_away_takes_the_connection_along_in_order() {
     while scene.app.try_next().is_some() {}
     scene.end().unwrap();
 }
+
+/// The peer takes 128 pipes at a time. An application that pasted more at once lost its connection, without an error.
+#[test]
+fn of_two_hundred_pastes_at_once_some_fail_and_the_application_goes_on() {
+    let mut scene = Scene::new();
+    let seat = scene.bind("wl_seat", 9);
+    let manager = scene.bind("wl_data_device_manager", 3);
+    const OFFER: u32 = 0xff00_0000;
+    let app = scene.new_id();
+    scene.app.send(manager.app, 1, Args::new().u32(app).u32(seat.app));
+    let device = Object { app, compositor: scene.compositor.expect(manager.compositor, 1).word(0) };
+    scene.compositor.send(device.compositor, 0, Args::new().u32(OFFER));
+    while scene.app.next().object != device.app {}
+    let readers: Vec<File> = (0..200)
+        .map(|_| {
+            let (reader, writer) = rustix::pipe::pipe().unwrap();
+            scene.app.send_fds(OFFER, 1, &Args::new().string("text/plain"), &[writer.as_fd()]);
+            reader.into()
+        })
+        .collect();
+    for _ in &readers {
+        scene.compositor.expect(OFFER, 1);
+    }
+    assert_eq!(scene.compositor.fds.len(), readers.len());
+    // All of them are open until the last one has arrived.
+    for (number, writer) in scene.compositor.fds.drain(..).enumerate() {
+        // One that is closed already is a broken pipe.
+        let _ = File::from(writer).write_all(number.to_string().as_bytes());
+    }
+    let mut pasted = 0;
+    for (number, mut reader) in readers.into_iter().enumerate() {
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        assert!(text.is_empty() || text == number.to_string(), "{text}");
+        pasted += usize::from(!text.is_empty());
+    }
+    assert_eq!(pasted, 100);
+    let surface = scene.surface();
+    scene.app.send(surface.app, 6, Args::new());
+    scene.compositor.expect(surface.compositor, 6);
+    scene.end().unwrap();
+}

@@ -3,11 +3,13 @@
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::thread;
+use std::time::{Duration, Instant};
 
-use rustix::event::{PollFlags, Timespec};
+use rustix::event::{PollFlags, Timespec, epoll};
 use virtio_wl::{Endpoint, Role, Socket, SocketError, SocketOptions};
-use vitrail_proxy::connection::{Connection, End, Outbox, Status};
+use vitrail_proxy::connection::{Connection, ConnectionError, DrainPatience, End, Outbox, Status};
 
 use crate::wire::{Args, PATIENCE, Peer, encode, wait};
 
@@ -41,7 +43,7 @@ fn settle(connection: &mut Connection) {
     loop {
         match connection.turn() {
             Status::More => {}
-            Status::Idle if wait(connection.as_fd(), PollFlags::IN, std::time::Duration::ZERO) => {}
+            Status::Idle if wait(connection.as_fd(), PollFlags::IN, Duration::ZERO) => {}
             Status::Idle => return,
             Status::Ended(end) => panic!("the connection is over: {end}"),
         }
@@ -151,4 +153,83 @@ fn a_burst_of_requests_of_an_application_that_leaves_arrives() {
     let end = to_the_end(&mut connection);
     assert!(matches!(end, End::ClientClosed), "{end}");
     assert_eq!(u32::try_from(reader.join().unwrap()), Ok(REQUESTS));
+}
+
+/// How long an ended connection goes on whose peer does something every now and then.
+fn lasts(connection: &mut Connection, mut now_and_then: impl FnMut()) -> Duration {
+    const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+    let begin = Instant::now();
+    loop {
+        match connection.turn() {
+            Status::More => {}
+            Status::Idle => {
+                if !connection.wait(Some(&PAUSE)).unwrap() {
+                    now_and_then();
+                }
+            }
+            Status::Ended(_) => return begin.elapsed(),
+        }
+        assert!(begin.elapsed() < PATIENCE, "the connection goes on");
+    }
+}
+
+/// Every turn moved the end of patience, whatever it was for: a peer that takes nothing and says something now and then kept
+/// an ended connection, with its descriptors and its place among the VM's, for ever.
+#[test]
+fn a_peer_that_talks_and_takes_nothing_does_not_keep_an_ended_connection() {
+    let (app, mut connection, mut gate) = with_a_gate();
+    let idle = Duration::from_millis(400);
+    connection.set_drain_patience(DrainPatience { idle, in_all: PATIENCE });
+    drop(app);
+    let took = lasts(&mut connection, || assert_eq!(gate.sendmsg(b"still here", &[]), Ok(10)));
+    assert!(took >= idle && took < PATIENCE / 3, "{took:?}");
+}
+
+/// A peer that takes a little before patience is over each time kept it too.
+#[test]
+fn a_peer_that_takes_little_by_little_keeps_an_ended_connection_only_so_long() {
+    let (app, app_inner) = UnixStream::pair().unwrap();
+    let (compositor, inner) = UnixStream::pair().unwrap();
+    // Little is with the kernel, so the rest is known to be under way.
+    rustix::net::sockopt::set_socket_send_buffer_size(&inner, 4096).unwrap();
+    let mut connection =
+        Connection::new(Endpoint::Unix(app_inner.into()), Endpoint::Unix(inner.into())).unwrap();
+    let in_all = Duration::from_millis(1500);
+    connection.set_drain_patience(DrainPatience { idle: Duration::from_secs(1), in_all });
+    let requests: Vec<u8> = (2..10_000).flat_map(|id| encode(DISPLAY, 0, &Args::new().u32(id))).collect();
+    let app = Peer::new(app);
+    app.send_raw(&requests, &[]);
+    // Which ends it, and what came before is to arrive.
+    app.send(4711, 0, Args::new());
+    drop(app);
+    let mut arrived = 0;
+    let took = lasts(&mut connection, || {
+        arrived += std::io::Read::read(&mut &compositor, &mut [0; 1000]).unwrap();
+    });
+    assert!(arrived > 5_000 && arrived < requests.len() / 2, "{arrived} of {}", requests.len());
+    assert!(took >= in_all && took < 3 * in_all, "{took:?}");
+}
+
+/// The state and what belongs to it refer to each other. When a connection could not be set up to the end they were left
+/// behind, with five descriptors each time.
+#[test]
+fn a_connection_that_cannot_be_waited_for_leaves_no_descriptors() {
+    const TIMES: usize = 50;
+    let epoll = || Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC).unwrap());
+    // The kernel nests so many and no more: sockets can be waited for in the innermost set, and no further set.
+    let sets: Vec<_> = std::iter::repeat_with(epoll).take(5).collect();
+    for (outer, inner) in sets.iter().zip(sets.iter().skip(1)) {
+        epoll::add(outer, inner, epoll::EventData::new_u64(0), epoll::EventFlags::IN).unwrap();
+    }
+    let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let before = descriptors();
+    for _ in 0..TIMES {
+        let [(_app, client), (_compositor, server)] = [(); 2].map(|()| UnixStream::pair().unwrap());
+        let (client, server) = (Endpoint::Unix(client.into()), Endpoint::Unix(server.into()));
+        let error = Connection::within(sets.last().unwrap(), 0, client, server).unwrap_err();
+        assert!(matches!(error, ConnectionError::Epoll(_)), "{error}");
+    }
+    // Other tests have some of their own.
+    let after = descriptors();
+    assert!(after < before + 3 * TIMES, "{before} descriptors, then {after}");
 }

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use rustix::event::PollFlags;
 use rustix::fs::MemfdFlags;
 use virtio_wl::{Role, Socket, SocketOptions};
-use vitrail_proxy::forward::serve::{Observer, serve};
+use vitrail_proxy::forward::serve::{Observer, Resources, serve};
 
 use crate::scene::{Scene, mask};
 use crate::wire::{Args, PATIENCE, encode, wait};
@@ -183,7 +183,7 @@ fn a_peer_that_does_not_answer_the_end_is_waited_for_a_while_and_without_turning
     let (app, app_inner) = UnixStream::pair().unwrap();
     let (upstream, gate) = UnixStream::pair().unwrap();
     let forward = std::thread::spawn(move || {
-        serve(app_inner.into(), upstream.into(), false, None, &Observer::default())
+        serve(app_inner.into(), upstream.into(), false, &Resources::default(), &Observer::default())
     });
     let mut gate = Socket::new(gate.into(), Role::Acceptor, SocketOptions::default()).unwrap();
     while !gate.is_open() {

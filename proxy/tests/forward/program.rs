@@ -39,7 +39,8 @@ impl Machine {
         let mut command = Command::new(program);
         command.env("XDG_RUNTIME_DIR", self.dir.path()).env("VITRAIL_LOG", "info");
         let ours = |name: &str| {
-            ["VITRAIL_HUB", "VITRAIL_REGION", "LISTEN_FDS", "LISTEN_PID", "NOTIFY_SOCKET"].contains(&name)
+            ["VITRAIL_HUB", "VITRAIL_REGION", "VITRAIL_DMABUF", "LISTEN_FDS", "LISTEN_PID", "NOTIFY_SOCKET"]
+                .contains(&name)
                 || name.starts_with("SOMMELIER_")
         };
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(ours)) {

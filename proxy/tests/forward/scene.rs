@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use rustix::event::PollFlags;
+use rustix::fs::MemfdFlags;
 use virtio_wl::{Pump, PumpOptions, Region, Role, Socket, SocketOptions};
 use vitrail_proxy::forward::counters::Counters;
-use vitrail_proxy::forward::serve::{Observer, ServeError, serve};
+use vitrail_proxy::forward::serve::{Observer, Resources, ServeError, serve};
 use vitrail_proxy::forward::store::Store;
 
 use crate::wire::{Args, PATIENCE, Peer, wait};
@@ -21,7 +22,7 @@ pub const REGION_LEN: u64 = 4 << 20;
 pub const ARGB: u32 = 0;
 
 /// What the compositor announces: name, interface, version.
-pub const GLOBALS: [(u32, &str, u32); 9] = [
+pub const GLOBALS: [(u32, &str, u32); 12] = [
     (1, "wl_compositor", 6),
     (2, "wl_shm", 2),
     (3, "wp_viewporter", 1),
@@ -31,6 +32,9 @@ pub const GLOBALS: [(u32, &str, u32); 9] = [
     (7, "zz_from_the_future_v1", 1),
     (8, "wp_single_pixel_buffer_manager_v1", 1),
     (9, "xdg_toplevel_icon_manager_v1", 1),
+    (10, "ext_foreign_toplevel_list_v1", 1),
+    (11, "ext_foreign_toplevel_image_capture_source_manager_v1", 1),
+    (12, "ext_image_copy_capture_manager_v1", 1),
 ];
 
 /// An object by the ids that it has at either end.
@@ -94,14 +98,21 @@ impl Scene {
 
     /// Another application of the same `wl-forward`.
     pub fn start(store: Option<&Arc<Store>>, gate: Option<Region>, region: Option<Region>) -> Self {
+        let resources = Resources { store: store.cloned(), graphics: None };
+        Self::with(resources, gate, region)
+    }
+
+    /// The same, with whatever the application may use.
+    pub fn with(resources: Resources, gate: Option<Region>, region: Option<Region>) -> Self {
         let (app, app_inner) = UnixStream::pair().unwrap();
         let (upstream, gate_stream) = UnixStream::pair().unwrap();
         let (compositor, compositor_inner) = UnixStream::pair().unwrap();
-        let store = store.cloned();
+        let shares = resources.store.is_some() && gate.is_some();
         let counters: Arc<Counters> = Arc::default();
+        let own = usize::from(resources.graphics.is_some());
         let observer = Observer { counters: counters.clone(), trace: None };
         let forward =
-            thread::spawn(move || serve(app_inner.into(), upstream.into(), false, store.as_ref(), &observer));
+            thread::spawn(move || serve(app_inner.into(), upstream.into(), false, &resources, &observer));
         thread::spawn(move || run_gate(gate_stream.into(), compositor_inner.into(), gate.map(Arc::new)));
         let mut scene = Self {
             app: Peer::new(app),
@@ -122,8 +133,8 @@ impl Scene {
             let args = Args::new().u32(name).string(interface).u32(version);
             scene.compositor.send(scene.registry.compositor, 0, args);
         }
-        // Two of them are hidden; tests look at the rest.
-        for _ in 0..GLOBALS.len() - 2 {
+        // Two of them are hidden, without a region two more, and one may be wl-forward's own; tests look at the rest.
+        for _ in 0..GLOBALS.len() - if shares { 2 } else { 4 } + own {
             let message = scene.app.expect(2, 0);
             let version = message.body.last_chunk::<4>().unwrap();
             scene.globals.push((message.string(1), u32::from_ne_bytes(*version)));
@@ -165,7 +176,7 @@ impl Scene {
         if self.shm.app == 0 {
             self.shm = self.bind("wl_shm", 2);
         }
-        let fd = rustix::fs::memfd_create(c"pool", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+        let fd = rustix::fs::memfd_create(c"pool", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
         rustix::fs::ftruncate(&fd, len).unwrap();
         let id = self.create_pool(fd.as_fd(), i32::try_from(len).unwrap());
         ClientPool { file: fd.into(), id }

@@ -19,7 +19,13 @@ pub const GLOBALS: &[(&str, u32)] = &[
     ("wl_data_device_manager", 3),
     ("wp_viewporter", 1),
     ("wl_seat", 9),
+    ("zwp_tablet_manager_v2", 1),
+    ("zwp_text_input_manager_v3", 2),
     ("ext_idle_notifier_v1", 2),
+    ("ext_foreign_toplevel_list_v1", 1),
+    ("ext_foreign_toplevel_image_capture_source_manager_v1", 1),
+    ("ext_image_copy_capture_manager_v1", 1),
+    ("wp_single_pixel_buffer_manager_v1", 1),
     ("zwlr_layer_shell_v1", 4),
     ("wl_drm", 2),
     ("brand_new_manager_v9", 1),
@@ -47,21 +53,38 @@ const MAKERS: &[(&str, u16, usize, &str)] = &[
     ("xdg_surface", 1, 0, "xdg_toplevel"),
     ("xdg_surface", 2, 0, "xdg_popup"),
     ("wp_viewporter", 1, 0, "wp_viewport"),
+    ("ext_foreign_toplevel_image_capture_source_manager_v1", 0, 0, "ext_image_capture_source_v1"),
+    ("ext_image_copy_capture_manager_v1", 0, 0, "ext_image_copy_capture_session_v1"),
+    ("ext_image_copy_capture_manager_v1", 1, 0, "ext_image_copy_capture_cursor_session_v1"),
+    ("ext_image_copy_capture_cursor_session_v1", 1, 0, "ext_image_copy_capture_session_v1"),
+    ("ext_image_copy_capture_session_v1", 0, 0, "ext_image_copy_capture_frame_v1"),
+    ("wp_single_pixel_buffer_manager_v1", 1, 0, "wl_buffer"),
     ("wl_data_device_manager", 0, 0, "wl_data_source"),
     ("wl_data_device_manager", 1, 0, "wl_data_device"),
+    ("wl_seat", 0, 0, "wl_pointer"),
+    ("zwp_tablet_manager_v2", 0, 0, "zwp_tablet_seat_v2"),
+    ("zwp_text_input_manager_v3", 1, 0, "zwp_text_input_v3"),
 ];
 
 /// What was asked, as `interface.opcode`, in order.
 #[derive(Debug)]
 pub struct Requests {
-    log: Arc<Mutex<Vec<String>>>,
+    log: Arc<Mutex<Vec<(String, Received)>>>,
     end: mpsc::Receiver<()>,
 }
 
 impl Requests {
     /// How often a request has arrived so far.
     pub fn count(&self, request: &str) -> usize {
-        self.log.lock().unwrap().iter().filter(|name| *name == request).count()
+        self.log.lock().unwrap().iter().filter(|(name, _)| name == request).count()
+    }
+
+    /// The last numbers of the first such request.
+    pub fn numbers<const N: usize>(&self, request: &str) -> [i32; N] {
+        let log = self.log.lock().unwrap();
+        let (_, request) = log.iter().find(|(name, _)| name == request).expect("it has arrived");
+        let first = request.body.len() / 4 - N;
+        std::array::from_fn(|at| request.uint(first + at).cast_signed())
     }
 
     /// Waits until the connection is closed, and with it all that was sent has arrived.
@@ -89,7 +112,7 @@ pub fn start_on(ours: UnixStream) -> Requests {
     requests
 }
 
-fn serve(mut stream: UnixStream, log: &Mutex<Vec<String>>) {
+fn serve(mut stream: UnixStream, log: &Mutex<Vec<(String, Received)>>) {
     let mut interfaces = HashMap::from([(1, "wl_display".to_owned())]);
     let (mut bytes, mut chunk) = (Vec::new(), [0; 4096]);
     // Reading without control messages drops descriptors, which nobody here needs.
@@ -97,7 +120,7 @@ fn serve(mut stream: UnixStream, log: &Mutex<Vec<String>>) {
         bytes.extend_from_slice(&chunk[..len]);
         while let Some(request) = Received::take(&mut bytes) {
             let interface = interfaces.get(&request.object).cloned().unwrap_or_default();
-            log.lock().unwrap().push(format!("{interface}.{}", request.opcode));
+            log.lock().unwrap().push((format!("{interface}.{}", request.opcode), request.clone()));
             let made =
                 MAKERS.iter().find(|(name, opcode, ..)| *name == interface && *opcode == request.opcode);
             if let Some((_, _, at, made)) = made {
@@ -108,12 +131,19 @@ fn serve(mut stream: UnixStream, log: &Mutex<Vec<String>>) {
                 ("wl_display", 1) => globals(request.uint(0)),
                 ("wl_registry", 0) => {
                     let (name, after) = request.string(1);
-                    interfaces.insert(request.uint(after + 1), name);
-                    Vec::new()
+                    let id = request.uint(after + 1);
+                    // A list begins with the one window that there is.
+                    let listed = name == "ext_foreign_toplevel_list_v1";
+                    interfaces.insert(id, name);
+                    if listed { Message::new(id, 0).uint(FIRST_SERVER_ID).bytes() } else { Vec::new() }
                 }
                 ("wl_data_device_manager", 1) => {
                     interfaces.insert(FIRST_SERVER_ID, "wl_data_offer".to_owned());
                     Message::new(request.uint(0), 0).uint(FIRST_SERVER_ID).bytes()
+                }
+                ("zwp_tablet_manager_v2", 0) => {
+                    interfaces.insert(FIRST_SERVER_ID, "zwp_tablet_tool_v2".to_owned());
+                    Message::new(request.uint(0), 1).uint(FIRST_SERVER_ID).bytes()
                 }
                 ("wl_surface" | "wl_buffer" | "wl_region", 0) => delete(request.object),
                 _ => Vec::new(),

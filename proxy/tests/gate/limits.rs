@@ -8,10 +8,13 @@ use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::process::{Resource, Rlimit};
 use virtio_wl::Region;
 use virtio_wl::wire::MirrorRect;
-use vitrail_protocols::Limits;
+use vitrail_protocols::report::JailReport;
+use vitrail_protocols::{Limits, Policy};
 use vitrail_proxy::gate::control::{self, Order};
+use vitrail_proxy::gate::worker::{Worker, WorkerOptions};
 
 use crate::client::{Client, Error, memory};
+use crate::compositor::Requests;
 use crate::wire::Message;
 use crate::{Vm, breach};
 
@@ -235,6 +238,101 @@ fn objects_that_nothing_else_counts_are_limited_too() {
     assert_limit(&client.error(), "vitrail-gate: a client may have 32768 objects");
 }
 
+/// A region had a bound and the number of regions had none but that of objects: a VM could have a hundred million rectangles.
+#[test]
+fn rectangles_are_limited_over_all_regions() {
+    let vm = Vm::new(Limits { requests_per_second: 1_000_000, ..Limits::default() });
+    let (mut client, requests) = vm.connect();
+    let compositor = client.bind("wl_compositor", 6);
+    let mut region = |destroy: bool| {
+        let region = client.make(compositor, 1, &[]);
+        let add = Message::new(region, 1).ints(&[0, 0, 1, 1]).bytes();
+        client.send_bytes(&add.repeat(4096), &[]);
+        if destroy {
+            client.send(Message::new(region, 0));
+        }
+    };
+    // What is destroyed counts for nothing.
+    (0..5).for_each(|_| region(true));
+    (0..16).for_each(|_| region(false));
+    assert!(client.round_trip());
+    let region = client.make(compositor, 1, &[]);
+    client.send(Message::new(region, 1).ints(&[0, 0, 1, 1]));
+    assert_limit(&client.error(), "vitrail-gate: the VM may have 65536 rectangles in regions");
+    requests.wait_for_end();
+    assert_eq!(requests.count("wl_region.1"), 21 * 4096);
+}
+
+/// A source may offer 256 types, each as long as a message, and the number of sources had no bound but that of objects: a VM
+/// could have the compositor keep gigabytes of names.
+#[test]
+fn what_sources_offer_is_limited_over_all_of_them() {
+    let vm = Vm::new(Limits::default());
+    let (mut client, requests) = vm.connect();
+    let manager = client.bind("wl_data_device_manager", 3);
+    let mut offers = 0;
+    let name = "x".repeat(4000);
+    let mut offer = |destroy: bool| {
+        let source = client.make(manager, 0, &[]);
+        for _ in 0..100 {
+            client.send(Message::new(source, 0).string(&name));
+            offers += 1;
+        }
+        if destroy {
+            client.send(Message::new(source, 1));
+        }
+    };
+    (0..5).for_each(|_| offer(true));
+    (0..3).for_each(|_| offer(false));
+    assert_limit(
+        &client.error(),
+        "vitrail-gate: the VM may have 1048576 bytes of types in clipboard sources",
+    );
+    requests.wait_for_end();
+    assert_eq!(requests.count("wl_data_source.0"), 500 + (1 << 20) / 4064);
+}
+
+/// Compositors keep the damage of a surface until it is committed, however much it is.
+#[test]
+fn damage_without_end_becomes_damage_of_everything() {
+    let vm = Vm::new(Limits { requests_per_second: 1_000_000, ..Limits::default() });
+    let (mut client, requests) = vm.connect();
+    let surface = client.surface();
+    for _ in 0..2 {
+        for opcode in [2, 9] {
+            client.send_bytes(&Message::new(surface, opcode).ints(&[0, 0, 1, 1]).bytes().repeat(5000), &[]);
+        }
+        client.send(Message::new(surface, 6));
+    }
+    assert!(client.round_trip());
+    let damage = ["wl_surface.2", "wl_surface.9"].map(|request| requests.count(request));
+    assert_eq!((damage.iter().sum::<usize>(), requests.count("wl_surface.6")), (2048, 2));
+}
+
+/// Each client had a bound, so that a VM with 64 of them could have two million objects.
+#[test]
+fn objects_are_limited_over_all_connections() {
+    let vm = Vm::new(Limits { requests_per_second: 1_000_000, ..Limits::default() });
+    let fill = || {
+        let (mut client, requests) = vm.connect();
+        let compositor = client.bind("wl_compositor", 6);
+        for _ in 0..32_000 {
+            client.make(compositor, 1, &[]);
+        }
+        (client, requests)
+    };
+    let mut clients: Vec<_> = (0..4).map(|_| fill()).collect();
+    let go_on =
+        |clients: &mut [(Client, Requests)]| clients.iter_mut().all(|(client, _)| client.round_trip());
+    assert!(go_on(&mut clients));
+    assert_limit(&fill().0.error(), "vitrail-gate: the VM may have 131072 objects");
+    assert!(go_on(&mut clients), "the others go on");
+    clients.pop();
+    vm.report(|report| report.connections == 3);
+    clients.push(fill());
+    assert!(go_on(&mut clients), "what the ended connection had is free again");
+}
+
 #[test]
 fn requests_beyond_the_rate_wait_and_are_served_all_the_same() {
     let vm = Vm::new(Limits { requests_per_second: 2000, ..Limits::default() });
@@ -322,4 +420,53 @@ fn never_read(mut client: Client) {
             Err(_) => return,
         }
     }
+}
+
+/// What a worker writes to its log, from the thread that it runs in.
+#[derive(Clone, Default)]
+struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A stream whose VM has gone before it is served cannot be set up, and each had a line in the log: a VM that calls and hangs up
+/// could fill the disk with them.
+#[test]
+fn a_vm_that_calls_and_hangs_up_does_not_fill_the_log() {
+    let (ours, theirs) = control::pair().unwrap();
+    let log = Log::default();
+    let writer = log.clone();
+    let worker = std::thread::spawn(move || {
+        let make = move || writer.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(make).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let (vm, limits, policy) = ("work".parse().unwrap(), Limits::default(), Policy::default());
+            let options = WorkerOptions { vm, limits, policy, region: None, control: Some(theirs) };
+            Worker::new(options, JailReport::default()).unwrap().run().unwrap();
+        });
+    });
+    for connection in 0..200 {
+        let (gone, stream) = Client::new();
+        drop(gone);
+        let (compositor, _requests) = std::os::unix::net::UnixStream::pair().unwrap();
+        let order = Order::Serve { connection };
+        let fds = [stream.as_fd(), compositor.as_fd()];
+        while control::send_order(&ours, &order, &fds).is_err() {
+            std::thread::yield_now();
+        }
+    }
+    drop(ours);
+    worker.join().unwrap();
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let lines = text.lines().filter(|line| line.contains("cannot serve a connection")).count();
+    assert!((1..20).contains(&lines), "{lines} lines:\n{text}");
+    assert!(!text.contains("ERROR"), "{text}");
 }

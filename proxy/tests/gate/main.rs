@@ -7,6 +7,7 @@
     reason = "messages read better when they are made where they are sent"
 )]
 
+mod capture;
 mod client;
 mod compositor;
 mod limits;
@@ -14,6 +15,7 @@ mod mirrors;
 mod policy;
 mod requests;
 mod supervisor;
+mod traffic;
 mod vsock;
 mod wire;
 
@@ -61,12 +63,21 @@ impl Vm {
         (client, requests)
     }
 
+    /// The socket that reports come on.
+    pub fn control(&self) -> &OwnedFd {
+        &self.control
+    }
+
+    /// The next report, if one has come.
+    pub fn try_report(&self) -> Option<WorkerReport> {
+        control::receive_report(&self.control, &"work".parse().unwrap(), 1).unwrap()
+    }
+
     /// Waits for a report that satisfies the condition.
     pub fn report(&self, fits: impl Fn(&WorkerReport) -> bool) -> WorkerReport {
         use rustix::event::{PollFd, PollFlags, Timespec};
-        let vm = "work".parse().unwrap();
         loop {
-            if let Some(report) = control::receive_report(&self.control, &vm, 1).unwrap() {
+            if let Some(report) = self.try_report() {
                 if fits(&report) {
                     return report;
                 }
@@ -84,11 +95,16 @@ impl Vm {
 /// request that must not arrive, as `interface.opcode`, and how often it may have before.
 #[track_caller]
 pub fn breach(limits: Limits, unseen: (&str, usize), break_rule: impl FnOnce(&mut Client, &Vm)) -> Error {
-    let vm = Vm::new(limits);
+    breach_in(&Vm::new(limits), unseen, break_rule)
+}
+
+/// The same in a VM that exists, and has broken no rule yet.
+#[track_caller]
+pub fn breach_in(vm: &Vm, unseen: (&str, usize), break_rule: impl FnOnce(&mut Client, &Vm)) -> Error {
     let (mut neighbour, _) = vm.connect();
     assert!(neighbour.round_trip(), "the neighbour is served");
     let (mut client, requests) = vm.connect();
-    break_rule(&mut client, &vm);
+    break_rule(&mut client, vm);
     // Whatever comes after the breach is not read either.
     let compositor = client.make(1, 0, &[]);
     assert_ne!(compositor, 0);

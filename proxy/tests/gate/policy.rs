@@ -31,7 +31,10 @@ fn a_policy_hides_shows_and_caps_globals() {
         ("xdg_wm_base", 6),
         ("wl_data_device_manager", 3),
         ("wl_seat", 5),
+        ("zwp_tablet_manager_v2", 1),
+        ("zwp_text_input_manager_v3", 1),
         ("ext_idle_notifier_v1", 2),
+        ("wp_single_pixel_buffer_manager_v1", 1),
     ];
     assert_eq!(seen(&mut client), expected.map(|(name, version)| (name.to_owned(), version)));
 }

@@ -1,14 +1,17 @@
 //! Requests that no compositor should have to look at.
 
+use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
 
 use crate::client::{Client, memory};
 use crate::compositor::{FIRST_SERVER_ID, global_name};
-use crate::wire::Message;
+use crate::wire::{Message, Received};
 use crate::{Vm, breach, expect};
 
 use vitrail_protocols::Limits;
+use vitrail_proxy::gate::control::{self, Order};
 
 const NO_SUCH_GLOBAL: &str = "vitrail-gate: there is no such global";
 
@@ -25,6 +28,9 @@ fn a_vm_sees_allowed_globals_in_known_versions_only() {
         ("wl_data_device_manager", 3),
         ("wp_viewporter", 1),
         ("wl_seat", 9),
+        ("wp_single_pixel_buffer_manager_v1", 1),
+        ("zwp_tablet_manager_v2", 1),
+        ("zwp_text_input_manager_v3", 1),
     ];
     assert_eq!(globals, expected.map(|(name, version)| (name.to_owned(), version)));
 }
@@ -224,6 +230,31 @@ fn titles_and_ids_end_where_messages_end() {
     expect(("xdg_toplevel.2", 0), 1, text, |client, _| title(client, 2, 4084));
 }
 
+/// The input method, for which the text is, would take the offsets for what they say.
+#[test]
+fn a_text_around_a_cursor_that_makes_no_sense_is_not_passed_on() {
+    let vm = Vm::new(Limits::default());
+    let (mut client, requests) = vm.connect();
+    let (manager, seat) = (client.bind("zwp_text_input_manager_v3", 1), client.bind("wl_seat", 5));
+    let input = client.make(manager, 1, &[seat.cast_signed()]);
+    let mut say = |text: &str, cursor: i32, anchor: i32, passed: usize| {
+        client.send(Message::new(input, 3).string(text).ints(&[cursor, anchor]));
+        client.send(Message::new(input, 7));
+        assert!(client.round_trip(), "{cursor}, {anchor}: the application goes on");
+        assert_eq!(requests.count("zwp_text_input_v3.3"), passed, "{cursor}, {anchor}");
+    };
+    say("été", 5, 2, 1);
+    say("été", 1, 0, 1);
+    say("été", 0, 6, 1);
+    say("été", -1, 0, 1);
+    say(&"x".repeat(4000), 4000, 0, 2);
+    say(&"x".repeat(4001), 0, 0, 2);
+    assert_eq!(requests.count("zwp_text_input_v3.7"), 6);
+    client.send(Message::new(input, 6).ints(&[i32::MIN, i32::MAX, -1, i32::MAX]));
+    assert!(client.round_trip());
+    assert_eq!(requests.numbers("zwp_text_input_v3.6"), [-65535, 65535, 0, 65535]);
+}
+
 #[test]
 fn circles_of_subsurfaces_are_refused() {
     let text = "vitrail-gate: a surface cannot be its own ancestor";
@@ -309,4 +340,92 @@ fn offer(client: &mut Client) -> u32 {
     client.make(manager, 1, &[seat.cast_signed()]);
     assert!(client.round_trip());
     FIRST_SERVER_ID
+}
+
+/// The numbers of these requests went on as they came, whatever they were: hotspots and places at the end of the numbers.
+#[test]
+fn numbers_about_input_are_cut_to_what_can_be_computed_with() {
+    const FAR: [i32; 2] = [i32::MIN, i32::MAX];
+    let vm = Vm::new(Limits::default());
+    let (mut client, requests) = vm.connect();
+    let seat = client.bind("wl_seat", 9);
+    let pointer = client.make(seat, 0, &[]);
+    client.send(Message::new(pointer, 0).uint(1).uint(0).ints(&FAR));
+    let tablets = client.bind("zwp_tablet_manager_v2", 1);
+    client.make(tablets, 0, &[seat.cast_signed()]);
+    assert!(client.round_trip());
+    client.send(Message::new(FIRST_SERVER_ID, 0).uint(1).uint(0).ints(&FAR));
+    let surface = client.xdg_surface();
+    let toplevel = client.make(surface, 1, &[]);
+    client.send(Message::new(toplevel, 4).uint(seat).uint(1).ints(&FAR));
+    assert!(client.round_trip());
+    for request in ["wl_pointer.0", "zwp_tablet_tool_v2.0", "xdg_toplevel.4"] {
+        assert_eq!(requests.numbers(request), [-65535, 65535], "{request}");
+    }
+}
+
+/// A compositor that asks a client for its clipboard as soon as there is one, so many times at once.
+fn ask_for_the_clipboard(mut stream: UnixStream, times: usize) -> Vec<OwnedFd> {
+    let (mut bytes, mut chunk, mut pipes) = (Vec::new(), [0; 4096], Vec::new());
+    while let Ok(len @ 1..) = stream.read(&mut chunk) {
+        bytes.extend_from_slice(&chunk[..len]);
+        while let Some(request) = Received::take(&mut bytes) {
+            let answer = match (request.object, request.opcode) {
+                (1, 0) => Message::new(request.uint(0), 0).uint(0).bytes(),
+                (1, 1) => {
+                    let global = Message::new(request.uint(0), 0).uint(1);
+                    global.string("wl_data_device_manager").uint(3).bytes()
+                }
+                // Nothing but a source is made of what was bound, whose request has one word.
+                (_, 0) if request.body.len() == 4 => {
+                    let send = Message::new(request.uint(0), 1).string("text/plain").bytes();
+                    for _ in 0..times {
+                        let (reader, writer) = rustix::pipe::pipe().unwrap();
+                        pipes.push(reader);
+                        while virtio_wl::unix::send(&stream, &send, &[writer.as_fd()]).is_err() {
+                            std::thread::yield_now();
+                        }
+                    }
+                    continue;
+                }
+                _ => continue,
+            };
+            stream.write_all(&answer).unwrap();
+        }
+    }
+    pipes
+}
+
+/// What is pasted from a VM is asked for by others: one of them could have ended the VM's connection by asking often at once.
+#[test]
+fn two_hundred_pastes_at_once_from_a_client_do_not_end_it() {
+    let vm = Vm::new(Limits::default());
+    let (mut client, stream) = Client::new();
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let compositor = std::thread::spawn(move || ask_for_the_clipboard(ours, 200));
+    let order = Order::Serve { connection: 1 };
+    control::send_order(&vm.control, &order, &[stream.as_fd(), theirs.as_fd()]).unwrap();
+    drop(theirs);
+    client.start();
+    assert!(client.round_trip());
+    let manager = client.id();
+    client.bind_raw(1, "wl_data_device_manager", 3, manager);
+    client.make(manager, 0, &[]);
+    // All of them are kept.
+    let (mut bytes, mut pipes, mut asked) = (Vec::new(), Vec::new(), 0);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while asked < 200 {
+        assert!(Instant::now() < deadline, "asked {asked} times");
+        client.socket.dispatch().expect("the connection goes on");
+        let mut chunk = [0; 4096];
+        if let Ok(len) = client.socket.recvmsg(&mut chunk, &mut pipes) {
+            bytes.extend_from_slice(&chunk[..len]);
+        }
+        asked += std::iter::from_fn(|| Received::take(&mut bytes)).count();
+    }
+    assert_eq!(pipes.len(), 200);
+    assert!(client.round_trip());
+    assert_eq!(vm.report(|report| report.connections == 1).refused, 0);
+    drop((client, vm));
+    assert_eq!(compositor.join().unwrap().len(), 200);
 }

@@ -239,7 +239,7 @@ fn sees_viewporter(client: &mut Client) -> bool {
 }
 
 #[test]
-fn a_vm_sees_what_its_policy_shows_and_a_new_policy_is_that_of_new_workers() {
+fn a_vm_sees_what_its_policy_shows_and_a_new_policy_is_that_of_new_connections() {
     let mut gate = Gate::start();
     let (mut work, mut web) = (gate.connect("work", None), gate.connect("web", None));
     assert!(sees_viewporter(&mut work) && !sees_viewporter(&mut web));
@@ -253,11 +253,18 @@ fn a_vm_sees_what_its_policy_shows_and_a_new_policy_is_that_of_new_workers() {
     while !gate.connect("later", None).round_trip() {
         assert!(Instant::now() < deadline, "the configuration is not read again");
     }
-    assert!(!sees_viewporter(&mut gate.connect("web", None)), "the worker keeps its policy");
+    let mut new = gate.connect("web", None);
+    assert!(sees_viewporter(&mut new));
+    let second = gate.report(|report| report.vm.as_str() == "web" && report.pid != worker).pid;
+    // What the old worker serves it serves on, to the end.
+    assert!(web.round_trip() && !sees_viewporter(&mut web));
     kill(worker);
     web.wait_for_end();
-    gate.report(|report| report.vm.as_str() == "web" && !report.alive);
-    assert!(sees_viewporter(&mut gate.connect("web", None)), "a new worker has the new policy");
+    assert!(new.round_trip());
+    // A VM whose policy is as it was keeps its worker.
+    let mut again = gate.connect("web", None);
+    assert!(sees_viewporter(&mut again));
+    gate.report(|report| report.vm.as_str() == "web" && report.pid == second && report.connections == 2);
 }
 
 #[test]

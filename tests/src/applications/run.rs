@@ -1,4 +1,5 @@
-//! One run of one application: a session with one VM, the steps of the table, an orderly end, and then the logs.
+//! One run of one application: a session with one VM (in which it runs, or beside which, if it is local), the steps of the
+//! table, an orderly end, and then the logs.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -24,14 +25,15 @@ const VM: &str = "work";
 const TOLERANCE: u32 = 6;
 
 /// Runs an application as the table says. Pictures of the screen go to `pictures`, if they are wanted: one before
-/// the end and those that the table asks for.
+/// the end and those that the table asks for. `root` is where its packages are unpacked, if they are of another release.
 ///
 /// # Panics
 ///
 /// When anything is not as it should be; with a picture of how it was, where pictures are wanted.
 #[track_caller]
-pub fn run(application: &Application, pictures: Option<&Path>) {
-    let mut run = Run::start(application, pictures);
+pub fn run(application: &Application, pictures: Option<&Path>, root: Option<&Path>) {
+    let mut run = Run::start(application, pictures, root);
+    run.check_withheld();
     for step in &application.steps {
         let start = Instant::now();
         run.step(step);
@@ -50,10 +52,34 @@ pub fn run(application: &Application, pictures: Option<&Path>) {
 struct Run<'a> {
     application: &'a Application,
     process: Process,
+    /// Programs of the GUI VM.
+    beside: Vec<Process>,
     session: Session,
     /// What the screen showed when something was last waited for.
     seen: Option<Image>,
     pictures: Option<&'a Path>,
+    folders: Folders,
+}
+
+/// What the words in braces stand for.
+struct Folders {
+    /// Where the VM's files are.
+    directory: PathBuf,
+    /// Where packages of another release are unpacked.
+    root: Option<PathBuf>,
+}
+
+impl Folders {
+    #[track_caller]
+    fn expand(&self, text: &str) -> String {
+        let text = text.replace("{dir}", &self.directory.display().to_string());
+        if !text.contains("{root}") {
+            return text;
+        }
+        let root =
+            self.root.as_ref().expect("its packages are unpacked by `cargo xtask apps`, which says where");
+        text.replace("{root}", &root.display().to_string())
+    }
 }
 
 impl Drop for Run<'_> {
@@ -71,20 +97,20 @@ impl Drop for Run<'_> {
 
 impl<'a> Run<'a> {
     #[track_caller]
-    fn start(application: &'a Application, pictures: Option<&'a Path>) -> Self {
+    fn start(application: &'a Application, pictures: Option<&'a Path>, root: Option<&Path>) -> Self {
         let session = Session::start(&[VM]);
-        let directory = session.root().join(VM);
+        let folders = Folders { directory: directory(&session, application), root: root.map(Path::to_owned) };
         for (name, content) in &application.files {
-            let path = directory.join(name);
+            let path = folders.directory.join(name);
             fs::create_dir_all(path.parent().expect("a file in a directory")).expect("a directory");
-            fs::write(path, expand(content, &directory)).expect("a file for the application");
+            fs::write(path, folders.expand(content)).expect("a file for the application");
         }
-        let mut command = command(&session, &application.command);
+        let mut command = command(&session, application, &folders, &application.command);
         for (name, value) in &application.environment {
-            command.env(name, expand(value, &directory));
+            command.env(name, folders.expand(value));
         }
         let process = Process::start(&application.name, &session.logs(), &mut command, &[]);
-        Self { application, process, session, seen: None, pictures }
+        Self { application, process, beside: Vec::new(), session, seen: None, pictures, folders }
     }
 
     #[track_caller]
@@ -103,25 +129,31 @@ impl<'a> Run<'a> {
             Step::RightClick(place) => self.button(*place, "right", "click"),
             Step::Press(place) => self.button(*place, "left", "press"),
             Step::Release(place) => self.button(*place, "left", "release"),
+            Step::Tap(place) => self.tap(*place),
             Step::Stroke(from, to) => self.stroke(*from, *to),
+            Step::Pen(from, to) => self.draw(*from, *to),
             Step::Scroll(steps) => {
                 self.session.control(&["input", "scroll", "0", &steps.to_string()]);
             }
             Step::Changes(share) => self.wait_change(*share),
             Step::Shows(color, share) => self.wait_color(color, *share),
             Step::File(name, content) => {
-                let path = self.directory().join(name);
-                process::wait_for_content(&path, &expand(content, &self.directory()), Deadline::patient());
+                let path = self.folders.directory.join(name);
+                process::wait_for_content(&path, &self.folders.expand(content), Deadline::patient());
             }
-            Step::Logs(text) => self.process.wait_log(&expand(text, &self.directory())),
+            Step::Logs(text) => self.process.wait_log(&self.folders.expand(text)),
             Step::Run(arguments, input, output) => self.run_beside(arguments, input, output),
+            Step::Local(arguments) => {
+                let process = self.start_local(arguments);
+                assert_eq!(process.wait_exit(Deadline::patient()), Exit::Status(0), "{arguments:?}");
+            }
+            Step::Beside(arguments, text) => {
+                let process = self.start_local(arguments);
+                process.wait_log(text);
+                self.beside.push(process);
+            }
             Step::Picture(name) => self.keep_picture(name),
         }
-    }
-
-    /// What the application's files are in.
-    fn directory(&self) -> PathBuf {
-        self.session.root().join(VM)
     }
 
     /// The window on top of all others.
@@ -129,9 +161,18 @@ impl<'a> Run<'a> {
         self.session.windows().into_iter().max_by_key(|window| window.z)
     }
 
-    /// Waits until what the screen shows, and its top-most window, are as they should be; looks again with each frame.
+    /// The title of the window that is looked at, and its content; of a local program the whole output, untitled.
+    fn looked_at(&mut self) -> Option<(String, Rect)> {
+        if self.application.local {
+            let (w, h) = self.session.size();
+            return Some((String::new(), Rect { x: 0, y: 0, w, h }));
+        }
+        self.top().map(|top| (top.title.clone(), top.content()))
+    }
+
+    /// Waits until what the screen shows, and what of it is looked at, are as they should be; looks again with each frame.
     #[track_caller]
-    fn wait_screen(&mut self, what: &str, as_it_should: impl Fn(&Image, &WindowInfo) -> bool) -> Image {
+    fn wait_screen(&mut self, what: &str, as_it_should: impl Fn(&Image, &str, Rect) -> bool) -> Image {
         let deadline = Deadline::patient();
         let mut frame = 0;
         loop {
@@ -144,9 +185,9 @@ impl<'a> Run<'a> {
             );
             assert!(!deadline.passed(), "gave up waiting for {what}");
             frame = drawn.expect("an answer before the deadline");
-            let Some(top) = self.top() else { continue };
+            let Some((title, content)) = self.looked_at() else { continue };
             let image = self.session.screenshot();
-            if as_it_should(&image, &top) {
+            if as_it_should(&image, &title, content) {
                 return image;
             }
         }
@@ -154,8 +195,8 @@ impl<'a> Run<'a> {
 
     #[track_caller]
     fn wait_window(&mut self, title: &str, least_colors: usize) {
-        let image = self.wait_screen(&format!("a window called {title:?}"), |image, top| {
-            top.title.contains(title) && colors(image, top.content()) >= least_colors
+        let image = self.wait_screen(&format!("a window called {title:?}"), |image, found, content| {
+            found.contains(title) && colors(image, content) >= least_colors
         });
         self.seen = Some(image);
     }
@@ -173,8 +214,8 @@ impl<'a> Run<'a> {
     #[track_caller]
     fn wait_change(&mut self, share: f64) {
         let before = self.seen.take().expect("a window was waited for before");
-        let image = self.wait_screen(&format!("a change of {share} of the window"), |image, top| {
-            changed(&before, image, top.content()) >= share
+        let image = self.wait_screen(&format!("a change of {share} of the window"), |image, _, content| {
+            changed(&before, image, content) >= share
         });
         self.seen = Some(image);
     }
@@ -183,8 +224,7 @@ impl<'a> Run<'a> {
     fn wait_color(&mut self, color: &str, share: f64) {
         let wanted = color.strip_prefix('#').and_then(|digits| u32::from_str_radix(digits, 16).ok());
         let wanted = wanted.expect("a colour as #rrggbb");
-        let image = self.wait_screen(&format!("{share} of the window to be {color}"), |image, top| {
-            let content = top.content();
+        let image = self.wait_screen(&format!("{share} of the window to be {color}"), |image, _, content| {
             let alike = |&(x, y): &(i32, i32)| image.pixel(x, y).is_some_and(|found| is_near(found, wanted));
             share_of(places(content).filter(alike).count(), content) >= share
         });
@@ -193,7 +233,7 @@ impl<'a> Run<'a> {
 
     #[track_caller]
     fn type_text(&self, text: &str) {
-        let text = expand(text, &self.directory()).replace('\n', "\\n").replace('\t', "\\t");
+        let text = self.folders.expand(text).replace('\n', "\\n").replace('\t', "\\t");
         self.session.control(&["input", "type", &text]);
     }
 
@@ -209,10 +249,10 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// A place of the top-most window in pixels of the output, as `vitrailctl` takes it.
+    /// A place of what is looked at in pixels of the output, as `vitrailctl` takes it.
     #[track_caller]
     fn pixel(&mut self, (across, down): Place) -> [String; 2] {
-        let content = self.top().expect("a window to point at").content();
+        let (_, content) = self.looked_at().expect("a window to point at");
         let x = f64::from(content.x) + across * f64::from(content.w);
         let y = f64::from(content.y) + down * f64::from(content.h);
         [x.round().to_string(), y.round().to_string()]
@@ -224,18 +264,38 @@ impl<'a> Run<'a> {
         self.session.control(&["input", "move", &x, &y]);
     }
 
+    /// Touches the window, which may be gone by the time that the finger is lifted.
+    #[track_caller]
+    fn tap(&mut self, place: Place) {
+        let [x, y] = self.pixel(place);
+        self.session.control(&["input", "touch", "down", "0", &x, &y]);
+        self.session.control(&["input", "touch", "up", "0"]);
+    }
+
     /// Draws a finger over the touch screen, in ten steps.
     #[track_caller]
     fn stroke(&mut self, from: Place, to: Place) {
         let [x, y] = self.pixel(from);
         self.session.control(&["input", "touch", "down", "0", &x, &y]);
-        for step in 1..=10 {
-            let share = f64::from(step) / 10.0;
-            let between = |from: f64, to: f64| from + (to - from) * share;
-            let [x, y] = self.pixel((between(from.0, to.0), between(from.1, to.1)));
+        for place in between(from, to) {
+            let [x, y] = self.pixel(place);
             self.session.control(&["input", "touch", "motion", "0", &x, &y]);
         }
         self.session.control(&["input", "touch", "up", "0"]);
+    }
+
+    /// Draws the pen of a graphics tablet from one place to another, in ten steps.
+    #[track_caller]
+    fn draw(&mut self, from: Place, to: Place) {
+        let [x, y] = self.pixel(from);
+        self.session.control(&["input", "tablet", "in", &x, &y]);
+        self.session.control(&["input", "tablet", "down"]);
+        for place in between(from, to) {
+            let [x, y] = self.pixel(place);
+            self.session.control(&["input", "tablet", "motion", &x, &y, "0.5"]);
+        }
+        self.session.control(&["input", "tablet", "up"]);
+        self.session.control(&["input", "tablet", "out"]);
     }
 
     #[track_caller]
@@ -247,18 +307,31 @@ impl<'a> Run<'a> {
     /// Runs a second program of the VM.
     #[track_caller]
     fn run_beside(&mut self, arguments: &[String], input: &str, output: &str) {
-        let directory = self.directory();
-        let (from, to) = (directory.join("stdin"), directory.join("stdout"));
+        let [from, to] = ["stdin", "stdout"].map(|name| self.folders.directory.join(name));
         fs::write(&from, input).expect("a file");
         let mut shell = vec![String::from("sh"), String::from("-c")];
         shell.push(format!("exec \"$@\" < '{}' > '{}'", from.display(), to.display()));
         shell.push(String::from("sh"));
         shell.extend(arguments.iter().cloned());
         let name = format!("{}-{}", self.application.name, arguments[0]);
-        let process = Process::start(&name, &self.session.logs(), &mut command(&self.session, &shell), &[]);
+        let mut command = command(&self.session, self.application, &self.folders, &shell);
+        let process = Process::start(&name, &self.session.logs(), &mut command, &[]);
         assert_eq!(process.wait_exit(Deadline::patient()), Exit::Status(0), "{arguments:?}");
         let written = fs::read(&to).expect("its output");
         assert_eq!(String::from_utf8_lossy(&written), output, "what {arguments:?} wrote");
+    }
+
+    #[track_caller]
+    fn start_local(&self, arguments: &[String]) -> Process {
+        let (program, arguments) = arguments.split_first().expect("a program");
+        assert!(
+            process::is_installed(program),
+            "{program} is not installed; `cargo xtask` setup or apps does it"
+        );
+        let mut command = self.session.application("local", program);
+        command.args(arguments.iter().map(|argument| self.folders.expand(argument)));
+        let name = format!("{}-local-{program}", self.application.name);
+        Process::start(&name, &self.session.logs(), &mut command, &[])
     }
 
     /// Writes what is on the screen to `PICTURES/APPLICATION-NAME.png`, without the name if it is empty.
@@ -269,6 +342,21 @@ impl<'a> Run<'a> {
         self.session.save_screenshot(&pictures.join(format!("{}{dash}{name}.png", self.application.name)));
     }
 
+    /// Sees that no configuration could give the VM what the table says is withheld.
+    #[track_caller]
+    fn check_withheld(&self) {
+        if self.application.withheld.is_empty() {
+            return;
+        }
+        let why = self.session.control(&["why", VM, &self.application.withheld, "--json"]);
+        let why: Value = serde_json::from_str(&why).expect("JSON");
+        assert_eq!(why["visible"], Value::Bool(false), "{why}");
+        let (decided_by, class) = (why["decided_by"].as_str(), why["class"].as_str());
+        let withheld =
+            matches!((decided_by, class), (Some("class"), Some("never")) | (Some("unknown_interface"), _));
+        assert!(withheld, "{why}");
+    }
+
     /// Makes the application end, and sees that it ends well and its windows go.
     #[track_caller]
     fn end(&mut self) {
@@ -277,10 +365,15 @@ impl<'a> Run<'a> {
             End::Type(text) => self.type_text(text),
             End::Keys(chord) => self.press(chord),
             End::Interrupt => self.process.signal(Signal::INT),
+            End::Killed => self.process.signal(Signal::TERM),
             End::Itself => {}
         }
         let exit = self.process.wait_exit(Deadline::patient());
-        assert_eq!(exit, Exit::Status(self.application.status), "how {} ended", self.application.name);
+        let expected = match self.application.end {
+            End::Killed => Exit::Signal(Signal::TERM.as_raw()),
+            _ => Exit::Status(self.application.status),
+        };
+        assert_eq!(exit, expected, "how {} ended", self.application.name);
         self.session.wait_windows("all windows to go", <[WindowInfo]>::is_empty);
     }
 
@@ -300,22 +393,31 @@ impl<'a> Run<'a> {
     }
 }
 
-/// A command line in the VM.
+/// What the files of an application are in.
+fn directory(session: &Session, application: &Application) -> PathBuf {
+    session.root().join(if application.local { "gui" } else { VM })
+}
+
+/// A command line where the application runs.
 #[track_caller]
-fn command(session: &Session, line: &[String]) -> Command {
-    let directory = session.root().join(VM);
+fn command(session: &Session, application: &Application, folders: &Folders, line: &[String]) -> Command {
+    let line: Vec<String> = line.iter().map(|word| folders.expand(word)).collect();
     let (program, arguments) = line.split_first().expect("a program");
     assert!(
         process::is_installed(program),
         "{program} is not installed; `cargo xtask` setup or apps does it"
     );
-    let mut command = session.application(VM, program);
-    command.args(arguments.iter().map(|argument| expand(argument, &directory))).current_dir(&directory);
+    let mut command = session.application(if application.local { "local" } else { VM }, program);
+    command.args(arguments).current_dir(&folders.directory);
     command
 }
 
-fn expand(text: &str, directory: &Path) -> String {
-    text.replace("{dir}", &directory.display().to_string())
+/// Ten places on the way from one to another, the other among them.
+fn between(from: Place, to: Place) -> impl Iterator<Item = Place> {
+    (1..=10).map(move |step| {
+        let share = f64::from(step) / 10.0;
+        (from.0 + (to.0 - from.0) * share, from.1 + (to.1 - from.1) * share)
+    })
 }
 
 /// The evdev name of a key as people write it.

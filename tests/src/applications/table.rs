@@ -1,7 +1,10 @@
 //! The table of applications, `tests/applications.toml`: how each is started, what is done to it, and how it ends.
 //!
+//! Most are applications of a VM; the `local` ones are programs of the GUI VM itself.
+//!
 //! Texts (arguments, environment, files, what is typed) may contain `{dir}`, the directory of the VM that the
-//! application runs in, where its files are.
+//! application runs in, where its files are, and `{root}`, the folder that packages of another release were unpacked
+//! into.
 
 use std::collections::BTreeMap;
 
@@ -15,9 +18,17 @@ pub struct Application {
     pub name: String,
     /// The Debian packages that bring it. The first has the version that is shown.
     pub packages: Vec<String>,
+    /// The Debian release that the packages are of, where not that of the machine: they are then not installed, but
+    /// unpacked into `{root}`, and the command starts the loader there with the libraries there.
+    #[serde(default)]
+    pub release: String,
     /// Whether it is among the tests, being small and quick.
     #[serde(default)]
     pub light: bool,
+    /// Whether it is a program of the GUI VM itself, connected to the compositor's own socket. It need not have windows, so
+    /// places and shares are those of the whole output.
+    #[serde(default)]
+    pub local: bool,
     /// Where it does not follow from the name: what it is or why it stands for another one, for the reader of the
     /// results.
     #[serde(default)]
@@ -25,6 +36,10 @@ pub struct Application {
     /// Why it is not run: what it needs, no compositor of today gives. Empty for those that are run.
     #[serde(default)]
     pub unusable: String,
+    /// An interface that the application cannot do without and that no VM may get. What the row checks is that the
+    /// policy says so, and that the application, told that there is none, says so too and ends by itself.
+    #[serde(default)]
+    pub withheld: String,
     /// The program and its arguments.
     pub command: Vec<String>,
     /// Variables beside those of every application.
@@ -50,8 +65,8 @@ pub struct Application {
     pub status: i32,
 }
 
-/// A place in the content of the top-most window: shares of its width and height. For a push, pixels to the right and
-/// down.
+/// A place in the content of the top-most window (of the output, for local programs): shares of its width and height. For a
+/// push, pixels to the right and down.
 pub type Place = (f64, f64);
 
 /// One thing that is done, or waited for.
@@ -81,14 +96,18 @@ pub enum Step {
     Press(Place),
     /// Moves the pointer and releases the left button.
     Release(Place),
+    /// Touches the touch screen with a finger for a moment.
+    Tap(Place),
     /// Puts a finger on the touch screen, draws it from one place to another and lifts it.
     Stroke(Place, Place),
+    /// Brings the pen of a graphics tablet near one place, sets it down, draws it to another and takes it away.
+    Pen(Place, Place),
     /// Turns the wheel by this many steps down.
     Scroll(f64),
-    /// Waits until this share of the top-most window shows something else than at the last such wait (or when the
-    /// window came).
+    /// Waits until this share of the top-most window (of the output, for local programs) shows something else than at the
+    /// last such wait (or when the window came).
     Changes(f64),
-    /// Waits until a share of the top-most window has this colour (`#rrggbb`).
+    /// Waits until a share of the top-most window (of the output, for local programs) has this colour (`#rrggbb`).
     Shows(String, f64),
     /// Waits until a file in `{dir}` has exactly this content.
     File(String, String),
@@ -97,6 +116,11 @@ pub enum Step {
     /// Runs another program in the same VM, with this as its standard input, until it ends with status 0 and has
     /// written exactly the last part.
     Run(Vec<String>, String, String),
+    /// Runs a program of the GUI VM, until it ends with status 0.
+    Local(Vec<String>),
+    /// Starts a program of the GUI VM, which runs beside the application to its end, and waits until its output contains
+    /// this.
+    Beside(Vec<String>, String),
     /// Keeps a picture of the screen under this name.
     Picture(String),
 }
@@ -114,6 +138,8 @@ pub enum End {
     Keys(String),
     /// By SIGINT, where there is no other way.
     Interrupt,
+    /// By SIGTERM, which it does not survive: it has no end of its own.
+    Killed,
     /// By itself, after the last step.
     Itself,
 }
@@ -140,6 +166,22 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    #[test]
+    fn the_light_ones_are_of_the_release_of_the_machine() {
+        for application in applications().iter().filter(|application| application.light) {
+            assert_eq!(application.release, "", "{}", application.name);
+        }
+    }
+
+    #[test]
+    fn those_that_are_withheld_what_they_need_say_so_and_end_by_themselves() {
+        for application in applications().iter().filter(|application| !application.withheld.is_empty()) {
+            assert!(matches!(application.end, End::Itself), "{}", application.name);
+            assert!(matches!(application.steps[..], [Step::Logs(_)]), "{}", application.name);
+            assert_ne!(application.status, 0, "{}", application.name);
+        }
+    }
 
     #[test]
     fn every_application_has_its_own_name_and_says_what_is_exercised() {

@@ -15,6 +15,9 @@ struct Arguments {
     /// Where pictures of the screen are written.
     #[arg(long, value_name = "DIR")]
     pictures: PathBuf,
+    /// Where its packages are unpacked, if they are of another release than the machine's.
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
 }
 
 fn main() -> Result<()> {
@@ -22,6 +25,6 @@ fn main() -> Result<()> {
     let applications = table::applications();
     let found = applications.iter().find(|application| application.name == arguments.name);
     let application = found.with_context(|| format!("there is no {} in the table", arguments.name))?;
-    run(application, Some(&arguments.pictures));
+    run(application, Some(&arguments.pictures), arguments.root.as_deref());
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
-use rustix::fs::MemfdFlags;
+use rustix::fs::{MemfdFlags, SealFlags};
 use wayland_client::protocol::wl_buffer::WlBuffer;
 use wayland_client::protocol::wl_shm::Format;
 use wayland_client::protocol::wl_shm_pool::WlShmPool;
@@ -91,6 +91,21 @@ impl Memory {
         memory
     }
 
+    /// `len` bytes of zeros that stay as many.
+    ///
+    /// # Panics
+    ///
+    /// When there is not enough memory.
+    #[must_use]
+    pub fn sealed(len: u64) -> Self {
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        let memory = Self { fd: rustix::fs::memfd_create("vitrail-test", flags).expect("a memfd") };
+        memory.truncate(len);
+        let seals = SealFlags::SHRINK | SealFlags::GROW;
+        rustix::fs::fcntl_add_seals(&memory.fd, seals).expect("seals of a memfd");
+        memory
+    }
+
     /// Changes the length, also below what a server was told.
     ///
     /// # Panics
@@ -108,6 +123,16 @@ impl Memory {
     pub fn write(&self, offset: u64, bytes: &[u8]) {
         let written = rustix::io::pwrite(&self.fd, bytes, offset).expect("a write to a memfd");
         assert_eq!(written, bytes.len());
+    }
+
+    /// Reads as many bytes at `offset` as `bytes` has room for.
+    ///
+    /// # Panics
+    ///
+    /// When they are not there.
+    pub fn read(&self, offset: u64, bytes: &mut [u8]) {
+        let read = rustix::io::pread(&self.fd, &mut *bytes, offset).expect("a read from a memfd");
+        assert_eq!(read, bytes.len());
     }
 
     /// The descriptor.
@@ -212,11 +237,11 @@ impl Canvas {
 pub struct Buffer {
     pub(super) number: usize,
     pub(super) buffer: WlBuffer,
-    memory: Rc<Memory>,
-    offset: i32,
-    width: i32,
-    height: i32,
-    stride: i32,
+    pub(super) memory: Rc<Memory>,
+    pub(super) offset: i32,
+    pub(super) width: i32,
+    pub(super) height: i32,
+    pub(super) stride: i32,
 }
 
 impl Buffer {

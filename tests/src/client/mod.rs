@@ -7,6 +7,7 @@
 //! a client's own accord.
 
 mod buffer;
+mod dmabuf;
 mod drag;
 mod fractional_scale;
 mod primary;

@@ -66,6 +66,8 @@ pub(crate) struct FramedSocket {
     deadline: Deadline,
     /// Bytes of the stream so far.
     received: u64,
+    /// Bytes written to the stream so far.
+    written: u64,
     paused: bool,
     buffer: FrameBuffer,
     /// The frame whose rows are read to where they belong.
@@ -76,6 +78,8 @@ pub(crate) struct FramedSocket {
     vfds: Vfds,
     /// Empty between messages; its memory is used again.
     prepared: Vec<Prepared>,
+    /// The most pipes of this side that the message can be sent with that was to be sent last; none: it has left.
+    pipes_wanted: Option<usize>,
     stop_due: bool,
     /// Something waits to be written.
     write_blocked: bool,
@@ -135,6 +139,7 @@ impl FramedSocket {
             role,
             peer: None,
             received: 0,
+            written: 0,
             paused: false,
             buffer: FrameBuffer::new(),
             rows: None,
@@ -150,6 +155,7 @@ impl FramedSocket {
                 peer_mirrors: BTreeMap::new(),
             },
             prepared: Vec::new(),
+            pipes_wanted: None,
             stop_due: false,
             write_blocked: false,
             full: false,
@@ -300,6 +306,12 @@ impl FramedSocket {
     #[must_use]
     pub fn received_bytes(&self) -> u64 {
         self.received
+    }
+
+    /// Bytes that have left this side so far. See [`Socket::delivered_bytes`](crate::Socket::delivered_bytes).
+    #[must_use]
+    pub fn delivered_bytes(&self) -> u64 {
+        self.written.saturating_add(self.pipes.delivered())
     }
 
     /// What the peer has announced or named so far. See [`Socket::received_vfds`](crate::Socket::received_vfds).
@@ -601,6 +613,7 @@ impl FramedSocket {
             Err(Errno::PIPE | Errno::CONNRESET) => return self.peer_gone().map(|()| body.len()),
             Err(error) => return Err(SocketError::Write(error)),
         };
+        self.count_written(left);
         if left < header.len().saturating_add(body.len()) {
             self.outgoing.left(left, &header, body);
             self.write_blocked = true;
@@ -629,6 +642,7 @@ impl FramedSocket {
             match self.stream.write_out(write) {
                 Ok(len) => {
                     self.outgoing.advance(len);
+                    self.count_written(len);
                     budget = budget.saturating_sub(len);
                 }
                 Err(Errno::WOULDBLOCK) => {
@@ -642,6 +656,10 @@ impl FramedSocket {
             }
         }
         self.update_interest()
+    }
+
+    fn count_written(&mut self, len: usize) {
+        self.written = self.written.saturating_add(u64::try_from(len).unwrap_or(u64::MAX));
     }
 
     fn compose(&mut self) -> Result<(), SocketError> {

@@ -74,6 +74,12 @@ struct Pipe {
 }
 
 impl Pipe {
+    /// A last frame is due.
+    fn is_due(&self) -> bool {
+        let source = self.source.as_ref().is_some_and(|source| source.last == Last::Due);
+        source || self.sink.as_ref().is_some_and(|sink| sink.last == Last::Due)
+    }
+
     /// Both last frames have passed in all directions.
     fn is_finished(&self) -> bool {
         let source = self.source.as_ref().is_none_or(|source| source.last == Last::Sent && source.stopped);
@@ -100,6 +106,14 @@ impl Ends {
     }
 }
 
+/// Which ends of a pipe or socket this side has had, and has closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ClosedEnds {
+    Source,
+    Sink,
+    Both,
+}
+
 /// In the poll set, what makes the token of a sink different from that of a source.
 const SINK: u64 = 1 << 32;
 
@@ -114,6 +128,8 @@ pub(super) struct Pipes {
     /// Window of each sink here, and of each sink at the peer.
     window: u64,
     peer_window: u64,
+    /// Bytes that local ends have taken so far.
+    delivered: u64,
     scratch: Vec<u8>,
 }
 
@@ -125,6 +141,7 @@ impl Pipes {
             due: BTreeSet::new(),
             window: window.into(),
             peer_window: 0,
+            delivered: 0,
             scratch: Vec::new(),
         }
     }
@@ -135,6 +152,11 @@ impl Pipes {
 
     pub(super) fn len(&self) -> usize {
         self.table.len()
+    }
+
+    /// Bytes that local ends have taken so far.
+    pub(super) fn delivered(&self) -> u64 {
+        self.delivered
     }
 
     /// Pipes that were announced by this side, or by the peer.
@@ -162,13 +184,29 @@ impl Pipes {
         self.table.insert(id, Pipe { ours, active: false, source, sink });
     }
 
+    /// Adds a pipe of ours, or a socket, whose end on this side is closed: nothing is left to do but to say so.
+    pub(super) fn add_closed(&mut self, id: u32, kind: ClosedEnds) {
+        let source = Source { end: None, credit: 0, listed: false, last: Last::Due, stopped: false };
+        let (buffer, allowed) = (VecDeque::new(), self.window);
+        let sink = Sink { end: None, buffer, allowed, grant: 0, ended: false, last: Last::Due };
+        let (source, sink) = match kind {
+            ClosedEnds::Source => (Some(source), None),
+            ClosedEnds::Sink => (None, Some(sink)),
+            ClosedEnds::Both => (Some(source), Some(sink)),
+        };
+        self.table.insert(id, Pipe { ours: true, active: false, source, sink });
+    }
+
     /// The peer has been told of the pipe, or has told of it: frames may flow.
     pub(super) fn activate(&mut self, id: u32, poll: &mut Poll) -> Result<(), SocketError> {
         let Some(pipe) = self.table.get_mut(&id) else { return Ok(()) };
         pipe.active = true;
-        if let Some(source) = &mut pipe.source {
+        if let Some(source) = pipe.source.as_mut().filter(|source| source.end.is_some()) {
             source.listed = true;
             self.readable.push_back(id);
+        }
+        if pipe.is_due() {
+            self.due.insert(id);
         }
         pipe.sink.as_ref().map_or(Ok(()), |sink| watch_sink(id, sink, poll))
     }
@@ -211,12 +249,13 @@ impl Pipes {
         if hang_up && sink.buffer.is_empty() {
             stop(sink);
         }
-        drain(sink);
+        self.delivered = self.delivered.saturating_add(drain(sink));
         self.settle_sink(id, poll)
     }
 
     /// PIPE_DATA came.
     pub(super) fn data(&mut self, id: u32, bytes: &[u8], poll: &mut Poll) -> Result<(), SocketError> {
+        let mut taken = 0;
         let sink = self.sink("PIPE_DATA", id)?;
         let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         sink.allowed = sink.allowed.checked_sub(len).ok_or(Violation::Window("PIPE_DATA"))?;
@@ -229,7 +268,8 @@ impl Pipes {
             match end.write(bytes) {
                 Ok(written) => {
                     rest = bytes.get(written..).unwrap_or_default();
-                    sink.grant = sink.grant.saturating_add(u64::try_from(written).unwrap_or(0));
+                    taken = u64::try_from(written).unwrap_or(0);
+                    sink.grant = sink.grant.saturating_add(taken);
                 }
                 Err(Errno::WOULDBLOCK) => {}
                 Err(_) => {
@@ -239,6 +279,7 @@ impl Pipes {
             }
         }
         sink.buffer.extend(rest);
+        self.delivered = self.delivered.saturating_add(taken);
         self.settle_sink(id, poll)
     }
 
@@ -415,20 +456,27 @@ fn stop(sink: &mut Sink) {
     }
 }
 
-/// Writes what the local pipe takes.
-fn drain(sink: &mut Sink) {
-    let Some(end) = &sink.end else { return };
+/// Writes what the local pipe takes, and gives how much that was.
+fn drain(sink: &mut Sink) -> u64 {
+    let mut taken: u64 = 0;
+    let Some(end) = &sink.end else { return taken };
     while !sink.buffer.is_empty() {
         let (front, _) = sink.buffer.as_slices();
         match end.write(front) {
             Ok(written) => {
                 sink.buffer.drain(..written.min(sink.buffer.len()));
-                sink.grant = sink.grant.saturating_add(u64::try_from(written).unwrap_or(0));
+                let written = u64::try_from(written).unwrap_or(0);
+                sink.grant = sink.grant.saturating_add(written);
+                taken = taken.saturating_add(written);
             }
-            Err(Errno::WOULDBLOCK) => return,
-            Err(_) => return stop(sink),
+            Err(Errno::WOULDBLOCK) => break,
+            Err(_) => {
+                stop(sink);
+                break;
+            }
         }
     }
+    taken
 }
 
 fn watch_sink(id: u32, sink: &Sink, poll: &mut Poll) -> Result<(), SocketError> {

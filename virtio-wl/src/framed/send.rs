@@ -7,10 +7,10 @@ use rustix::io::Errno;
 
 use super::FramedSocket;
 use super::outgoing::{Item, MirrorJob, MirrorSource};
-use super::pipes::Ends;
+use super::pipes::{ClosedEnds, Ends};
 use crate::pipe::PipeEnd;
 use crate::region::Region;
-use crate::socket::SocketError;
+use crate::socket::{ExcessPipes, SocketError};
 use crate::vfd::{FileId, LocalKind, VfdError, classify};
 use crate::wire::{Hello, MAX_FDS, MAX_MEMORY, MirrorRect, NewVfd};
 
@@ -54,6 +54,16 @@ pub(super) enum Prepared {
         source: bool,
     },
     Socket((PipeEnd, PipeEnd)),
+    /// A pipe or socket for which there is no room.
+    Closed(ClosedEnds),
+}
+
+/// Whether one more pipe or socket may be announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PipeRoom {
+    Open,
+    /// Only as one that is closed.
+    Closed,
 }
 
 impl Prepared {
@@ -66,6 +76,8 @@ impl Prepared {
 #[derive(Debug, Default)]
 struct Taken {
     pipes: usize,
+    /// At least one of them crosses closed.
+    closed_pipes: bool,
     mirrors: usize,
     mirror_bytes: u64,
     /// Bytes of mirrors that end, as their files have another size now.
@@ -110,10 +122,11 @@ impl FramedSocket {
         Ok(bytes.len())
     }
 
-    /// Bytes that may be queued. None while so many rectangles wait that none may join them: what can be done is said by one
-    /// flag for all of it, and whoever waits for it must be able to go on.
+    /// Bytes that may be queued. None while so many rectangles wait that none may join them, or a message waits for pipes to end:
+    /// what can be done is said by one flag for all of it, and whoever waits for it must be able to go on.
     pub(super) fn room(&self) -> usize {
-        if self.outgoing.jobs() >= MAX_MIRROR_JOBS {
+        let waits_for_pipes = self.pipes_wanted.is_some_and(|most| self.pipes.announced(true) > most);
+        if waits_for_pipes || self.outgoing.jobs() >= MAX_MIRROR_JOBS {
             return 0;
         }
         self.options.limits.max_queue_bytes.saturating_sub(self.outgoing.queued())
@@ -153,9 +166,14 @@ impl FramedSocket {
         peer: &Hello,
     ) -> Result<(), SocketError> {
         let mut prepared = std::mem::take(&mut self.prepared);
-        let result = self.prepare_into(&mut prepared, fds, peer);
+        let result = match self.prepare_into(&mut prepared, fds, peer) {
+            Ok(taken) if taken.closed_pipes => self.check_closed_pipes(peer, &taken),
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.into()),
+        };
         let mut ids = [0; MAX_FDS];
         if result.is_ok() {
+            self.pipes_wanted = None;
             for (id, one) in ids.iter_mut().zip(prepared.drain(..)) {
                 *id = self.announce(one);
             }
@@ -163,7 +181,7 @@ impl FramedSocket {
         }
         prepared.clear();
         self.prepared = prepared;
-        Ok(result?)
+        result
     }
 
     /// Announces to the peer that a rectangle of memory that it has a mirror of has new content, which is
@@ -282,7 +300,7 @@ impl FramedSocket {
         prepared: &mut Vec<Prepared>,
         fds: &[BorrowedFd<'_>],
         peer: &Hello,
-    ) -> Result<(), VfdError> {
+    ) -> Result<Taken, VfdError> {
         let ids = u32::try_from(2 * fds.len()).unwrap_or(u32::MAX);
         self.vfds.next_id.checked_add(ids).ok_or(VfdError::IdsExhausted)?;
         let mut taken = Taken::default();
@@ -290,7 +308,7 @@ impl FramedSocket {
             let one = self.prepare_one(*fd, peer, prepared, &mut taken)?;
             prepared.push(one);
         }
-        Ok(())
+        Ok(taken)
     }
 
     /// Prepares one descriptor of a message, after those that are `before` it.
@@ -322,12 +340,17 @@ impl FramedSocket {
                 Err(VfdError::Unsupported("a socket, which the other side does not take,"))
             }
             LocalKind::Socket => {
-                self.take_pipe(peer, taken)?;
+                if self.take_pipe(peer, taken)? == PipeRoom::Closed {
+                    return Ok(Prepared::Closed(ClosedEnds::Both));
+                }
                 PipeEnd::foreign_socket(fd).map(Prepared::Socket).map_err(VfdError::Duplicate)
             }
             kind @ (LocalKind::PipeRead | LocalKind::PipeWrite) => {
-                self.take_pipe(peer, taken)?;
                 let source = kind == LocalKind::PipeRead;
+                if self.take_pipe(peer, taken)? == PipeRoom::Closed {
+                    let ends = if source { ClosedEnds::Source } else { ClosedEnds::Sink };
+                    return Ok(Prepared::Closed(ends));
+                }
                 let end = PipeEnd::foreign(fd, !source).map_err(VfdError::Duplicate)?;
                 Ok(Prepared::Pipe { end, source })
             }
@@ -335,11 +358,37 @@ impl FramedSocket {
     }
 
     /// Counts one more pipe or socket.
-    fn take_pipe(&self, peer: &Hello, taken: &mut Taken) -> Result<(), VfdError> {
-        let limit = usize::from(peer.max_pipes.min(self.options.limits.max_pipes));
-        taken.pipes += 1;
-        if self.pipes.announced(true).saturating_add(taken.pipes) > limit {
-            return Err(VfdError::TooMany { what: "pipes", limit });
+    fn take_pipe(&self, peer: &Hello, taken: &mut Taken) -> Result<PipeRoom, VfdError> {
+        let limit = self.pipe_limit(peer);
+        taken.pipes = taken.pipes.saturating_add(1);
+        let announced = self.pipes.announced(true).saturating_add(taken.pipes);
+        match self.options.excess_pipes {
+            ExcessPipes::Close if announced > limit.saturating_sub(kept_for_closed(limit)) => {
+                taken.closed_pipes = true;
+                Ok(PipeRoom::Closed)
+            }
+            ExcessPipes::Close => Ok(PipeRoom::Open),
+            ExcessPipes::Refuse if announced > limit => Err(VfdError::TooMany { what: "pipes", limit }),
+            ExcessPipes::Refuse => Ok(PipeRoom::Open),
+        }
+    }
+
+    /// Pipes and sockets that this side may have announced at a time.
+    fn pipe_limit(&self, peer: &Hello) -> usize {
+        peer.max_pipes.min(self.options.limits.max_pipes).into()
+    }
+
+    /// Whether the peer has room for the closed pipes of a message at all, and has it now. Those before them are answered without
+    /// anybody's doing.
+    fn check_closed_pipes(&mut self, peer: &Hello, taken: &Taken) -> Result<(), SocketError> {
+        let limit = self.pipe_limit(peer);
+        if taken.pipes > kept_for_closed(limit) {
+            return Err(VfdError::TooMany { what: "pipes", limit }.into());
+        }
+        let most = limit.saturating_sub(taken.pipes);
+        if self.pipes.announced(true) > most {
+            self.pipes_wanted = Some(most);
+            return Err(SocketError::WouldBlock);
         }
         Ok(())
     }
@@ -412,6 +461,15 @@ impl FramedSocket {
                 self.pipes.add(id, Ends::of_pipe(end, source), true);
                 id
             }
+            Prepared::Closed(ends) => {
+                let id = self.push_new(match ends {
+                    ClosedEnds::Source => NewVfd::PipeRead,
+                    ClosedEnds::Sink => NewVfd::PipeWrite,
+                    ClosedEnds::Both => NewVfd::Socket,
+                });
+                self.pipes.add_closed(id, ends);
+                id
+            }
             Prepared::Socket(ends) => {
                 let id = self.push_new(NewVfd::Socket);
                 self.pipes.add(id, Ends::of_socket(ends), true);
@@ -427,6 +485,11 @@ impl FramedSocket {
         self.outgoing.push(Item::Vfd { id, vfd });
         id
     }
+}
+
+/// How many of so many pipes are kept for those that cross closed.
+fn kept_for_closed(limit: usize) -> usize {
+    limit.div_ceil(4).min(MAX_FDS).min(limit.saturating_sub(1))
 }
 
 /// A snapshot of the first `len` bytes of a file. A file that became shorter meanwhile is padded with zeros: it is its

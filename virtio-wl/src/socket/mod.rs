@@ -71,6 +71,21 @@ impl Default for StreamLimits {
     }
 }
 
+/// What becomes of a pipe that is sent when the peer has as many as it takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ExcessPipes {
+    /// Sending it is an error, and the sender's to handle.
+    #[default]
+    Refuse,
+    /// It crosses as one whose other end has been closed already: its reader finds the end, and its writer a broken pipe. The
+    /// message that it belongs to arrives as it would otherwise. For whoever sends on behalf of others, who know no such limit
+    /// and would lose their connection.
+    ///
+    /// A quarter of the peer's limit, but not more than one message can have, is kept for that. When these are in use too,
+    /// sending would block until the peer has answered.
+    Close,
+}
+
 /// How to open a socket.
 #[derive(Clone, Debug)]
 pub struct SocketOptions {
@@ -86,6 +101,8 @@ pub struct SocketOptions {
     /// Whether the peer may send sockets. Without, a peer that keeps to the format refuses to send one, and one that does not
     /// is disconnected.
     pub take_sockets: bool,
+    /// What becomes of a pipe or socket beyond the peer's limit.
+    pub excess_pipes: ExcessPipes,
     /// Whether the stream is one end of a vsock, though it is a Unix socket: that of a VMM, as behind a `vsock-uds:` address.
     /// Nothing is then written to it in pieces of more than 16 KiB ([`MAX_WRITE`](crate::wire::MAX_WRITE)), since some
     /// guests and VMMs stall for ever on more; to other Unix sockets it is 64 KiB. The kernel's own vsock is recognised in any
@@ -105,6 +122,7 @@ impl Default for SocketOptions {
             limits: StreamLimits::default(),
             mirror_budget: None,
             take_sockets: true,
+            excess_pipes: ExcessPipes::default(),
             is_vsock: false,
             hello_timeout: None,
         }
@@ -383,6 +401,16 @@ impl Socket {
     pub fn received_bytes(&self) -> u64 {
         match &self.backend {
             Backend::Framed(socket) => socket.received_bytes(),
+            Backend::Device(_) => 0,
+        }
+    }
+
+    /// Bytes that have left this side so far: those that the stream has taken, and the content of pipes that their readers here
+    /// have. For finding out whether anything moves. Always 0 on the kernel's virtio_wl device.
+    #[must_use]
+    pub fn delivered_bytes(&self) -> u64 {
+        match &self.backend {
+            Backend::Framed(socket) => socket.delivered_bytes(),
             Backend::Device(_) => 0,
         }
     }

@@ -3,6 +3,9 @@
 //! The table `tests/applications.toml` says what is done to each. Each run is a process of its own, the program
 //! `vitrail-application`, which starts a whole Vitrail with one VM, drives the application and checks what it shows, how
 //! it ends and what every program has logged. The light ones of the table are also among the tests.
+//!
+//! Applications are of the release of the machine, and installed; those of which another release has what this one lacks
+//! are unpacked below target/ and started there with the libraries of that release.
 
 mod report;
 pub mod table;
@@ -20,6 +23,7 @@ use rustix::process::{Pid, PidfdFlags};
 
 use self::report::{Outcome, Row};
 use self::table::Application;
+use crate::debian::Unpacked;
 use crate::{setup, steps, target_dir, workspace};
 
 /// How long one application may take in all; each step has a deadline of its own, so this is for what hangs otherwise.
@@ -77,7 +81,9 @@ pub fn run(options: &Options) -> Result<()> {
 
 /// Installs what the applications need and returns the packages that are not to be had.
 fn install(applications: &[Application]) -> Result<Vec<String>> {
-    let run = applications.iter().filter(|application| application.unusable.is_empty());
+    let run = applications
+        .iter()
+        .filter(|application| application.unusable.is_empty() && application.release.is_empty());
     let mut names: Vec<&str> =
         run.flat_map(|application| &application.packages).map(String::as_str).collect();
     names.sort_unstable();
@@ -87,17 +93,27 @@ fn install(applications: &[Application]) -> Result<Vec<String>> {
 
 fn row(application: &Application, missing: &[String], out: &Path) -> Result<Row> {
     let start = Instant::now();
+    let first = application.packages.first().map_or("", String::as_str);
+    let mut version = setup::version(first);
     let outcome = if !application.unusable.is_empty() {
         Outcome::Unusable(application.unusable.clone())
+    } else if !application.release.is_empty() {
+        match unpack(application) {
+            Ok(unpacked) => {
+                version = unpacked.version(first).unwrap_or_default();
+                version.push_str(&format!(" of {}", application.release));
+                drive(application, Some(unpacked.root()), out)?
+            }
+            Err(error) => Outcome::Fails(format!("{error:#}")),
+        }
     } else if application.packages.iter().any(|package| missing.contains(package)) {
         Outcome::NotPackaged
     } else {
-        drive(&application.name, out)?
+        drive(application, None, out)?
     };
-    let first = application.packages.first().map_or("", String::as_str);
     Ok(Row {
         name: application.name.clone(),
-        version: setup::version(first),
+        version,
         exercised: application.exercised.clone(),
         note: application.note.clone(),
         outcome,
@@ -105,13 +121,25 @@ fn row(application: &Application, missing: &[String], out: &Path) -> Result<Row>
     })
 }
 
-/// One run of one application, with what it says in `OUT/NAME.log`.
-fn drive(name: &str, out: &Path) -> Result<Outcome> {
+/// The packages of an application that is not of the machine's own release, below target/.
+fn unpack(application: &Application) -> Result<Unpacked> {
+    let packages: Vec<&str> = application.packages.iter().map(String::as_str).collect();
+    let folder = target_dir().join("unpacked").join(&application.release);
+    Unpacked::get(&folder, &packages.join("+"), &application.release, &packages)
+}
+
+/// One run of one application, with what it says in `OUT/NAME.log`. `root` is where its packages are unpacked, if they
+/// are not installed.
+fn drive(application: &Application, root: Option<&Path>, out: &Path) -> Result<Outcome> {
+    let name = &application.name;
     let path = out.join(format!("{name}.log"));
     let log = File::create(&path).with_context(|| format!("error creating {}", path.display()))?;
     let errors = log.try_clone().context("error duplicating the log's descriptor")?;
     let mut command = Command::new(target_dir().join("debug/vitrail-application"));
     command.arg(name).arg("--pictures").arg(out).env("RUST_BACKTRACE", "0").stdin(Stdio::null());
+    if let Some(root) = root {
+        command.arg("--root").arg(root);
+    }
     let mut child = command
         .stdout(log)
         .stderr(errors)
@@ -127,7 +155,8 @@ fn drive(name: &str, out: &Path) -> Result<Outcome> {
     let said = std::fs::read(&path).unwrap_or_default();
     Ok(match (ended, status.success()) {
         (false, _) => Outcome::Fails(format!("it took more than {} s", DEADLINE.as_secs())),
-        (true, true) => Outcome::Works,
+        (true, true) if application.withheld.is_empty() => Outcome::Works,
+        (true, true) => Outcome::Withheld(application.withheld.clone()),
         (true, false) => Outcome::Fails(reason(&String::from_utf8_lossy(&said))),
     })
 }
@@ -169,7 +198,12 @@ fn write_results(rows: &[Row], out: &Path, record: bool) -> Result<()> {
     println!("\nPictures, logs and results: {}", out.display());
     let failed: Vec<&Row> = rows.iter().filter(|row| matches!(row.outcome, Outcome::Fails(_))).collect();
     let works = rows.iter().filter(|row| row.outcome == Outcome::Works).count();
-    println!("{works} of {} applications work, {} fail.", rows.len(), failed.len());
+    let withheld = rows.iter().filter(|row| matches!(row.outcome, Outcome::Withheld(_))).count();
+    println!(
+        "{works} of {} applications work, {withheld} end for want of what no VM gets, {} fail.",
+        rows.len(),
+        failed.len()
+    );
     if failed.is_empty() {
         return Ok(());
     }

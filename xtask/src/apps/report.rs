@@ -16,6 +16,8 @@ const END: &str = "<!-- end of the table -->\n";
 pub enum Outcome {
     /// Everything was as it should be.
     Works,
+    /// It was denied this interface, as no VM may have it, said so and ended: as it should be, too.
+    Withheld(String),
     /// Something was not; this is what.
     Fails(String),
     /// This distribution has no such package.
@@ -46,6 +48,7 @@ impl Row {
     pub fn result(&self) -> String {
         match &self.outcome {
             Outcome::Works => "works".to_owned(),
+            Outcome::Withheld(interface) => format!("ends, saying what it lacks: no VM gets `{interface}`"),
             Outcome::Fails(what) => format!("fails: {what}"),
             Outcome::NotPackaged => "not in this distribution".to_owned(),
             Outcome::Unusable(why) => format!("not run: {why}"),

@@ -13,6 +13,9 @@ pub struct Application {
     pub name: String,
     /// The Debian packages that bring it; the first has the version that is shown.
     pub packages: Vec<String>,
+    /// The Debian release that the packages are unpacked from; empty for those of the machine's own, which are installed.
+    #[serde(default)]
+    pub release: String,
     /// Whether it is among the tests.
     #[serde(default)]
     pub light: bool,
@@ -22,6 +25,9 @@ pub struct Application {
     /// Why it is not run; empty for those that are.
     #[serde(default)]
     pub unusable: String,
+    /// The interface that it cannot do without and that no VM may get; empty for those that get what they need.
+    #[serde(default)]
+    pub withheld: String,
     /// The program and its arguments.
     pub command: Vec<String>,
     /// What is done to it, in words.

@@ -14,8 +14,10 @@ use anyhow::{Context, Result, bail};
 use crate::{setup, steps};
 
 mod source;
+mod unpacked;
 
 use source::Source;
+pub use unpacked::Unpacked;
 
 /// An apt with lists, cache and status of its own.
 #[derive(Debug)]

@@ -16,7 +16,7 @@ use crate::processes::Processes;
 use crate::{setup, steps, target_dir, workspace};
 
 mod layout;
-mod table;
+pub mod table;
 mod vm;
 
 use layout::Layout;

@@ -53,6 +53,23 @@ impl Machine {
         self.add("-device", format!("virtio-pmem-pci,memdev={id}"));
     }
 
+    /// Adds a graphics device without anybody who looks at it.
+    pub fn gpu(&mut self) {
+        self.add("-device", "virtio-gpu-pci".to_owned());
+    }
+
+    /// Adds a screen of this size, a keyboard and a tablet. Returns where QEMU's own control socket and that of the screen (for
+    /// VNC) will be, in `folder`.
+    pub fn screen(&mut self, (width, height): (i32, i32), folder: &Path) -> [PathBuf; 2] {
+        self.add("-device", format!("virtio-gpu-pci,xres={width},yres={height}"));
+        self.add("-device", "virtio-keyboard-pci".to_owned());
+        self.add("-device", "virtio-tablet-pci".to_owned());
+        let [qmp, vnc] = ["qmp", "vnc"].map(|name| folder.join(format!("{}.{name}", self.name)));
+        self.add("-qmp", format!("unix:{},server=on,wait=off", qmp.display()));
+        self.add("-vnc", format!("unix:{}", vnc.display()));
+        [qmp, vnc]
+    }
+
     fn backend(&mut self, file: &Path, offset: u64, len: u64) -> String {
         let id = format!("file{}", self.devices.len());
         let path = file.display();
@@ -155,6 +172,11 @@ impl Guest {
     /// # Errors
     /// When the guest dies, or the command prints too much or does not end in time.
     pub fn run(&mut self, command: &str, deadline: Duration) -> Result<Outcome> {
+        let name = self.name.clone();
+        self.run_with(command, deadline, |line| println!("    {name} | {}", line.escape_debug()))
+    }
+
+    fn run_with(&mut self, command: &str, deadline: Duration, show: impl Fn(&str)) -> Result<Outcome> {
         let until = Instant::now() + deadline;
         self.commands += 1;
         let token = format!("{}-{}-done", self.name, self.commands);
@@ -178,7 +200,7 @@ impl Guest {
                 bail!("guest {}: {command}: more than {MAX_OUTPUT} bytes of output", self.name);
             }
             if !line.is_empty() {
-                println!("    {} | {}", self.name, line.escape_debug());
+                show(&line);
             }
             text.push_str(&line);
             text.push('\n');
@@ -191,8 +213,34 @@ impl Guest {
     /// As for [`run`](Self::run), and when the exit status is not 0.
     pub fn check(&mut self, command: &str, deadline: Duration) -> Result<String> {
         let outcome = self.run(command, deadline)?;
+        self.succeeded(command, outcome)
+    }
+
+    /// The same without showing what it prints.
+    ///
+    /// # Errors
+    /// As for [`check`](Self::check).
+    pub fn quiet(&mut self, command: &str, deadline: Duration) -> Result<String> {
+        let outcome = self.run_with(command, deadline, |_| {})?;
+        self.succeeded(command, outcome)
+    }
+
+    /// A file of the guest.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn fetch(&mut self, file: &str, deadline: Duration) -> Result<Vec<u8>> {
+        // The port is for lines of text.
+        let text = self.quiet(&format!("xxd -p {file}"), deadline)?;
+        let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
+        let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+        let bytes: Option<Vec<u8>> = digits.chunks(2).map(byte).collect();
+        bytes.with_context(|| format!("guest {}: {file} does not arrive whole", self.name))
+    }
+
+    fn succeeded(&self, command: &str, outcome: Outcome) -> Result<String> {
         if outcome.status != 0 {
-            bail!("guest {}: {command}: exit status {}", self.name, outcome.status);
+            bail!("guest {}: {command}: exit status {}: {}", self.name, outcome.status, outcome.text);
         }
         Ok(outcome.text)
     }

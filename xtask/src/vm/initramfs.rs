@@ -68,6 +68,24 @@ impl Initramfs {
         Ok(())
     }
 
+    /// Adds a folder of this machine with all that is in it, at the same place. What is a link here is a file there.
+    ///
+    /// # Errors
+    /// When something in it cannot be read.
+    pub fn tree(&mut self, folder: &Path) -> Result<()> {
+        let context = || format!("error listing {}", folder.display());
+        for entry in fs::read_dir(folder).with_context(context)? {
+            let path = entry.with_context(context)?.path();
+            if path.is_dir() {
+                self.tree(&path)?;
+            } else if path.exists() {
+                let name = path.to_str().with_context(|| format!("an odd name: {}", path.display()))?;
+                self.file(name.trim_start_matches('/'), false, read(&path)?);
+            }
+        }
+        Ok(())
+    }
+
     /// Writes the archive.
     ///
     /// # Errors

@@ -16,11 +16,16 @@ use crate::processes::Processes;
 use crate::{setup, target_dir};
 
 mod cpio;
+mod dmabufs;
 mod guest;
 mod initramfs;
 mod packages;
+mod qmp;
 mod regions;
+mod screen;
 mod streams;
+mod suites;
+mod vnc;
 mod vsock;
 
 use guest::Machine;
@@ -31,7 +36,7 @@ use vsock::Backend;
 /// What can be done with virtual machines.
 #[derive(Debug, Subcommand)]
 pub enum Action {
-    /// Fetch what virtual machines are made of: QEMU, firmware, kernel, busybox and vhost-device-vsock.
+    /// Fetch what virtual machines are made of: QEMU, firmware, kernels, busybox and vhost-device-vsock.
     ///
     /// Everything goes below target/; the other actions do this by themselves if need be.
     Fetch {
@@ -44,6 +49,19 @@ pub enum Action {
     /// Boot a guest and run in it the tests that need its vsock, the conformance suite among them.
     Streams {
         /// Where the logs are kept.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
+    /// Boot a guest with graphics devices and run in it the tests of wl-forward with dma-bufs.
+    Dmabufs {
+        /// Where the logs are kept.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
+    /// Boot a guest with a screen, a keyboard and a tablet, start vitrail on its console, and check what the screen shows and
+    /// what comes of keys and movements.
+    Screen {
+        /// Where the logs and a picture of the screen are kept.
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
@@ -88,16 +106,23 @@ pub fn run(action: &Action) -> Result<()> {
         Action::Fetch { update } => {
             vsock::program()?;
             print!("{}", packages(*update)?.versions()?);
+            packages_with_graphics(*update)?;
             Ok(())
         }
         Action::Run(options) => run_command(options),
         Action::Streams { out } => streams::run(&packages(false)?, out.as_deref()),
+        Action::Dmabufs { out } => dmabufs::run(&packages_with_graphics(false)?, out.as_deref()),
+        Action::Screen { out } => screen::run(&packages_with_graphics(false)?, out.as_deref()),
         Action::Regions { out } => regions::run(&packages(false)?, out.as_deref()),
     }
 }
 
 fn packages(update: bool) -> Result<Packages> {
     Packages::get(&target_dir().join("vm"), update)
+}
+
+fn packages_with_graphics(update: bool) -> Result<Packages> {
+    Packages::with_graphics(&target_dir().join("vm"), update)
 }
 
 fn run_command(options: &RunOptions) -> Result<()> {

@@ -24,10 +24,17 @@ const RELEASE: &str = "trixie";
 const PACKAGES: &[&str] =
     &["qemu-system-x86", "seabios", "linux-image-cloud-amd64", "kmod", "busybox-static"];
 
+/// What guests need that have graphics devices, unpacked beside the others because most guests do without: the cloud kernel
+/// knows no graphics card and no console. And seatd, which would start by itself if it were installed here.
+const GRAPHICS_PACKAGES: &[&str] = &["linux-image-amd64", "kmod", "seatd"];
+
 /// The packages, unpacked.
 #[derive(Debug)]
 pub struct Packages {
+    /// QEMU, firmware and busybox.
     root: PathBuf,
+    /// The kernel; the same folder, or that of the kernel with graphics.
+    kernel_root: PathBuf,
     kernel_release: String,
 }
 
@@ -40,20 +47,22 @@ impl Packages {
         if !cfg!(target_arch = "x86_64") {
             bail!("virtual machines are made for x86-64 only so far");
         }
-        fs::create_dir_all(vm_folder).with_context(|| format!("error creating {}", vm_folder.display()))?;
-        let lock = File::create(vm_folder.join("lock")).context("error creating the lock of target/vm")?;
-        flock(&lock, FlockOperation::LockExclusive).context("error locking target/vm")?;
-        let root = vm_folder.join(RELEASE);
-        let stamp = root.join("packages.txt");
-        let wanted = PACKAGES.join(" ");
-        let have = fs::read_to_string(&stamp).unwrap_or_default();
-        if update || have.lines().next() != Some(&wanted) {
-            let versions = fetch(vm_folder, &root)?;
-            fs::write(&stamp, format!("{wanted}\n{versions}"))
-                .with_context(|| format!("error writing {}", stamp.display()))?;
-        }
+        let _lock = lock(vm_folder)?;
+        let root = unpacked(vm_folder, RELEASE, PACKAGES, update)?;
         let kernel_release = only_entry(&root.join("usr/lib/modules"))?;
-        Ok(Self { root, kernel_release })
+        Ok(Self { kernel_root: root.clone(), root, kernel_release })
+    }
+
+    /// The same with the kernel for guests that have graphics devices.
+    ///
+    /// # Errors
+    /// As for [`get`](Self::get).
+    pub fn with_graphics(vm_folder: &Path, update: bool) -> Result<Self> {
+        let this = Self::get(vm_folder, update)?;
+        let _lock = lock(vm_folder)?;
+        let kernel_root = unpacked(vm_folder, &format!("{RELEASE}-graphics"), GRAPHICS_PACKAGES, update)?;
+        let kernel_release = only_entry(&kernel_root.join("usr/lib/modules"))?;
+        Ok(Self { kernel_root, kernel_release, ..this })
     }
 
     /// Names and versions of what was unpacked, one a line.
@@ -69,7 +78,7 @@ impl Packages {
 
     /// The kernel that guests boot.
     pub fn kernel(&self) -> PathBuf {
-        self.root.join("boot").join(format!("vmlinuz-{}", self.kernel_release))
+        self.kernel_root.join("boot").join(format!("vmlinuz-{}", self.kernel_release))
     }
 
     /// What `uname -r` says in a guest.
@@ -79,7 +88,12 @@ impl Packages {
 
     /// The folder of the kernel's modules.
     pub fn modules(&self) -> PathBuf {
-        self.root.join("usr/lib/modules").join(&self.kernel_release)
+        self.kernel_root.join("usr/lib/modules").join(&self.kernel_release)
+    }
+
+    /// A file of the packages that the kernel came with.
+    pub fn beside_kernel(&self, path: &str) -> PathBuf {
+        self.kernel_root.join(path)
     }
 
     /// The shell and tools of a guest, one static program.
@@ -98,13 +112,35 @@ impl Packages {
     }
 }
 
-/// Fetches and unpacks everything into `root`, whose old content goes. Returns names and versions.
-fn fetch(vm_folder: &Path, root: &Path) -> Result<String> {
+/// Keeps other commands from unpacking at the same time, until it is dropped.
+fn lock(vm_folder: &Path) -> Result<File> {
+    fs::create_dir_all(vm_folder).with_context(|| format!("error creating {}", vm_folder.display()))?;
+    let lock = File::create(vm_folder.join("lock")).context("error creating the lock of target/vm")?;
+    flock(&lock, FlockOperation::LockExclusive).context("error locking target/vm")?;
+    Ok(lock)
+}
+
+/// The folder `name` with the packages unpacked, fetched if it is not there or has others.
+fn unpacked(vm_folder: &Path, name: &str, packages: &[&str], update: bool) -> Result<PathBuf> {
+    let root = vm_folder.join(name);
+    let stamp = root.join("packages.txt");
+    let wanted = packages.join(" ");
+    let have = fs::read_to_string(&stamp).unwrap_or_default();
+    if update || have.lines().next() != Some(&wanted) {
+        let versions = fetch(vm_folder, &root, packages)?;
+        fs::write(&stamp, format!("{wanted}\n{versions}"))
+            .with_context(|| format!("error writing {}", stamp.display()))?;
+    }
+    Ok(root)
+}
+
+/// Fetches and unpacks the packages, a kernel among them, into `root`, whose old content goes. Returns names and versions.
+fn fetch(vm_folder: &Path, root: &Path, packages: &[&str]) -> Result<String> {
     let apt = Apt::prepare(&vm_folder.join("apt"), RELEASE)?;
-    let fresh = vm_folder.join(format!("{RELEASE}.new"));
+    let fresh = root.with_extension("new");
     debian::remove(&fresh)?;
     fs::create_dir(&fresh).with_context(|| format!("error creating {}", fresh.display()))?;
-    let versions = apt.unpack(PACKAGES, &fresh)?;
+    let versions = apt.unpack(packages, &fresh)?;
     let modules = fresh.join("usr/lib/modules");
     let release = only_entry(&modules)?;
     let mut index = debian::program(&fresh, "usr/sbin/depmod");

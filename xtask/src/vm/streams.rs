@@ -8,23 +8,21 @@
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags, poll};
-use serde::Deserialize;
 use virtio_wl::listener::AcceptError;
 use virtio_wl::{Address, Listener};
 
 use super::guest::Machine;
 use super::initramfs::Initramfs;
 use super::packages::Packages;
+use super::suites::{ran_everything, test_program};
 use super::vsock::Backend;
 use super::{CID, MEMORY_MIB, Session};
-use crate::{steps, workspace};
 
 const MODULES: &[&str] = &["vsock", "vmw_vsock_virtio_transport", "vsock_loopback"];
 /// The test programs, each with what starts the tests that are for a guest.
@@ -73,48 +71,6 @@ pub fn run(packages: &Packages, out: Option<&Path>) -> Result<()> {
         }
         Ok(())
     })
-}
-
-/// Whether there was at least one test, and none said that it is for another machine.
-fn ran_everything(text: &str) -> bool {
-    let passed = |line: &str| line.starts_with("test result: ok.") && !line.contains(" 0 passed");
-    text.lines().any(passed) && !text.lines().any(|line| line.contains("skipped"))
-}
-
-/// What cargo says of each thing it has built; the rest is of no interest.
-#[derive(Deserialize)]
-struct Built {
-    target: Option<Target>,
-    executable: Option<PathBuf>,
-}
-
-#[derive(Deserialize)]
-struct Target {
-    name: String,
-    kind: Vec<String>,
-}
-
-/// Builds a test program of virtio-wl and says where it is.
-fn test_program(name: &str) -> Result<PathBuf> {
-    eprintln!("==> building the test program {name}");
-    let mut build = steps::cargo();
-    // With all packages, as for the other tests, so that nothing has to be built again with other features.
-    build.args(["test", "--workspace", "--test", name, "--no-run", "--quiet"]);
-    build
-        .args(["--message-format", "json-render-diagnostics"])
-        .current_dir(workspace())
-        .stderr(Stdio::inherit());
-    let output = build.output().context("error starting cargo")?;
-    if !output.status.success() {
-        bail!("building the test program {name} failed");
-    }
-    let lines = String::from_utf8_lossy(&output.stdout);
-    lines
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Built>(line).ok())
-        .find(|built| built.target.as_ref().is_some_and(|t| t.name == name && t.kind == ["test"]))
-        .and_then(|built| built.executable)
-        .with_context(|| format!("cargo does not say where the test program {name} is"))
 }
 
 /// Joins every call of the guest to the host's port `from` with a call of the host to the guest's port `to`, until the

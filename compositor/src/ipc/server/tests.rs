@@ -21,6 +21,7 @@ impl Handler for Fake {
         self.asked.push(request.clone());
         match request {
             Request::WaitWindows { generation } => Reply::Wait(Awaited::Windows(generation)),
+            Request::WaitVms { generation } => Reply::Wait(Awaited::Vms(generation)),
             Request::WaitFrame { frame } => Reply::Wait(Awaited::Frame(frame)),
             Request::Reload {} => Reply::Error(String::from("line 3 is wrong")),
             _ => Reply::Ok(self.answer.clone().unwrap_or_else(|| Value::from("done"))),
@@ -228,6 +229,24 @@ fn clients_that_wait_for_a_frame_are_answered_with_its_number() {
 }
 
 #[test]
+fn a_client_waits_for_another_list_of_vms_and_for_nothing_else() {
+    let mut fixture = Fixture::new();
+    let mut client = fixture.connect();
+    assert!(!fixture.server.awaits_vms());
+    client.get_mut().write_all(b"{\"request\":\"wait_vms\",\"generation\":7}\n").unwrap();
+    fixture.until(|fixture| fixture.server.awaits_vms().then_some(()));
+    assert!(!fixture.server.awaits_windows());
+    let events = fixture.events.handle();
+    fixture.server.answer_frame(&events, FrameNumber { frame: 8 });
+    fixture.server.answer_windows(&events, &WindowList { generation: 8, windows: Vec::new() });
+    fixture.server.answer_vms(&events, &VmList { generation: 7, vms: Vec::new() });
+    assert!(fixture.server.awaits_vms());
+    fixture.server.answer_vms(&events, &VmList { generation: 8, vms: Vec::new() });
+    assert!(!fixture.server.awaits_vms());
+    assert_eq!(fixture.line(&mut client), "{\"ok\":{\"generation\":8,\"vms\":[]}}\n");
+}
+
+#[test]
 fn a_client_that_leaves_while_it_waits_is_forgotten() {
     let mut fixture = Fixture::new();
     let mut client = fixture.connect();
@@ -248,8 +267,10 @@ fn vitrailctls_end_understands_the_answers() {
         output: crate::ipc::protocol::Area { x: 0, y: 0, w: 10, h: 10 },
         scale: 1.5,
         keyboard: None,
+        locked: false,
         workspaces: Vec::new(),
         idle_inhibited_by: None,
+        shortcuts_inhibited_by: None,
         config: None,
         config_error: None,
         gate: None,

@@ -313,11 +313,9 @@ fn the_stripe_has_the_colour_of_who_has_the_keyboard() {
         let rect = frame::stripe(output, &FrameMetrics::default().scaled(scale));
         let work = style("Work", "#2e7d32", Pattern::Solid);
         let mut shots = Vec::new();
-        for focus in [Some(&work), None] {
-            let elements = studio
-                .painter
-                .stripe(&mut studio.renderer, &mut studio.marks, rect, 0, focus, scale)
-                .unwrap();
+        for says in [StripeText::Keyboard(&work), StripeText::Nobody] {
+            let elements =
+                studio.painter.stripe(&mut studio.renderer, &mut studio.marks, rect, 0, says, scale).unwrap();
             shots.push(shoot(&mut studio.renderer, &elements, (640, 100), scale));
         }
         let line = frame::scale_up(1, scale);
@@ -428,8 +426,11 @@ fn specimen(scale: f64) -> Shot {
     assert_eq!(places.len(), 4);
     assert!(places.iter().all(|(_, place)| stripe.contains_rect(*place)));
     let reserved = size.w - places[0].1.loc.x;
-    elements
-        .extend(painter.stripe(renderer, &mut marks[6], stripe, reserved, Some(&styles[2]), scale).unwrap());
+    elements.extend(
+        painter
+            .stripe(renderer, &mut marks[6], stripe, reserved, StripeText::Keyboard(&styles[2]), scale)
+            .unwrap(),
+    );
     let banner = frame::banner(size, &metrics.scaled(scale));
     let message = "vitrail.toml:14: unknown field `colr`";
     elements.extend(painter.banner(renderer, &mut marks[7], banner, message, scale).unwrap());

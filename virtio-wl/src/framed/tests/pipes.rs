@@ -1,4 +1,5 @@
 use super::*;
+use crate::socket::ExcessPipes;
 use crate::vfd::VfdError;
 
 /// A pipe whose read end has crossed: the writer is beside `one`, the reader beside `two`.
@@ -205,6 +206,79 @@ fn pipes_beyond_the_limit_are_refused_until_others_have_ended() {
     drop(first);
     run(&mut [&mut one, &mut two], |sockets| sockets.iter().all(|socket| socket.pipes_open() == 1));
     cross(&mut one, &mut two, &[reader.as_fd()]);
+}
+
+/// Where excess pipes are closed, each pipe beyond the limit is one that has ended, and nothing else is touched.
+#[test]
+fn pipes_beyond_the_limit_can_cross_closed() {
+    let few = StreamLimits { max_pipes: 8, ..StreamLimits::default() };
+    let closing = SocketOptions { excess_pipes: ExcessPipes::Close, ..options() };
+    let (mut one, mut two) = pair_with(closing, limits(few));
+    let mut open: Vec<_> = (0..6).map(|at| CROSSINGS[at % 2](&mut one, &mut two)).collect();
+    for at in 0..50 {
+        let crossing = CROSSINGS[at % 2];
+        let (writer, reader) = crossing(&mut one, &mut two);
+        run(&mut [&mut one, &mut two], |_| is_readable(&reader));
+        assert_eq!(rustix::io::read(&reader, &mut [0; 8]), Ok(0));
+        drop(reader);
+        run(&mut [&mut one, &mut two], |sockets| sockets.iter().all(|socket| socket.pipes_open() == 6));
+        assert_eq!(rustix::io::write(&writer, b"x"), Err(Errno::PIPE));
+    }
+    for (writer, reader) in &open {
+        rustix::io::write(writer, b"still open").expect("written");
+        run(&mut [&mut one, &mut two], |_| is_readable(reader));
+        assert_eq!(rustix::io::read(reader, &mut [0; 32]), Ok(10));
+    }
+    // With room there are real ones again.
+    open.pop();
+    run(&mut [&mut one, &mut two], |sockets| sockets.iter().all(|socket| socket.pipes_open() == 5));
+    let (writer, reader) = reader_crossed(&mut one, &mut two);
+    rustix::io::write(&writer, b"open").expect("written");
+    run(&mut [&mut one, &mut two], |_| is_readable(&reader));
+    assert_eq!(rustix::io::read(&reader, &mut [0; 32]), Ok(4));
+}
+
+/// A peer that does not answer makes the sender wait, however many it is sent; its own limit holds.
+#[test]
+fn closed_pipes_wait_for_the_answer_of_a_peer_that_has_as_many_as_it_takes() {
+    let few = StreamLimits { max_pipes: 8, ..StreamLimits::default() };
+    let closing = SocketOptions { excess_pipes: ExcessPipes::Close, ..options() };
+    let (mut one, mut two) = pair_with(closing, limits(few));
+    let (reader, writer) = rustix::pipe::pipe().expect("pipe");
+    let mut sent = 0;
+    while let Ok(len) = one.sendmsg(b"x", &[reader.as_fd()]) {
+        sent += len;
+    }
+    assert_eq!((sent, one.pipes_open()), (8, 8));
+    assert_eq!(one.sendmsg(b"x", &[reader.as_fd()]), Err(SocketError::WouldBlock));
+    assert!(!one.readiness().write, "whoever waits for room is not told of any");
+    assert_eq!(one.sendmsg(b"data may not pass", &[]), Err(SocketError::WouldBlock));
+    for _ in 0..100 {
+        let sent = one.sendmsg(b"x", &[reader.as_fd()]);
+        if sent == Err(SocketError::WouldBlock) {
+            settle(&mut [&mut one, &mut two]);
+            // What nobody has taken counts for the window of the data.
+            while two.recvmsg(&mut [0; 64], &mut Vec::new()).is_ok() {}
+            settle(&mut [&mut one, &mut two]);
+            assert!(one.readiness().write);
+        } else {
+            assert_eq!(sent, Ok(1));
+        }
+        assert!(two.pipes_open() <= 8);
+    }
+    drop(writer);
+}
+
+/// A message with more pipes than are kept cannot wait: nobody says that the open ones ever end.
+#[test]
+fn a_message_with_more_pipes_than_there_can_be_is_refused_and_not_waited_with() {
+    let few = StreamLimits { max_pipes: 8, ..StreamLimits::default() };
+    let closing = SocketOptions { excess_pipes: ExcessPipes::Close, ..options() };
+    let (mut one, _two) = pair_with(closing, limits(few));
+    let (reader, _writer) = rustix::pipe::pipe().expect("pipe");
+    let error = one.sendmsg(b"x", &[reader.as_fd(); 9]).expect_err("eight are the limit");
+    assert_eq!(error, SocketError::Unsupported(VfdError::TooMany { what: "pipes", limit: 8 }));
+    assert_eq!(one.sendmsg(b"x", &[]), Ok(1));
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Draws into memory: for tests, for machines without a screen, and for pictures.
+//! The picture in memory that every backend draws into. Headless there is nothing else: for tests, for machines without a
+//! screen, and for pictures.
 
 use std::fmt;
 
@@ -14,8 +15,8 @@ use crate::render::label::TITLES_PER_FRAME;
 use crate::render::scene;
 use crate::state::Comp;
 
-/// The headless backend.
-pub struct Headless {
+/// A picture with its renderer.
+pub struct Memory {
     renderer: PixmanRenderer,
     target: Image<'static, 'static>,
     tracker: OutputDamageTracker,
@@ -25,21 +26,27 @@ pub struct Headless {
     drawn: bool,
 }
 
-impl fmt::Debug for Headless {
+impl fmt::Debug for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Headless")
-            .field("size", &self.size)
-            .field("scale", &self.scale)
-            .finish_non_exhaustive()
+        f.debug_struct("Memory").field("size", &self.size).field("scale", &self.scale).finish_non_exhaustive()
     }
 }
 
-impl Headless {
-    /// A backend that draws into a picture of this size.
+/// The pixels of a picture as they lie in memory: four bytes each, blue first.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pixels<'a> {
+    /// Row by row from the top.
+    pub bytes: &'a [u8],
+    /// From the beginning of one row to that of the next.
+    pub stride: usize,
+}
+
+impl Memory {
+    /// A black picture of this size.
     ///
     /// # Errors
     ///
-    /// If the picture cannot be made.
+    /// If there is no memory for it.
     pub fn new(size: Size<i32, Physical>, scale: f64) -> Result<Self, BackendError> {
         let mut renderer = PixmanRenderer::new()?;
         let target = create_target(&mut renderer, size)?;
@@ -51,16 +58,34 @@ impl Headless {
         &mut self.renderer
     }
 
+    pub(super) fn size(&self) -> Size<i32, Physical> {
+        self.size
+    }
+
+    pub(super) fn scale(&self) -> f64 {
+        self.scale
+    }
+
+    /// Becomes a black picture of another size. What the renderer has of clients' pictures stays.
+    pub(super) fn resize(&mut self, size: Size<i32, Physical>) -> Result<(), BackendError> {
+        self.target = create_target(&mut self.renderer, size)?;
+        self.tracker = OutputDamageTracker::new(size, self.scale, Transform::Normal);
+        self.size = size;
+        self.drawn = false;
+        Ok(())
+    }
+
     pub(super) fn forget_damage(&mut self) {
         self.drawn = false;
     }
 
-    pub(super) fn draw(&mut self, comp: &mut Comp) -> Result<(), BackendError> {
+    /// Draws what changed, and says where; nothing if nothing did.
+    pub(super) fn draw(&mut self, comp: &mut Comp) -> Result<Vec<Rectangle<i32, Physical>>, BackendError> {
         let elements = scene::compose(comp, &mut self.renderer, TITLES_PER_FRAME);
         let age = usize::from(self.drawn);
         self.drawn = false;
         let mut framebuffer = self.renderer.bind(&mut self.target)?;
-        self.tracker.render_output(
+        let result = self.tracker.render_output(
             &mut self.renderer,
             &mut framebuffer,
             age,
@@ -68,7 +93,7 @@ impl Headless {
             scene::BACKGROUND,
         )?;
         self.drawn = true;
-        Ok(())
+        Ok(result.damage.cloned().unwrap_or_default())
     }
 
     pub(super) fn screenshot(&mut self, comp: &mut Comp) -> Result<Picture, BackendError> {
@@ -84,6 +109,18 @@ impl Headless {
     pub(super) fn last_frame(&mut self) -> Result<Picture, BackendError> {
         let framebuffer = self.renderer.bind(&mut self.target)?;
         read(&mut self.renderer, &framebuffer, self.size)
+    }
+
+    /// The last frame as it lies in memory.
+    pub(super) fn pixels(&self) -> Pixels<'_> {
+        let stride = self.target.stride();
+        let len = stride * self.target.height();
+        // SAFETY: asking for the pointer changes nothing; `from_raw_parts` below says what it is used for.
+        let data = unsafe { self.target.data() };
+        // SAFETY: the image was made by `create_target` with memory of its own, `height` rows of `stride` bytes, which were
+        // cleared then. It is freed with the image, and only the renderer writes to it, through `&mut self`.
+        let bytes = unsafe { std::slice::from_raw_parts(data.cast::<u8>(), len) };
+        Pixels { bytes, stride }
     }
 }
 

@@ -1,0 +1,429 @@
+//! A screen of this machine through DRM/KMS, its keyboards and pointers through libinput, and the seat that both belong to.
+//!
+//! # Model
+//!
+//! A seat daemon (seatd or logind, or seatd's code inside this process if it runs as root) opens the devices for this
+//! unprivileged process, and takes them back when the user switches to another console: then the session is *paused*. While
+//! it is paused nothing is drawn and no input comes; when it goes on, everything is drawn anew.
+//!
+//! There is one output: the screen that is plugged into the first connector of the seat's main graphics card. If it is
+//! unplugged the windows stay, and are shown on the next one that is plugged in.
+//!
+//! Frames are drawn by the processor ([`Memory`]) and copied into dumb buffers ([`screen`]). The card says when a frame is
+//! on the screen, and only then the next one is drawn: while nothing changes, nothing is sent and nothing wakes up.
+//!
+//! # Invariants
+//!
+//! * At most one frame is on its way to the screen.
+//! * While the session is paused no device is touched.
+
+mod connector;
+mod input;
+mod screen;
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use calloop::LoopHandle;
+use smithay::backend::drm::{DrmDevice, DrmDeviceFd, DrmEvent, DrmEventMetadata, DrmEventTime};
+use smithay::backend::libinput::{LibinputInputBackend, LibinputSessionInterface};
+use smithay::backend::session::libseat::LibSeatSession;
+use smithay::backend::session::{Event as SessionEvent, Session, libseat};
+use smithay::backend::udev::{UdevBackend, UdevEvent, primary_gpu};
+use smithay::input::keyboard::LedState;
+use smithay::output::Mode;
+use smithay::reexports::drm::Device as _;
+use smithay::reexports::drm::DriverCapability;
+use smithay::reexports::input::{Device, Libinput};
+use smithay::reexports::rustix::fs::OFlags;
+use smithay::utils::DeviceFd;
+
+use super::held::Held;
+use super::memory::Memory;
+use super::{BackendError, Drawn};
+use crate::render::schedule::{Presented, REFRESH_MHZ};
+use crate::state::{Comp, State};
+use screen::Screen;
+
+/// The size of the output until the first screen is plugged in.
+const SIZE_WITHOUT_SCREEN: (i32, i32) = (1280, 800);
+
+/// What went wrong with the seat or the graphics card.
+#[derive(Debug, thiserror::Error)]
+pub enum DrmError {
+    /// There is no seat for this process.
+    #[error(
+        "Error taking the seat. A console session of logind, or seatd running and this user in its group, is needed"
+    )]
+    OpenSeat(#[source] libseat::Error),
+    /// Another session is in front.
+    #[error("The seat is in use: switch to this session's console, and end what else shows something there")]
+    SeatInUse,
+    /// The graphics cards could not be looked for.
+    #[error("Error looking for graphics cards")]
+    FindCard(#[source] io::Error),
+    /// There is none.
+    #[error("The seat {0} has no graphics card")]
+    NoCard(String),
+    /// The graphics card could not be opened.
+    #[error("Error opening {}", path.display())]
+    OpenCard {
+        /// Its device node.
+        path: PathBuf,
+        /// What the seat daemon said.
+        source: libseat::Error,
+    },
+    /// It is no graphics card that can show something, or another program uses it.
+    #[error("Error taking over {}", path.display())]
+    TakeCard {
+        /// Its device node.
+        path: PathBuf,
+        /// What is wrong.
+        source: smithay::backend::drm::DrmError,
+    },
+    /// It has no dumb buffers.
+    #[error("{} cannot show what the processor has drawn", .0.display())]
+    NoDumbBuffers(PathBuf),
+    /// The input devices could not be taken.
+    #[error("Error taking the input devices of the seat {0}")]
+    OpenInput(String),
+    /// The event loop refused a source.
+    #[error("Error adding to the event loop")]
+    Events(#[source] calloop::Error),
+    /// The screens could not be listed.
+    #[error("Error asking the graphics card for its screens")]
+    ListScreens(#[source] io::Error),
+    /// The screen could not be taken.
+    #[error("Error taking a screen")]
+    TakeScreen(#[source] smithay::backend::drm::DrmError),
+    /// The screen refused a mode.
+    #[error("Error changing the mode of the screen")]
+    ChangeMode(#[source] smithay::backend::drm::DrmError),
+    /// A buffer could not be made.
+    #[error("Error making a buffer of the graphics card")]
+    Allocate(#[source] io::Error),
+    /// A buffer cannot be shown.
+    #[error("Error preparing a buffer for the screen")]
+    Framebuffer(#[source] smithay::backend::drm::DrmError),
+    /// A buffer could not be mapped.
+    #[error("Error mapping a buffer of the graphics card")]
+    Map(#[source] io::Error),
+    /// The screen refused a frame.
+    #[error("Error showing a frame")]
+    Show(#[source] smithay::backend::drm::DrmError),
+}
+
+/// The DRM/KMS backend.
+#[derive(Debug)]
+pub struct Drm {
+    // Before the device, which restores what was on the screen before.
+    screen: Option<Screen>,
+    /// `None` after the graphics card was unplugged.
+    device: Option<DrmDevice>,
+    session: LibSeatSession,
+    libinput: Libinput,
+    keyboards: Vec<Device>,
+    /// What is held down at the devices.
+    held: Held,
+    memory: Memory,
+    /// Another console is in front.
+    paused: bool,
+    control_input: bool,
+}
+
+impl Drm {
+    /// Takes the seat that this process is on: its main graphics card, the first screen of that, and all input devices.
+    /// `control_input` is whether input is taken from the control socket, too.
+    ///
+    /// # Errors
+    ///
+    /// [`DrmError`] if there is no seat or no graphics card, or [`BackendError::Renderer`] if there is no memory to draw in.
+    pub fn open(
+        events: &LoopHandle<'static, State>,
+        scale: f64,
+        control_input: bool,
+    ) -> Result<Self, BackendError> {
+        let (mut session, notifier) = LibSeatSession::new().map_err(DrmError::OpenSeat)?;
+        let seat = session.seat();
+        if !session.is_active() {
+            return Err(DrmError::SeatInUse.into());
+        }
+        let device = open_card(&mut session, &seat, events)?;
+        insert(events, notifier, |event, (), state: &mut State| match event {
+            SessionEvent::PauseSession => state.pause_session(),
+            SessionEvent::ActivateSession => state.resume_session(),
+        })?;
+        let cards = UdevBackend::new(&seat).map_err(DrmError::FindCard)?;
+        insert(events, cards, |event, (), state: &mut State| match event {
+            UdevEvent::Changed { device_id } => state.screens_changed(device_id),
+            UdevEvent::Removed { device_id } => state.card_removed(device_id),
+            // Only the card that was there at the start is used.
+            UdevEvent::Added { .. } => {}
+        })?;
+        let mut libinput =
+            Libinput::new_with_udev::<LibinputSessionInterface<LibSeatSession>>(session.clone().into());
+        libinput.udev_assign_seat(&seat).map_err(|()| DrmError::OpenInput(seat.clone()))?;
+        insert(events, LibinputInputBackend::new(libinput.clone()), |event, (), state: &mut State| {
+            state.device_input(event);
+        })?;
+        let memory = Memory::new(SIZE_WITHOUT_SCREEN.into(), scale)?;
+        let mut this = Self {
+            screen: None,
+            device: Some(device),
+            session,
+            libinput,
+            keyboards: Vec::new(),
+            held: Held::default(),
+            memory,
+            paused: false,
+            control_input,
+        };
+        this.find_screen()?;
+        if this.screen.is_none() {
+            tracing::warn!("no screen is plugged in; the first one that is will be used");
+        }
+        Ok(this)
+    }
+
+    pub(super) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    pub(super) fn memory_mut(&mut self) -> &mut Memory {
+        &mut self.memory
+    }
+
+    pub(super) fn held(&mut self) -> &mut Held {
+        &mut self.held
+    }
+
+    pub(super) fn takes_control_input(&self) -> bool {
+        self.control_input
+    }
+
+    pub(super) fn mode(&self) -> Mode {
+        match &self.screen {
+            Some(screen) => screen.mode(),
+            None => {
+                let size = self.memory.size();
+                Mode { size: (size.w, size.h).into(), refresh: REFRESH_MHZ }
+            }
+        }
+    }
+
+    pub(super) fn may_draw(&self) -> bool {
+        !self.paused && self.screen.as_ref().is_some_and(|screen| !screen.is_pending())
+    }
+
+    pub(super) fn draw(&mut self, comp: &mut Comp) -> Result<Drawn, BackendError> {
+        let damage = self.memory.draw(comp)?;
+        let Some(screen) = &mut self.screen else { return Ok(Drawn::Shown) };
+        // After a change of the console the screen shows something else, whatever is in memory.
+        if damage.is_empty() && screen.is_current() {
+            return Ok(Drawn::Shown);
+        }
+        screen.show(self.memory.pixels(), &damage)?;
+        Ok(Drawn::Coming)
+    }
+
+    pub(super) fn switch_console(&mut self, console: i32) {
+        if let Err(error) = self.session.change_vt(console) {
+            tracing::warn!(console, "error switching to another console: {error}");
+        }
+    }
+
+    pub(super) fn set_leds(&mut self, leds: LedState) {
+        for keyboard in &mut self.keyboards {
+            keyboard.led_update(leds.into());
+        }
+    }
+
+    /// Looks which screen is there now, takes it, leaves it or changes its mode, and makes the picture as large as it is.
+    fn find_screen(&mut self) -> Result<(), BackendError> {
+        self.take_screen()?;
+        let size = self.screen.as_ref().map(|screen| screen.choice().size());
+        if let Some(size) = size.filter(|size| *size != self.memory.size()) {
+            self.memory.resize(size)?;
+        }
+        Ok(())
+    }
+
+    fn take_screen(&mut self) -> Result<(), DrmError> {
+        let Some(device) = &mut self.device else { return Ok(()) };
+        let used = self.screen.as_ref().map(Screen::connector);
+        match (connector::choose(device, used)?, &mut self.screen) {
+            (None, screen) => {
+                if screen.take().is_some() {
+                    tracing::info!("the screen was unplugged");
+                }
+            }
+            (Some(choice), Some(screen)) if *screen.choice() == choice => {}
+            (Some(choice), Some(screen)) if Some(choice.connector) == used => {
+                screen.change_mode(device, choice)?;
+                tracing::info!(mode = %shown(choice.mode.into()), "the screen has another mode");
+            }
+            (Some(choice), screen) => {
+                // The old one first: it may be driven by what the new one needs.
+                *screen = None;
+                *screen = Some(Screen::new(device, choice)?);
+                tracing::info!(mode = %shown(choice.mode.into()), "a screen is used");
+            }
+        }
+        Ok(())
+    }
+
+    /// The session is not in front any more.
+    fn pause(&mut self) {
+        self.paused = true;
+        self.libinput.suspend();
+        if let Some(device) = &mut self.device {
+            device.pause();
+        }
+        // The message that it is shown may never come.
+        if let Some(screen) = &mut self.screen {
+            screen.end_pending();
+        }
+    }
+
+    /// The session is in front again. Somebody else has used the screen.
+    fn resume(&mut self) {
+        self.paused = false;
+        if self.libinput.resume().is_err() {
+            tracing::error!("error taking the input devices back");
+        }
+        if let Some(device) = &mut self.device
+            && let Err(error) = device.activate(true)
+        {
+            tracing::error!("error taking the screen back: {error}");
+        }
+        if let Some(screen) = &mut self.screen {
+            screen.forget();
+        }
+        self.memory.forget_damage();
+    }
+}
+
+fn shown(mode: Mode) -> String {
+    format!("{}x{}@{}.{:03}", mode.size.w, mode.size.h, mode.refresh / 1000, mode.refresh % 1000)
+}
+
+/// Opens the main graphics card of the seat, and listens to what it says of frames.
+fn open_card(
+    session: &mut LibSeatSession,
+    seat: &str,
+    events: &LoopHandle<'static, State>,
+) -> Result<DrmDevice, DrmError> {
+    let path = primary_gpu(seat).map_err(DrmError::FindCard)?;
+    let path = path.ok_or_else(|| DrmError::NoCard(seat.to_owned()))?;
+    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+    let fd =
+        session.open(&path, flags).map_err(|source| DrmError::OpenCard { path: path.clone(), source })?;
+    let fd = DrmDeviceFd::new(DeviceFd::from(fd));
+    if fd.get_driver_capability(DriverCapability::DumbBuffer).unwrap_or(0) == 0 {
+        return Err(DrmError::NoDumbBuffers(path));
+    }
+    let (device, notifier) =
+        DrmDevice::new(fd, true).map_err(|source| DrmError::TakeCard { path: path.clone(), source })?;
+    insert(events, notifier, |event, metadata, state: &mut State| match event {
+        DrmEvent::VBlank(crtc) => state.frame_arrived(crtc, metadata.as_ref()),
+        DrmEvent::Error(error) => tracing::error!("error reading what the graphics card says: {error}"),
+    })?;
+    let way = if device.is_atomic() { "atomic" } else { "legacy" };
+    tracing::info!(card = %path.display(), "drawing by the processor (pixman) into dumb buffers, {way} mode setting");
+    Ok(device)
+}
+
+fn insert<S, F>(events: &LoopHandle<'static, State>, source: S, callback: F) -> Result<(), DrmError>
+where
+    S: calloop::EventSource<Ret = ()> + 'static,
+    S::Error: Into<Box<dyn std::error::Error + Sync + Send>>,
+    F: FnMut(S::Event, &mut S::Metadata, &mut State) + 'static,
+{
+    events.insert_source(source, callback).map_err(|error| DrmError::Events(error.error))?;
+    Ok(())
+}
+
+impl State {
+    fn drm(&mut self) -> Option<&mut Drm> {
+        match &mut self.backend {
+            super::Backend::Drm(drm) => Some(drm),
+            super::Backend::Headless(_) | super::Backend::Nested(_) => None,
+        }
+    }
+
+    /// The user has switched to another console.
+    fn pause_session(&mut self) {
+        tracing::info!("another console is in front");
+        // What is held down now is let go there.
+        self.release_devices();
+        if let Some(drm) = self.drm() {
+            drm.pause();
+        }
+    }
+
+    /// The user is back.
+    fn resume_session(&mut self) {
+        tracing::info!("this console is in front");
+        if let Some(drm) = self.drm() {
+            drm.resume();
+        }
+        // Screens may have been plugged in meanwhile.
+        self.look_for_screen();
+        self.comp.schedule.request();
+    }
+
+    /// A screen was plugged in or out, or wants another mode.
+    fn screens_changed(&mut self, card: u64) {
+        let ours = |drm: &mut Drm| drm.device.as_ref().is_some_and(|device| device.device_id() == card);
+        if self.drm().is_some_and(|drm| ours(drm) && !drm.paused) {
+            self.look_for_screen();
+        }
+    }
+
+    fn look_for_screen(&mut self) {
+        let Some(drm) = self.drm() else { return };
+        if let Err(error) = drm.find_screen() {
+            tracing::error!("error after a change of the screens: {:#}", anyhow::Error::from(error));
+            // A frame that does not fit would not be shown.
+            drm.screen = None;
+        }
+        if drm.screen.is_none() {
+            return;
+        }
+        let mode = drm.mode();
+        self.set_output_mode(mode);
+        self.comp.schedule.request();
+    }
+
+    /// The graphics card was unplugged.
+    fn card_removed(&mut self, card: u64) {
+        let Some(drm) = self.drm() else { return };
+        if drm.device.as_ref().is_some_and(|device| device.device_id() == card) {
+            tracing::error!("the graphics card was unplugged; nothing can be shown any more");
+            drm.screen = None;
+            drm.device = None;
+        }
+    }
+
+    /// The graphics card says that a frame is on the screen.
+    fn frame_arrived(
+        &mut self,
+        crtc: smithay::reexports::drm::control::crtc::Handle,
+        metadata: Option<&DrmEventMetadata>,
+    ) {
+        let now = self.comp.now();
+        let Some(screen) = self.drm().and_then(|drm| drm.screen.as_mut()) else { return };
+        if screen.crtc() != crtc || !screen.is_pending() {
+            return;
+        }
+        screen.end_pending();
+        let time = metadata.map(|metadata| metadata.time);
+        let (time, precise): (Duration, bool) = match time {
+            Some(DrmEventTime::Monotonic(time)) if !time.is_zero() => (time, true),
+            _ => (now, false),
+        };
+        let sequence = metadata.map(|metadata| u64::from(metadata.sequence));
+        self.frame_presented(Presented { time, sequence, from_hardware: precise });
+    }
+}

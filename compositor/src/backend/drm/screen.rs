@@ -1,0 +1,268 @@
+//! What one screen shows: two dumb buffers of the graphics card that take turns.
+//!
+//! A dumb buffer is memory that the processor writes and the screen reads: every graphics card has them, and nothing else
+//! is needed. They are written only, never read or blended in, because such memory is slow to read.
+//!
+//! # Invariants
+//!
+//! * The buffer that is on the screen, or on its way there, is not written.
+//! * Each buffer has a list of what changed since it was last written ([`Stale`]); when its turn comes exactly that is copied.
+
+use std::fmt;
+
+use smithay::backend::allocator::dumb::{DumbAllocator, DumbBuffer};
+use smithay::backend::allocator::{Allocator, Buffer as _, Fourcc, Modifier};
+use smithay::backend::drm::dumb::{DumbFramebuffer, framebuffer_from_dumb_buffer};
+use smithay::backend::drm::{DrmDevice, DrmSurface, PlaneConfig, PlaneState};
+use smithay::output::Mode;
+use smithay::reexports::drm::control::dumbbuffer::DumbMapping;
+use smithay::reexports::drm::control::{Device as _, connector, crtc};
+use smithay::utils::{Physical, Rectangle, Size, Transform};
+
+use super::DrmError;
+use super::connector::Choice;
+use crate::backend::memory::Pixels;
+use crate::backend::stale::Stale;
+
+/// Bytes of a pixel.
+const PIXEL: usize = 4;
+
+/// A screen that shows something.
+#[derive(Debug)]
+pub(super) struct Screen {
+    // Before the buffers, so that the screen is off before they go.
+    surface: DrmSurface,
+    choice: Choice,
+    buffers: [ScanOut; 2],
+    /// Which buffer is written next.
+    back: usize,
+    /// A frame is on its way; the graphics card will say when it is shown.
+    pending: bool,
+    /// The last frame was sent, and nobody else has used the screen since.
+    current: bool,
+}
+
+impl Screen {
+    /// Takes a screen over. It shows nothing new before the first frame.
+    pub(super) fn new(device: &mut DrmDevice, choice: Choice) -> Result<Self, DrmError> {
+        let surface = device
+            .create_surface(choice.crtc, choice.mode, &[choice.connector])
+            .map_err(DrmError::TakeScreen)?;
+        let buffers = ScanOut::pair(device, choice.size())?;
+        Ok(Self { surface, choice, buffers, back: 0, pending: false, current: false })
+    }
+
+    /// Shows another resolution from the next frame on.
+    pub(super) fn change_mode(&mut self, device: &DrmDevice, choice: Choice) -> Result<(), DrmError> {
+        self.surface.use_mode(choice.mode).map_err(DrmError::ChangeMode)?;
+        // Without the old ones the screen is dark until the next frame, as it is while its mode changes anyway.
+        self.buffers = ScanOut::pair(device, choice.size())?;
+        self.choice = choice;
+        self.current = false;
+        Ok(())
+    }
+
+    pub(super) fn connector(&self) -> connector::Handle {
+        self.choice.connector
+    }
+
+    pub(super) fn crtc(&self) -> crtc::Handle {
+        self.choice.crtc
+    }
+
+    pub(super) fn mode(&self) -> Mode {
+        self.choice.mode.into()
+    }
+
+    /// The mode as the graphics card has it.
+    pub(super) fn choice(&self) -> &Choice {
+        &self.choice
+    }
+
+    pub(super) fn is_pending(&self) -> bool {
+        self.pending
+    }
+
+    /// The frame that was on its way is shown, or lost with the console.
+    pub(super) fn end_pending(&mut self) {
+        self.pending = false;
+    }
+
+    /// Whether the screen shows the last frame, or will.
+    pub(super) fn is_current(&self) -> bool {
+        self.current
+    }
+
+    /// Somebody else has used the screen.
+    pub(super) fn forget(&mut self) {
+        self.current = false;
+        for buffer in &mut self.buffers {
+            buffer.stale.everything();
+        }
+    }
+
+    /// Copies what changed into the buffer whose turn it is, and sends that to the screen.
+    pub(super) fn show(
+        &mut self,
+        pixels: Pixels<'_>,
+        damage: &[Rectangle<i32, Physical>],
+    ) -> Result<(), DrmError> {
+        let size = self.choice.size();
+        for buffer in &mut self.buffers {
+            buffer.stale.add(damage);
+        }
+        let [first, second] = &mut self.buffers;
+        let buffer = if self.back == 0 { first } else { second };
+        buffer.write(pixels, size);
+        let whole = Rectangle::from_size(size);
+        let plane = PlaneState {
+            handle: self.surface.plane(),
+            config: Some(PlaneConfig {
+                src: Rectangle::from_size((f64::from(size.w), f64::from(size.h)).into()),
+                dst: whole,
+                transform: Transform::Normal,
+                alpha: 1.0,
+                // The kernel takes everything as changed. What it would need is what changed in this buffer; some drivers
+                // take it for what changed on the screen.
+                damage_clips: None,
+                fb: *buffer.framebuffer.as_ref(),
+                fence: None,
+            }),
+        };
+        let sent = if self.surface.commit_pending() {
+            self.surface.commit([plane], true)
+        } else {
+            self.surface.page_flip([plane], true)
+        };
+        self.current = sent.is_ok();
+        sent.map_err(DrmError::Show)?;
+        self.back = 1 - self.back;
+        self.pending = true;
+        Ok(())
+    }
+}
+
+/// A buffer that the screen can show.
+struct ScanOut {
+    // Before the buffer that it is of.
+    framebuffer: DumbFramebuffer,
+    buffer: DumbBuffer,
+    mapping: DumbMapping<'static>,
+    stride: usize,
+    stale: Stale,
+}
+
+impl fmt::Debug for ScanOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ScanOut")
+            .field("buffer", &self.buffer)
+            .field("stale", &self.stale)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ScanOut {
+    fn pair(device: &DrmDevice, size: Size<i32, Physical>) -> Result<[Self; 2], DrmError> {
+        Ok([Self::new(device, size)?, Self::new(device, size)?])
+    }
+
+    fn new(device: &DrmDevice, size: Size<i32, Physical>) -> Result<Self, DrmError> {
+        use smithay::reexports::drm::buffer::Buffer as _;
+        let fd = device.device_fd();
+        let (w, h) = (size.w.unsigned_abs(), size.h.unsigned_abs());
+        let buffer = DumbAllocator::new(fd.clone())
+            .create_buffer(w, h, Fourcc::Xrgb8888, &[Modifier::Linear])
+            .map_err(DrmError::Allocate)?;
+        let framebuffer = framebuffer_from_dumb_buffer(fd, &buffer, true)
+            .map_err(|error| DrmError::Framebuffer(error.into()))?;
+        // A mapping borrows the name of its buffer. It lasts as long as the buffer, so the name must stay where it is: a few
+        // words for each new mode that are never given back.
+        let name = Box::leak(Box::new(*buffer.handle()));
+        let stride = usize::try_from(name.pitch()).unwrap_or(0);
+        let mapping = fd.map_dumb_buffer(name).map_err(DrmError::Map)?;
+        debug_assert_eq!(buffer.size().w, size.w, "the buffer is as wide as asked for");
+        Ok(Self { framebuffer, buffer, mapping, stride, stale: Stale::default() })
+    }
+
+    /// Copies what is stale.
+    fn write(&mut self, from: Pixels<'_>, size: Size<i32, Physical>) {
+        for rectangle in self.stale.take(size) {
+            copy(from, &mut Rows { bytes: &mut self.mapping, stride: self.stride }, rectangle);
+        }
+    }
+}
+
+/// Where rows are written.
+struct Rows<'a> {
+    bytes: &'a mut [u8],
+    stride: usize,
+}
+
+/// Copies a rectangle, as far as it is inside both.
+fn copy(from: Pixels<'_>, to: &mut Rows<'_>, rectangle: Rectangle<i32, Physical>) {
+    let place = |value: i32| usize::try_from(value).unwrap_or(0);
+    let (x, y) = (place(rectangle.loc.x) * PIXEL, place(rectangle.loc.y));
+    let (width, height) = (place(rectangle.size.w) * PIXEL, place(rectangle.size.h));
+    if from.stride == 0 || to.stride == 0 {
+        return;
+    }
+    let rows = from.bytes.chunks(from.stride).zip(to.bytes.chunks_mut(to.stride));
+    for (from, to) in rows.skip(y).take(height) {
+        if let (Some(from), Some(to)) = (from.get(x..x + width), to.get_mut(x..x + width)) {
+            to.copy_from_slice(from);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rectangle(x: i32, y: i32, w: i32, h: i32) -> Rectangle<i32, Physical> {
+        Rectangle::new((x, y).into(), (w, h).into())
+    }
+
+    /// Two buffers of different stride that take turns show every frame whole, though only what changed is copied.
+    #[test]
+    fn buffers_that_take_turns_show_every_change() {
+        let size = Size::from((8, 6));
+        let (from_stride, to_stride) = (8 * PIXEL, 10 * PIXEL);
+        let mut picture = vec![0_u8; from_stride * 6];
+        let mut buffers = [vec![0xff_u8; to_stride * 6], vec![0xff; to_stride * 6]];
+        let mut stale = [Stale::default(), Stale::default()];
+        let damages =
+            [rectangle(0, 0, 8, 6), rectangle(1, 1, 2, 2), rectangle(5, 0, 3, 6), rectangle(7, 5, 1, 1)];
+        for (frame, damage) in damages.into_iter().enumerate() {
+            let value = u8::try_from(frame + 1).expect("few frames");
+            for y in damage.loc.y..damage.loc.y + damage.size.h {
+                let row = usize::try_from(y).expect("positive") * from_stride;
+                let x = usize::try_from(damage.loc.x).expect("positive") * PIXEL;
+                let width = usize::try_from(damage.size.w).expect("positive") * PIXEL;
+                picture[row + x..row + x + width].fill(value);
+            }
+            stale.iter_mut().for_each(|stale| stale.add(&[damage]));
+            let (buffer, stale) = (&mut buffers[frame % 2], &mut stale[frame % 2]);
+            for rectangle in stale.take(size) {
+                let pixels = Pixels { bytes: &picture, stride: from_stride };
+                copy(pixels, &mut Rows { bytes: buffer, stride: to_stride }, rectangle);
+            }
+            for (row, shown) in picture.chunks(from_stride).zip(buffer.chunks(to_stride)) {
+                assert_eq!(row, &shown[..from_stride], "frame {frame}");
+            }
+        }
+    }
+
+    /// A rectangle that is not inside writes nothing, and does not end the program.
+    #[test]
+    fn rectangles_outside_are_left_out() {
+        let picture = [1_u8; 4 * PIXEL];
+        let mut buffer = [0_u8; 4 * PIXEL];
+        let pixels = Pixels { bytes: &picture, stride: 2 * PIXEL };
+        copy(pixels, &mut Rows { bytes: &mut buffer, stride: 2 * PIXEL }, rectangle(1, 0, 5, 5));
+        assert_eq!(buffer, [0; 4 * PIXEL]);
+        let mut stale = Stale::default();
+        stale.take(Size::from((2, 2)));
+        stale.add(&[rectangle(1, 1, 100, 100), rectangle(50, 50, 1, 1)]);
+        assert_eq!(stale.take(Size::from((2, 2))), [rectangle(1, 1, 1, 1)]);
+    }
+}

@@ -1,0 +1,138 @@
+//! Keymaps: the seat's own, and those of virtual keyboards.
+//!
+//! A virtual keyboard brings a keymap of its own, which may hold no more than the letters that it is about to type. So its
+//! keymap is as secret as they are: it is shown to the client that they are typed into, while they are, and to nobody else.
+//! That client has the seat's again before it gets a key of the seat, and before the keyboard moves on.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt as _;
+
+use rustix::fs::{FileType, MemfdFlags};
+use smithay::input::keyboard::{KeymapFile, xkb};
+
+/// The largest keymap that is read, in bytes. Those of real layouts have some 70 KiB.
+pub const MAX_LENGTH: u32 = 1 << 20;
+
+/// Why there is no keymap.
+#[derive(Debug, thiserror::Error)]
+pub enum KeymapError {
+    /// Its length makes no sense.
+    #[error("A keymap has 1 to {MAX_LENGTH} bytes, not {0}")]
+    Length(u32),
+    /// It is in something that may make the reader wait, or does not hold as much as it should.
+    #[error("A keymap is in a file of at least its length")]
+    File,
+    /// It could not be read.
+    #[error("Error reading a keymap")]
+    Read(#[source] io::Error),
+    /// libxkbcommon does not understand it.
+    #[error("The text is no keymap in format 1")]
+    Compile,
+}
+
+/// A keymap that can be shown to clients.
+#[derive(Debug)]
+pub struct Keymap {
+    /// For `wl_keyboard`.
+    pub file: KeymapFile,
+    text: String,
+}
+
+impl Keymap {
+    /// The keymap of the environment, which is that of the seat.
+    ///
+    /// # Errors
+    ///
+    /// [`KeymapError::Compile`] if libxkbcommon does not know the layout.
+    pub fn of_seat() -> Result<Self, KeymapError> {
+        let context = xkb::Context::new(xkb::CONTEXT_NO_FLAGS);
+        let flags = xkb::KEYMAP_COMPILE_NO_FLAGS;
+        let keymap = xkb::Keymap::new_from_names(&context, "", "", "", "", None, flags);
+        keymap.map(|keymap| Self::new(&keymap)).ok_or(KeymapError::Compile)
+    }
+
+    /// The keymap in a file that a client has sent. It is read once, not mapped, so that nothing that the client does to
+    /// the file can hurt; and whatever could make the reader wait is refused.
+    ///
+    /// # Errors
+    ///
+    /// Any [`KeymapError`].
+    pub fn of_client(fd: OwnedFd, length: u32) -> Result<Self, KeymapError> {
+        if !(1..=MAX_LENGTH).contains(&length) {
+            return Err(KeymapError::Length(length));
+        }
+        let stat = rustix::fs::fstat(&fd).map_err(|error| KeymapError::Read(error.into()))?;
+        let held = u64::try_from(stat.st_size).unwrap_or(0);
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || held < u64::from(length) {
+            return Err(KeymapError::File);
+        }
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+        File::from(fd).read_exact_at(&mut bytes, 0).map_err(KeymapError::Read)?;
+        let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+        bytes.truncate(end);
+        let text = String::from_utf8(bytes).map_err(|_| KeymapError::Compile)?;
+        let mut context = xkb::Context::new(xkb::CONTEXT_NO_FLAGS);
+        // Its complaints would quote the text on standard error as it is.
+        context.set_log_level(xkb::LogLevel::Critical);
+        let (format, flags) = (xkb::KEYMAP_FORMAT_TEXT_V1, xkb::KEYMAP_COMPILE_NO_FLAGS);
+        let keymap = xkb::Keymap::new_from_string(&context, text, format, flags);
+        keymap.map(|keymap| Self::new(&keymap)).ok_or(KeymapError::Compile)
+    }
+
+    fn new(keymap: &xkb::Keymap) -> Self {
+        Self { file: KeymapFile::new(keymap), text: keymap.get_as_string(xkb::KEYMAP_FORMAT_TEXT_V1) }
+    }
+
+    /// Whether it is the same keymap.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+
+    /// A copy in memory of its receiver's own, with its length; the text ends with a zero byte.
+    ///
+    /// # Errors
+    ///
+    /// If there is no memory.
+    pub fn copy(&self) -> io::Result<(OwnedFd, u32)> {
+        let mut file = File::from(rustix::fs::memfd_create("keymap", MemfdFlags::CLOEXEC)?);
+        file.write_all(self.text.as_bytes())?;
+        file.write_all(&[0])?;
+        let length = u32::try_from(self.text.len().saturating_add(1)).map_err(io::Error::other)?;
+        Ok((file.into(), length))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(bytes: &[u8]) -> OwnedFd {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        file.into()
+    }
+
+    #[test]
+    fn a_keymap_that_was_copied_is_the_same() {
+        let seat = Keymap::of_seat().unwrap();
+        let (copy, length) = seat.copy().unwrap();
+        assert!(Keymap::of_client(copy, length).unwrap().is(&seat));
+    }
+
+    #[test]
+    fn what_is_no_keymap_is_refused() {
+        let long = MAX_LENGTH + 1;
+        assert!(matches!(Keymap::of_client(file(b"x"), 0), Err(KeymapError::Length(0))));
+        assert!(matches!(Keymap::of_client(file(b"x"), long), Err(KeymapError::Length(_))));
+        assert!(matches!(Keymap::of_client(file(b"short"), 6), Err(KeymapError::File)));
+        assert!(matches!(Keymap::of_client(file(b"xkb_keymap {"), 12), Err(KeymapError::Compile)));
+        assert!(matches!(Keymap::of_client(file(b"\0\0\0"), 3), Err(KeymapError::Compile)));
+        assert!(matches!(Keymap::of_client(file(b"\xff\xfe"), 2), Err(KeymapError::Compile)));
+        // Reading from it would wait for ever.
+        let (reader, _writer) = io::pipe().unwrap();
+        assert!(matches!(Keymap::of_client(reader.into(), 10), Err(KeymapError::File)));
+    }
+}

@@ -1,0 +1,38 @@
+//! What the user takes back from a VM with a key that no client ever gets: the pointer that it locks or confines, and the
+//! shortcuts that it inhibits.
+//!
+//! # Invariant
+//!
+//! * What was taken back from a VM, none of its clients has again until the user clicks into one of its windows.
+
+use crate::state::State;
+use crate::trust::origin::Origin;
+
+/// The VMs that the user took the input back from. Each is in it once, so they are as many as are configured at most.
+#[derive(Debug, Default)]
+pub(crate) struct Released(Vec<Origin>);
+
+impl Released {
+    /// Whether it was taken back from this VM.
+    pub fn contains(&self, origin: &Origin) -> bool {
+        self.0.contains(origin)
+    }
+}
+
+impl State {
+    /// The user takes the input back from the VM that has the keyboard.
+    pub(crate) fn release_input(&mut self) {
+        let Some(origin) = self.comp.focused_origin().cloned() else { return };
+        if !self.comp.input.released.contains(&origin) {
+            self.comp.input.released.0.push(origin);
+        }
+        self.refresh_constraint();
+        self.refresh_shortcuts();
+    }
+
+    /// The user clicked into a window of this VM. Its pointer constraints are looked at with the motion that follows.
+    pub(super) fn allow_input(&mut self, origin: &Origin) {
+        self.comp.input.released.0.retain(|other| other != origin);
+        self.refresh_shortcuts();
+    }
+}
