@@ -242,7 +242,7 @@ fn unprivileged(desk: &mut Desk) -> Result<()> {
     desk.guest.check(
         &format!(
             "su {USER} -c '{vitrail}' 9>/tmp/ready >/tmp/vitrail.log 2>&1 & \
-             read line </tmp/ready && echo $line"
+             grep -qx READY=1 </tmp/ready"
         ),
         COMMAND_DEADLINE,
     )?;
@@ -283,7 +283,7 @@ impl Desk {
         self.guest.check(
             &format!(
                 "mkfifo /tmp/ready /tmp/typed; touch /tmp/second; {ENVIRONMENT}; LIBSEAT_BACKEND=builtin \
-                 vitrail --backend drm --ready-fd 9 9>/tmp/ready >/tmp/vitrail.log 2>&1 & read line </tmp/ready && echo $line"
+                 vitrail --backend drm --ready-fd 9 9>/tmp/ready >/tmp/vitrail.log 2>&1 & grep -qx READY=1 </tmp/ready"
             ),
             COMMAND_DEADLINE,
         )?;
