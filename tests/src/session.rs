@@ -21,6 +21,10 @@ use crate::image::Image;
 use crate::ipc::{Ipc, WindowInfo};
 use crate::process::{self, Exit, Member, Process};
 
+mod options;
+
+pub use options::{Options, Sharing};
+
 /// The colour of local windows.
 pub const LOCAL_COLOR: u32 = 0x005f_6368;
 
@@ -30,119 +34,6 @@ pub const VM_COLORS: [(&str, u32); 3] =
 
 /// The evdev code of the left button.
 pub const BUTTON_LEFT: u32 = 0x110;
-
-/// How memory is shared between a VM and the GUI VM.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sharing {
-    /// A region that both have mapped.
-    Region,
-    /// A region in a file that a VMM would show to a VM as persistent memory.
-    Pmem,
-    /// Nothing: pixels travel in the stream.
-    Stream,
-}
-
-/// What a session is to be.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The names of the VMs, all of [`VM_COLORS`].
-    pub vms: Vec<&'static str>,
-    /// The size of the output in pixels.
-    pub size: (i32, i32),
-    /// The scale of the output.
-    pub scale: i32,
-    /// The scale of the output where it is no whole number, in 120ths.
-    pub fraction: Option<u32>,
-    /// How memory is shared.
-    pub sharing: Sharing,
-    /// The size of each region in MiB.
-    pub region_mib: u32,
-    /// Limits that differ from the defaults, for every VM.
-    pub limits: BTreeMap<&'static str, u64>,
-    /// The tables of protocols of VMs that have one, as TOML.
-    pub protocols: BTreeMap<&'static str, String>,
-    /// Applications of the VMs are offered `zwp_linux_dmabuf_v1`.
-    pub dmabuf: bool,
-    /// `vitrail-session` runs the compositor.
-    pub supervised: bool,
-}
-
-impl Options {
-    /// The given VMs on an output of 1280 by 800, with regions and the default limits.
-    #[must_use]
-    pub fn new(vms: &[&'static str]) -> Self {
-        Self {
-            vms: vms.to_vec(),
-            size: (1280, 800),
-            scale: 1,
-            fraction: None,
-            sharing: Sharing::Region,
-            region_mib: 64,
-            limits: BTreeMap::new(),
-            protocols: BTreeMap::new(),
-            dmabuf: false,
-            supervised: false,
-        }
-    }
-
-    /// The same with regions of another size, in MiB.
-    #[must_use]
-    pub fn region_mib(mut self, size: u32) -> Self {
-        self.region_mib = size;
-        self
-    }
-
-    /// The same on an output of another size (in pixels) and scale.
-    #[must_use]
-    pub fn output(mut self, width: i32, height: i32, scale: i32) -> Self {
-        self.size = (width, height);
-        self.scale = scale;
-        self
-    }
-
-    /// The same with a scale that is no whole number, in 120ths.
-    #[must_use]
-    pub fn fraction(mut self, scale: u32) -> Self {
-        self.fraction = Some(scale);
-        self
-    }
-
-    /// The same with another way to share memory.
-    #[must_use]
-    pub fn sharing(mut self, sharing: Sharing) -> Self {
-        self.sharing = sharing;
-        self
-    }
-
-    /// The same with another limit; `name` is that of the configuration.
-    #[must_use]
-    pub fn limit(mut self, name: &'static str, value: u64) -> Self {
-        self.limits.insert(name, value);
-        self
-    }
-
-    /// The same with a table of protocols for one VM: `table` is the lines below `[vm.NAME.protocols]`.
-    #[must_use]
-    pub fn protocols(mut self, vm: &'static str, table: &str) -> Self {
-        self.protocols.insert(vm, table.to_owned());
-        self
-    }
-
-    /// The same with VMs whose applications are offered `zwp_linux_dmabuf_v1`. Any device does for the graphics device: it is
-    /// never opened.
-    #[must_use]
-    pub fn dmabuf(mut self) -> Self {
-        self.dmabuf = true;
-        self
-    }
-
-    /// The same with `vitrail-session`, which starts the compositor again when it has crashed.
-    #[must_use]
-    pub fn supervised(mut self) -> Self {
-        self.supervised = true;
-        self
-    }
-}
 
 /// The running programs. Dropping it ends them.
 #[derive(Debug)]
