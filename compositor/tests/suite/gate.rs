@@ -30,7 +30,8 @@ times=0
 trap 'times=$((times + 1)); report' HUP
 trap 'times=$((times + 100)); report' USR1
 report
-while read -r -n 1 <&"${last#fd:}"; do :; done
+# A signal that comes between a trap and the next read is looked at when that read is over: so none lasts for ever.
+until read -r -t 1 -n 1 <&"${last#fd:}"; [ $? -eq 1 ]; do :; done
 "#;
 
 fn gate(fixture: &mut Fixture) -> &Gate {

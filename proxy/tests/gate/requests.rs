@@ -28,9 +28,9 @@ fn a_vm_sees_allowed_globals_in_known_versions_only() {
         ("wl_data_device_manager", 3),
         ("wp_viewporter", 1),
         ("wl_seat", 9),
-        ("wp_single_pixel_buffer_manager_v1", 1),
         ("zwp_tablet_manager_v2", 1),
         ("zwp_text_input_manager_v3", 1),
+        ("wp_single_pixel_buffer_manager_v1", 1),
     ];
     assert_eq!(globals, expected.map(|(name, version)| (name.to_owned(), version)));
 }
