@@ -454,6 +454,10 @@ pub fn connect(path: &Path, deadline: Deadline) -> std::os::unix::net::UnixStrea
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && !deadline.passed() => {
                 std::thread::yield_now();
             }
+            // A server that finds the leftover of a dead one removes it before it makes its own.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !deadline.passed() => {
+                wait_for_path(path, deadline);
+            }
             Err(error) => panic!("connecting to {}: {error}", path.display()),
         }
     }
