@@ -85,7 +85,9 @@ fn the_gate_is_told_of_a_new_configuration_if_it_is_good() {
     let write = |text: &str| std::fs::write(file.path(), text).unwrap();
     write("[vm.work]\ncolor = \"#2e7d32\"\n");
     let mut fixture = Fixture::configured_as(vitrail::config::Live::load(file.path()).unwrap());
-    let command = ["bash", "-c", RELOADING, "gate"].map(str::to_owned).to_vec();
+    // Where the signal is ignored, as below nohup, no shell can trap it.
+    let command =
+        ["env", "--default-signal=HUP", "bash", "-c", RELOADING, "gate"].map(str::to_owned).to_vec();
     fixture.state().start_gate(GateOptions { command, config: file.path().to_owned() }).unwrap();
     let times =
         |fixture: &mut Fixture| gate(fixture).reports().values().next().map(|report| report.connections);
