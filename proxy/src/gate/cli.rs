@@ -90,6 +90,12 @@ fn plain(error: impl std::error::Error) -> anyhow::Error {
     anyhow!("{error}")
 }
 
+/// Gives a worker a name in process lists, where it would be called `exe`: its supervisor starts its own program by a path that
+/// is always valid. Behind the walls it is too late.
+fn name_worker() {
+    let _ = rustix::thread::set_name(c"gate-worker");
+}
+
 fn supervise(arguments: Arguments) -> anyhow::Result<()> {
     let options = SupervisorOptions {
         compositor: inherited(arguments.compositor.as_ref(), "compositor")?,
@@ -101,6 +107,7 @@ fn supervise(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 fn work_for_supervisor(control: &Address) -> anyhow::Result<()> {
+    name_worker();
     let control = inherited(Some(control), "control")?.context("--control is missing")?;
     let options = worker::await_start(control).map_err(plain)?;
     let jail = worker::enter_jail(&options.limits, options.region.as_deref())?;
@@ -109,6 +116,7 @@ fn work_for_supervisor(control: &Address) -> anyhow::Result<()> {
 }
 
 fn work_alone(arguments: Arguments) -> anyhow::Result<()> {
+    name_worker();
     let stream = inherited(arguments.stream.as_ref(), "stream")?;
     let stream = stream.context("a worker needs --control, or --stream and --compositor")?;
     let compositor = inherited(arguments.compositor.as_ref(), "compositor")?;

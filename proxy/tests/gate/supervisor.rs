@@ -204,6 +204,8 @@ fn a_vm_gets_an_identity_and_a_jailed_worker_of_its_own() {
     assert_eq!((context.engine.as_str(), context.app_id.as_str()), ("vitrail", "work"));
     let report = gate.report(|report| report.connections == 1);
     assert!(report.alive && report.jail.no_new_privs && report.jail.seccomp && report.jail.rlimits);
+    let name = std::fs::read_to_string(format!("/proc/{}/comm", report.pid)).unwrap();
+    assert_eq!(name.trim_end(), "gate-worker", "what process lists show");
     let arguments = std::fs::read_to_string(format!("/proc/{}/cmdline", report.pid)).unwrap();
     assert_eq!(arguments, "vitrail-gate\0--worker\0--vm\0work\0--control\0fd:0\0");
     let mut web = gate.connect("web", None);
