@@ -9,3 +9,4 @@ pub mod jail;
 pub mod logging;
 pub mod message_count;
 mod open_files;
+pub mod rate;

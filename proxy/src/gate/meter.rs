@@ -1,11 +1,7 @@
-//! What a connection sends, measured before it is parsed: message headers found in the byte stream, and
-//! token buckets for requests and bytes.
+//! What a connection sends, measured before it is parsed: message headers found in the byte stream.
 //!
-//! Both are pure: time comes in as a number. A [`HeaderScanner`] keeps only the bytes of a header that was
-//! cut in two and a count of body bytes to skip, so its memory does not depend on what is sent. A [`Rate`]
-//! never refuses; it says how long the connection has to wait before more is taken from it.
-
-use std::time::Duration;
+//! A [`HeaderScanner`] keeps only the bytes of a header that was cut in two and a count of body bytes to skip, so its
+//! memory does not depend on what is sent.
 
 /// The length of a Wayland message's header: object id, then size and opcode. From the Wayland protocol.
 const HEADER_LEN: usize = 8;
@@ -93,36 +89,6 @@ fn header_in_order(header: [u8; HEADER_LEN]) -> [u8; HEADER_LEN] {
     [d, c, b, a, h, g, f, e]
 }
 
-/// A rate with a burst of one second, as a token bucket.
-///
-/// The bucket is kept as the time at which it would be full again (the generic cell rate algorithm), so
-/// nothing has to be refilled and an idle connection costs nothing.
-#[derive(Debug)]
-pub struct Rate {
-    per_second: u32,
-    full_at: Duration,
-}
-
-impl Rate {
-    /// What may be taken at once after a pause, in seconds of the rate.
-    const BURST: Duration = Duration::from_secs(1);
-
-    /// A full bucket. A rate of zero is treated as one, since a connection that may send nothing at all
-    /// would be better refused.
-    #[must_use]
-    pub fn new(per_second: u32) -> Self {
-        Self { per_second: per_second.max(1), full_at: Duration::ZERO }
-    }
-
-    /// Takes `count` tokens at the time `now` (of any clock that never goes back) and returns how long to
-    /// wait before more is taken; zero if there is no need to wait.
-    pub fn take(&mut self, count: u32, now: Duration) -> Duration {
-        let nanos = u64::from(count).saturating_mul(1_000_000_000).div_ceil(u64::from(self.per_second));
-        self.full_at = self.full_at.max(now).saturating_add(Duration::from_nanos(nanos));
-        self.full_at.saturating_sub(now).saturating_sub(Self::BURST)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -142,21 +108,6 @@ mod tests {
         assert_eq!(HeaderScanner::default().feed(&message(10, 2)), Err(HeaderError::Unaligned(10)));
         assert_eq!(HeaderScanner::default().feed(&message(4100, 0)), Err(HeaderError::TooLong(4100)));
         assert_eq!(HeaderScanner::default().feed(&message(4096, 4088)), Ok(1));
-    }
-
-    #[test]
-    fn within_the_burst_nobody_waits() {
-        let mut rate = Rate::new(100);
-        assert_eq!(rate.take(100, Duration::from_secs(5)), Duration::ZERO);
-        assert_eq!(rate.take(50, Duration::from_secs(5)), Duration::from_millis(500));
-        assert_eq!(rate.take(0, Duration::from_millis(5500)), Duration::ZERO);
-    }
-
-    #[test]
-    fn extreme_numbers_do_not_overflow() {
-        let mut rate = Rate::new(0);
-        assert!(rate.take(u32::MAX, Duration::MAX) <= Duration::MAX);
-        assert!(rate.take(u32::MAX, Duration::ZERO) > Duration::from_secs(1000));
     }
 
     proptest! {
@@ -185,17 +136,6 @@ mod tests {
         #[test]
         fn arbitrary_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _ = HeaderScanner::default().feed(&bytes);
-        }
-
-        #[test]
-        fn over_a_long_time_the_rate_holds(takes in proptest::collection::vec(1_u32..500, 1..50)) {
-            let (mut rate, mut now, mut total) = (Rate::new(1000), Duration::ZERO, 0_u64);
-            for count in takes {
-                total += u64::from(count);
-                now += rate.take(count, now);
-            }
-            // One burst, and the last one may overdraw by itself.
-            prop_assert!(total <= 1000 + 500 + (now.as_millis() as u64) + 1);
         }
     }
 }

@@ -18,10 +18,11 @@ use wl_proxy::protocols::wayland::wl_region::WlRegion;
 use super::guard::Guard;
 use super::ledger::{Kind, Ledger, Share};
 use super::memory::Placement;
-use super::meter::{HeaderScanner, Rate};
+use super::meter::HeaderScanner;
 use super::registry;
 use crate::connection::{Connection, ConnectionError, End, Status};
 use crate::message_count::MessageCount;
+use crate::rate::Rate;
 
 /// How many Wayland objects a client may have. Browsers have some thousands.
 const MAX_OBJECTS: usize = 32768;

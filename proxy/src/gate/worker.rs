@@ -22,11 +22,11 @@ use vitrail_protocols::{Limits, Policy, VmName, WorkerReport};
 
 use super::control::{self, ControlError, Order};
 use super::ledger::Ledger;
-use super::meter::Rate;
 use super::report::escape;
 use super::served::{Holdings, Place, ServeError, Served, is_breach};
 use crate::connection::{Connection, End, Status};
 use crate::jail::{Jail, JailError, Role};
+use crate::rate::Rate;
 
 /// Events that are taken in one wake-up.
 const MAX_EVENTS: usize = 64;

@@ -46,6 +46,8 @@ pub struct VmConfig {
     pub max_connections: u32,
     /// Streams that have not sent a whole hello yet, at a time; more wait unaccepted.
     pub max_pending: u32,
+    /// Streams taken in a second, and as many at once after a pause; more wait unaccepted.
+    pub max_calls_per_second: u32,
     /// The shared memory of this VM, if it has any.
     pub region: Option<RegionConfig>,
 }
@@ -140,6 +142,7 @@ struct RawVm {
     socket_mode: Option<Spanned<String>>,
     max_connections: Option<Spanned<u32>>,
     max_pending: Option<Spanned<u32>>,
+    max_calls_per_second: Option<Spanned<u32>>,
     region: Option<RawRegion>,
 }
 
@@ -249,6 +252,12 @@ impl Source<'_> {
             socket_mode: raw.socket_mode.as_ref().map_or(Ok(0o600), |mode| self.mode(mode))?,
             max_connections: self.count("max_connections", raw.max_connections.as_ref(), 64, 4096)?,
             max_pending: self.count("max_pending", raw.max_pending.as_ref(), 16, 1024)?,
+            max_calls_per_second: self.count(
+                "max_calls_per_second",
+                raw.max_calls_per_second.as_ref(),
+                100,
+                10_000,
+            )?,
             region,
         })
     }
@@ -401,6 +410,7 @@ listen = "unix:/run/work/hub.sock"
 socket_mode = "0660"
 max_connections = 3
 max_pending = 2
+max_calls_per_second = 5
 [vm.work.region]
 path = "/dev/shm/work.region"
 size_mib = 256
@@ -427,6 +437,7 @@ listen = "unix:/run/web/hub.sock"
         assert_eq!(work.region.as_ref().unwrap().length, 256 << 20);
         let web = &config.vms[&"web".parse().unwrap()];
         assert_eq!((web.socket_mode, web.max_connections, web.max_pending), (0o600, 64, 16));
+        assert_eq!((work.max_calls_per_second, web.max_calls_per_second), (5, 100));
         assert_eq!(web.region, None);
     }
 
@@ -477,12 +488,13 @@ listen = "unix:/run/web/hub.sock"
             ("= 3", "= 0", 7, "max_connections"),
             ("= 3", "= -3", 7, ""),
             ("= 2\n", "= 5000\n", 8, "max_pending"),
-            ("/dev/shm/work", "work", 10, "begins with /"),
-            ("= 256", "= 2048", 11, "size_mib"),
-            ("= 256", "= 0", 11, "size_mib"),
-            ("= 256", "= 255\nlayout = \"pmem\"", 11, "persistent memory"),
-            ("= 256", "= 2\nlayout = \"pmem\"", 11, "persistent memory"),
-            ("= 256", "= 256\nlayout = \"dax\"", 12, "pmem"),
+            ("= 5\n", "= 0\n", 9, "max_calls_per_second"),
+            ("/dev/shm/work", "work", 11, "begins with /"),
+            ("= 256", "= 2048", 12, "size_mib"),
+            ("= 256", "= 0", 12, "size_mib"),
+            ("= 256", "= 255\nlayout = \"pmem\"", 12, "persistent memory"),
+            ("= 256", "= 2\nlayout = \"pmem\"", 12, "persistent memory"),
+            ("= 256", "= 256\nlayout = \"dax\"", 13, "pmem"),
         ] {
             let text = GOOD.replacen(from, to, 1);
             let error = error_of(&text);

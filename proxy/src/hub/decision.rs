@@ -23,6 +23,8 @@ pub(super) enum Refusal {
     TooManyConnections(usize),
     #[error("the VM has {0} streams without a hello already")]
     TooManyPending(usize),
+    #[error("the VM calls more often than it may in a second")]
+    TooManyCalls,
     #[error("the VM has {0} trim streams already")]
     TooManyTrims(usize),
     #[error("the VM has no region to trim")]
@@ -48,6 +50,7 @@ impl Refusal {
             Self::ClosedEarly => "closed-early",
             Self::TooManyConnections(_) => "too-many-connections",
             Self::TooManyPending(_) => "too-many-pending",
+            Self::TooManyCalls => "too-many-calls",
             Self::TooManyTrims(_) => "too-many-trims",
             Self::NoRegion => "no-region",
             Self::Region(_) => "region",

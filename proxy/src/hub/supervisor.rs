@@ -266,7 +266,11 @@ impl Supervisor {
 
     fn accept(&mut self, index: usize) {
         for _ in 0..ACCEPT_BURST {
-            if self.is_full(index) {
+            let owner_waits = self.owner_calls_too_often(index);
+            if self.is_full(index) || owner_waits.is_some() {
+                if let (Some(wait), Some(socket)) = (owner_waits, self.sockets.get_mut(index)) {
+                    socket.accept_again = Some(Instant::now() + wait);
+                }
                 break;
             }
             let Some(socket) = self.sockets.get_mut(index) else { return };
@@ -300,13 +304,18 @@ impl Supervisor {
         };
         self.last_serial += 1;
         let serial = self.last_serial;
-        // The only socket that is read while a VM is at its limit is one that others share.
+        // The only socket that is read while a VM is at one of its limits is one that others share.
         if vm.is_full() {
             return log_refuse(&mut vm.quota, &vm.name, serial, &Refusal::TooManyPending(vm.pending));
         }
+        let now = Instant::now();
+        if vm.calls_too_often(now).is_some() {
+            return log_refuse(&mut vm.quota, &vm.name, serial, &Refusal::TooManyCalls);
+        }
+        vm.count_call(now);
         let watched = self.poller.add(&stream, Source::Stream(serial).token(), EventFlags::IN);
         vm.pending += 1;
-        self.streams.insert(serial, Stream::new(caller, stream, Instant::now() + HELLO_TIME));
+        self.streams.insert(serial, Stream::new(caller, stream, now + HELLO_TIME));
         if let Err(error) = watched {
             self.refuse(serial, &Refusal::Internal(error.into()));
         }
@@ -316,6 +325,13 @@ impl Supervisor {
     fn is_full(&self, index: usize) -> bool {
         let owner = self.sockets.get(index).and_then(listening::Listening::owner);
         owner.and_then(|vm| self.vms.get(vm)).is_some_and(Vm::is_full)
+    }
+
+    /// How long a socket has to be left alone, because its only VM has called as often as it may. Each call costs a process of
+    /// its own in the GUI VM some work, and a line in the log perhaps.
+    fn owner_calls_too_often(&self, index: usize) -> Option<Duration> {
+        let owner = self.sockets.get(index).and_then(listening::Listening::owner)?;
+        self.vms.get(owner)?.calls_too_often(Instant::now())
     }
 
     /// Watches a socket, or leaves it alone: further callers then wait in the kernel's queue.

@@ -1,6 +1,6 @@
 //! What a VM can ask for, and how much of it.
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::time::{Duration, Instant};
 
 use virtio_wl::wire::Purpose;
@@ -81,9 +81,36 @@ fn no_more_connections_are_let_through_than_allowed() {
     first.round_trip();
 }
 
+/// A call costs work in three programs, so a VM that does nothing but call and hang up would use up a processor of the host and
+/// one of the GUI VM.
+#[test]
+fn who_calls_too_often_waits_and_another_vm_does_not() {
+    let vms = TWO_VMS.replace("work.sock\"", "work.sock\"\nmax_calls_per_second = 20");
+    let hub = Hub::start(&vms);
+    let gate = Gate::listen(&hub);
+    let start = Instant::now();
+    // One second's worth is taken at once, the rest one after the other.
+    let mut calls: Vec<_> = (0..40).map(|_| call(&hub, "work", &[0; 32])).collect();
+    connect(&hub, &gate, "web").round_trip();
+    let (first, last) = calls.split_at_mut(20);
+    first.iter_mut().for_each(expect_end);
+    let last = last.last_mut().unwrap();
+    last.set_nonblocking(true).unwrap();
+    assert_eq!(
+        last.read(&mut [0]).unwrap_err().kind(),
+        ErrorKind::WouldBlock,
+        "the last one waits for its turn"
+    );
+    last.set_nonblocking(false).unwrap();
+    expect_end(last);
+    assert!(start.elapsed() > Duration::from_millis(900), "{:?}", start.elapsed());
+    connect(&hub, &gate, "work").round_trip();
+}
+
 #[test]
 fn a_flood_of_refusals_writes_few_lines() {
-    let mut hub = Hub::start(TWO_VMS);
+    let vms = TWO_VMS.replace("work.sock\"", "work.sock\"\nmax_calls_per_second = 10000");
+    let mut hub = Hub::start(&vms);
     for _ in 0..300 {
         expect_end(&mut call(&hub, "work", &[0; 32]));
     }

@@ -1,7 +1,7 @@
 //! The sockets that VMs call at.
 //!
-//! A socket file or a VMM's socket is one VM's alone: while that VM has as many streams pending as it may, the socket is left
-//! alone, and further callers wait in the kernel's queue at the VM's own cost. A port of the kernel's vsock can be several
+//! A socket file or a VMM's socket is one VM's alone: while that VM has as many streams pending as it may, or has called as
+//! often as it may in a second, the socket is left alone, and further callers wait in the kernel's queue at the VM's own cost. A port of the kernel's vsock can be several
 //! VMs', told apart by their CIDs; one of them must not keep the others waiting, so its surplus calls are refused.
 
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ pub(super) struct Listening {
     callers: Callers,
     /// Whether the poller reports callers.
     pub(super) watched: bool,
-    /// When to accept again after a failure of ours.
+    /// When to accept again after a failure of ours, or when its only VM has called too often.
     pub(super) accept_again: Option<Instant>,
     /// Log lines that callers may cause who are no VM's.
     pub(super) quota: Quota,

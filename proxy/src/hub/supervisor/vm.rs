@@ -13,6 +13,7 @@ use crate::hub::decision::{Quota, Refusal};
 use crate::hub::region::SharedRegion;
 use crate::hub::relay_process::{News, RelayProcess};
 use crate::jail::Identity;
+use crate::rate::Rate;
 
 /// The shortest time between two starts of a VM's relay: a VM that could make its relay die must not make the host
 /// start processes as fast as it can call.
@@ -47,6 +48,9 @@ pub(super) struct Vm {
     pub(super) pending: usize,
     max_pending: usize,
     max_connections: usize,
+    calls: Rate,
+    /// When this was made: the beginning of the time that `calls` is counted by.
+    since: Instant,
     /// Log lines that the VM may still cause.
     pub(super) quota: Quota,
 }
@@ -66,6 +70,7 @@ impl Vm {
             region: region.as_ref().map_or(0..0, SharedRegion::range),
             max_connections: config.max_connections,
         };
+        let now = Instant::now();
         Self {
             name: name.clone(),
             socket,
@@ -77,13 +82,25 @@ impl Vm {
             pending: 0,
             max_pending: usize::try_from(config.max_pending).unwrap_or(usize::MAX),
             max_connections: usize::try_from(config.max_connections).unwrap_or(usize::MAX),
-            quota: Quota::new(Instant::now()),
+            calls: Rate::new(config.max_calls_per_second),
+            since: now,
+            quota: Quota::new(now),
         }
     }
 
     /// Whether no further stream may be accepted for now.
     pub(super) fn is_full(&self) -> bool {
         self.pending >= self.max_pending
+    }
+
+    /// How long to wait before the next call is taken; `None` if it may be taken now.
+    pub(super) fn calls_too_often(&self, now: Instant) -> Option<Duration> {
+        Some(self.calls.wait(now.saturating_duration_since(self.since))).filter(|wait| !wait.is_zero())
+    }
+
+    /// Takes note of a call that is taken.
+    pub(super) fn count_call(&mut self, now: Instant) {
+        self.calls.take(1, now.saturating_duration_since(self.since));
     }
 
     /// Whether one more live stream of this purpose is allowed.
