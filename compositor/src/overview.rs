@@ -1,5 +1,5 @@
-//! What trusted programs are told of VMs and their windows: clients of `vitrail-vm-v1` ([`crate::handlers::vm_list`]) and of the
-//! control socket (`vitrailctl watch`).
+//! What trusted programs are told of VMs and their windows: clients of `vitrail-vm-v1` ([`crate::handlers::vm_list`]), task bars
+//! ([`crate::handlers::toplevel_management`]) and clients of the control socket (`vitrailctl watch`).
 //!
 //! An [`Overview`] is made from the state when somebody wants it, and compared with what that reader was told. That is done
 //! with a frame of the output and when the reader has handled what it was told before, so that a VM which changes its titles,
@@ -152,7 +152,9 @@ impl Comp {
     }
 
     fn has_overview_reader(&self) -> bool {
-        !self.protocols.vm_lists.is_empty() || self.ipc.as_ref().is_some_and(|server| server.awaits_vms())
+        let protocols = &self.protocols;
+        let listed = !protocols.vm_lists.is_empty() || !protocols.task_lists.is_empty();
+        listed || self.ipc.as_ref().is_some_and(|server| server.awaits_vms())
     }
 }
 
@@ -174,6 +176,7 @@ impl State {
         self.comp.protocols.vm_lists.told_clients = self.comp.all_clients();
         let now = self.comp.overview();
         self.comp.protocols.vm_lists.tell(&self.comp.display, &now);
+        self.tell_task_lists(&now);
         if let Some(server) = self.comp.ipc.as_ref().filter(|server| server.awaits_vms()) {
             server.answer_vms(&self.comp.events, &(&now).into());
         }

@@ -90,6 +90,7 @@ pub const OFFERED: &[Offered] = &[
     offered("xdg_toplevel_tag_manager_v1", 1),
     offered("xdg_wm_base", 6),
     offered("xdg_wm_dialog_v1", 1),
+    local("zwlr_foreign_toplevel_manager_v1", 3),
     local("zwlr_layer_shell_v1", 4),
     offered("zwp_idle_inhibit_manager_v1", 1),
     local("zwp_input_method_manager_v2", 1),

@@ -41,6 +41,7 @@ pub mod tablet;
 pub mod tearing_control;
 pub mod text_input;
 pub mod toplevel_icon;
+pub mod toplevel_management;
 pub mod toplevel_tag;
 pub mod virtual_keyboard;
 pub mod vm_list;
@@ -105,6 +106,8 @@ pub struct Protocols {
     pub toplevel_lists: foreign_toplevel_list::ToplevelLists,
     /// `vitrail_vm_manager_v1`.
     pub vm_lists: vm_list::VmLists,
+    /// `zwlr_foreign_toplevel_manager_v1`.
+    pub task_lists: toplevel_management::TaskLists,
     /// `zwp_idle_inhibit_manager_v1`.
     pub idle_inhibit: idle_inhibit::Inhibitors,
     /// `ext_idle_notifier_v1`.
@@ -154,6 +157,7 @@ impl Protocols {
         input_method::create(display);
         virtual_keyboard::create(display);
         vm_list::create(display);
+        toplevel_management::create(display);
         Self {
             compositor: CompositorState::new_v6::<State>(display),
             shm: ShmState::new::<State>(display, []),
@@ -167,6 +171,7 @@ impl Protocols {
             foreign: foreign::Foreign::default(),
             toplevel_lists: foreign_toplevel_list::ToplevelLists::default(),
             vm_lists: vm_list::VmLists::default(),
+            task_lists: toplevel_management::TaskLists::default(),
             idle_inhibit: idle_inhibit::Inhibitors::default(),
             idle_notify: idle_notify::IdleNotifications::default(),
             shortcuts_inhibit: shortcuts_inhibit::ShortcutInhibitors::default(),

@@ -63,7 +63,11 @@ impl State {
     }
 }
 
-impl OutputHandler for State {}
+impl OutputHandler for State {
+    fn output_bound(&mut self, _output: Output, bound: WlOutput) {
+        self.task_lists_output(&bound);
+    }
+}
 
 delegate_global!(WlOutput: WlOutputData => OutputManagerState);
 delegate_global!(ZxdgOutputManagerV1: () => OutputManagerState);

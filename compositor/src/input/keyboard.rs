@@ -110,6 +110,10 @@ impl State {
             keyboard.input_intercept(self, keycode, key_state, |state, modifiers, key| {
                 if pressed { state.way_of_press(code, modifiers, &key) } else { state.way_of_release(code) }
             });
+        if pressed {
+            let typed_into = keyboard.current_focus().filter(|_| !matches!(way, Way::Kept(_)));
+            self.note_hand(typed_into.as_ref());
+        }
         let kept_modifier = matches!(way, Way::Kept(_)) && modifiers_changed;
         match way {
             Way::Kept(deed) => {

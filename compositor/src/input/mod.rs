@@ -17,18 +17,17 @@ pub mod listeners;
 pub mod lock;
 pub mod pointer;
 pub mod program;
+pub mod recent;
 pub mod release;
 pub mod switcher;
 pub mod tablet;
 pub mod touch;
 
-use std::collections::VecDeque;
-
 use smithay::input::pointer::CursorImageStatus;
 use smithay::input::{Seat, SeatState};
 use smithay::reexports::wayland_server::DisplayHandle;
 use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
-use smithay::utils::{Physical, Point, SERIAL_COUNTER, Serial};
+use smithay::utils::{Physical, Point};
 use smithay::wayland::tablet_manager::TabletManagerState;
 
 use crate::handlers::input_method::InputMethod;
@@ -41,6 +40,7 @@ use hold::{Interaction, Presses};
 use keyboard::Repeated;
 use keymap::Keymap;
 use listeners::Listeners;
+use recent::Recent;
 use release::Released;
 use switcher::Switcher;
 use tablet::Pen;
@@ -48,8 +48,6 @@ use touch::{EachFinger, Fingers};
 
 /// Key repeats a second, and milliseconds before the first.
 pub(crate) const REPEAT: (i32, i32) = (25, 600);
-/// How many of the latest input events a client may refer to.
-const RECENT: usize = 16;
 
 /// Where keyboard and pointer are.
 #[derive(Debug)]
@@ -100,8 +98,8 @@ pub struct Input {
     pub(crate) told_focus: Option<(Focus, WlSurface)>,
     /// How many objects of each client listen to input.
     pub(crate) listeners: Listeners,
-    /// Serials of the latest presses.
-    recent: VecDeque<Serial>,
+    /// What the user did last.
+    recent: Recent,
 }
 
 impl Input {
@@ -145,7 +143,7 @@ impl Input {
             virtual_keyboards: VirtualKeyboards::default(),
             told_focus: None,
             listeners: Listeners::default(),
-            recent: VecDeque::new(),
+            recent: Recent::default(),
         };
         Ok((seat, input))
     }
@@ -160,22 +158,6 @@ impl Input {
     pub(crate) fn put_pointer(&mut self, location: Point<f64, Physical>) {
         self.pointer = Some(location);
         self.device = None;
-    }
-
-    /// Whether a serial is of one of the user's latest presses.
-    #[must_use]
-    pub fn is_recent(&self, serial: Serial) -> bool {
-        self.recent.contains(&serial)
-    }
-
-    /// A serial for a press that clients may refer to.
-    pub(crate) fn press_serial(&mut self) -> Serial {
-        let serial = SERIAL_COUNTER.next_serial();
-        self.recent.push_back(serial);
-        if self.recent.len() > RECENT {
-            self.recent.pop_front();
-        }
-        serial
     }
 }
 

@@ -73,6 +73,8 @@ impl State {
     /// A button was pressed or released. `button` is an evdev code such as [`BUTTON_LEFT`].
     pub fn input_pointer_button(&mut self, button: u32, pressed: bool) {
         self.note_activity();
+        // Until it turns out that it goes to a client.
+        self.note_hand(None);
         if let Some(at) =
             self.comp.input.visible_pointer().filter(|_| pressed && self.comp.input.switcher.is_some())
         {
@@ -105,6 +107,7 @@ impl State {
         if pressed {
             self.comp.input.pressed_buttons.push(button);
         }
+        self.note_hand(pointer.current_focus().as_ref());
         let serial = if pressed { self.comp.input.press_serial() } else { SERIAL_COUNTER.next_serial() };
         let time = self.input_time();
         pointer.button(self, &ButtonEvent { serial, time, button, state });
@@ -120,6 +123,7 @@ impl State {
         else {
             return;
         };
+        self.note_hand(pointer.current_focus().as_ref());
         let mut frame = AxisFrame::new(self.input_time()).source(AxisSource::Wheel);
         for (axis, steps) in [(Axis::Horizontal, dx), (Axis::Vertical, dy)] {
             if steps.is_finite() && steps != 0.0 {
@@ -141,6 +145,7 @@ impl State {
         else {
             return;
         };
+        self.note_hand(pointer.current_focus().as_ref());
         let mut frame = AxisFrame::new(self.input_time()).source(source);
         for (axis, by) in [Axis::Horizontal, Axis::Vertical].into_iter().zip(by) {
             match by {

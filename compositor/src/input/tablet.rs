@@ -80,10 +80,12 @@ impl State {
             }
             return;
         }
+        self.note_hand(None);
         if pen.held.is_some() || !self.press_screen(pen.place) {
             return;
         }
         let Some(under) = self.comp.surface_at(pen.place) else { return };
+        self.note_hand(Some(&under.0));
         self.hold_pen(Some(under));
         // What was over it may not be any more.
         self.send_pen();

@@ -47,11 +47,13 @@ impl State {
             self.input_touch_up(finger);
         }
         let place = self.comp.inside((x, y).into());
+        self.note_hand(None);
         if !self.press_screen(place) {
             return;
         }
         let Some(under) = self.comp.surface_at(place) else { return };
         self.comp.input.fingers.insert(finger, place);
+        self.note_hand(Some(&under.0));
         let event = DownEvent {
             slot: slot(finger),
             location: self.logical(place),

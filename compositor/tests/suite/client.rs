@@ -111,6 +111,8 @@ pub struct Told {
     pub seen: crate::capture::Seen,
     /// VMs and their windows.
     pub vms: crate::vm_list::Seen,
+    /// Windows, as task bars know them.
+    pub tasks: crate::toplevel_management::Seen,
 }
 
 pub struct Client {

@@ -129,6 +129,11 @@ fn show(
     shown
 }
 
+/// A bar below the stripe, of 30 pixels.
+pub fn show_bar(fixture: &mut Fixture, who: Who) {
+    show(fixture, who, Layer::Top, YELLOW, bar);
+}
+
 fn bar(layer: &ZwlrLayerSurfaceV1) {
     layer.set_anchor(Anchor::Top | Anchor::Left | Anchor::Right);
     layer.set_size(0, 30);

@@ -33,6 +33,7 @@ mod shortcuts_inhibit;
 mod switcher;
 mod tablet;
 mod text_input;
+mod toplevel_management;
 mod touch;
 mod traps;
 mod turned;
