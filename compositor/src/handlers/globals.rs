@@ -64,6 +64,7 @@ pub const OFFERED: &[Offered] = &[
     for_vms("ext_image_copy_capture_manager_v1", 1),
     offered("ext_idle_notifier_v1", 2),
     local("ext_session_lock_manager_v1", 1),
+    local("ext_workspace_manager_v1", 1),
     offered("org_kde_kwin_server_decoration_manager", 1),
     Offered { interface: "vitrail_vm_manager_v1", version: 1, audience: Audience::Local },
     offered("wl_compositor", 6),

@@ -45,6 +45,7 @@ pub mod toplevel_management;
 pub mod toplevel_tag;
 pub mod virtual_keyboard;
 pub mod vm_list;
+pub mod workspace;
 pub mod xdg_shell;
 
 use smithay::input::SeatState;
@@ -108,6 +109,8 @@ pub struct Protocols {
     pub vm_lists: vm_list::VmLists,
     /// `zwlr_foreign_toplevel_manager_v1`.
     pub task_lists: toplevel_management::TaskLists,
+    /// `ext_workspace_manager_v1`.
+    pub workspace_lists: workspace::WorkspaceLists,
     /// `zwp_idle_inhibit_manager_v1`.
     pub idle_inhibit: idle_inhibit::Inhibitors,
     /// `ext_idle_notifier_v1`.
@@ -158,6 +161,7 @@ impl Protocols {
         virtual_keyboard::create(display);
         vm_list::create(display);
         toplevel_management::create(display);
+        workspace::create(display);
         Self {
             compositor: CompositorState::new_v6::<State>(display),
             shm: ShmState::new::<State>(display, []),
@@ -172,6 +176,7 @@ impl Protocols {
             toplevel_lists: foreign_toplevel_list::ToplevelLists::default(),
             vm_lists: vm_list::VmLists::default(),
             task_lists: toplevel_management::TaskLists::default(),
+            workspace_lists: workspace::WorkspaceLists::default(),
             idle_inhibit: idle_inhibit::Inhibitors::default(),
             idle_notify: idle_notify::IdleNotifications::default(),
             shortcuts_inhibit: shortcuts_inhibit::ShortcutInhibitors::default(),

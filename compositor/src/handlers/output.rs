@@ -66,6 +66,7 @@ impl State {
 impl OutputHandler for State {
     fn output_bound(&mut self, _output: Output, bound: WlOutput) {
         self.task_lists_output(&bound);
+        self.workspaces_output(&bound);
     }
 }
 

@@ -175,6 +175,7 @@ impl State {
         self.tell_clients(presented);
         self.list_texts();
         self.tell_overview();
+        self.tell_workspaces();
         self.serve_captures(presented.time);
         self.release_after_frame();
     }

@@ -113,6 +113,8 @@ pub struct Told {
     pub vms: crate::vm_list::Seen,
     /// Windows, as task bars know them.
     pub tasks: crate::toplevel_management::Seen,
+    /// Workspaces.
+    pub workspaces: crate::workspaces::Seen,
 }
 
 pub struct Client {

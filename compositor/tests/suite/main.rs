@@ -40,3 +40,4 @@ mod turned;
 mod virtual_keyboard;
 mod visibility;
 mod vm_list;
+mod workspaces;
