@@ -15,6 +15,7 @@ use super::keys::{Keys, Workspaces};
 use super::session::Session;
 use super::{Config, GateConfig, VmConfig};
 use crate::trust::style::{LabelStyle, Pattern, Rgb};
+use crate::trust::title::Charset;
 
 /// The directory that an address or region may begin with instead of `/`.
 const RUNTIME_DIR: &str = "$XDG_RUNTIME_DIR/";
@@ -46,6 +47,7 @@ struct Local {
     label: Option<Spanned<String>>,
     #[serde(alias = "colour")]
     color: Option<Spanned<String>>,
+    titles: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -72,6 +74,7 @@ struct Vm {
     #[serde(alias = "colour")]
     color: Option<Spanned<String>>,
     pattern: Option<Spanned<String>>,
+    titles: Option<Spanned<String>>,
     /// Read for its errors and their places; which keys were given is known from [`Document::plain`].
     limits: Option<Spanned<Limits>>,
     #[serde(default)]
@@ -124,6 +127,7 @@ impl Document {
         let default_limits = self.default_limits()?;
         let default_rules = self.root.defaults.protocols.rules()?;
         let local = self.root.local.check()?;
+        let local_titles = word_or(self.root.local.titles.as_ref(), Charset::Unicode)?;
         let session = self.root.session.check()?;
         let mut seen = vec![Seen::local(&self.root.local, &local)];
         let mut vms = BTreeMap::new();
@@ -136,11 +140,12 @@ impl Document {
             seen.push(seen_vm);
             let limits = self.vm_limits(name.get_ref(), vm.get_ref(), &default_limits)?;
             let policy = Arc::new(Policy::new(&default_rules, &vm.get_ref().protocols.rules()?));
-            vms.insert(vm_name, VmConfig { style, limits, policy });
+            let titles = word_or(vm.get_ref().titles.as_ref(), Charset::Ascii)?;
+            vms.insert(vm_name, VmConfig { style, titles, limits, policy });
         }
         let keys = self.root.keys.check()?;
         let workspaces = self.root.workspaces.check()?;
-        Ok(Config { local, default_limits, vms, keys, workspaces, gate, session })
+        Ok(Config { local, local_titles, default_limits, vms, keys, workspaces, gate, session })
     }
 
     /// The VMs in the order of the file, so that the second of two that clash is the one that is blamed.

@@ -38,6 +38,7 @@ use self::document::Document;
 use crate::input::chord::Bindings;
 use crate::shell::workspaces::Workspace;
 use crate::trust::origin::Origin;
+use crate::trust::title::Charset;
 
 /// The configuration that is used where none is given.
 pub const DEFAULT_CONFIG: &str = include_str!("../../../assets/vitrail.toml");
@@ -60,6 +61,8 @@ pub struct GateConfig {
 pub struct VmConfig {
     /// How its windows are labelled.
     pub style: LabelStyle,
+    /// Which characters of its windows' titles are shown.
+    pub titles: Charset,
     /// What it may use.
     pub limits: Limits,
     /// Which globals it sees.
@@ -71,6 +74,8 @@ pub struct VmConfig {
 pub struct Config {
     /// How the GUI VM's own windows are labelled.
     pub local: LabelStyle,
+    /// Which characters of their titles are shown.
+    pub local_titles: Charset,
     /// What the GUI VM's own clients may use, and VMs that do not say otherwise.
     pub default_limits: Limits,
     /// The VMs that are let in.
@@ -126,6 +131,15 @@ impl Config {
         match origin {
             Origin::Local => Some(&self.local),
             Origin::Vm(name) => self.vms.get(name).map(|vm| &vm.style),
+        }
+    }
+
+    /// Which characters of an origin's titles are shown.
+    #[must_use]
+    pub fn titles(&self, origin: &Origin) -> Charset {
+        match origin {
+            Origin::Local => self.local_titles,
+            Origin::Vm(name) => self.vms.get(name).map_or(Charset::Ascii, |vm| vm.titles),
         }
     }
 

@@ -43,6 +43,19 @@ fn a_vm_without_a_label_is_called_by_its_name() {
 }
 
 #[test]
+fn titles_are_ascii_for_vms_and_of_every_script_for_local_programs_unless_configured() {
+    let config =
+        parse("[vm.a]\ncolor = \"#123456\"\n[vm.b]\ncolor = \"#654321\"\ntitles = \"unicode\"").unwrap();
+    let titles = |origin| config.titles(&origin);
+    assert_eq!(
+        (titles(vm("a")), titles(vm("b")), titles(Origin::Local)),
+        (Charset::Ascii, Charset::Unicode, Charset::Unicode)
+    );
+    assert_eq!(parse("[local]\ntitles = \"ascii\"").unwrap().titles(&Origin::Local), Charset::Ascii);
+    assert!(refused("[vm.a]\ncolor = \"#123456\"\ntitles = \"utf-8\"").message.contains("\"unicode\""));
+}
+
+#[test]
 fn limits_of_a_vm_override_the_defaults_key_by_key() {
     let config = parse(
         "[defaults.limits]\nclients = 7\nsurfaces = 99\n\

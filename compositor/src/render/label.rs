@@ -623,7 +623,10 @@ impl Subject {
         let ink = style.color.readable();
         let color = if title.focused { ink } else { ink.mix(style.color, 60) };
         let text = if title.imitates {
-            format!("titled by {}: \"{}\"", style.label, title.text)
+            // Isolated, so that a title written from right to left does not change the order of what is around it.
+            let (begin, end) =
+                if title.text.as_str().is_ascii() { ("", "") } else { ("\u{2068}", "\u{2069}") };
+            format!("titled by {}: \"{begin}{}{end}\"", style.label, title.text)
         } else {
             title.text.as_str().to_owned()
         };
@@ -634,12 +637,13 @@ impl Subject {
 impl Key {
     fn new(subject: Subject, height: i32, room: i32, scale: f64) -> Self {
         let scale = frame::sane_scale(scale);
-        // No letter is wider than it is high: where there is plenty of room, its exact amount does not
-        // matter, and resizing a window finds the same picture again.
+        // No letter of ASCII is wider than it is high, and no other twice as wide: where there is plenty of room, its exact
+        // amount does not matter, and resizing a window finds the same picture again.
         let room = match &subject {
             Subject::Pattern { .. } | Subject::Button { .. } => room,
             Subject::Chip { text, .. } | Subject::Text { text, .. } => {
-                let letters = i32::try_from(text.chars().count()).unwrap_or(i32::MAX).saturating_add(2);
+                let letters =
+                    text.chars().map(|c| if c.is_ascii() { 1 } else { 2 }).sum::<i32>().saturating_add(2);
                 room.min(frame::scale_up(TEXT_SIZE, scale).saturating_add(1).saturating_mul(letters))
             }
         };

@@ -233,7 +233,7 @@ where
     let Some(window) = comp.shell.get(id) else { return };
     let config = comp.config.current().clone();
     let Some(style) = config.style(&window.origin) else { return };
-    let text = GuestText::new(&window.title);
+    let text = GuestText::shown(&window.title, config.titles(&window.origin));
     let imitates = config.foreign_labels(style).any(|label| text.resembles(label));
     let focused = comp.focused_window().is_some_and(|focused| focused.id == id);
     let maximized = window.mode == Mode::Maximized;

@@ -142,7 +142,7 @@ fn picture<R>(
     let Some(window) = comp.shell.get(id) else { return };
     let config = comp.config.current().clone();
     let Some(style) = config.style(&window.origin) else { return };
-    let text = GuestText::new(&window.title);
+    let text = GuestText::shown(&window.title, config.titles(&window.origin));
     let imitates = config.foreign_labels(style).any(|label| text.resembles(label));
     rects.without_buttons();
     let scale = comp.shell.layout.scale;

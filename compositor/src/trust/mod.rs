@@ -6,6 +6,7 @@
 
 pub mod client;
 pub mod limits;
+pub mod lookalike;
 pub mod memory;
 pub mod origin;
 pub mod rate;

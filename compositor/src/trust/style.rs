@@ -20,6 +20,9 @@ pub enum StyleError {
     /// Not one of the patterns.
     #[error("A pattern is \"solid\", \"stripes\", \"dots\" or \"double\"")]
     Pattern,
+    /// Not one of the sets of characters.
+    #[error("The characters of titles are \"ascii\" or \"unicode\"")]
+    Charset,
     /// Too short or too long; the field is its length.
     #[error("A label has 1 to {MAX_LABEL_LEN} characters, this one has {0}")]
     LabelLength(usize),

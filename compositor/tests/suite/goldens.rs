@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use vitrail::backend::Picture;
+use vitrail::config::{Config, Live};
 
 use crate::fixture::{Fixture, vm};
 
@@ -118,6 +119,79 @@ fn switcher(scale: f64) -> Picture {
 fn windows_to_choose_from() {
     for scale in [1.0, 1.5] {
         compare(&format!("switcher_{}", scale * 100.0), &switcher(scale));
+    }
+}
+
+/// VMs whose titles are shown in every script. The second has the longest name and a label of the most letters, the third the
+/// widest label that there is.
+const SCRIPTS: &str = r##"
+[vm.bank]
+label = "Bank"
+color = "#6a1b9a"
+[vm.work]
+label = "Work"
+color = "#2e7d32"
+titles = "unicode"
+[vm.a-vm-with-the-longest-name-that-any-vm-could-hav]
+label = "Untrusted web browsing 2"
+color = "#f9a825"
+pattern = "stripes"
+titles = "unicode"
+[vm.wide]
+label = "WWWWWWWWWWWWWWWWWWWWWWWW"
+color = "#1565c0"
+titles = "unicode"
+"##;
+
+/// Titles that people have, and some that are meant to confuse: one that reverses what follows, one that stacks marks, one
+/// that spells the name of another VM with Cyrillic letters and is written from right to left.
+const TITLES: [&str; 14] = [
+    "Left to right — naïve façade, Ελληνικά, Русский",
+    "مرحبا بالعالم",
+    "שלום עולם (a page) 12:30",
+    "日本語のページ",
+    "简体中文 繁體中文",
+    "한국어 창 제목",
+    "\u{1f308} party \u{1f389} and \u{1f512} lock \u{2764}",
+    "ภาษาไทย",
+    "\u{202e}work\u{202c} \u{2067}reversed\u{2069}",
+    "Z\u{300}\u{301}\u{302}\u{303}\u{304}\u{305}\u{306}a\u{300}\u{301}\u{302}lgo",
+    "מרחב [\u{412}\u{430}nk] כניסה",
+    "A long title that goes on and on and has no room beside its chip, whatever the scale",
+    "عنوان طويل جدا لا يتسع له المكان بجانب اسم الآلة الافتراضية مهما كان المقياس",
+    "とても長いタイトルはラベルの隣に入りきらないので、途中で切られて省略記号が付きます",
+];
+
+/// Windows in two columns with one title each, the same titles in each column.
+fn titles(scale: f64) -> Picture {
+    let config = Config::parse(Path::new("test.toml"), SCRIPTS).unwrap();
+    let size = |length: f64| (length * scale) as i32;
+    let height = 24.0 + (TITLES.len() + 2) as f64 * 40.0;
+    let mut fixture = Fixture::with(Live::fixed(config), (size(960.0), size(height)), scale);
+    for (name, column, row, titles) in [
+        ("work", 0, 0, &TITLES[..]),
+        ("a-vm-with-the-longest-name-that-any-vm-could-hav", 1, 0, &TITLES[..]),
+        ("wide", 0, TITLES.len() + 1, &TITLES[..1]),
+    ] {
+        let who = fixture.connect(vm(name));
+        for (below, title) in titles.iter().enumerate() {
+            let window = fixture.window(who, 460, 6, [0x30, 0x34, 0x40, 0xff]);
+            let toplevel = fixture.client(who).told.shown[window].toplevel.clone().unwrap();
+            toplevel.set_title((*title).to_owned());
+            fixture.roundtrip(who);
+            let shell = &mut fixture.state().comp.shell;
+            let id = shell.bottom_up().map(|window| window.id).max().unwrap();
+            let (x, y) = (f64::from(column) * 480.0 + 6.0, 26.0 + (row + below) as f64 * 40.0);
+            shell.get_mut(id).unwrap().location = (size(x), size(y)).into();
+        }
+    }
+    fixture.screenshot().0
+}
+
+#[test]
+fn titles_of_every_script_stand_beside_their_labels_at_every_scale() {
+    for scale in [1.0, 1.25, 1.5, 2.0] {
+        compare(&format!("titles_{}", scale * 100.0), &titles(scale));
     }
 }
 
