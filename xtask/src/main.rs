@@ -60,7 +60,8 @@ enum Command {
         #[arg(long)]
         no_vm: bool,
     },
-    /// Measure what the whole chain costs, against a direct connection and waypipe, and hold it against its limits.
+    /// Measure what the whole chain costs, against a direct connection and waypipe, and what the compositor costs, against
+    /// weston, and hold both against their limits.
     ///
     /// Writes DIR/bench.json and DIR/bench.svg. Builds with optimisation. waypipe and socat are fetched as Debian
     /// packages and unpacked below target/; nothing is installed. Run it on an otherwise idle machine.

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -16,6 +16,10 @@ const END_DEADLINE: Duration = Duration::from_secs(5);
 const INTERRUPT_PATIENCE: Duration = Duration::from_millis(500);
 /// How often a condition that has no event of its own is looked at.
 const GLANCE: Duration = Duration::from_millis(20);
+
+/// What Ctrl+C does: only one handler can be installed.
+static ON_INTERRUPT: Mutex<Option<Box<dyn Fn() + Send>>> = Mutex::new(None);
+static INSTALLED: Once = Once::new();
 
 /// Everything that was started, in that order.
 #[derive(Debug, Default)]
@@ -57,7 +61,7 @@ impl Processes {
     }
 
     /// Makes Ctrl+C and SIGTERM end everything and then call `clean`: the programs are in process groups of their
-    /// own, which the terminal does not signal.
+    /// own, which the terminal does not signal. What was to be done before is replaced.
     ///
     /// # Errors
     /// When the handler cannot be installed.
@@ -74,7 +78,16 @@ impl Processes {
             clean();
             std::process::exit(130);
         };
-        ctrlc::set_handler(end).context("error installing the handler of Ctrl+C")
+        *ON_INTERRUPT.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(end));
+        let mut installed = Ok(());
+        INSTALLED.call_once(|| {
+            installed = ctrlc::set_handler(|| {
+                if let Some(end) = &*ON_INTERRUPT.lock().unwrap_or_else(PoisonError::into_inner) {
+                    end();
+                }
+            });
+        });
+        installed.context("error installing the handler of Ctrl+C")
     }
 
     /// Waits until a socket exists, or a program ended.

@@ -288,8 +288,13 @@ fn remove(root: &Path) {
     for vm in [REGION, START] {
         let _ = std::fs::remove_file(region(vm));
     }
-    if let Err(error) = std::fs::remove_dir_all(root) {
-        eprintln!("warning: {} could not be removed: {error}", root.display());
+    remove_folder(root);
+}
+
+/// Removes a folder: a failure to do so is said and otherwise harmless.
+pub fn remove_folder(folder: &Path) {
+    if let Err(error) = std::fs::remove_dir_all(folder) {
+        eprintln!("warning: {} could not be removed: {error}", folder.display());
     }
 }
 
@@ -298,7 +303,11 @@ fn region(vm: &str) -> PathBuf {
     PathBuf::from(format!("/dev/shm/vitrail-bench-{}-{vm}.region", std::process::id()))
 }
 
-fn private_folder(path: &Path) -> Result<()> {
+/// Makes a folder that is nobody else's.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn private_folder(path: &Path) -> Result<()> {
     std::fs::create_dir_all(path).with_context(|| format!("error creating {}", path.display()))?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))
         .with_context(|| format!("error making {} private", path.display()))

@@ -1,20 +1,22 @@
-//! `cargo xtask bench`: what the whole chain costs.
+//! `cargo xtask bench`: what the whole chain costs, and what the compositor costs.
 //!
-//! The same client does the same in front of the same compositor through different connections: its own socket, the
+//! In the part of the chain the same client does the same in front of the same compositor through different connections: its own socket, the
 //! chain of wl-forward, hub and gate for a VM with and one without a region, and waypipe. The ways are taken in turn for
 //! each case, so that a machine that becomes slower does so for all of them. What is compared was measured in one run;
 //! figures of different runs or machines are not comparable.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
+use serde::Serialize;
 
 use crate::{setup, steps, target_dir};
 
 mod chain;
 mod client;
+mod compositor;
 mod cpu;
 mod report;
 mod svg;
@@ -41,9 +43,30 @@ pub struct Options {
     /// Take few samples: under a minute, for a first impression.
     #[arg(long)]
     quick: bool,
+    /// Measure one part [default: all]
+    #[arg(long, value_enum, value_name = "PART")]
+    only: Option<Part>,
     /// Where bench.json and bench.svg are written [default: target/bench]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+}
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// wl-forward, hub and gate against a direct connection and waypipe
+    Chain,
+    /// vitrail against weston, both headless
+    Compositor,
+}
+
+/// bench.json.
+#[derive(Debug, Serialize)]
+struct Results {
+    #[serde(flatten)]
+    chain: Option<Report>,
+    #[serde(flatten)]
+    compositor: Option<compositor::report::Report>,
 }
 
 /// How often things are measured.
@@ -67,35 +90,54 @@ const QUICK: Counts = Counts { frames: [60, 30], round_trips: 300, bursts: 4, co
 pub fn run(options: &Options) -> Result<()> {
     setup::install()?;
     let folder = target_dir().join("bench");
-    let waypipe = Waypipe::get(&folder.join("debian"))?;
+    let wanted = |part| options.only.is_none_or(|only| only == part);
+    let waypipe = wanted(Part::Chain).then(|| Waypipe::get(&folder.join("debian"))).transpose()?;
     let programs = build()?;
     let out = match &options.out {
         Some(out) => std::path::absolute(out).context("error making the path of --out absolute")?,
         None => folder,
     };
     std::fs::create_dir_all(&out).with_context(|| format!("error creating {}", out.display()))?;
-    let bench = Bench { programs, waypipe, counts: if options.quick { QUICK } else { FULL } };
-    let chain =
-        Chain::start(&bench.programs, SIZES.map(|(_, size)| size).into_iter().max().unwrap_or_default())?;
-    let report = bench.measure(&chain);
-    if report.is_err() {
-        chain.print_logs();
+    let counts = if options.quick { QUICK } else { FULL };
+    let version = waypipe.as_ref().map(|waypipe| waypipe.version().to_owned());
+    let chain = waypipe.map(|waypipe| measure_chain(&programs, waypipe, counts)).transpose()?;
+    let compositor = wanted(Part::Compositor).then(|| compositor::measure(&programs, counts)).transpose()?;
+    let results = Results { chain, compositor };
+    let json = serde_json::to_string_pretty(&results).context("error encoding bench.json")?;
+    write(&out.join("bench.json"), &json)?;
+    let mut checks = Vec::new();
+    if let (Some(report), Some(version)) = (&results.chain, version) {
+        write(&out.join("bench.svg"), &svg::draw(report))?;
+        println!("compared with {version}\n\n{}", report.table());
+        checks.extend(report.checks());
     }
-    let report = report?;
-    drop(chain);
-    let json = serde_json::to_string_pretty(&report).context("error encoding bench.json")?;
-    for (name, text) in [("bench.json", json), ("bench.svg", svg::draw(&report))] {
-        let file = out.join(name);
-        std::fs::write(&file, text).with_context(|| format!("error writing {}", file.display()))?;
-        eprintln!("    {}", file.display());
+    if let Some(report) = &results.compositor {
+        println!("compared with {}\n\n{}", compositor::weston_version()?, report.table());
+        checks.extend(report.checks());
     }
-    let (limits, missed) = report::verdict(&report.checks());
-    println!("compared with {}\n\n{}\n{limits}", bench.waypipe.version(), report.table());
+    let (limits, missed) = report::verdict(&checks);
+    println!("{limits}");
     println!(
         "{}",
         if missed == 0 { "Every limit holds.".to_owned() } else { format!("{missed} limits are MISSED.") }
     );
     Ok(())
+}
+
+fn write(file: &Path, text: &str) -> Result<()> {
+    std::fs::write(file, text).with_context(|| format!("error writing {}", file.display()))?;
+    eprintln!("    {}", file.display());
+    Ok(())
+}
+
+fn measure_chain(programs: &Path, waypipe: Waypipe, counts: Counts) -> Result<Report> {
+    let bench = Bench { waypipe, counts };
+    let chain = Chain::start(programs, SIZES.map(|(_, size)| size).into_iter().max().unwrap_or_default())?;
+    let report = bench.measure(&chain);
+    if report.is_err() {
+        chain.print_logs();
+    }
+    report
 }
 
 fn build() -> Result<PathBuf> {
@@ -106,9 +148,8 @@ fn build() -> Result<PathBuf> {
     Ok(target_dir().join("release"))
 }
 
-/// What all measurements need.
+/// What all measurements of the chain need.
 struct Bench {
-    programs: PathBuf,
     waypipe: Waypipe,
     counts: Counts,
 }

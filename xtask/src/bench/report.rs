@@ -104,6 +104,11 @@ pub struct Check {
 }
 
 impl Check {
+    /// One that holds where no more was measured than the limit.
+    pub fn at_most(what: String, measured: f64, limit: f64, unit: &'static str) -> Self {
+        Self { what, measured, limit, unit, at_least: false }
+    }
+
     fn holds(&self) -> bool {
         if self.at_least { self.measured >= self.limit } else { self.measured <= self.limit }
     }

@@ -5,7 +5,9 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::FileExt as _;
 use std::os::unix::net::UnixStream;
 
-use anyhow::{Context as _, Result};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
 use rustix::fs::MemfdFlags;
 use wayland_client::globals::{GlobalListContents, registry_queue_init};
 use wayland_client::protocol::wl_buffer::{self, WlBuffer};
@@ -17,7 +19,7 @@ use wayland_client::protocol::wl_shm_pool::WlShmPool;
 use wayland_client::protocol::wl_surface::WlSurface;
 use wayland_client::{Connection, Dispatch, EventQueue, QueueHandle, delegate_noop};
 use wayland_protocols::xdg::shell::client::xdg_surface::{self, XdgSurface};
-use wayland_protocols::xdg::shell::client::xdg_toplevel::XdgToplevel;
+use wayland_protocols::xdg::shell::client::xdg_toplevel::{self, XdgToplevel};
 use wayland_protocols::xdg::shell::client::xdg_wm_base::{self, XdgWmBase};
 
 /// Buffers of the window: one shown, one on its way, one to draw in.
@@ -42,6 +44,8 @@ pub struct Area {
 #[derive(Debug, Default)]
 struct State {
     configured: bool,
+    /// The size that the server wants the window to have; nothing where that is left to the window.
+    wanted: Option<(i32, i32)>,
     frame_done: bool,
     /// By buffer: the server holds it.
     held: [bool; BUFFERS],
@@ -64,6 +68,7 @@ pub struct Client {
     shm: WlShm,
     shell: XdgWmBase,
     size: (i32, i32),
+    maximized: bool,
     window: Option<Window>,
     /// What is drawn in one frame after the other. More than buffers, so that no buffer is drawn what it has already.
     inks: [Vec<u8>; BUFFERS + 1],
@@ -92,11 +97,17 @@ impl Client {
             queue,
             state: State::default(),
             size,
+            maximized: false,
             window: None,
             inks: [const { Vec::new() }; BUFFERS + 1],
             frames: 0,
             connection,
         })
+    }
+
+    /// The window will be maximised, and has to have its size then.
+    pub fn maximize(&mut self) {
+        self.maximized = true;
     }
 
     /// The size of the window.
@@ -131,6 +142,9 @@ impl Client {
         let role = self.shell.get_xdg_surface(&surface, &handle, ());
         let toplevel = role.get_toplevel(&handle, ());
         toplevel.set_title("bench".to_owned());
+        if self.maximized {
+            toplevel.set_maximized();
+        }
         surface.commit();
         let (width, height) = self.size;
         let frame = width * height * PIXEL;
@@ -150,11 +164,18 @@ impl Client {
         for _ in 0..BUFFERS {
             self.frame(Some(Area { x: 0, y: 0, width, height }))?;
         }
-        Ok(())
+        self.round_trip()?;
+        match self.state.wanted {
+            Some(wanted) if self.maximized && wanted != self.size => {
+                bail!("the window is to be {:?}, and its maximised size is {wanted:?}", self.size)
+            }
+            _ => Ok(()),
+        }
     }
 
-    /// Draws a part of the window in a free buffer, commits it and waits for the frame callback.
-    pub fn frame(&mut self, area: Option<Area>) -> Result<()> {
+    /// Draws a part of the window in a free buffer, commits it and waits for the frame callback. Returns how long that took
+    /// from the commit.
+    pub fn frame(&mut self, area: Option<Area>) -> Result<Duration> {
         self.map()?;
         self.wait(|state| state.held.iter().any(|held| !held))?;
         let index = self.state.held.iter().position(|held| !held).context("all buffers are held")?;
@@ -164,6 +185,7 @@ impl Client {
         let handle = self.queue.handle();
         let window = self.window.as_ref().context("no window")?;
         self.state.frame_done = false;
+        let committed = Instant::now();
         window.surface.frame(&handle, ());
         window.surface.attach(window.buffers.get(index), 0, 0);
         if let Some(area) = area {
@@ -173,7 +195,8 @@ impl Client {
         if let Some(held) = self.state.held.get_mut(index) {
             *held = true;
         }
-        self.wait(|state| state.frame_done)
+        self.wait(|state| state.frame_done)?;
+        Ok(committed.elapsed())
     }
 
     /// Fills a part of a buffer with a colour that the last frame did not have.
@@ -281,6 +304,21 @@ impl Dispatch<XdgSurface, ()> for State {
     }
 }
 
+impl Dispatch<XdgToplevel, ()> for State {
+    fn event(
+        state: &mut Self,
+        _: &XdgToplevel,
+        event: xdg_toplevel::Event,
+        (): &(),
+        _: &Connection,
+        _: &QueueHandle<Self>,
+    ) {
+        if let xdg_toplevel::Event::Configure { width, height, .. } = event {
+            state.wanted = (width > 0 && height > 0).then_some((width, height));
+        }
+    }
+}
+
 impl Dispatch<XdgWmBase, ()> for State {
     fn event(
         _: &mut Self,
@@ -300,4 +338,3 @@ delegate_noop!(State: WlCompositor);
 delegate_noop!(State: WlShmPool);
 delegate_noop!(State: ignore WlShm);
 delegate_noop!(State: ignore WlSurface);
-delegate_noop!(State: ignore XdgToplevel);

@@ -29,7 +29,8 @@ const BURST: u32 = 1000;
     version,
     after_help = "\
 Commands on standard input:
-  frames full|scroll|cursor|none WARM-UP COUNT
+  frames full|scroll|cursor|blink|none WARM-UP COUNT
+  commits full|scroll|cursor|blink|none WARM-UP COUNT
   sync WARM-UP COUNT
   burst WARM-UP COUNT
   memcpy WARM-UP COUNT"
@@ -41,6 +42,12 @@ struct Arguments {
     /// The size of the window in pixels.
     #[arg(long, value_name = "WxH", default_value = "1920x1080", value_parser = parse_size)]
     size: (i32, i32),
+    /// So many windows, all doing the same.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    windows: usize,
+    /// Have the window maximised, and fail where that gives it another size.
+    #[arg(long)]
+    maximized: bool,
     /// Make so many connections, say `held`, and do nothing until standard input ends.
     #[arg(long, value_name = "NUMBER", requires = "socket")]
     hold: Option<usize>,
@@ -49,7 +56,8 @@ struct Arguments {
 /// What was measured.
 #[derive(Debug, Serialize)]
 struct Samples {
-    /// Nanoseconds of each sample: from one frame callback to the next, of one round trip, of one burst, of one copy.
+    /// Nanoseconds of each sample: from one frame callback to the next, from a commit to its frame callback, of one round
+    /// trip, of one burst, of one copy.
     nanos: Vec<u64>,
     /// Nanoseconds of all together, pauses included.
     total: u64,
@@ -79,10 +87,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         say("held")?;
         return lines.next().transpose().map(drop).context("error reading standard input");
     }
-    let mut client = match &arguments.socket {
-        Some(path) => Client::connect(UnixStream::connect(path)?, arguments.size)?,
-        None => Client::from_environment(arguments.size)?,
-    };
+    let mut clients = (0..arguments.windows).map(|_| connect(arguments)).collect::<Result<Vec<_>>>()?;
     while let Some(line) = lines.next() {
         let line = line.context("error reading standard input")?;
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -90,12 +95,12 @@ fn run(arguments: &Arguments) -> Result<()> {
             [.., warm_up, count] => (words[..words.len() - 2].to_vec(), warm_up.parse()?, count.parse()?),
             _ => bail!("{line:?} is no command"),
         };
-        measure(&mut client, &what, warm_up)?;
+        measure_all(&mut clients, &what, warm_up)?;
         say("ready")?;
         if lines.next().transpose()?.as_deref() != Some("go") {
             bail!("the line after a command is `go`");
         }
-        let samples = measure(&mut client, &what, count)?;
+        let samples = measure_all(&mut clients, &what, count)?;
         say(&serde_json::to_string(&samples)?)?;
     }
     Ok(())
@@ -106,10 +111,40 @@ fn say(text: &str) -> Result<()> {
     writeln!(output, "{text}").and_then(|()| output.flush()).context("error writing to standard output")
 }
 
+fn connect(arguments: &Arguments) -> Result<Client> {
+    let mut client = match &arguments.socket {
+        Some(path) => Client::connect(UnixStream::connect(path)?, arguments.size)?,
+        None => Client::from_environment(arguments.size)?,
+    };
+    if arguments.maximized {
+        client.maximize();
+    }
+    Ok(client)
+}
+
+/// Has all clients do the same at the same time.
+fn measure_all(clients: &mut [Client], what: &[&str], count: u32) -> Result<Samples> {
+    let start = Instant::now();
+    let nanos = std::thread::scope(|scope| {
+        let started: Vec<_> =
+            clients.iter_mut().map(|client| scope.spawn(|| measure(client, what, count))).collect();
+        let mut nanos = Vec::new();
+        for thread in started {
+            match thread.join() {
+                Ok(samples) => nanos.extend(samples?.nanos),
+                Err(_) => bail!("a thread has panicked"),
+            }
+        }
+        Ok(nanos)
+    })?;
+    Ok(Samples { nanos, total: since(start) })
+}
+
 fn measure(client: &mut Client, what: &[&str], count: u32) -> Result<Samples> {
     let start = Instant::now();
     let nanos = match *what {
         ["frames", damage] => frames(client, damage, count)?,
+        ["commits", damage] => commits(client, damage, count)?,
         ["sync"] => round_trips(client, count)?,
         ["burst"] => bursts(client, count)?,
         ["memcpy"] => copies(client.frame_len(), count),
@@ -129,6 +164,7 @@ fn damaged(damage: &str, (width, height): (i32, i32), number: u32) -> Result<Opt
         "full" => Some(Area { x: 0, y: 0, width, height }),
         "scroll" => Some(Area { x: 0, y: height / 2, width, height: height / 4 }),
         "cursor" => Some(Area { x: number * 8 % (width - 8), y: height / 3, width: 8, height: 16 }),
+        "blink" => Some(Area { x: width / 3, y: height / 3, width: 8, height: 16 }),
         "none" => None,
         _ => bail!("there is no damage called {damage:?}"),
     })
@@ -143,6 +179,15 @@ fn frames(client: &mut Client, damage: &str, count: u32) -> Result<Vec<u64>> {
         let now = Instant::now();
         nanos.push(u64::try_from(now.duration_since(last).as_nanos())?);
         last = now;
+    }
+    Ok(nanos)
+}
+
+fn commits(client: &mut Client, damage: &str, count: u32) -> Result<Vec<u64>> {
+    let mut nanos = Vec::new();
+    for number in 0..count {
+        let area = damaged(damage, client.size(), number)?;
+        nanos.push(u64::try_from(client.frame(area)?.as_nanos())?);
     }
     Ok(nanos)
 }
