@@ -6,11 +6,13 @@ use std::fmt;
 use smithay::backend::allocator::Fourcc;
 use smithay::backend::renderer::damage::OutputDamageTracker;
 use smithay::backend::renderer::pixman::{PixmanRenderer, PixmanTarget};
-use smithay::backend::renderer::{Bind, ExportMem, Offscreen};
+use smithay::backend::renderer::{Bind, ExportMem, Frame as _, Offscreen, Renderer as _};
 use smithay::reexports::pixman::Image;
+use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
 use smithay::utils::{Physical, Rectangle, Size, Transform};
 
-use super::{BackendError, Picture};
+use super::{BackendError, Picture, Repainted};
+use crate::render::contents::{Changed, Still};
 use crate::render::label::TITLES_PER_FRAME;
 use crate::render::scene;
 use crate::state::Comp;
@@ -24,6 +26,9 @@ pub struct Memory {
     scale: f64,
     /// The target holds the last frame; otherwise the next one is drawn whole.
     drawn: bool,
+    /// Where everything was in the last frame that was composed.
+    still: Option<Still>,
+    repainted: Repainted,
 }
 
 impl fmt::Debug for Memory {
@@ -51,7 +56,16 @@ impl Memory {
         let mut renderer = PixmanRenderer::new()?;
         let target = create_target(&mut renderer, size)?;
         let tracker = OutputDamageTracker::new(size, scale, Transform::Normal);
-        Ok(Self { renderer, target, tracker, size, scale, drawn: false })
+        Ok(Self {
+            renderer,
+            target,
+            tracker,
+            size,
+            scale,
+            drawn: false,
+            still: None,
+            repainted: Repainted::default(),
+        })
     }
 
     pub(super) fn renderer(&mut self) -> &mut PixmanRenderer {
@@ -75,15 +89,34 @@ impl Memory {
         Ok(())
     }
 
+    pub(super) fn repainted(&self) -> &Repainted {
+        &self.repainted
+    }
+
     pub(super) fn forget_damage(&mut self) {
         self.drawn = false;
     }
 
     /// Draws what changed, and says where; nothing if nothing did.
     pub(super) fn draw(&mut self, comp: &mut Comp) -> Result<Vec<Rectangle<i32, Physical>>, BackendError> {
+        let drawn = std::mem::take(&mut self.drawn);
+        let still = self.still.take().filter(|_| drawn);
+        let changed = comp.schedule.changed.take();
+        let repainted = match (still, changed) {
+            (Some(still), Changed::Contents(windows)) => self.draw_contents(comp, still, &windows)?,
+            _ => None,
+        };
+        self.repainted = match repainted {
+            Some(repainted) => repainted,
+            None => self.draw_scene(comp, usize::from(drawn))?,
+        };
+        self.drawn = true;
+        Ok(self.repainted.rectangles.clone())
+    }
+
+    /// Draws what of the scene has changed; with an age of 0 all of it.
+    fn draw_scene(&mut self, comp: &mut Comp, age: usize) -> Result<Repainted, BackendError> {
         let elements = scene::compose(comp, &mut self.renderer, TITLES_PER_FRAME);
-        let age = usize::from(self.drawn);
-        self.drawn = false;
         let mut framebuffer = self.renderer.bind(&mut self.target)?;
         let result = self.tracker.render_output(
             &mut self.renderer,
@@ -92,8 +125,31 @@ impl Memory {
             &elements,
             scene::BACKGROUND,
         )?;
-        self.drawn = true;
-        Ok(result.damage.cloned().unwrap_or_default())
+        self.still = Still::of(comp, &elements, self.scale);
+        Ok(Repainted { rectangles: result.damage.cloned().unwrap_or_default(), elements: elements.len() })
+    }
+
+    /// Draws what windows show, if no more has changed.
+    fn draw_contents(
+        &mut self,
+        comp: &Comp,
+        mut still: Still,
+        windows: &[WlSurface],
+    ) -> Result<Option<Repainted>, BackendError> {
+        let Some(panes) = still.panes(comp, &mut self.renderer, windows) else { return Ok(None) };
+        let mut repainted = Repainted::default();
+        let mut framebuffer = self.renderer.bind(&mut self.target)?;
+        let mut frame = self.renderer.render(&mut framebuffer, self.size, Transform::Normal)?;
+        for pane in &panes {
+            pane.draw(&mut frame, still.scale())?;
+            still.note(pane);
+            repainted.rectangles.extend_from_slice(pane.damage());
+            repainted.elements += pane.elements();
+        }
+        // The renderer draws at once: there is nothing to wait for.
+        let _ = frame.finish()?;
+        self.still = Some(still);
+        Ok(Some(repainted))
     }
 
     pub(super) fn screenshot(&mut self, comp: &mut Comp) -> Result<Picture, BackendError> {

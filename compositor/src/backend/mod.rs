@@ -15,7 +15,7 @@ use smithay::backend::renderer::damage::Error as DamageError;
 use smithay::backend::renderer::pixman::{PixmanError, PixmanRenderer};
 use smithay::input::keyboard::LedState;
 use smithay::output::Mode;
-use smithay::utils::{Physical, Size};
+use smithay::utils::{Physical, Rectangle, Size};
 
 use crate::render::schedule::REFRESH_MHZ;
 use crate::state::Comp;
@@ -49,6 +49,15 @@ pub enum BackendError {
     /// The window of another desktop failed.
     #[error(transparent)]
     Window(#[from] NestedError),
+}
+
+/// What drawing the last frame took.
+#[derive(Debug, Default)]
+pub struct Repainted {
+    /// What of the output was drawn anew.
+    pub rectangles: Vec<Rectangle<i32, Physical>>,
+    /// Parts of the scene that were looked at for that.
+    pub elements: usize,
 }
 
 /// What became of a frame.
@@ -139,6 +148,12 @@ impl Backend {
     /// As for [`Backend::draw`].
     pub fn last_frame(&mut self) -> Result<Picture, BackendError> {
         self.memory_mut().last_frame()
+    }
+
+    /// What drawing the last frame took.
+    #[must_use]
+    pub fn repainted(&self) -> &Repainted {
+        self.memory().repainted()
     }
 
     /// The next frame is drawn whole.

@@ -75,7 +75,11 @@ impl CompositorHandler for State {
         self.layer_committed(&root);
         self.lock_committed(&root);
         self.refresh_pointer();
-        self.comp.schedule.request();
+        if self.comp.shell.find(|window| window.mapped && *window.handle.wl_surface() == root).is_some() {
+            self.comp.schedule.request_content(&root);
+        } else {
+            self.comp.schedule.request();
+        }
     }
 
     fn destroyed(&mut self, surface: &WlSurface) {

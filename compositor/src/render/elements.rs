@@ -28,6 +28,16 @@ render_elements! {
     Label = LabelElement<R>,
 }
 
+impl<R: ImportAll + ImportMem> SceneElement<R>
+where
+    R::TextureId: Texture + 'static,
+{
+    /// Whether it is a part of a client's content.
+    pub(super) fn is_guest(&self) -> bool {
+        matches!(self, Self::Whole(_) | Self::Cropped(_) | Self::Small(_))
+    }
+}
+
 impl<R: ImportAll + ImportMem> fmt::Debug for SceneElement<R>
 where
     R::TextureId: Texture + 'static,

@@ -2,6 +2,7 @@
 
 pub mod canvas;
 pub mod capture;
+pub mod contents;
 pub mod elements;
 pub mod frame;
 pub mod glyph;

@@ -23,7 +23,7 @@ use smithay::wayland::compositor::with_states;
 use smithay::wayland::shell::xdg::{ToplevelSurface, XdgToplevelSurfaceData};
 
 use super::elements::{BACKING, Guest, SceneElement};
-use super::frame;
+use super::frame::{self, FrameButton};
 use super::label::{LabelElement, LabelError, LabelPainter, Marks, Places, StripeText, Title};
 use super::switcher;
 use crate::config::Config;
@@ -142,8 +142,9 @@ where
     preview(comp, &mut scene);
     let windows: Vec<WindowId> = comp.shell.shown_top_down().map(|window| window.id).collect();
     layers(comp, renderer, true, &mut scene);
+    let hovered = hovered(comp);
     for id in windows {
-        window(comp, renderer, id, &mut scene);
+        window(comp, renderer, id, hovered, &mut scene);
     }
     layers(comp, renderer, false, &mut scene);
     if comp.decor.painter.has_postponed() {
@@ -224,9 +225,23 @@ where
     scene.push(solid(comp.decor.lock.clone(), layout.space(), LOCKED));
 }
 
+/// The button under the pointer, and its window.
+fn hovered(comp: &Comp) -> Option<(WindowId, FrameButton)> {
+    let pointed = comp.input.visible_pointer().filter(|_| comp.input.interaction.is_none());
+    match pointed.map(|point| comp.target_at(point)) {
+        Some(Target::Button(window, button)) => Some((window, button)),
+        _ => None,
+    }
+}
+
 /// One window with its popups. Without a label there is no window.
-fn window<R>(comp: &mut Comp, renderer: &mut R, id: WindowId, scene: &mut Vec<SceneElement<R>>)
-where
+fn window<R>(
+    comp: &mut Comp,
+    renderer: &mut R,
+    id: WindowId,
+    hovered: Option<(WindowId, FrameButton)>,
+    scene: &mut Vec<SceneElement<R>>,
+) where
     R: Renderer + ImportAll + ImportMem,
     R::TextureId: Texture + Send + Clone + 'static,
 {
@@ -237,11 +252,7 @@ where
     let imitates = config.foreign_labels(style).any(|label| text.resembles(label));
     let focused = comp.focused_window().is_some_and(|focused| focused.id == id);
     let maximized = window.mode == Mode::Maximized;
-    let pointed = comp.input.visible_pointer().filter(|_| comp.input.interaction.is_none());
-    let hovered = match pointed.map(|point| comp.target_at(point)) {
-        Some(Target::Button(other, button)) if other == id => Some(button),
-        _ => None,
-    };
+    let hovered = hovered.filter(|(window, _)| *window == id).map(|(_, button)| button);
     let surface = window.handle.wl_surface().clone();
     let rects = comp.shell.frame(window);
     let scale = comp.shell.layout.scale;
@@ -263,6 +274,21 @@ where
     scene.extend(label.into_iter().map(SceneElement::Label));
     guest(renderer, &surface, rects.content, scale, scene);
     scene.push(solid(backing, rects.content, BACKING));
+}
+
+/// The content of a window, if it is shown, as it is in a whole scene ([`super::contents`]).
+pub(super) fn pane<R>(comp: &Comp, renderer: &mut R, surface: &WlSurface) -> Option<Vec<SceneElement<R>>>
+where
+    R: Renderer + ImportAll + ImportMem,
+    R::TextureId: Texture + Send + Clone + 'static,
+{
+    let window = comp.shell.shown_top_down().find(|window| window.handle.wl_surface() == surface)?;
+    let mut elements = Vec::new();
+    let content = comp.shell.frame(window).content;
+    guest(renderer, surface, content, comp.shell.layout.scale, &mut elements);
+    let own = comp.decor.windows.get(&window.id);
+    elements.extend(own.map(|own| solid(own.backing.clone(), content, BACKING)));
+    Some(elements)
 }
 
 /// The content of a window alone, as it is on the output, with its corner at the origin; and the pointer, if it is to be in it.
@@ -510,7 +536,7 @@ fn is_settled(toplevel: &ToplevelSurface) -> bool {
 
 impl Comp {
     /// Where the pointer is drawn.
-    fn drawn_pointer(&self) -> Option<Point<i32, Physical>> {
+    pub(super) fn drawn_pointer(&self) -> Option<Point<i32, Physical>> {
         let location = self.input.visible_pointer()?;
         // A client may hide the pointer over its own content, and only while it has the keyboard and nothing is over it.
         let hidden = self.input.cursor == CursorImageStatus::Hidden

@@ -12,6 +12,7 @@ use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
 use smithay::wayland::compositor::SurfaceAttributes;
 use smithay::wayland::presentation::{PresentationFeedbackCachedState, Refresh};
 
+use super::contents::Changed;
 use super::replaced::ReplacedBuffers;
 use crate::backend::Drawn;
 use crate::shell::stacking::Element;
@@ -41,6 +42,8 @@ pub struct Presented {
 #[derive(Debug)]
 pub struct Schedule {
     wanted: bool,
+    /// What the next frame will show that the last one does not.
+    pub(crate) changed: Changed,
     timer: Option<RegistrationToken>,
     last: Option<Duration>,
     sequence: u64,
@@ -64,6 +67,7 @@ impl Schedule {
     pub fn new(refresh: i32) -> Self {
         Self {
             wanted: false,
+            changed: Changed::Everything,
             timer: None,
             last: None,
             sequence: 0,
@@ -88,9 +92,17 @@ impl Schedule {
         if self.paced { self.interval - self.interval / 8 } else { self.interval }
     }
 
-    /// Asks for a frame.
+    /// Asks for a frame, in which anything may be new.
     pub fn request(&mut self) {
         self.wanted = true;
+        self.changed = Changed::Everything;
+    }
+
+    /// Asks for a frame in which no more is new than the content of a window, by its surface. What else a commit changes,
+    /// such as which surfaces the window has and where they lie, is noticed when the frame is drawn.
+    pub fn request_content(&mut self, window: &WlSurface) {
+        self.wanted = true;
+        self.changed.add(window);
     }
 
     /// Whether a frame was asked for and is not shown yet.

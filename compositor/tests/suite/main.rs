@@ -26,6 +26,7 @@ mod layer_shell;
 mod pacing;
 mod popups;
 mod relative_pointer;
+mod repaint;
 mod replaced_buffers;
 mod selections;
 mod session_lock;
