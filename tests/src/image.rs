@@ -38,6 +38,19 @@ pub struct Difference {
 }
 
 impl Image {
+    /// A picture of these pixels, `0xRRGGBB`, row by row from the top.
+    ///
+    /// # Panics
+    ///
+    /// When they are not as many as the size has.
+    #[must_use]
+    #[track_caller]
+    pub fn new((width, height): (i32, i32), pixels: Vec<u32>) -> Self {
+        let count = i64::from(width) * i64::from(height);
+        assert_eq!(usize::try_from(count).ok(), Some(pixels.len()), "pixels of {width} by {height}");
+        Self { width, height, pixels }
+    }
+
     /// Reads a PNG file with 8 bits per channel.
     ///
     /// # Panics

@@ -11,6 +11,7 @@
 //! * [`applications`]: unmodified applications of Debian, and what is done to each.
 //! * [`bystander`]: connections that nothing may happen to while others misbehave.
 //! * [`random`]: reproducible random numbers.
+//! * [`xserver`]: an X server without a screen, and the hands before it.
 //!
 //! The suites themselves are in `tests/`, one file per theme. They run the programs of the workspace as a
 //! user would, and share nothing with each other: each test has its own runtime directories, sockets,
@@ -33,3 +34,4 @@ pub mod process;
 pub mod random;
 pub mod raw;
 pub mod session;
+pub mod xserver;

@@ -36,7 +36,8 @@ const PACKAGES: &[Package] = &[
     package("fonts-dejavu-core", "text in the applications of the demo"),
     package("bubblewrap", "the demo's VMs: namespaces for each"),
     package("foot", "demo and tests: a terminal"),
-    package("weston", "demo and tests: its terminal and its other clients"),
+    package("weston", "demo and tests: its terminal and its other clients, and a desktop for a window"),
+    package("xvfb", "tests: an X server for a window"),
     package("udev", "tests: the devices of a virtual machine with a screen"),
     package("gtk-4-examples", "demo and tests: a GTK 4 application"),
 ];
@@ -184,6 +185,7 @@ fn brought(package: &Package) -> bool {
         "fonts-dejavu-core" => Path::new("/usr/share/fonts").exists(),
         "bubblewrap" => has_program("bwrap"),
         "weston" => has_program("weston-flower"),
+        "xvfb" => has_program("Xvfb"),
         "gtk-3-examples" => has_program("gtk3-demo"),
         "gtk-4-examples" => has_program("gtk4-demo"),
         _ => has_program(&package.program),

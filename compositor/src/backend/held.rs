@@ -28,6 +28,7 @@ impl State {
             Backend::Headless(_) => None,
             Backend::Drm(drm) => Some(drm.held()),
             Backend::Nested(nested) => Some(nested.held()),
+            Backend::X11(x11) => Some(x11.held()),
         }
     }
 

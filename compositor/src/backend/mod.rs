@@ -2,14 +2,16 @@
 //!
 //! Every backend draws into a picture in memory ([`memory`]), so that what is drawn is the same everywhere, and a screenshot
 //! never asks a graphics card. Headless that is all. On a console ([`drm`]) the rectangles that changed are copied into a
-//! buffer of the graphics card, which says when they are on the screen; as a window of another desktop ([`nested`]), into a buffer
-//! that is shared with that.
+//! buffer of the graphics card, which says when they are on the screen; as a window of another desktop that speaks Wayland
+//! ([`nested`]) or X11 ([`x11`]), into memory that is shared with that.
 
 pub mod drm;
 mod held;
 pub mod memory;
 pub mod nested;
+mod shared;
 mod stale;
+pub mod x11;
 
 use smithay::backend::renderer::damage::Error as DamageError;
 use smithay::backend::renderer::pixman::{PixmanError, PixmanRenderer};
@@ -22,6 +24,7 @@ use crate::state::Comp;
 use drm::{Drm, DrmError};
 use memory::Memory;
 use nested::{Nested, NestedError};
+use x11::{X11, X11Error};
 
 /// The backends. An enum and not a trait, so that the state has one type.
 #[derive(Debug)]
@@ -30,8 +33,10 @@ pub enum Backend {
     Headless(Box<Memory>),
     /// A screen, keyboards and pointers of this machine.
     Drm(Box<Drm>),
-    /// A window of another desktop.
+    /// A window of another desktop that speaks Wayland.
     Nested(Box<Nested>),
+    /// A window of another desktop that speaks X11.
+    X11(Box<X11>),
 }
 
 /// What went wrong while drawing.
@@ -49,6 +54,9 @@ pub enum BackendError {
     /// The window of another desktop failed.
     #[error(transparent)]
     Window(#[from] NestedError),
+    /// The window of an X server failed.
+    #[error(transparent)]
+    X11(#[from] X11Error),
 }
 
 /// What drawing the last frame took.
@@ -94,7 +102,7 @@ impl Backend {
     #[must_use]
     pub fn mode(&self) -> Mode {
         match self {
-            Self::Headless(_) | Self::Nested(_) => {
+            Self::Headless(_) | Self::Nested(_) | Self::X11(_) => {
                 let size = self.memory().size();
                 Mode { size: (size.w, size.h).into(), refresh: REFRESH_MHZ }
             }
@@ -119,6 +127,7 @@ impl Backend {
             Self::Headless(memory) => memory.draw(comp).map(|_| Drawn::Shown),
             Self::Drm(drm) => drm.draw(comp),
             Self::Nested(nested) => nested.draw(comp),
+            Self::X11(x11) => x11.draw(comp),
         }
     }
 
@@ -129,6 +138,7 @@ impl Backend {
             Self::Headless(_) => true,
             Self::Drm(drm) => drm.may_draw(),
             Self::Nested(nested) => nested.may_draw(),
+            Self::X11(x11) => x11.may_draw(),
         }
     }
 
@@ -168,6 +178,7 @@ impl Backend {
             Self::Headless(_) => true,
             Self::Drm(drm) => drm.takes_control_input(),
             Self::Nested(nested) => nested.takes_control_input(),
+            Self::X11(x11) => x11.takes_control_input(),
         }
     }
 
@@ -186,7 +197,7 @@ impl Backend {
     /// Switches to another console, by its number from 1.
     pub fn switch_console(&mut self, console: i32) {
         match self {
-            Self::Headless(_) | Self::Nested(_) => {}
+            Self::Headless(_) | Self::Nested(_) | Self::X11(_) => {}
             Self::Drm(drm) => drm.switch_console(console),
         }
     }
@@ -194,7 +205,7 @@ impl Backend {
     /// Makes the lights of all keyboards show this.
     pub fn set_leds(&mut self, leds: LedState) {
         match self {
-            Self::Headless(_) | Self::Nested(_) => {}
+            Self::Headless(_) | Self::Nested(_) | Self::X11(_) => {}
             Self::Drm(drm) => drm.set_leds(leds),
         }
     }
@@ -209,6 +220,7 @@ impl Backend {
             Self::Headless(memory) => memory,
             Self::Drm(drm) => drm.memory(),
             Self::Nested(nested) => nested.memory(),
+            Self::X11(x11) => x11.memory(),
         }
     }
 
@@ -217,6 +229,7 @@ impl Backend {
             Self::Headless(memory) => memory,
             Self::Drm(drm) => drm.memory_mut(),
             Self::Nested(nested) => nested.memory_mut(),
+            Self::X11(x11) => x11.memory_mut(),
         }
     }
 }

@@ -18,6 +18,7 @@ use vitrail::State;
 use vitrail::backend::Backend;
 use vitrail::backend::drm::Drm;
 use vitrail::backend::nested::Nested;
+use vitrail::backend::x11::X11;
 use vitrail::config::{Config, Live};
 use vitrail::gate::GateOptions;
 use vitrail::state::{StateError, is_sane, is_sane_scale};
@@ -85,12 +86,14 @@ struct Arguments {
 /// The backends by their names.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum BackendName {
-    /// A window if WAYLAND_DISPLAY names another desktop, and otherwise a console of this machine
+    /// A window if WAYLAND_DISPLAY or DISPLAY names another desktop, and otherwise a console of this machine
     Auto,
     /// A console of this machine: its screen by DRM/KMS, its keyboards and pointers by libinput
     Drm,
-    /// A window of the Wayland desktop that WAYLAND_DISPLAY names
+    /// A window of the Wayland desktop that WAYLAND_DISPLAY names, or else of the X server that DISPLAY names
     Nested,
+    /// A window of the X server that DISPLAY names, whatever else there is
+    NestedX11,
     /// Draws into memory; vitrailctl takes pictures and gives input
     Headless,
 }
@@ -196,22 +199,33 @@ fn open_backend(arguments: &Arguments, events: &LoopHandle<'static, State>) -> a
     if matches!(arguments.backend, BackendName::Headless) {
         return Backend::headless(arguments.size, scale).context("error setting up the headless backend");
     }
-    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    let name = match arguments.backend {
-        BackendName::Auto if set("WAYLAND_DISPLAY") => BackendName::Nested,
-        BackendName::Auto if set("DISPLAY") => bail!(
-            "DISPLAY is set: vitrail cannot open as a window of X11. Start it on a console, or with --backend headless to \
-             draw off screen"
-        ),
-        name => name,
-    };
-    if matches!(name, BackendName::Nested) {
-        let nested = Nested::open(events, arguments.size, scale, arguments.control_input);
-        return Ok(Backend::Nested(Box::new(nested.context("vitrail cannot open as a window")?)));
+    match arguments.backend {
+        BackendName::Auto | BackendName::Nested if is_set("WAYLAND_DISPLAY") => {
+            let nested = Nested::open(events, arguments.size, scale, arguments.control_input);
+            return Ok(Backend::Nested(Box::new(nested.context("vitrail cannot open as a window")?)));
+        }
+        BackendName::NestedX11 => return open_on_x11(arguments, events),
+        BackendName::Auto | BackendName::Nested if is_set("DISPLAY") => {
+            return open_on_x11(arguments, events);
+        }
+        BackendName::Nested => {
+            bail!("neither WAYLAND_DISPLAY nor DISPLAY names a desktop that vitrail could be a window of")
+        }
+        BackendName::Auto | BackendName::Drm | BackendName::Headless => {}
     }
     let drm = Drm::open(events, scale, arguments.control_input);
     let drm = drm.context("vitrail cannot use this console; --backend headless draws off screen instead")?;
     Ok(Backend::Drm(Box::new(drm)))
+}
+
+fn open_on_x11(arguments: &Arguments, events: &LoopHandle<'static, State>) -> anyhow::Result<Backend> {
+    let x11 = X11::open(events, arguments.size, arguments.scale, arguments.control_input);
+    Ok(Backend::X11(Box::new(x11.context("vitrail cannot open as a window of X11")?)))
+}
+
+/// Whether a variable of the environment says something.
+fn is_set(name: &str) -> bool {
+    std::env::var_os(name).is_some_and(|value| !value.is_empty())
 }
 
 /// Connections, pools and pipes are descriptors: takes as many as the system lets us have.

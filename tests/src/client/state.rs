@@ -152,6 +152,8 @@ pub enum InputEvent {
     Motion(f64, f64),
     /// A button (evdev code) went down (true) or up.
     Button(u32, bool),
+    /// Something scrolled by so much, to the right and down; of each event one of the two is zero.
+    Scroll(f64, f64),
 }
 
 /// Which `wl_callback` it is.
@@ -390,6 +392,14 @@ impl Dispatch<WlPointer, ()> for State {
                     button,
                     state == WEnum::Value(wl_pointer::ButtonState::Pressed),
                 ));
+            }
+            wl_pointer::Event::Axis { axis, value, .. } => {
+                let is_down = axis == WEnum::Value(wl_pointer::Axis::VerticalScroll);
+                s.input.push(if is_down {
+                    InputEvent::Scroll(0.0, value)
+                } else {
+                    InputEvent::Scroll(value, 0.0)
+                });
             }
             _ => {}
         }

@@ -348,7 +348,7 @@ impl State {
     fn drm(&mut self) -> Option<&mut Drm> {
         match &mut self.backend {
             super::Backend::Drm(drm) => Some(drm),
-            super::Backend::Headless(_) | super::Backend::Nested(_) => None,
+            super::Backend::Headless(_) | super::Backend::Nested(_) | super::Backend::X11(_) => None,
         }
     }
 

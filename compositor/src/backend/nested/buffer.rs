@@ -1,11 +1,8 @@
 //! A buffer that is shared with the other desktop.
 
-use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::FileExt;
 
-use rustix::fs::{MemfdFlags, memfd_create};
 use smithay::utils::{Physical, Rectangle, Size};
 use wayland_client::protocol::wl_buffer::{self, WlBuffer};
 use wayland_client::protocol::wl_shm::{Format, WlShm};
@@ -15,18 +12,15 @@ use wayland_client::{Connection, Dispatch, QueueHandle, delegate_noop};
 
 use super::NestedError;
 use crate::backend::memory::Pixels;
+use crate::backend::shared::SharedPicture;
 use crate::backend::stale::Stale;
 use crate::state::State;
-
-/// Bytes of a pixel.
-const PIXEL: usize = 4;
 
 /// Memory of one frame.
 #[derive(Debug)]
 pub(super) struct SharedBuffer {
-    file: File,
+    picture: SharedPicture,
     buffer: WlBuffer,
-    stride: usize,
     /// The other side does not hold it.
     free: bool,
     stale: Stale,
@@ -52,13 +46,11 @@ impl SharedBuffer {
         let too_large = || io::Error::from(io::ErrorKind::FileTooLarge);
         let stride = size.w.checked_mul(4).ok_or_else(too_large)?;
         let len = stride.checked_mul(size.h).ok_or_else(too_large)?;
-        let file = File::from(memfd_create("vitrail-frame", MemfdFlags::CLOEXEC)?);
-        file.set_len(u64::try_from(len).map_err(|_| too_large())?)?;
-        let pool = shm.create_pool(file.as_fd(), len, handle, ());
+        let picture = SharedPicture::new(size)?;
+        let pool = shm.create_pool(picture.descriptor()?.as_fd(), len, handle, ());
         let buffer = pool.create_buffer(0, size.w, size.h, stride, Format::Xrgb8888, handle, ());
         pool.destroy();
-        let stride = usize::try_from(stride).map_err(|_| too_large())?;
-        Ok(Self { file, buffer, stride, free: true, stale: Stale::default() })
+        Ok(Self { picture, buffer, free: true, stale: Stale::default() })
     }
 
     pub(super) fn is_free(&self) -> bool {
@@ -72,25 +64,7 @@ impl SharedBuffer {
 
     /// Copies what changed since this was last written.
     pub(super) fn write(&mut self, from: Pixels<'_>, size: Size<i32, Physical>) -> io::Result<()> {
-        let place = |value: i32| usize::try_from(value).unwrap_or(0);
-        for rectangle in self.stale.take(size) {
-            let (x, width) = (place(rectangle.loc.x) * PIXEL, place(rectangle.size.w) * PIXEL);
-            let (y, height) = (place(rectangle.loc.y), place(rectangle.size.h));
-            if width == self.stride && from.stride == self.stride {
-                // Whole rows lie one behind the other.
-                let bytes = from.bytes.get(y * self.stride..(y + height) * self.stride);
-                self.put(y * self.stride, bytes.unwrap_or_default())?;
-                continue;
-            }
-            for (n, row) in from.bytes.chunks(from.stride.max(1)).enumerate().skip(y).take(height) {
-                self.put(n * self.stride + x, row.get(x..x + width).unwrap_or_default())?;
-            }
-        }
-        Ok(())
-    }
-
-    fn put(&self, offset: usize, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all_at(bytes, u64::try_from(offset).unwrap_or(u64::MAX))
+        self.picture.write(from, &self.stale.take(size))
     }
 
     /// Shows it with the next commit; the other side holds it from then on.

@@ -203,7 +203,7 @@ impl State {
     fn nested(&mut self) -> Option<&mut Nested> {
         match &mut self.backend {
             Backend::Nested(nested) => Some(nested),
-            Backend::Headless(_) | Backend::Drm(_) => None,
+            Backend::Headless(_) | Backend::Drm(_) | Backend::X11(_) => None,
         }
     }
 
