@@ -9,7 +9,6 @@ use calloop::generic::Generic;
 use calloop::{Interest, LoopHandle, LoopSignal, Mode as TriggerMode, PostAction};
 use smithay::desktop::PopupManager;
 use smithay::input::Seat;
-use smithay::output::Output;
 use smithay::reexports::wayland_server::backend::{ClientId, DisconnectReason};
 use smithay::reexports::wayland_server::{Client, Display, DisplayHandle, Resource};
 use smithay::utils::{Clock, Monotonic, Physical, Rectangle, Size};
@@ -21,6 +20,7 @@ use crate::config::{Config, Live};
 use crate::gate::Gate;
 use crate::handlers::Protocols;
 use crate::handlers::layer_shell::LayerHandle;
+use crate::handlers::output::Announced;
 use crate::handlers::pacing::Pacing;
 use crate::handlers::selection::Selections;
 use crate::handlers::session_lock::SessionLock;
@@ -31,8 +31,9 @@ use crate::render::capture::Captures;
 use crate::render::label::LabelError;
 use crate::render::scene::Decor;
 use crate::render::schedule::Schedule;
+use crate::shell::Shell;
 use crate::shell::layers::Layers;
-use crate::shell::{Layout, Shell};
+use crate::shell::outputs::{Head, Outputs};
 use crate::trust::client::{self, ClientState, Members, Privilege};
 use crate::trust::limits::{Accounts, LimitError, Resource as Counted};
 use crate::trust::origin::Origin;
@@ -83,8 +84,8 @@ pub struct Comp {
     pub input: Input,
     /// The clipboards, one per origin.
     pub selections: Selections,
-    /// The one output.
-    pub output: Output,
+    /// The outputs as clients know them.
+    pub announced: Announced,
     /// The pictures that clients take of windows.
     pub captures: Captures,
     /// When to draw.
@@ -105,7 +106,7 @@ pub struct Comp {
     pub remembered: Option<Remembered>,
 }
 
-/// What a headless compositor is started with.
+/// What a headless compositor with one output is started with.
 #[derive(Debug)]
 pub struct Options {
     /// Size of the output in physical pixels.
@@ -178,7 +179,8 @@ impl State {
         if !is_sane(size) || !is_sane_scale(scale) {
             return Err(StateError::Output);
         }
-        let backend = Backend::headless(size, scale).map_err(StateError::Backend)?;
+        let head = Head::virtual_one("vitrail-1", size, scale);
+        let backend = Backend::headless(vec![head]).map_err(StateError::Backend)?;
         Self::with_backend(backend, config, events, signal, display)
     }
 
@@ -188,24 +190,26 @@ impl State {
     ///
     /// If the output makes no sense, or a part of the system is missing.
     pub fn with_backend(
-        backend: Backend,
+        mut backend: Backend,
         config: Live,
         events: LoopHandle<'static, Self>,
         signal: LoopSignal,
         display: Display<Self>,
     ) -> Result<Self, StateError> {
-        let (mode, scale) = (backend.mode(), backend.scale());
-        let size = Size::from((mode.size.w, mode.size.h));
-        if !is_sane(size) || !is_sane_scale(scale) {
+        let heads = backend.heads();
+        let sane = |head: &Head| is_sane(head.preferred.size) && is_sane_scale(head.scale);
+        if !heads.iter().all(sane) {
             return Err(StateError::Output);
         }
+        let mut outputs = Outputs::new(heads);
+        outputs.configure(&config.current().outputs);
+        backend.follow(&outputs).map_err(StateError::Backend)?;
         let handle = display.handle();
         handle.set_default_max_buffer_size(MAX_PENDING_BYTES);
         let mut protocols = Protocols::new(&handle);
         let (seat, input) = Input::new(&mut protocols.seat, &handle).map_err(StateError::Keyboard)?;
-        let output = crate::handlers::output::create(&handle, mode, scale);
-        let layout = Layout { output: size, scale, metrics: Default::default(), left: None };
-        let mut shell = Shell::new(layout);
+        let mut schedule = Schedule::new(&outputs);
+        let mut shell = Shell::new(outputs);
         shell.set_workspaces(&config.current().workspaces);
         let decor = Decor::new().map_err(StateError::Labels)?;
         events
@@ -215,12 +219,11 @@ impl State {
                 Ok(PostAction::Continue)
             })
             .map_err(|error| StateError::Events(error.error))?;
-        let mut schedule = Schedule::new(mode.refresh);
         if backend.is_watched() {
             // Whoever sits before the screen sees that it is there before the first window comes.
             schedule.request();
         }
-        let comp = Comp {
+        let mut comp = Comp {
             display: handle,
             events,
             signal,
@@ -236,7 +239,7 @@ impl State {
             seat,
             input,
             selections: Selections::default(),
-            output,
+            announced: Announced::default(),
             captures: Captures::default(),
             schedule,
             pacing: Pacing::default(),
@@ -247,6 +250,7 @@ impl State {
             keeper: None,
             remembered: None,
         };
+        comp.announce_outputs();
         Ok(Self { backend, comp })
     }
 
@@ -312,6 +316,10 @@ impl State {
         }
         let workspaces = config.workspaces.clone();
         self.comp.shell.set_workspaces(&workspaces);
+        let outputs = self.comp.config.current().outputs.clone();
+        if outputs != *self.comp.shell.outputs().configured() {
+            self.change_outputs(|known| known.configure(&outputs));
+        }
         self.windows_changed();
         good
     }
@@ -370,9 +378,9 @@ impl Comp {
         self.clock.now().into()
     }
 
-    /// The output as a rectangle of physical pixels.
+    /// The active output as a rectangle of physical pixels.
     #[must_use]
     pub fn output_rect(&self) -> Rectangle<i32, Physical> {
-        Rectangle::from_size(self.shell.layout.output)
+        self.shell.layout().whole()
     }
 }

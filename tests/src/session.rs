@@ -258,6 +258,32 @@ impl Session {
         image
     }
 
+    /// What another output shows.
+    ///
+    /// # Panics
+    ///
+    /// When the screenshot fails.
+    #[must_use]
+    #[track_caller]
+    pub fn screenshot_of(&mut self, output: &str) -> Image {
+        self.screenshots += 1;
+        let path = self.root().join(format!("screenshot-{}.png", self.screenshots));
+        self.ipc.request(&json!({"request": "screenshot", "path": path, "output": output}));
+        Image::read(&path)
+    }
+
+    /// The outputs, as the control socket reports them.
+    ///
+    /// # Panics
+    ///
+    /// When the compositor does not answer well.
+    #[must_use]
+    #[track_caller]
+    pub fn outputs(&mut self) -> Vec<Value> {
+        let answer = self.ipc.request(&json!({"request": "outputs"}));
+        answer.as_array().expect("a list of outputs").clone()
+    }
+
     /// Writes what the output shows to a PNG file at an absolute path.
     ///
     /// # Panics
@@ -386,6 +412,16 @@ impl Session {
     #[track_caller]
     pub fn input(&mut self, events: &[Value]) {
         self.ipc.request(&json!({"request": "input", "events": events}));
+    }
+
+    /// The same with places on another output.
+    ///
+    /// # Panics
+    ///
+    /// When the compositor refuses.
+    #[track_caller]
+    pub fn input_on(&mut self, output: &str, events: &[Value]) {
+        self.ipc.request(&json!({"request": "input", "events": events, "output": output}));
     }
 
     /// Clicks where nothing covers a window's content, so that it has the keyboard, and moves the pointer into a
@@ -655,9 +691,15 @@ fn start_compositor(options: &Options, root: &Path) -> Process {
         command.env("XDG_STATE_HOME", root.join("state")).env_remove("DBUS_SESSION_BUS_ADDRESS").arg("--");
     }
     command.args(["--backend", "headless"]);
-    command.args(["--size", &format!("{}x{}", options.size.0, options.size.1)]);
+    let (width, height) = options.size;
     let scale = options.fraction.map_or(f64::from(options.scale), |scale| f64::from(scale) / 120.0);
-    command.args(["--scale", &scale.to_string()]).arg("--ipc").arg(gui.join("ipc.sock"));
+    if options.more_outputs.is_empty() {
+        command.args(["--size", &format!("{width}x{height}"), "--scale", &scale.to_string()]);
+    } else {
+        command.args(["--output", &format!("{width}x{height}@{scale}")]);
+        command.args(options.more_outputs.iter().flat_map(|output| ["--output", *output]));
+    }
+    command.arg("--ipc").arg(gui.join("ipc.sock"));
     let compositor = Process::start("vitrail", &root.join("logs"), &mut command, &[]);
     compositor.wait_path(&gui.join("ipc.sock"));
     compositor.wait_path(&gui.join("wayland-vitrail"));

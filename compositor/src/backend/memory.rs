@@ -1,6 +1,9 @@
-//! The picture in memory that every backend draws into. Headless there is nothing else: for tests, for machines without a
-//! screen, and for pictures.
+//! The pictures in memory that every backend draws into, one for each output. Headless there is nothing else: for tests, for
+//! machines without a screen, and for pictures.
+//!
+//! A picture is upright: it shows the output as it is seen, however the screen is turned.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use smithay::backend::allocator::Fourcc;
@@ -15,11 +18,19 @@ use super::{BackendError, Picture, Repainted};
 use crate::render::contents::{Changed, Still};
 use crate::render::label::TITLES_PER_FRAME;
 use crate::render::scene;
+use crate::shell::outputs::{OutputId, Outputs};
 use crate::state::Comp;
 
-/// A picture with its renderer.
+/// The pictures with their renderer.
 pub struct Memory {
     renderer: PixmanRenderer,
+    canvases: BTreeMap<OutputId, Canvas>,
+    /// What drawing the last frame took.
+    repainted: Repainted,
+}
+
+/// The picture of one output.
+struct Canvas {
     target: Image<'static, 'static>,
     tracker: OutputDamageTracker,
     size: Size<i32, Physical>,
@@ -28,12 +39,13 @@ pub struct Memory {
     drawn: bool,
     /// Where everything was in the last frame that was composed.
     still: Option<Still>,
-    repainted: Repainted,
 }
 
 impl fmt::Debug for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Memory").field("size", &self.size).field("scale", &self.scale).finish_non_exhaustive()
+        let sizes: Vec<_> =
+            self.canvases.iter().map(|(id, canvas)| (id, canvas.size, canvas.scale)).collect();
+        f.debug_struct("Memory").field("canvases", &sizes).finish_non_exhaustive()
     }
 }
 
@@ -47,23 +59,15 @@ pub(super) struct Pixels<'a> {
 }
 
 impl Memory {
-    /// A black picture of this size.
+    /// No pictures yet.
     ///
     /// # Errors
     ///
-    /// If there is no memory for it.
-    pub fn new(size: Size<i32, Physical>, scale: f64) -> Result<Self, BackendError> {
-        let mut renderer = PixmanRenderer::new()?;
-        let target = create_target(&mut renderer, size)?;
-        let tracker = OutputDamageTracker::new(size, scale, Transform::Normal);
+    /// If the renderer cannot be set up.
+    pub fn new() -> Result<Self, BackendError> {
         Ok(Self {
-            renderer,
-            target,
-            tracker,
-            size,
-            scale,
-            drawn: false,
-            still: None,
+            renderer: PixmanRenderer::new()?,
+            canvases: BTreeMap::new(),
             repainted: Repainted::default(),
         })
     }
@@ -72,20 +76,29 @@ impl Memory {
         &mut self.renderer
     }
 
-    pub(super) fn size(&self) -> Size<i32, Physical> {
-        self.size
+    /// Has a picture of every output in use: a black one where it must be new. What the renderer has of clients' pictures
+    /// stays.
+    pub(super) fn follow(&mut self, outputs: &Outputs) -> Result<(), BackendError> {
+        self.canvases.retain(|id, _| outputs.get(*id).is_some_and(|output| output.in_use));
+        for output in outputs.used() {
+            self.set(output.id, output.layout.output, output.layout.scale)?;
+        }
+        Ok(())
     }
 
-    pub(super) fn scale(&self) -> f64 {
-        self.scale
-    }
-
-    /// Becomes a black picture of another size. What the renderer has of clients' pictures stays.
-    pub(super) fn resize(&mut self, size: Size<i32, Physical>) -> Result<(), BackendError> {
-        self.target = create_target(&mut self.renderer, size)?;
-        self.tracker = OutputDamageTracker::new(size, self.scale, Transform::Normal);
-        self.size = size;
-        self.drawn = false;
+    /// The output has this size and scale.
+    pub(super) fn set(
+        &mut self,
+        output: OutputId,
+        size: Size<i32, Physical>,
+        scale: f64,
+    ) -> Result<(), BackendError> {
+        let fits = |canvas: &Canvas| canvas.size == size && (canvas.scale - scale).abs() < f64::EPSILON;
+        if !self.canvases.get(&output).is_some_and(fits) {
+            let target = create_target(&mut self.renderer, size)?;
+            let tracker = OutputDamageTracker::new(size, scale, Transform::Normal);
+            self.canvases.insert(output, Canvas { target, tracker, size, scale, drawn: false, still: None });
+        }
         Ok(())
     }
 
@@ -94,37 +107,81 @@ impl Memory {
     }
 
     pub(super) fn forget_damage(&mut self) {
-        self.drawn = false;
+        for canvas in self.canvases.values_mut() {
+            canvas.drawn = false;
+        }
     }
 
-    /// Draws what changed, and says where; nothing if nothing did.
-    pub(super) fn draw(&mut self, comp: &mut Comp) -> Result<Vec<Rectangle<i32, Physical>>, BackendError> {
-        let drawn = std::mem::take(&mut self.drawn);
-        let still = self.still.take().filter(|_| drawn);
-        let changed = comp.schedule.changed.take();
-        let repainted = match (still, changed) {
-            (Some(still), Changed::Contents(windows)) => self.draw_contents(comp, still, &windows)?,
+    /// Draws what changed of an output, and says where; nothing if nothing did.
+    pub(super) fn draw(
+        &mut self,
+        comp: &mut Comp,
+        output: OutputId,
+    ) -> Result<Vec<Rectangle<i32, Physical>>, BackendError> {
+        let changed = comp.schedule.take_changed(output);
+        let Self { renderer, canvases, repainted } = self;
+        let Some(canvas) = canvases.get_mut(&output) else { return Ok(Vec::new()) };
+        let drawn = std::mem::take(&mut canvas.drawn);
+        let still = canvas.still.take().filter(|_| drawn);
+        let contents = match (still, changed) {
+            (Some(still), Changed::Contents(windows)) => {
+                canvas.draw_contents(renderer, comp, output, still, &windows)?
+            }
             _ => None,
         };
-        self.repainted = match repainted {
+        *repainted = match contents {
             Some(repainted) => repainted,
-            None => self.draw_scene(comp, usize::from(drawn))?,
+            None => canvas.draw_scene(renderer, comp, output, usize::from(drawn))?,
         };
-        self.drawn = true;
-        Ok(self.repainted.rectangles.clone())
+        canvas.drawn = true;
+        Ok(repainted.rectangles.clone())
     }
 
+    pub(super) fn screenshot(&mut self, comp: &mut Comp, output: OutputId) -> Result<Picture, BackendError> {
+        let layout = *comp.shell.layout_on(output);
+        // Whole, because there is no next frame that could bring what is missing.
+        let elements = scene::compose(comp, &mut self.renderer, output, u32::MAX);
+        let mut target = create_target(&mut self.renderer, layout.output)?;
+        let mut tracker = OutputDamageTracker::new(layout.output, layout.scale, Transform::Normal);
+        let mut framebuffer = self.renderer.bind(&mut target)?;
+        tracker.render_output(&mut self.renderer, &mut framebuffer, 0, &elements, scene::BACKGROUND)?;
+        read(&mut self.renderer, &framebuffer, layout.output)
+    }
+
+    /// What the frames of an output have left.
+    pub(super) fn last_frame(&mut self, output: OutputId) -> Result<Option<Picture>, BackendError> {
+        let Some(canvas) = self.canvases.get_mut(&output) else { return Ok(None) };
+        let framebuffer = self.renderer.bind(&mut canvas.target)?;
+        read(&mut self.renderer, &framebuffer, canvas.size).map(Some)
+    }
+
+    /// The last frame of an output as it lies in memory.
+    pub(super) fn pixels(&self, output: OutputId) -> Option<Pixels<'_>> {
+        let target = &self.canvases.get(&output)?.target;
+        let stride = target.stride();
+        let len = stride * target.height();
+        // SAFETY: asking for the pointer changes nothing; `from_raw_parts` below says what it is used for.
+        let data = unsafe { target.data() };
+        // SAFETY: the image was made by `create_target` with memory of its own, `height` rows of `stride` bytes, which were
+        // cleared then. It is freed with the image, and only the renderer writes to it, through `&mut self`.
+        let bytes = unsafe { std::slice::from_raw_parts(data.cast::<u8>(), len) };
+        Some(Pixels { bytes, stride })
+    }
+}
+
+impl Canvas {
     /// Draws what of the scene has changed; with an age of 0 all of it.
-    fn draw_scene(&mut self, comp: &mut Comp, age: usize) -> Result<Repainted, BackendError> {
-        let elements = scene::compose(comp, &mut self.renderer, TITLES_PER_FRAME);
-        let mut framebuffer = self.renderer.bind(&mut self.target)?;
-        let result = self.tracker.render_output(
-            &mut self.renderer,
-            &mut framebuffer,
-            age,
-            &elements,
-            scene::BACKGROUND,
-        )?;
+    fn draw_scene(
+        &mut self,
+        renderer: &mut PixmanRenderer,
+        comp: &mut Comp,
+        output: OutputId,
+        age: usize,
+    ) -> Result<Repainted, BackendError> {
+        let elements = scene::compose(comp, renderer, output, TITLES_PER_FRAME);
+        let mut framebuffer = renderer.bind(&mut self.target)?;
+        let result =
+            self.tracker.render_output(renderer, &mut framebuffer, age, &elements, scene::BACKGROUND)?;
         self.still = Still::of(comp, &elements, self.scale);
         Ok(Repainted { rectangles: result.damage.cloned().unwrap_or_default(), elements: elements.len() })
     }
@@ -132,14 +189,16 @@ impl Memory {
     /// Draws what windows show, if no more has changed.
     fn draw_contents(
         &mut self,
+        renderer: &mut PixmanRenderer,
         comp: &Comp,
+        output: OutputId,
         mut still: Still,
         windows: &[WlSurface],
     ) -> Result<Option<Repainted>, BackendError> {
-        let Some(panes) = still.panes(comp, &mut self.renderer, windows) else { return Ok(None) };
+        let Some(panes) = still.panes(comp, renderer, output, windows) else { return Ok(None) };
         let mut repainted = Repainted::default();
-        let mut framebuffer = self.renderer.bind(&mut self.target)?;
-        let mut frame = self.renderer.render(&mut framebuffer, self.size, Transform::Normal)?;
+        let mut framebuffer = renderer.bind(&mut self.target)?;
+        let mut frame = renderer.render(&mut framebuffer, self.size, Transform::Normal)?;
         for pane in &panes {
             pane.draw(&mut frame, still.scale())?;
             still.note(pane);
@@ -150,33 +209,6 @@ impl Memory {
         let _ = frame.finish()?;
         self.still = Some(still);
         Ok(Some(repainted))
-    }
-
-    pub(super) fn screenshot(&mut self, comp: &mut Comp) -> Result<Picture, BackendError> {
-        // Whole, because there is no next frame that could bring what is missing.
-        let elements = scene::compose(comp, &mut self.renderer, u32::MAX);
-        let mut target = create_target(&mut self.renderer, self.size)?;
-        let mut tracker = OutputDamageTracker::new(self.size, self.scale, Transform::Normal);
-        let mut framebuffer = self.renderer.bind(&mut target)?;
-        tracker.render_output(&mut self.renderer, &mut framebuffer, 0, &elements, scene::BACKGROUND)?;
-        read(&mut self.renderer, &framebuffer, self.size)
-    }
-
-    pub(super) fn last_frame(&mut self) -> Result<Picture, BackendError> {
-        let framebuffer = self.renderer.bind(&mut self.target)?;
-        read(&mut self.renderer, &framebuffer, self.size)
-    }
-
-    /// The last frame as it lies in memory.
-    pub(super) fn pixels(&self) -> Pixels<'_> {
-        let stride = self.target.stride();
-        let len = stride * self.target.height();
-        // SAFETY: asking for the pointer changes nothing; `from_raw_parts` below says what it is used for.
-        let data = unsafe { self.target.data() };
-        // SAFETY: the image was made by `create_target` with memory of its own, `height` rows of `stride` bytes, which were
-        // cleared then. It is freed with the image, and only the renderer writes to it, through `&mut self`.
-        let bytes = unsafe { std::slice::from_raw_parts(data.cast::<u8>(), len) };
-        Pixels { bytes, stride }
     }
 }
 

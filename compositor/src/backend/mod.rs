@@ -1,6 +1,6 @@
 //! Where pixels go and input comes from.
 //!
-//! Every backend draws into a picture in memory ([`memory`]), so that what is drawn is the same everywhere, and a screenshot
+//! Every backend draws a picture of each output into memory ([`memory`]), so that what is drawn is the same everywhere, and a screenshot
 //! never asks a graphics card. Headless that is all. On a console ([`drm`]) the rectangles that changed are copied into a
 //! buffer of the graphics card, which says when they are on the screen; as a window of another desktop that speaks Wayland
 //! ([`nested`]) or X11 ([`x11`]), into memory that is shared with that.
@@ -16,10 +16,10 @@ pub mod x11;
 use smithay::backend::renderer::damage::Error as DamageError;
 use smithay::backend::renderer::pixman::{PixmanError, PixmanRenderer};
 use smithay::input::keyboard::LedState;
-use smithay::output::Mode;
-use smithay::utils::{Physical, Rectangle, Size};
+use smithay::utils::{Physical, Rectangle};
 
-use crate::render::schedule::REFRESH_MHZ;
+use crate::shell::Shell;
+use crate::shell::outputs::{Head, OutputId, Outputs};
 use crate::state::Comp;
 use drm::{Drm, DrmError};
 use memory::Memory;
@@ -30,13 +30,21 @@ use x11::{X11, X11Error};
 #[derive(Debug)]
 pub enum Backend {
     /// Draws into memory; input comes through the control socket.
-    Headless(Box<Memory>),
+    Headless(Box<Headless>),
     /// A screen, keyboards and pointers of this machine.
     Drm(Box<Drm>),
     /// A window of another desktop that speaks Wayland.
     Nested(Box<Nested>),
     /// A window of another desktop that speaks X11.
     X11(Box<X11>),
+}
+
+/// Outputs that are nowhere but in memory.
+#[derive(Debug)]
+pub struct Headless {
+    memory: Memory,
+    /// What there is at the start.
+    heads: Vec<Head>,
 }
 
 /// What went wrong while drawing.
@@ -77,7 +85,7 @@ pub enum Drawn {
     Coming,
 }
 
-/// A picture of the output.
+/// A picture of an output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Picture {
     /// Width in pixels.
@@ -89,75 +97,107 @@ pub struct Picture {
 }
 
 impl Backend {
-    /// The headless backend with an output of this size.
+    /// The headless backend, which begins with these outputs.
     ///
     /// # Errors
     ///
-    /// If there is no memory for it.
-    pub fn headless(size: Size<i32, Physical>, scale: f64) -> Result<Self, BackendError> {
-        Ok(Self::Headless(Box::new(Memory::new(size, scale)?)))
+    /// If the renderer cannot be set up.
+    pub fn headless(heads: Vec<Head>) -> Result<Self, BackendError> {
+        Ok(Self::Headless(Box::new(Headless { memory: Memory::new()?, heads })))
     }
 
-    /// The size of the output and its refresh rate.
+    /// The screens that are there at the start.
     #[must_use]
-    pub fn mode(&self) -> Mode {
+    pub fn heads(&self) -> Vec<Head> {
         match self {
-            Self::Headless(_) | Self::Nested(_) | Self::X11(_) => {
-                let size = self.memory().size();
-                Mode { size: (size.w, size.h).into(), refresh: REFRESH_MHZ }
-            }
-            Self::Drm(drm) => drm.mode(),
+            Self::Headless(headless) => headless.heads.clone(),
+            Self::Drm(drm) => drm.heads(),
+            Self::Nested(nested) => vec![nested.head()],
+            Self::X11(x11) => vec![x11.head()],
         }
     }
 
-    /// Physical pixels per logical pixel.
+    /// Whether screens are plugged in and out through the control socket.
     #[must_use]
-    pub fn scale(&self) -> f64 {
-        self.memory().scale()
+    pub fn is_headless(&self) -> bool {
+        matches!(self, Self::Headless(_))
     }
 
-    /// Draws what changed since the last frame. Must be asked only while [`Backend::may_draw`].
+    /// Makes the screens be as the outputs say, and prepares to draw the ones that are in use.
+    ///
+    /// # Errors
+    ///
+    /// If there is no memory for the pictures or a screen cannot be set up; the others are all the same.
+    pub fn follow(&mut self, outputs: &Outputs) -> Result<(), BackendError> {
+        self.memory_mut().follow(outputs)?;
+        match self {
+            Self::Headless(_) | Self::Nested(_) | Self::X11(_) => Ok(()),
+            Self::Drm(drm) => Ok(drm.follow(outputs)?),
+        }
+    }
+
+    /// Draws what changed of an output since its last frame. Must be asked only while [`Backend::may_draw`].
     ///
     /// # Errors
     ///
     /// If the renderer fails as a whole or the screen refuses the frame; a single client's content that cannot be drawn is
     /// no error.
-    pub fn draw(&mut self, comp: &mut Comp) -> Result<Drawn, BackendError> {
+    pub fn draw(&mut self, comp: &mut Comp, output: OutputId) -> Result<Drawn, BackendError> {
         match self {
-            Self::Headless(memory) => memory.draw(comp).map(|_| Drawn::Shown),
-            Self::Drm(drm) => drm.draw(comp),
-            Self::Nested(nested) => nested.draw(comp),
-            Self::X11(x11) => x11.draw(comp),
+            Self::Headless(headless) => headless.memory.draw(comp, output).map(|_| Drawn::Shown),
+            Self::Drm(drm) => drm.draw(comp, output),
+            Self::Nested(nested) => nested.draw(comp, output),
+            Self::X11(x11) => x11.draw(comp, output),
         }
     }
 
-    /// Whether a frame can be drawn now. Otherwise the backend wakes the event loop once it can.
+    /// Whether a frame of an output can be drawn now. Otherwise the backend wakes the event loop once it can.
     #[must_use]
-    pub fn may_draw(&self) -> bool {
+    pub fn may_draw<H>(&self, output: OutputId, shell: &Shell<H>) -> bool {
         match self {
             Self::Headless(_) => true,
-            Self::Drm(drm) => drm.may_draw(),
+            Self::Drm(drm) => drm.may_draw(&shell.outputs().of(output).head.name),
             Self::Nested(nested) => nested.may_draw(),
             Self::X11(x11) => x11.may_draw(),
         }
     }
 
-    /// Draws the same scene off screen, whole, and returns its pixels.
+    /// Draws the same scene of the active output off screen, whole, and returns its pixels.
     ///
     /// # Errors
     ///
     /// As for [`Backend::draw`].
     pub fn screenshot(&mut self, comp: &mut Comp) -> Result<Picture, BackendError> {
-        self.memory_mut().screenshot(comp)
+        let active = comp.shell.outputs().active().id;
+        self.screenshot_of(comp, active)
     }
 
-    /// The picture that the frames drawn so far have left.
+    /// The same of any output.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Backend::draw`].
+    pub fn screenshot_of(&mut self, comp: &mut Comp, output: OutputId) -> Result<Picture, BackendError> {
+        self.memory_mut().screenshot(comp, output)
+    }
+
+    /// The picture that the frames of an output drawn so far have left; `None` if it is not in use.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Backend::draw`].
+    pub fn last_frame_of(&mut self, output: OutputId) -> Result<Option<Picture>, BackendError> {
+        self.memory_mut().last_frame(output)
+    }
+
+    /// The picture that the frames of output 0 drawn so far have left.
     ///
     /// # Errors
     ///
     /// As for [`Backend::draw`].
     pub fn last_frame(&mut self) -> Result<Picture, BackendError> {
-        self.memory_mut().last_frame()
+        let nothing = Picture { width: 0, height: 0, rgba: Vec::new() };
+        Ok(self.last_frame_of(OutputId::FIRST)?.unwrap_or(nothing))
     }
 
     /// What drawing the last frame took.
@@ -166,7 +206,7 @@ impl Backend {
         self.memory().repainted()
     }
 
-    /// The next frame is drawn whole.
+    /// The next frame of each output is drawn whole.
     pub fn forget_damage(&mut self) {
         self.memory_mut().forget_damage();
     }
@@ -217,7 +257,7 @@ impl Backend {
 
     fn memory(&self) -> &Memory {
         match self {
-            Self::Headless(memory) => memory,
+            Self::Headless(headless) => &headless.memory,
             Self::Drm(drm) => drm.memory(),
             Self::Nested(nested) => nested.memory(),
             Self::X11(x11) => x11.memory(),
@@ -226,7 +266,7 @@ impl Backend {
 
     fn memory_mut(&mut self) -> &mut Memory {
         match self {
-            Self::Headless(memory) => memory,
+            Self::Headless(headless) => &mut headless.memory,
             Self::Drm(drm) => drm.memory_mut(),
             Self::Nested(nested) => nested.memory_mut(),
             Self::X11(x11) => x11.memory_mut(),

@@ -21,6 +21,7 @@ use vitrail::backend::nested::Nested;
 use vitrail::backend::x11::X11;
 use vitrail::config::{Config, Live};
 use vitrail::gate::GateOptions;
+use vitrail::ipc::outputs::VirtualOutput;
 use vitrail::state::{StateError, is_sane, is_sane_scale};
 use vitrail::trust::client::Privilege;
 use vitrail::trust::origin::Origin;
@@ -52,6 +53,11 @@ struct Arguments {
     /// Size of the headless output, or of the window until it is resized, in physical pixels
     #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "1280x800", value_parser = parse_size)]
     size: Size<i32, Physical>,
+
+    /// A headless output, WIDTHxHEIGHT or WIDTHxHEIGHT@SCALE; several times for several outputs, which are called vitrail-1,
+    /// vitrail-2 and so on. Without it there is one of --size and --scale
+    #[arg(long, value_name = "OUTPUT", conflicts_with_all = ["size", "scale"])]
+    output: Vec<VirtualOutput>,
 
     /// Take input from the control socket on a console or as a window, too, as headless compositors always do: for tests. Whoever can
     /// connect to that socket can then type into every window
@@ -197,7 +203,15 @@ fn open_backend(arguments: &Arguments, events: &LoopHandle<'static, State>) -> a
         return Err(StateError::Output.into());
     }
     if matches!(arguments.backend, BackendName::Headless) {
-        return Backend::headless(arguments.size, scale).context("error setting up the headless backend");
+        let (w, h) = (arguments.size.w, arguments.size.h);
+        let one = [VirtualOutput { size: (w, h), scale }];
+        let outputs = if arguments.output.is_empty() { &one[..] } else { &arguments.output };
+        let named =
+            outputs.iter().enumerate().map(|(index, one)| one.head(&format!("vitrail-{}", index + 1)));
+        return Backend::headless(named.collect()).context("error setting up the headless backend");
+    }
+    if !arguments.output.is_empty() {
+        bail!("--output is for --backend headless; other backends have the outputs that there are");
     }
     match arguments.backend {
         BackendName::Auto | BackendName::Nested if is_set("WAYLAND_DISPLAY") => {

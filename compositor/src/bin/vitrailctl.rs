@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 use serde_json::Value;
 use vitrail::config::Config;
 use vitrail::ipc::client::{Client, ClientError, default_path};
+use vitrail::ipc::outputs::{self, OutputReport, VirtualOutput};
 use vitrail::ipc::protocol::{MAX_EVENTS, Request, Status, VmReport, WhyReport, WindowInfo, WindowList};
 use vitrail::ipc::table;
 
@@ -43,7 +44,7 @@ Examples:
 enum Command {
     /// List the windows, the front-most first; `>` marks the one with the keyboard, `!` those that ask for attention
     Windows {
-        /// Print a list of {vm, label, color, app_id, title, tag, description, icon, modal, urgent, frame, content, z,
+        /// Print a list of {vm, label, color, app_id, title, tag, description, icon, modal, urgent, output, frame, content, z,
         /// focused, settled}, the lowest first
         #[arg(long)]
         json: bool,
@@ -72,8 +73,30 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// List the outputs, how they are set up and where they stand, and their workspaces
+    Outputs {
+        /// Print a list of {name, make, model, serial, connected, enabled, powered, active, mode, modes, scale, transform,
+        /// position, size, workspaces}
+        #[arg(long)]
+        json: bool,
+    },
+    /// Plug an output in, or change its size (headless compositors only)
+    Plug {
+        /// Its name
+        name: String,
+        /// WIDTHxHEIGHT or WIDTHxHEIGHT@SCALE
+        output: VirtualOutput,
+    },
+    /// Plug an output out; its windows go to another one until it is plugged in again (headless compositors only)
+    Unplug {
+        /// Its name
+        name: String,
+    },
     /// Write what is on the screen to a PNG file
     Screenshot {
+        /// Which output, by its name; by default the one where you are
+        #[arg(long, value_name = "NAME")]
+        output: Option<String>,
         /// The file; it is replaced if it exists
         file: PathBuf,
     },
@@ -101,8 +124,14 @@ enum Command {
         waybar: bool,
     },
     /// Move the pointer, click, type, touch and draw (headless compositors only)
-    #[command(subcommand)]
-    Input(input::Input),
+    Input {
+        /// The output that places are on, by its name; by default the first one
+        #[arg(long, value_name = "NAME")]
+        output: Option<String>,
+        /// What to do
+        #[command(subcommand)]
+        input: input::Input,
+    },
 }
 
 fn main() -> ExitCode {
@@ -131,18 +160,32 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
             let status: Status = connect()?.request(&Request::Status {})?;
             print(&if *json { pretty(&status)? } else { table::status(&status) })
         }
-        Command::Screenshot { file } => screenshot(&mut connect()?, file),
+        Command::Outputs { json } => {
+            let outputs: Vec<OutputReport> = connect()?.request(&Request::Outputs {})?;
+            print(&if *json { pretty(&outputs)? } else { outputs::text(&outputs) })
+        }
+        Command::Plug { name, output: VirtualOutput { size, scale } } => {
+            let request = Request::PlugOutput { name: name.clone(), size: *size, scale: *scale };
+            connect()?.request::<Value>(&request)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Unplug { name } => {
+            connect()?.request::<Value>(&Request::UnplugOutput { name: name.clone() })?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Screenshot { file, output } => screenshot(&mut connect()?, file, output.as_deref()),
         Command::Reload => reload(&mut connect()?),
         Command::Wait { windows, timeout } => wait(&mut connect()?, *windows, Duration::from_secs(*timeout)),
         Command::Watch { waybar } => {
             watch::run(&mut connect()?, if *waybar { watch::Form::Waybar } else { watch::Form::Vms })
         }
-        Command::Input(input) => {
+        Command::Input { input, output } => {
             // The words are checked first: a mistake in them needs no compositor to be found.
             let events = input.events()?;
             let mut client = connect()?;
             for events in events.chunks(MAX_EVENTS) {
-                client.request::<Value>(&Request::Input { events: events.to_vec() })?;
+                let request = Request::Input { events: events.to_vec(), output: output.clone() };
+                client.request::<Value>(&request)?;
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -207,12 +250,13 @@ fn vms(client: &mut Client, json: bool) -> Result<ExitCode> {
     print(&format!("{}{error}", table::vms(&reports)))
 }
 
-fn screenshot(client: &mut Client, file: &Path) -> Result<ExitCode> {
+fn screenshot(client: &mut Client, file: &Path, output: Option<&str>) -> Result<ExitCode> {
     let path = std::path::absolute(file).with_context(|| format!("error resolving {}", file.display()))?;
     let Some(path) = path.to_str() else {
         bail!("the path {} is not UTF-8, which the control socket speaks", path.display());
     };
-    client.request::<Value>(&Request::Screenshot { path: path.to_owned() })?;
+    let request = Request::Screenshot { path: path.to_owned(), output: output.map(str::to_owned) };
+    client.request::<Value>(&request)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -12,6 +12,7 @@ use vitrail_protocols::policy::{ProtocolsTable, RuleMistake};
 use vitrail_protocols::{Limits, Policy, VmName};
 
 use super::keys::{Keys, Workspaces};
+use super::outputs::OutputTables;
 use super::session::Session;
 use super::{Config, GateConfig, VmConfig};
 use crate::trust::style::{LabelStyle, Pattern, Rgb};
@@ -89,6 +90,7 @@ struct Root {
     defaults: Defaults,
     keys: Keys,
     workspaces: Workspaces,
+    output: OutputTables,
     vm: BTreeMap<Spanned<String>, Spanned<Vm>>,
     session: Session,
 }
@@ -145,7 +147,8 @@ impl Document {
         }
         let keys = self.root.keys.check()?;
         let workspaces = self.root.workspaces.check()?;
-        Ok(Config { local, local_titles, default_limits, vms, keys, workspaces, gate, session })
+        let outputs = self.root.output.check()?;
+        Ok(Config { local, local_titles, default_limits, vms, keys, workspaces, outputs, gate, session })
     }
 
     /// The VMs in the order of the file, so that the second of two that clash is the one that is blamed.

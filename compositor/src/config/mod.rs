@@ -20,6 +20,7 @@ pub mod document;
 pub mod error;
 pub mod keys;
 pub mod live;
+pub mod outputs;
 pub mod session;
 
 use std::collections::BTreeMap;
@@ -36,6 +37,7 @@ pub use crate::trust::style::{Label, LabelStyle, Pattern, Rgb};
 
 use self::document::Document;
 use crate::input::chord::Bindings;
+use crate::shell::outputs::Settings;
 use crate::shell::workspaces::Workspace;
 use crate::trust::origin::Origin;
 use crate::trust::title::Charset;
@@ -70,7 +72,7 @@ pub struct VmConfig {
 }
 
 /// A configuration that was read and found valid.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// How the GUI VM's own windows are labelled.
     pub local: LabelStyle,
@@ -84,6 +86,8 @@ pub struct Config {
     pub keys: Bindings,
     /// The workspaces, at least one.
     pub workspaces: Vec<Workspace>,
+    /// How outputs are to be, by the names of their connectors.
+    pub outputs: BTreeMap<String, Settings>,
     /// The gate to start; `None`: no gate is started.
     pub gate: Option<GateConfig>,
     /// What `vitrail-session` does; the compositor itself does nothing with it.

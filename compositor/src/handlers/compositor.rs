@@ -75,10 +75,10 @@ impl CompositorHandler for State {
         self.layer_committed(&root);
         self.lock_committed(&root);
         self.refresh_pointer();
-        if self.comp.shell.find(|window| window.mapped && *window.handle.wl_surface() == root).is_some() {
-            self.comp.schedule.request_content(&root);
-        } else {
-            self.comp.schedule.request();
+        let window = self.comp.shell.find(|window| window.mapped && *window.handle.wl_surface() == root);
+        match window.map(|window| window.output) {
+            Some(output) => self.comp.schedule.request_content(output, &root),
+            None => self.comp.schedule.request(),
         }
     }
 
@@ -96,10 +96,10 @@ impl CompositorHandler for State {
 }
 
 impl State {
-    /// Tells a surface the output's scale, by whichever way it understands.
-    fn tell_scale(&self, surface: &WlSurface) {
-        let scale = self.comp.shell.layout.scale;
-        let whole = self.comp.output.current_scale().integer_scale();
+    /// Tells a surface the scale of the output that it is on, by whichever way it understands.
+    pub(crate) fn tell_scale(&self, surface: &WlSurface) {
+        let scale = self.comp.layout_for(surface).scale;
+        let whole = smithay::output::Scale::Fractional(scale).integer_scale();
         with_states(surface, |states| {
             send_surface_state(surface, states, whole, Transform::Normal);
             with_fractional_scale(states, |fractional| fractional.set_preferred_scale(scale));

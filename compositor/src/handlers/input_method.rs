@@ -64,6 +64,13 @@ pub struct InputMethod {
     popups: Vec<Popup>,
 }
 
+impl InputMethod {
+    /// Whether one of its popups shows this surface.
+    pub(super) fn owns(&self, surface: &WlSurface) -> bool {
+        self.popups.iter().any(|popup| popup.surface == *surface)
+    }
+}
+
 #[derive(Debug)]
 struct Popup {
     object: ZwpInputPopupSurfaceV2,
@@ -168,7 +175,8 @@ impl Comp {
         let cursor = field.cursor.unwrap_or_default().to_f64();
         let cursor = Rectangle::new(cursor.loc - corner, cursor.size);
         // In floating point no number of a client's overflows, and the cast saturates.
-        let cursor: Rectangle<i32, Physical> = cursor.to_physical(self.shell.layout.scale).to_i32_round();
+        let cursor: Rectangle<i32, Physical> =
+            cursor.to_physical(self.layout_of_focus().scale).to_i32_round();
         Some((content, cursor))
     }
 
@@ -179,7 +187,7 @@ impl Comp {
         top: i32,
         cursor: Rectangle<i32, Physical>,
     ) -> Option<PopupRects> {
-        let layout = &self.shell.layout;
+        let layout = self.layout_of_focus();
         let ring = layout.metrics.scaled(layout.scale).popup_ring;
         let size: Size<i32, Physical> =
             window_geometry(surface).size.to_f64().to_physical(layout.scale).to_i32_round();
@@ -190,7 +198,7 @@ impl Comp {
     pub(super) fn tell_popup_rectangles(&mut self) {
         let Some((content, cursor)) = self.cursor_of_text() else { return };
         let placed = self.method_popups();
-        let scale = self.shell.layout.scale;
+        let scale = self.layout_of_focus().scale;
         let Some(method) = self.input.method.as_mut() else { return };
         for popup in &mut method.popups {
             let Some(place) = placed.iter().find(|placed| placed.surface == popup.surface) else { continue };
@@ -212,7 +220,7 @@ impl State {
     pub(crate) fn method_popup_committed(&mut self, surface: &WlSurface) {
         let Some(method) = &self.comp.input.method else { return };
         if method.popups.iter().any(|popup| popup.surface == *surface) && has_buffer(surface) {
-            self.comp.output.enter(surface);
+            self.enter_output_of(surface);
             self.comp.tell_popup_rectangles();
         }
     }
@@ -416,7 +424,7 @@ impl Dispatch<ZwpInputPopupSurfaceV2, Weak<WlSurface>> for State {
             method.popups.retain(|other| other.object != *popup);
         }
         if let Ok(surface) = surface.upgrade() {
-            state.comp.output.leave(&surface);
+            state.comp.announced.leave_all(&surface);
         }
         state.refresh_pointer();
         state.comp.schedule.request();

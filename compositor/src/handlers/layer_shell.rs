@@ -60,12 +60,19 @@ impl WlrLayerShellHandler for State {
     fn new_layer_surface(
         &mut self,
         surface: LayerSurface,
-        _output: Option<WlOutput>,
+        output: Option<WlOutput>,
         layer: Layer,
         _namespace: String,
     ) {
-        // There is one output. The initial configure waits for the first commit, as the protocol wants it.
-        self.comp.layers.add(LayerHandle { surface, waiting: Vec::new() }, layer);
+        // One that names no output is shown where the user is. The initial configure waits for the first commit, as the protocol
+        // wants it.
+        let named = output.as_ref().map(|output| self.comp.announced.find(output));
+        let Some(output) = named.unwrap_or(Some(self.comp.shell.outputs().active().id)) else {
+            // The output that it names has gone meanwhile.
+            surface.send_close();
+            return;
+        };
+        self.comp.layers.add(LayerHandle { surface, waiting: Vec::new() }, output, layer);
     }
 
     fn new_popup(&mut self, _parent: LayerSurface, popup: PopupSurface) {
@@ -102,20 +109,35 @@ impl State {
         }
         layer.wish = wish(surface);
         let was_mapped = std::mem::replace(&mut layer.mapped, drawn);
-        if drawn && !was_mapped {
-            self.comp.output.enter(surface);
-        }
         if was_mapped && !drawn {
             // As new: it is configured again at its next first commit.
             layer.handle.waiting.clear();
             start_anew(surface);
             self.comp.layers.let_go(id);
-            self.comp.output.leave(surface);
+            self.comp.announced.leave_all(surface);
             self.dismiss_popups(surface);
+        }
+        if drawn && !was_mapped {
+            self.enter_output_of(surface);
         }
         self.arrange_layers();
         if !drawn && !was_mapped && !is_configured(surface) {
             self.tell_layer(id, true);
+        }
+    }
+
+    /// Closes the surfaces of outputs that are not in use any more.
+    pub(crate) fn close_layers_without_output(&mut self) {
+        let used: Vec<_> = self.comp.shell.outputs().used().map(|output| output.id).collect();
+        let lost = self.comp.layers.all().filter(|layer| !used.contains(&layer.output));
+        let lost: Vec<(LayerId, WlSurface)> =
+            lost.map(|layer| (layer.id, layer.handle.wl_surface().clone())).collect();
+        for (id, surface) in lost {
+            self.dismiss_popups(&surface);
+            self.comp.announced.leave_all(&surface);
+            if let Some(layer) = self.comp.layers.remove(id) {
+                layer.handle.send_close();
+            }
         }
     }
 
@@ -128,15 +150,22 @@ impl State {
     }
 
     /// Gives all layer surfaces their places, and the windows what is left. Whoever stands elsewhere then is told.
-    fn arrange_layers(&mut self) {
-        let layout = self.comp.shell.layout;
-        let left = self.comp.layers.arrange(layout.space(), layout.scale);
+    pub(crate) fn arrange_layers(&mut self) {
+        let outputs: Vec<_> =
+            self.comp.shell.outputs().used().map(|output| (output.id, output.layout)).collect();
+        let mut changed = false;
+        for (output, layout) in outputs {
+            let left = self.comp.layers.arrange(output, layout.space(), layout.scale);
+            if layout.left != Some(left) {
+                self.comp.shell.set_left(output, Some(left));
+                changed = true;
+            }
+        }
         let ids: Vec<LayerId> = self.comp.layers.all().map(|layer| layer.id).collect();
         for id in ids {
             self.tell_layer(id, false);
         }
-        if layout.left != Some(left) {
-            self.comp.shell.layout.left = Some(left);
+        if changed {
             self.tell_windows();
         }
         self.sync_focus();
@@ -146,7 +175,8 @@ impl State {
 
     /// Tells the program of a layer surface the size of its place, if it is another one, or if it is the `first` time.
     fn tell_layer(&mut self, id: LayerId, first: bool) {
-        let scale = self.comp.shell.layout.scale;
+        let Some(output) = self.comp.layers.get(id).map(|layer| layer.output) else { return };
+        let scale = self.comp.shell.layout_on(output).scale;
         let Some(layer) = self.comp.layers.get_mut(id) else { return };
         let surface = &layer.handle.surface;
         if !first && !is_configured(surface.wl_surface()) {
@@ -173,7 +203,7 @@ impl State {
     }
 
     /// Tells all windows how much room there is, and the maximised ones their new size.
-    fn tell_windows(&self) {
+    pub(crate) fn tell_windows(&self) {
         let ids: Vec<WindowId> = self.comp.shell.bottom_up().map(|window| window.id).collect();
         for id in ids {
             let Some(window) = self.comp.shell.get(id) else { continue };

@@ -17,6 +17,7 @@ use smithay::wayland::shell::xdg::{
 use super::geometry::window_geometry;
 use super::xdg_shell::MAX_UNACKNOWLEDGED;
 use crate::render::schedule::has_buffer;
+use crate::shell::Layout;
 use crate::shell::popup::{AreaBudget, PopupRects, constrain};
 use crate::state::{Comp, State};
 use crate::trust::client::{end_for_misuse, origin_of};
@@ -83,7 +84,7 @@ impl State {
                 }
             }
         } else if has_buffer(surface) && popup.ensure_configured() {
-            self.comp.output.enter(surface);
+            self.enter_output_of(surface);
         }
     }
 
@@ -144,10 +145,13 @@ impl Comp {
 
     /// Computes where a popup goes, by its client's wishes and within the work area.
     pub(super) fn position(&self, popup: &PopupSurface, positioner: PositionerState) {
-        let scale = self.shell.layout.scale;
-        let of_layer = find_popup_root_surface(&PopupKind::Xdg(popup.clone()))
-            .is_ok_and(|root| self.layers.find(|layer| *layer.handle.wl_surface() == root).is_some());
-        let layout = self.shell.layout;
+        let root = find_popup_root_surface(&PopupKind::Xdg(popup.clone())).ok();
+        let of_layer = root
+            .as_ref()
+            .is_some_and(|root| self.layers.find(|layer| layer.handle.wl_surface() == root).is_some());
+        let output = root.and_then(|root| self.output_of(&root));
+        let layout = output.map_or(self.shell.layout(), |output| self.shell.layout_on(output));
+        let scale = layout.scale;
         let area = if of_layer { layout.space() } else { layout.work_area() };
         let parent = popup.get_parent_surface().and_then(|parent| self.content_of(&parent));
         let geometry = parent.map_or_else(
@@ -157,7 +161,7 @@ impl Comp {
                 let target: Rectangle<f64, Logical> =
                     Rectangle::new(area.loc - parent.loc, area.size).to_f64().to_logical(scale);
                 let target: Rectangle<i32, Logical> = target.to_i32_down();
-                let ring = self.shell.layout.metrics.popup_ring;
+                let ring = layout.metrics.popup_ring;
                 let size = (target.size.w - 2 * ring, target.size.h - 2 * ring);
                 let inner = Rectangle::new(
                     target.loc + Point::from((ring, ring)),
@@ -203,35 +207,39 @@ impl Comp {
             return Vec::new();
         }
         if let Some(layer) = self.layers.find(|layer| layer.handle.wl_surface() == root) {
-            let space = self.shell.layout.space();
-            return self.place_popups(root, layer.place, space, &mut AreaBudget::new(space));
+            let layout = self.shell.layout_on(layer.output);
+            let space = layout.space();
+            return self.place_popups(root, layer.place, layout, space, &mut AreaBudget::new(space));
         }
         let Some(window) = self.shell.find(|window| window.handle.wl_surface() == root) else {
             return Vec::new();
         };
-        let area = self.shell.layout.work_area();
+        let layout = self.shell.layout_of(window);
+        let area = layout.work_area();
         let mut budget = AreaBudget::new(area);
-        // The budget is the VM's, and windows further up have the first call on it.
+        // The budget is the VM's on this output, and windows further up have the first call on it.
         for other in self.shell.shown_top_down() {
             if other.id == window.id {
                 break;
             }
-            if other.origin == window.origin {
-                self.place_popups(other.handle.wl_surface(), self.shell.content(other), area, &mut budget);
+            if other.origin == window.origin && other.output == window.output {
+                let surface = other.handle.wl_surface();
+                self.place_popups(surface, self.shell.content(other), layout, area, &mut budget);
             }
         }
-        self.place_popups(root, self.shell.content(window), area, &mut budget)
+        self.place_popups(root, self.shell.content(window), layout, area, &mut budget)
     }
 
     fn place_popups(
         &self,
         root: &WlSurface,
         content: Rectangle<i32, Physical>,
+        layout: &Layout,
         area: Rectangle<i32, Physical>,
         budget: &mut AreaBudget,
     ) -> Vec<PlacedPopup> {
-        let scale = self.shell.layout.scale;
-        let ring = self.shell.layout.metrics.scaled(scale).popup_ring;
+        let scale = layout.scale;
+        let ring = layout.metrics.scaled(scale).popup_ring;
         let mut placed: Vec<PlacedPopup> = Vec::new();
         let mut waiting: Vec<PopupSurface> = PopupManager::popups_for_surface(root)
             .filter_map(|(kind, _)| match kind {

@@ -19,6 +19,7 @@ use smithay::reexports::wayland_protocols::ext::session_lock::v1::server::ext_se
     self, ExtSessionLockV1,
 };
 use smithay::reexports::wayland_server::backend::ClientId;
+use smithay::reexports::wayland_server::protocol::wl_output::WlOutput;
 use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
 use smithay::reexports::wayland_server::{
     Client, DataInit, Dispatch, DisplayHandle, GlobalDispatch, New, Resource, Weak,
@@ -33,11 +34,14 @@ use crate::ready::LOCKED_PREFIX;
 use crate::render::schedule::has_buffer;
 use crate::shell::layers::told_size;
 use crate::shell::lock::Lock;
+use crate::shell::outputs::OutputId;
 use crate::state::State;
 use crate::trust::client::{is_local, may_see};
 
 /// The role of a lock surface.
 pub const LOCK_SURFACE_ROLE: &str = "ext_session_lock_surface_v1";
+/// How many configures a program may leave unacknowledged until the oldest is forgotten.
+const MAX_UNACKNOWLEDGED: usize = 16;
 /// The version that is offered.
 const VERSION: u32 = 1;
 
@@ -53,10 +57,10 @@ pub(super) fn create(display: &DisplayHandle) {
 #[derive(Debug)]
 struct Attributes {
     object: ExtSessionLockSurfaceV1,
-    /// The size that it must have.
-    size: Size<i32, Logical>,
-    /// The configure that was not acknowledged. There is one for each object, since the output does not change.
-    serial: Option<u32>,
+    /// The size that it must have, by the configure that was acknowledged last.
+    size: Option<Size<i32, Logical>>,
+    /// The configures that were not acknowledged, the oldest first.
+    sent: Vec<(u32, Size<i32, Logical>)>,
 }
 
 impl State {
@@ -87,16 +91,15 @@ impl State {
 
     /// A surface is no more, or is no lock surface any more.
     pub(crate) fn lock_surface_gone(&mut self, surface: &WlSurface) {
-        if self.comp.lock.surface() == Some(surface) {
-            self.comp.lock.surface_gone(|shown| shown == surface);
+        if self.comp.lock.surfaces_gone(|_, shown| shown == surface) {
             self.show_lock();
         }
     }
 
     /// Follows the first content of the lock surface.
     pub(crate) fn lock_committed(&mut self, surface: &WlSurface) {
-        if self.comp.lock.surface() == Some(surface) && has_buffer(surface) {
-            self.comp.output.enter(surface);
+        if self.comp.lock.surfaces().any(|shown| shown == surface) && has_buffer(surface) {
+            self.enter_output_of(surface);
             self.sync_focus();
         }
     }
@@ -124,7 +127,7 @@ impl State {
         &mut self,
         lock: &ExtSessionLockV1,
         id: New<ExtSessionLockSurfaceV1>,
-        surface: &WlSurface,
+        (surface, output): (&WlSurface, &WlOutput),
         data_init: &mut DataInit<'_, Self>,
     ) {
         use ext_session_lock_v1::Error;
@@ -132,13 +135,13 @@ impl State {
             let mut attributes = states.cached_state.get::<SurfaceAttributes>();
             matches!(attributes.pending().buffer, Some(BufferAssignment::NewBuffer(_)))
         });
-        // There is one output. A program that does not hold the lock has its surfaces for nothing.
-        let held = self.comp.lock.is_held_by(lock);
+        // A program that does not hold the lock has its surfaces for nothing, and so has one that names an output that is gone.
+        let output = self.comp.announced.find(output).filter(|_| self.comp.lock.is_held_by(lock));
         let error = if give_role(surface, LOCK_SURFACE_ROLE).is_err() {
             Some((Error::Role, "the surface has another role"))
         } else if pending || has_buffer(surface) {
             Some((Error::AlreadyConstructed, "the surface has a buffer"))
-        } else if held && !self.comp.lock.has_room(lock) {
+        } else if output.is_some_and(|output| !self.comp.lock.has_room(lock, output)) {
             Some((Error::DuplicateOutput, "the output has a lock surface"))
         } else {
             None
@@ -148,13 +151,46 @@ impl State {
             return;
         }
         let object = data_init.init(id, surface.downgrade());
-        let layout = self.comp.shell.layout;
-        let size = told_size(layout.space().size, layout.scale);
+        let layout = output.map_or(self.comp.shell.layout(), |output| self.comp.shell.layout_on(output));
+        let mut attributes = Attributes { object, size: None, sent: Vec::new() };
+        attributes.ask(told_size(layout.space().size, layout.scale));
+        keep(surface, attributes);
+        if let Some(output) = output {
+            self.comp.lock.set_surface(lock, output, surface.clone());
+        }
+    }
+
+    /// The outputs have changed: their lock surfaces are told other sizes, and those of outputs that are gone are shown no more.
+    pub(crate) fn lock_follows_outputs(&mut self) {
+        let used: Vec<OutputId> = self.comp.shell.outputs().used().map(|output| output.id).collect();
+        let gone = self.comp.lock.surfaces_gone(|output, _| !used.contains(&output));
+        for (output, surface) in self.comp.lock.placed() {
+            let layout = self.comp.shell.layout_on(*output);
+            let size = told_size(layout.space().size, layout.scale);
+            with_states(surface, |states| {
+                let Some(kept) = states.data_map.get::<Mutex<Attributes>>() else { return };
+                kept.lock().unwrap_or_else(PoisonError::into_inner).ask(size);
+            });
+        }
+        if gone {
+            self.show_lock();
+        }
+    }
+}
+
+impl Attributes {
+    /// Tells the program which size the surface must have, if it is another one.
+    fn ask(&mut self, size: Size<i32, Logical>) {
+        let told = self.sent.last().map(|(_, size)| *size).or(self.size);
+        if told == Some(size) || !self.object.is_alive() {
+            return;
+        }
         let serial = u32::from(SERIAL_COUNTER.next_serial());
-        object.configure(serial, size.w.unsigned_abs(), size.h.unsigned_abs());
-        keep(surface, Attributes { object, size, serial: Some(serial) });
-        if held {
-            self.comp.lock.set_surface(lock, surface.clone());
+        self.object.configure(serial, size.w.unsigned_abs(), size.h.unsigned_abs());
+        self.sent.push((serial, size));
+        // A program that hangs is not waited for: what it acknowledges after all this is wrong.
+        if self.sent.len() > MAX_UNACKNOWLEDGED {
+            self.sent.remove(0);
         }
     }
 }
@@ -188,10 +224,10 @@ fn check_commit(surface: &WlSurface) {
         if !kept.object.is_alive() {
             return;
         }
-        if kept.serial.is_some() {
+        let Some(size) = kept.size else {
             kept.object.post_error(Error::CommitBeforeFirstAck, "committed before the first ack_configure");
             return;
-        }
+        };
         let mut attributes = states.cached_state.get::<SurfaceAttributes>();
         let attributes = attributes.pending();
         match &attributes.buffer {
@@ -203,8 +239,8 @@ fn check_commit(surface: &WlSurface) {
                     size.to_logical(attributes.buffer_scale.max(1), attributes.buffer_transform.into())
                 });
                 let mut viewport = states.cached_state.get::<ViewportCachedState>();
-                let size = viewport.pending().size().or(plain);
-                if size.is_some_and(|size| size != kept.size) {
+                let drawn = viewport.pending().size().or(plain);
+                if drawn.is_some_and(|drawn| drawn != size) {
                     let text = "the size is not that of the last configure";
                     kept.object.post_error(Error::DimensionsMismatch, text);
                 }
@@ -260,8 +296,8 @@ impl Dispatch<ExtSessionLockV1, ()> for State {
     ) {
         use ext_session_lock_v1::{Error, Request};
         match request {
-            Request::GetLockSurface { id, surface, .. } => {
-                state.create_lock_surface(lock, id, &surface, data_init);
+            Request::GetLockSurface { id, surface, output } => {
+                state.create_lock_surface(lock, id, (&surface, &output), data_init);
             }
             Request::UnlockAndDestroy => {
                 if state.comp.lock.unlock(lock) {
@@ -315,8 +351,9 @@ impl Dispatch<ExtSessionLockSurfaceV1, Weak<WlSurface>> for State {
         with_states(&surface, |states| {
             let Some(kept) = states.data_map.get::<Mutex<Attributes>>() else { return };
             let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-            if kept.serial == Some(serial) {
-                kept.serial = None;
+            if let Some(index) = kept.sent.iter().position(|(sent, _)| *sent == serial) {
+                let acknowledged = kept.sent.drain(..=index).next_back();
+                kept.size = acknowledged.map(|(_, size)| size);
             } else {
                 let error = ext_session_lock_surface_v1::Error::InvalidSerial;
                 object.post_error(error, "there is no such configure to acknowledge");

@@ -28,7 +28,7 @@ use crate::state::State;
 
 impl FractionalScaleHandler for State {
     fn new_fractional_scale(&mut self, surface: WlSurface) {
-        let scale = self.comp.shell.layout.scale;
+        let scale = self.comp.layout_for(&surface).scale;
         with_states(&surface, |states| {
             with_fractional_scale(states, |fractional| fractional.set_preferred_scale(scale));
         });

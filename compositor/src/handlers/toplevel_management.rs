@@ -35,7 +35,9 @@ use smithay::reexports::wayland_server::{
 };
 
 use super::foreign_toplevel_list::Mapped;
+use crate::handlers::output::Announced;
 use crate::overview::{Overview, WindowState};
+use crate::shell::outputs::OutputId;
 use crate::shell::window::{Mode, WindowId};
 use crate::state::{Comp, State};
 use crate::trust::client::{end_for_misuse, is_local};
@@ -80,6 +82,7 @@ struct Toplevel {
     app_id: String,
     state: WindowState,
     parent: Option<WindowId>,
+    output: OutputId,
 }
 
 /// What an object of a window stands for, and whose list it is in.
@@ -114,13 +117,14 @@ impl Comp {
     fn toplevels(&self, now: &Overview) -> BTreeMap<WindowId, Toplevel> {
         let windows = now.windows.iter().filter_map(|(id, window)| {
             let label = &now.vms.get(&window.origin)?.style.label;
-            let parent = self.shell.get(*id).and_then(|window| window.parent);
+            let (parent, output) = self.shell.get(*id).map(|window| (window.parent, window.output))?;
             let toplevel = Toplevel {
                 identifier: Arc::clone(&window.identifier),
                 title: labelled_title(label, &window.title),
                 app_id: labelled_app_id(&window.origin, &window.app_id),
                 state: window.state,
                 parent: parent.filter(|parent| now.windows.contains_key(parent)),
+                output,
             };
             Some((*id, toplevel))
         });
@@ -142,7 +146,7 @@ impl List {
         &mut self,
         client: &Client,
         display: &DisplayHandle,
-        output: &Output,
+        outputs: &Announced,
         now: &BTreeMap<WindowId, Toplevel>,
         room: usize,
     ) -> bool {
@@ -165,7 +169,7 @@ impl List {
                 return false;
             }
             told = told.saturating_add(1);
-            self.tell_window(client, display, output, *id, now);
+            self.tell_window(client, display, outputs, *id, now);
             self.last = Some(*id);
         }
         self.last = None;
@@ -190,7 +194,7 @@ impl List {
         &mut self,
         client: &Client,
         display: &DisplayHandle,
-        output: &Output,
+        outputs: &Announced,
         id: WindowId,
         now: &BTreeMap<WindowId, Toplevel>,
     ) {
@@ -215,10 +219,23 @@ impl List {
                     return;
                 };
                 self.manager.toplevel(&object);
-                output.client_outputs(client).for_each(|output| object.output_enter(&output));
+                outputs
+                    .of_client(window.output, client)
+                    .iter()
+                    .for_each(|output| object.output_enter(output));
                 self.tell_changes(&object, None, window);
                 self.windows.insert(id, (object, window.clone()));
             } else if let Some((object, told)) = self.windows.get(&id) {
+                if told.output != window.output {
+                    outputs
+                        .of_client(told.output, client)
+                        .iter()
+                        .for_each(|output| object.output_leave(output));
+                    outputs
+                        .of_client(window.output, client)
+                        .iter()
+                        .for_each(|output| object.output_enter(output));
+                }
                 self.tell_changes(object, Some(told), window);
                 if let Some((_, told)) = self.windows.get_mut(&id) {
                     window.clone_into(told);
@@ -274,7 +291,7 @@ impl State {
         for list in lists.iter_mut() {
             // Not there any more once it was ended.
             let Some(client) = list.manager.client().or_else(|| list.owner()) else { continue };
-            all &= list.tell(&client, &self.comp.display, &self.comp.output, &toplevels, MAX_TOLD);
+            all &= list.tell(&client, &self.comp.display, &self.comp.announced, &toplevels, MAX_TOLD);
             if list.closed > MAX_CLOSED {
                 untidy.push(client);
             }
@@ -290,11 +307,12 @@ impl State {
         }
     }
 
-    /// A client that lists windows bound the output: its windows are on that, too.
-    pub(super) fn task_lists_output(&self, output: &WlOutput) {
+    /// A client that lists windows bound an output: the windows that are there are on that, too.
+    pub(super) fn task_lists_output(&self, announced: &Output, output: &WlOutput) {
+        let Some(id) = self.comp.announced.id_of(announced) else { return };
         let lists = self.comp.protocols.task_lists.lists.iter();
-        for (object, _) in lists.flat_map(|list| list.windows.values()) {
-            if object.id().same_client_as(&output.id()) {
+        for (object, told) in lists.flat_map(|list| list.windows.values()) {
+            if told.output == id && object.id().same_client_as(&output.id()) {
                 object.output_enter(output);
                 object.done();
             }
@@ -348,7 +366,7 @@ impl GlobalDispatch<ZwlrForeignToplevelManagerV1, ()> for State {
         let windows = BTreeMap::new();
         let mut list = List { manager, windows, closed: 0, last: None, stopped: false };
         let now = state.comp.toplevels(&state.comp.overview());
-        list.tell(client, display, &state.comp.output, &now, usize::MAX);
+        list.tell(client, display, &state.comp.announced, &now, usize::MAX);
         state.comp.protocols.task_lists.lists.push(list);
     }
 

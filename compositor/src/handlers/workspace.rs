@@ -1,7 +1,7 @@
 //! `ext_workspace_manager_v1`: bars show the workspaces and bring one of them onto the screen.
 //!
-//! For programs of the GUI VM alone. There is one group with the output, and in it the workspaces of the configuration in
-//! their order, each with its number as id. All of them are for showing: none is hidden.
+//! For programs of the GUI VM alone. There is one group with all outputs, and in it the workspaces of the output where the user is
+//! in their order, each with its number as id. All of them are for showing: none is hidden.
 //!
 //! To switch workspaces moves the keyboard, so it is believed to be the user's wish from the program that the user used
 //! last alone ([`State::acts_for_user`]). Workspaces are made by the configuration, and by no request.
@@ -176,7 +176,10 @@ impl GlobalDispatch<ExtWorkspaceManagerV1, ()> for State {
         let Ok(group) = group else { return };
         manager.workspace_group(&group);
         group.capabilities(GroupCapabilities::empty());
-        state.comp.output.client_outputs(client).for_each(|output| group.output_enter(&output));
+        for output in state.comp.shell.outputs().used() {
+            let bound = state.comp.announced.of_client(output.id, client);
+            bound.iter().for_each(|output| group.output_enter(output));
+        }
         let mut list = List { manager, group, workspaces: Vec::new(), wanted: None };
         list.tell(display, &state.comp.shell.workspaces_report());
         state.comp.protocols.workspace_lists.lists.push(list);

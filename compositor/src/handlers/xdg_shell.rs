@@ -190,7 +190,7 @@ impl State {
         if !mapped {
             let pointer = self.comp.input.visible_pointer();
             self.comp.shell.show(id, size, pointer);
-            self.comp.output.enter(surface);
+            self.enter_output_of(surface);
             self.list_mapped(id);
             self.sync_focus();
             // Configured a second time even if nothing changed: clients wait for it after they are mapped.
@@ -203,7 +203,7 @@ impl State {
     fn unmap(&mut self, id: WindowId) {
         let Some(window) = self.comp.shell.get(id) else { return };
         let origin = window.origin.clone();
-        self.comp.output.leave(window.handle.wl_surface());
+        self.comp.announced.leave_all(window.handle.wl_surface());
         self.list_unmapped(id);
         self.forget_interaction(id);
         self.comp.shell.hide(id);
@@ -245,7 +245,8 @@ impl State {
     pub(crate) fn configure(&self, id: WindowId) {
         let shell = &self.comp.shell;
         let Some(window) = shell.get(id) else { return };
-        let bounds = shell.layout.max_content_logical();
+        let layout = shell.layout_of(window);
+        let bounds = layout.max_content_logical();
         let floating = (window.size.w > 0 && window.size.h > 0).then_some(window.size);
         let focused = self.comp.focused_window().is_some_and(|focused| focused.id == id);
         let tile = shell.tile(window);
@@ -253,11 +254,9 @@ impl State {
             pending.bounds = Some(bounds);
             pending.decoration_mode = Some(Decoration::ServerSide);
             pending.size = match window.mode {
-                Mode::Floating => {
-                    tile.map(|tile| shell.layout.asked_of(shell.layout.inside(tile).size)).or(floating)
-                }
+                Mode::Floating => tile.map(|tile| layout.asked_of(layout.inside(tile).size)).or(floating),
                 Mode::Maximized | Mode::Fullscreen => Some(bounds),
-                Mode::Snapped(zone) => Some(shell.layout.asked_of(shell.layout.zone_content(zone).size)),
+                Mode::Snapped(zone) => Some(layout.asked_of(layout.zone_content(zone).size)),
             };
             let [left, right, top, bottom] = match window.mode {
                 Mode::Snapped(zone) => zone.touches(),

@@ -1,7 +1,10 @@
 //! Doing what a chord says.
 
+use smithay::utils::Point;
+
 use super::action::Action;
 use crate::handlers::xdg_shell::{MAX_UNACKNOWLEDGED, unacknowledged};
+use crate::shell::outputs::OutputId;
 use crate::shell::window::{Mode, WindowId};
 use crate::shell::zone::Direction;
 use crate::state::State;
@@ -55,6 +58,8 @@ impl State {
                 self.move_to_workspace(focused, to);
                 self.switch_workspace(to);
             }
+            Action::OutputBeside(forwards) => self.go_beside(*forwards),
+            Action::MoveToOutputBeside(forwards) => self.carry_beside(focused, *forwards),
             Action::ReleaseInput => self.release_input(),
             Action::Run(command) => self.run_program(command),
             Action::Reload => {
@@ -125,6 +130,43 @@ impl State {
         }
     }
 
+    /// Goes to the output beside this one: the pointer to its middle, and the keyboard to its top-most window.
+    fn go_beside(&mut self, forwards: bool) {
+        let shell = &mut self.comp.shell;
+        let to = shell.output_beside(shell.outputs().active().id, forwards);
+        shell.visit(to);
+        let top = shell.shown_top_down().find(|window| window.output == to).map(|window| window.id);
+        if let Some(top) = top {
+            shell.activate(top);
+        }
+        self.comp.layers.choose_none();
+        self.point_at_middle(to);
+        self.windows_changed();
+    }
+
+    /// Puts a window onto the output beside its own, and goes there with it.
+    fn carry_beside(&mut self, window: Option<WindowId>, forwards: bool) {
+        let Some(id) = window else { return };
+        let Some(from) = self.comp.shell.get(id).map(|window| window.output) else { return };
+        let to = self.comp.shell.output_beside(from, forwards);
+        self.forget_interaction(id);
+        self.comp.shell.move_to_output(id, to);
+        self.comp.shell.activate(id);
+        self.moved_to_output(id);
+        self.point_at_middle(to);
+        self.windows_changed();
+    }
+
+    /// The user's hand is where the user is; otherwise its next movement would lead back.
+    fn point_at_middle(&mut self, output: OutputId) {
+        if self.comp.input.pointer.is_some() {
+            let whole = self.comp.shell.layout_on(output).whole();
+            let middle = whole.loc + Point::from((whole.size.w / 2, whole.size.h / 2));
+            self.comp.input.put_pointer(middle.to_f64());
+            self.send_location();
+        }
+    }
+
     /// Tells the clients of windows whose tile has changed, or that have got or lost one. What tiles there are follows from
     /// which windows are shown, so it is looked at after whatever happened.
     pub(crate) fn settle_tiles(&mut self) {
@@ -133,14 +175,14 @@ impl State {
         let changed: Vec<_> = shell
             .shown_top_down()
             .map(|window| (window.id, sized(window), window))
-            .filter(|(_, size, window)| window.told_tile != *size)
+            .filter(|(_, size, window)| window.tiling.told != *size)
             // A client that hangs is not asked for ever.
             .filter(|(_, _, window)| unacknowledged(&window.handle) < MAX_UNACKNOWLEDGED)
             .map(|(id, size, _)| (id, size))
             .collect();
         for (id, size) in &changed {
             if let Some(window) = self.comp.shell.get_mut(*id) {
-                window.told_tile = *size;
+                window.tiling.told = *size;
             }
             self.configure(*id);
             if let Some(window) = self.comp.shell.get(*id) {

@@ -33,6 +33,10 @@ pub enum Action {
     MoveToWorkspace(usize),
     /// Puts the window onto the workspace that is so many further, and goes there with it.
     MoveToWorkspaceBeside(isize),
+    /// Goes to the output beside this one; `true`: to the right.
+    OutputBeside(bool),
+    /// Puts the window onto the output beside its own, and goes there with it.
+    MoveToOutputBeside(bool),
     /// Takes pointer and shortcuts back from the client that locked or confined the one, or inhibits the others.
     ReleaseInput,
     /// Starts a program of the GUI VM.
@@ -55,7 +59,7 @@ pub enum ActionError {
 }
 
 /// The actions that need no more than their name.
-const NAMES: [(&str, Action); 20] = [
+const NAMES: [(&str, Action); 24] = [
     ("next-window", Action::SwitchWindow(true)),
     ("previous-window", Action::SwitchWindow(false)),
     ("close", Action::Close),
@@ -72,6 +76,10 @@ const NAMES: [(&str, Action); 20] = [
     ("previous-workspace", Action::WorkspaceBeside(-1)),
     ("move-to-next-workspace", Action::MoveToWorkspaceBeside(1)),
     ("move-to-previous-workspace", Action::MoveToWorkspaceBeside(-1)),
+    ("next-output", Action::OutputBeside(true)),
+    ("previous-output", Action::OutputBeside(false)),
+    ("move-to-next-output", Action::MoveToOutputBeside(true)),
+    ("move-to-previous-output", Action::MoveToOutputBeside(false)),
     ("release-input", Action::ReleaseInput),
     ("reload", Action::Reload),
     ("quit", Action::Quit),

@@ -168,7 +168,7 @@ pub struct Binding {
 pub struct Bindings(Vec<Binding>);
 
 /// The chords that there are without any configuration: name, action, whether it repeats.
-const DEFAULTS: [(&str, Action, bool); 25] = [
+const DEFAULTS: [(&str, Action, bool); 27] = [
     ("logo+tab", Action::SwitchWindow(true), true),
     ("logo+shift+tab", Action::SwitchWindow(false), true),
     ("alt+tab", Action::SwitchWindow(true), true),
@@ -192,6 +192,8 @@ const DEFAULTS: [(&str, Action, bool); 25] = [
     ("logo+shift+pageup", Action::MoveToWorkspaceBeside(-1), false),
     ("logo+ctrl+shift+right", Action::MoveToWorkspaceBeside(1), false),
     ("logo+ctrl+shift+left", Action::MoveToWorkspaceBeside(-1), false),
+    ("logo+o", Action::OutputBeside(true), false),
+    ("logo+shift+o", Action::MoveToOutputBeside(true), false),
     ("logo+shift+r", Action::Reload, false),
     ("logo+shift+e", Action::Quit, false),
 ];

@@ -28,6 +28,7 @@ use smithay::reexports::wayland_server::{DisplayHandle, Resource};
 use smithay::utils::{Logical, Physical, Point, Rectangle, Size};
 use smithay::wayland::compositor::{Cacheable, RegionAttributes, SurfaceAttributes, get_parent, with_states};
 
+use crate::shell::Layout;
 use crate::state::{Comp, State};
 
 /// Places on the way of a confined pointer that are looked at for one motion.
@@ -114,6 +115,11 @@ impl Constraints {
         self.by_surface.get(surface).is_some_and(|constraint| constraint.wish.id() == *object)
     }
 
+    /// Whether the pointer is held in any way.
+    pub fn is_active(&self) -> bool {
+        self.active.is_some()
+    }
+
     /// Whether the pointer is locked.
     pub fn locks(&self) -> bool {
         self.active.as_ref().is_some_and(|active| active.locked)
@@ -180,7 +186,8 @@ impl State {
             states.cached_state.get::<ConstraintState>().current().hint
         });
         let Some(hint) = hint else { return };
-        let point = (active.corner + hint).to_physical(self.comp.shell.layout.scale);
+        let Some(window) = self.comp.focused_window() else { return };
+        let point = self.comp.shell.layout_of(window).to_physical(active.corner + hint);
         let there = self.comp.surface_at(point);
         if there.is_some_and(|(surface, corner)| surface == active.surface && corner == active.corner) {
             self.comp.input.put_pointer(point);
@@ -226,13 +233,14 @@ impl Comp {
     }
 
     fn constrained_area(&self, surface: &WlSurface, corner: Point<f64, Logical>) -> Option<Area> {
-        let content = self.shell.content(self.focused_window()?);
+        let window = self.focused_window()?;
+        let (content, layout) = (self.shell.content(window), *self.shell.layout_of(window));
         let size = with_renderer_surface_state(surface, |state| state.surface_size()).flatten()?;
         let (input, region) = with_states(surface, |states| {
             let input = states.cached_state.get::<SurfaceAttributes>().current().input_region.clone();
             (input, states.cached_state.get::<ConstraintState>().current().region.clone())
         });
-        Some(Area { content, corner, scale: self.shell.layout.scale, size, input, region })
+        Some(Area { content, corner, layout, size, input, region })
     }
 
     /// Where the pointer gets from its place on the way to another one.
@@ -264,7 +272,7 @@ fn root_of(surface: &WlSurface) -> WlSurface {
 struct Area {
     content: Rectangle<i32, Physical>,
     corner: Point<f64, Logical>,
-    scale: f64,
+    layout: Layout,
     size: Size<i32, Logical>,
     input: Option<RegionAttributes>,
     region: Option<RegionAttributes>,
@@ -275,7 +283,7 @@ impl Area {
         if !self.content.contains(point.to_i32_floor()) {
             return false;
         }
-        let local: Point<i32, Logical> = (point.to_logical(self.scale) - self.corner).to_i32_floor();
+        let local: Point<i32, Logical> = (self.layout.to_logical(point) - self.corner).to_i32_floor();
         let within =
             |region: &Option<RegionAttributes>| region.as_ref().is_none_or(|region| region.contains(local));
         Rectangle::from_size(self.size).contains(local) && within(&self.input) && within(&self.region)

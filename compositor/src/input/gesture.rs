@@ -64,7 +64,7 @@ impl State {
             return;
         };
         let time = self.input_time();
-        let delta = step.delta.to_logical(self.comp.shell.layout.scale);
+        let delta = step.delta.to_logical(self.comp.layout_at_pointer().scale);
         match gesture {
             Gesture::Swipe => pointer.gesture_swipe_update(self, &GestureSwipeUpdateEvent { time, delta }),
             Gesture::Pinch => {

@@ -19,6 +19,7 @@ use smithay::wayland::shell::xdg::ToplevelSurface;
 use super::pointer::{BUTTON_LEFT, BUTTON_RIGHT};
 use crate::handlers::xdg_shell::{MAX_UNACKNOWLEDGED, unacknowledged};
 use crate::render::frame::FrameButton;
+use crate::shell::outputs::OutputId;
 use crate::shell::window::{Mode, WindowId};
 use crate::shell::{Target, scaled, zone};
 use crate::state::State;
@@ -206,10 +207,40 @@ impl State {
         }
     }
 
+    /// Brings the held window along to the output that the pointer is on. Only one that floats can be carried; others stay until
+    /// they are pulled out of their places.
+    fn carry(&mut self, held: Interaction, location: Point<i32, Physical>) -> Interaction {
+        let Interaction::Move { window: id, hold, from, drop, .. } = held else { return held };
+        let output = OutputId::at(location);
+        let shell = &self.comp.shell;
+        let Some(window) = shell.get(id).filter(|window| window.output != output) else { return held };
+        let (before, after) = (*shell.layout_of(window), *shell.layout_on(output));
+        if window.mode != Mode::Floating {
+            self.lay_out(id, Mode::Floating);
+        }
+        self.comp.shell.move_to_output(id, output);
+        self.moved_to_output(id);
+        let there = |point: Point<i32, Physical>| -> Point<i32, Physical> {
+            point.to_f64().to_logical(before.scale).to_physical(after.scale).to_i32_round()
+        };
+        let held = Interaction::Move {
+            window: id,
+            hold: there(hold),
+            start: location,
+            from: after.origin + there(from - before.origin),
+            drop,
+        };
+        self.comp.input.interaction = Some(held);
+        held
+    }
+
     /// Moves the held window to where the pointer is.
     fn drag(&mut self, held: Interaction, location: Point<i32, Physical>) {
-        let Interaction::Move { window: id, mut hold, start, from, .. } = held else { return };
-        let scale = self.comp.shell.layout.scale;
+        let Interaction::Move { window: id, .. } = held else { return };
+        let held = self.carry(held, location);
+        let Interaction::Move { mut hold, start, from, .. } = held else { return };
+        let layout = *self.comp.shell.layout_at(location);
+        let scale = layout.scale;
         let Some(window) = self.comp.shell.get(id) else { return };
         if self.comp.shell.tile(window).is_some() {
             // In columns a window changes places with the one that it is dragged onto.
@@ -236,8 +267,7 @@ impl State {
             let part = i64::from(hold.x) * i64::from(now) / i64::from(before.max(1));
             hold.x = i32::try_from(part).unwrap_or(0).clamp(0, now);
         }
-        let area = self.comp.shell.layout.work_area();
-        let drop = zone::dropped(location, area, scaled(REACH, scale));
+        let drop = zone::dropped(location, layout.work_area(), scaled(REACH, scale));
         if let Some(window) = self.comp.shell.get_mut(id) {
             window.location = location - hold;
         }
@@ -275,10 +305,15 @@ impl State {
             None => {}
             Some(held @ Interaction::Move { .. }) => self.drag(held, location),
             Some(Interaction::Resize { window, edges, start, size, .. }) => {
+                let Some(layout) =
+                    self.comp.shell.get(window).map(|window| *self.comp.shell.layout_of(window))
+                else {
+                    return;
+                };
                 let moved: Point<f64, Logical> =
-                    (location - start).to_f64().to_logical(self.comp.shell.layout.scale);
+                    self.comp.logical(location.to_f64()) - layout.to_logical(start.to_f64());
                 let moved: Point<i32, Logical> = moved.to_i32_round();
-                let max = self.comp.shell.layout.max_content_logical();
+                let max = layout.max_content_logical();
                 let stretch = |length: i32, by: i32, near: bool, far: bool, max: i32| {
                     let change = if near {
                         -by
@@ -318,8 +353,11 @@ impl State {
     /// A floating window's client committed a size. While its left or upper edge is dragged, the opposite
     /// edge stays where it is.
     pub(crate) fn follow_resize(&mut self, id: WindowId, size: Size<i32, Logical>) {
-        let (_, sum) = self.comp.shell.layout.margins();
-        let content = self.comp.shell.layout.content_size(size);
+        let Some(layout) = self.comp.shell.get(id).map(|window| *self.comp.shell.layout_of(window)) else {
+            return;
+        };
+        let (_, sum) = layout.margins();
+        let content = layout.content_size(size);
         let held = self.comp.input.interaction;
         let tiled = self.comp.shell.get(id).is_some_and(|window| self.comp.shell.tile(window).is_some());
         let Some(window) = self.comp.shell.get_mut(id) else { return };

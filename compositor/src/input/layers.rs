@@ -40,7 +40,7 @@ impl State {
 impl Comp {
     /// What stands at a point of the output, popups and layer surfaces included.
     pub(crate) fn target_at(&self, pixel: Point<i32, Physical>) -> Target {
-        if self.shell.layout.stripe().contains(pixel) {
+        if self.shell.layout_at(pixel).stripe().contains(pixel) {
             return Target::Stripe;
         }
         if self.lock.is_locked() {

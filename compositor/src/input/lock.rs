@@ -9,6 +9,7 @@ use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
 use smithay::utils::SERIAL_COUNTER;
 
 use crate::render::schedule::has_buffer;
+use crate::shell::outputs::OutputId;
 use crate::state::{Comp, State};
 
 impl State {
@@ -43,9 +44,15 @@ impl State {
 }
 
 impl Comp {
-    /// The surface of the program that locked the session, once it has content.
+    /// The surface of the program that locked the session which has the keyboard: the first one that has content.
     #[must_use]
     pub fn shown_lock(&self) -> Option<&WlSurface> {
-        self.lock.surface().filter(|surface| has_buffer(surface))
+        self.lock.surfaces().find(|surface| has_buffer(surface))
+    }
+
+    /// The surface of that program on an output, once it has content.
+    #[must_use]
+    pub fn shown_lock_on(&self, output: OutputId) -> Option<&WlSurface> {
+        self.lock.surface_on(output).filter(|surface| has_buffer(surface))
     }
 }

@@ -15,10 +15,11 @@ use smithay::utils::{Logical, Physical, Point, Rectangle, SERIAL_COUNTER, Serial
 
 use super::hold::Edges;
 use crate::handlers::geometry::window_geometry;
-use crate::shell::Target;
 use crate::shell::focus::Focus;
+use crate::shell::outputs::OutputId;
 use crate::shell::popup::PopupRects;
 use crate::shell::window::WindowId;
+use crate::shell::{Layout, Target};
 use crate::state::{Comp, State};
 use crate::trust::client::origin_of;
 
@@ -34,7 +35,7 @@ const MAX_STEP: f64 = 65_536.0;
 pub(super) type Under = Option<(WlSurface, Point<f64, Logical>)>;
 
 impl State {
-    /// The pointer moved to a position in physical pixels of the output; it is kept inside.
+    /// The pointer moved to a position in physical pixels; it is kept inside of the output there.
     pub fn input_pointer_motion(&mut self, x: f64, y: f64) {
         self.note_activity();
         let finite = |value: f64| if value.is_finite() { value } else { 0.0 };
@@ -43,12 +44,12 @@ impl State {
         self.move_pointer(location, before.map(|before| location - before).unwrap_or_default());
     }
 
-    /// The pointer was pushed by so many physical pixels; it goes as far as the output's edge.
+    /// The pointer was pushed by so many physical pixels; it goes over edges to other outputs, and else as far as the edge.
     pub fn input_pointer_motion_by(&mut self, dx: f64, dy: f64) {
         self.note_activity();
         let sane = |value: f64| if value.is_finite() { value.clamp(-MAX_STEP, MAX_STEP) } else { 0.0 };
         let step = Point::from((sane(dx), sane(dy)));
-        let location = self.comp.inside(self.comp.input.pointer.unwrap_or_default() + step);
+        let location = self.comp.pushed(step);
         self.comp.input.device = None;
         self.move_pointer(location, step);
     }
@@ -65,6 +66,7 @@ impl State {
         self.refresh_constraint();
         let location = self.comp.constrained(wanted);
         self.comp.input.pointer = Some(location);
+        self.comp.shell.visit(OutputId::at(location.to_i32_floor()));
         self.interact(location.to_i32_floor());
         self.send_step(step);
         self.comp.schedule.request();
@@ -194,7 +196,7 @@ impl State {
         }
         if step != Point::default() {
             // Whoever the pointer is on now gets the step, because it is what brought it there.
-            let delta = step.to_logical(self.comp.shell.layout.scale);
+            let delta = step.to_logical(self.comp.layout_at_pointer().scale);
             let utime = u64::try_from(self.comp.now().as_micros()).unwrap_or(u64::MAX);
             let event = RelativeMotionEvent { delta, delta_unaccel: delta, utime };
             pointer.relative_motion(self, self.comp.surface_under_pointer(), &event);
@@ -209,7 +211,7 @@ impl State {
         let Some(location) = self.comp.input.pointer else { return };
         let under = self.comp.surface_under_pointer();
         let event = MotionEvent {
-            location: location.to_logical(self.comp.shell.layout.scale),
+            location: self.comp.logical(location),
             serial: SERIAL_COUNTER.next_serial(),
             time: self.input_time(),
         };
@@ -327,15 +329,40 @@ impl State {
 impl Comp {
     /// The workspace whose name is at a point of the stripe. A locked session shows none.
     pub(super) fn workspace_at(&self, point: Point<i32, Physical>) -> Option<usize> {
-        let reachable = !self.lock.is_locked() && self.shell.layout.stripe().contains(point);
+        let reachable = !self.lock.is_locked() && self.shell.layout_at(point).stripe().contains(point);
         reachable.then(|| self.decor.workspace_at(point)).flatten()
     }
 
-    /// The place on the output that is nearest to a point.
+    /// The place that is nearest to a point, on the output that the point is on, or where the user is if that is not in use.
     pub(crate) fn inside(&self, point: Point<f64, Physical>) -> Point<f64, Physical> {
-        let size = self.shell.layout.output;
-        let last = |length: i32| f64::from(length - 1);
-        (point.x.clamp(0.0, last(size.w)), point.y.clamp(0.0, last(size.h))).into()
+        let outputs = self.shell.outputs();
+        let there = outputs.get(OutputId::at(point.to_i32_floor())).filter(|output| output.in_use);
+        there.unwrap_or(outputs.active()).layout.nearest(point)
+    }
+
+    /// The geometry of the output that the pointer is on.
+    pub(crate) fn layout_at_pointer(&self) -> &Layout {
+        let pixel = self.input.visible_pointer();
+        pixel.map_or(self.shell.layout(), |pixel| self.shell.layout_at(pixel))
+    }
+
+    /// A place as clients and users speak of it.
+    pub(crate) fn logical(&self, place: Point<f64, Physical>) -> Point<f64, Logical> {
+        self.shell.layout_at(place.to_i32_floor()).to_logical(place)
+    }
+
+    /// Where a push brings the pointer: over an edge to the output that stands there, and no further than an edge where none
+    /// does. A client that confines the pointer confines it to one output.
+    fn pushed(&self, step: Point<f64, Physical>) -> Point<f64, Physical> {
+        let from = self.input.pointer.unwrap_or(self.shell.layout().origin.to_f64());
+        let (here, to) = (self.layout_at_pointer(), from + step);
+        if here.whole().to_f64().contains(to) || self.input.constraints.is_active() {
+            return here.nearest(to);
+        }
+        match self.shell.outputs().over(here.to_logical(to)) {
+            Some(there) => there.layout.nearest(there.layout.to_physical(here.to_logical(to))),
+            None => here.nearest(to),
+        }
     }
 
     /// Whether a popup holds the input.
@@ -357,7 +384,7 @@ impl Comp {
 
     /// The window whose popup is at a point, if no other window covers the popup there.
     pub(super) fn popup_at(&self, point: Point<i32, Physical>) -> Option<WindowId> {
-        if self.shell.layout.stripe().contains(point) {
+        if self.shell.layout_at(point).stripe().contains(point) {
             return None;
         }
         let focused = self.focused_window().map(|window| window.id);
@@ -389,13 +416,14 @@ impl Comp {
     /// hits nothing: holes do not fall through to what is below.
     pub(super) fn surface_at(&self, point: Point<f64, Physical>) -> Under {
         let pixel: Point<i32, Physical> = point.to_i32_floor();
-        if self.shell.layout.stripe().contains(pixel) {
+        let layout = self.shell.layout_at(pixel);
+        if layout.stripe().contains(pixel) {
             return None;
         }
         if self.lock.is_locked() {
             return self
-                .shown_lock()
-                .and_then(|surface| self.in_tree(surface, self.shell.layout.space(), point));
+                .shown_lock_on(OutputId::at(pixel))
+                .and_then(|surface| self.in_tree(surface, layout.space(), point));
         }
         let focused = self.focused_window().map(|window| window.id);
         if let Some(under) = self.layer_surface_at(point, true) {
@@ -434,10 +462,10 @@ impl Comp {
         content: Rectangle<i32, Physical>,
         point: Point<f64, Physical>,
     ) -> Under {
-        let scale = self.shell.layout.scale;
+        let layout = self.shell.layout_at(point.to_i32_floor());
         let geometry = window_geometry(root).loc.to_f64();
-        let corner = content.loc.to_f64().to_logical(scale) - geometry;
-        let local = point.to_logical(scale) - corner;
+        let corner = layout.to_logical(content.loc.to_f64()) - geometry;
+        let local = layout.to_logical(point) - corner;
         let (surface, offset) = under_from_surface_tree(
             root,
             local,

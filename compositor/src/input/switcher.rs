@@ -103,7 +103,7 @@ impl State {
 
     /// A button was pressed while the overlay is shown.
     pub(super) fn click_in_switcher(&mut self, at: Point<i32, Physical>) {
-        let layout = self.comp.shell.layout;
+        let layout = *self.comp.shell.layout();
         let Some(switcher) = &mut self.comp.input.switcher else { return };
         let grid = Grid::new(&layout, switcher.windows.len(), switcher.chosen);
         match grid.at(&layout, at) {

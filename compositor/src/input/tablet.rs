@@ -124,7 +124,7 @@ impl State {
         }
         let reaches = self.comp.input.switcher.is_none();
         let under = pen.held.or_else(|| reaches.then(|| self.comp.surface_at(pen.place)).flatten());
-        let place = pen.place.to_logical(self.comp.shell.layout.scale);
+        let place = self.comp.logical(pen.place);
         pen.tool.motion(place, under, &pen.tablet, SERIAL_COUNTER.next_serial(), time);
     }
 }

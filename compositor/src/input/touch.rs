@@ -56,7 +56,7 @@ impl State {
         self.note_hand(Some(&under.0));
         let event = DownEvent {
             slot: slot(finger),
-            location: self.logical(place),
+            location: self.comp.logical(place),
             serial: self.comp.input.press_serial(),
             time: self.input_time(),
         };
@@ -73,7 +73,8 @@ impl State {
         let to = self.comp.inside((x, y).into());
         let Some(place) = self.comp.input.fingers.get_mut(&finger) else { return };
         *place = to;
-        let event = MotionEvent { slot: slot(finger), location: self.logical(to), time: self.input_time() };
+        let event =
+            MotionEvent { slot: slot(finger), location: self.comp.logical(to), time: self.input_time() };
         touch.motion(self, None, &event);
     }
 
@@ -101,8 +102,11 @@ impl State {
         let Some(touch) = self.comp.seat.get_touch() else { return };
         // Smithay 0.7 leaves out every finger that nothing was said of since the last frame.
         for (finger, place) in std::mem::take(&mut self.comp.input.fingers) {
-            let event =
-                MotionEvent { slot: slot(finger), location: self.logical(place), time: self.input_time() };
+            let event = MotionEvent {
+                slot: slot(finger),
+                location: self.comp.logical(place),
+                time: self.input_time(),
+            };
             touch.motion(self, None, &event);
         }
         touch.cancel(self);
@@ -135,10 +139,6 @@ impl State {
         }
         self.refresh_pointer();
         matches!(target, Target::Content(_) | Target::Layer(_) | Target::Lock)
-    }
-
-    fn logical(&self, place: Point<f64, Physical>) -> Point<f64, Logical> {
-        place.to_logical(self.comp.shell.layout.scale)
     }
 }
 

@@ -5,8 +5,10 @@ use std::path::Path;
 
 use serde::Serialize;
 use serde_json::json;
+use smithay::utils::{Physical, Point, Rectangle};
 use vitrail_protocols::VmName;
 
+use super::outputs::{VirtualOutput, no_such_output};
 use super::picture;
 use super::protocol::{
     Area, FrameNumber, Request, Status, Usage, VmList, VmReport, WhyReport, WindowInfo, WindowList,
@@ -39,7 +41,12 @@ impl Handler for State {
             Request::Vms {} => value(&self.comp.vm_reports()),
             Request::Why { vm, interface } => value(&self.comp.why(&vm, &interface)),
             Request::Status {} => value(&self.comp.status()),
-            Request::Screenshot { path } => self.save_screenshot(Path::new(&path)),
+            Request::Outputs {} => value(&self.comp.output_reports()),
+            Request::PlugOutput { name, size, scale } => {
+                self.plug_output(&name, VirtualOutput { size, scale })
+            }
+            Request::UnplugOutput { name } => self.unplug_output(&name),
+            Request::Screenshot { path, output } => self.save_screenshot(Path::new(&path), output.as_deref()),
             Request::Reload {} => {
                 self.reload();
                 match self.comp.config.error() {
@@ -47,9 +54,14 @@ impl Handler for State {
                     Some(error) => Reply::Error(error.to_string()),
                 }
             }
-            Request::Input { events } => self.play(&events),
+            Request::Input { events, output } => self.play(&events, output.as_deref()),
         }
     }
+}
+
+/// A rectangle as seen from the corner of its output.
+fn on_output(rect: Rectangle<i32, Physical>, origin: Point<i32, Physical>) -> Rectangle<i32, Physical> {
+    Rectangle::new(rect.loc - origin, rect.size)
 }
 
 /// An answer in JSON.
@@ -92,8 +104,16 @@ impl State {
         Reply::Wait(Awaited::Vms(known))
     }
 
-    fn save_screenshot(&mut self, path: &Path) -> Reply {
-        let shot = match self.backend.screenshot(&mut self.comp) {
+    fn save_screenshot(&mut self, path: &Path, output: Option<&str>) -> Reply {
+        let outputs = self.comp.shell.outputs();
+        let output = match output {
+            None => outputs.active().id,
+            Some(name) => match outputs.named(name).filter(|output| output.in_use) {
+                Some(output) => output.id,
+                None => return Reply::Error(no_such_output(name)),
+            },
+        };
+        let shot = match self.backend.screenshot_of(&mut self.comp, output) {
             Ok(shot) => shot,
             Err(error) => return Reply::Error(format!("error drawing the screen: {error}")),
         };
@@ -114,6 +134,8 @@ impl Comp {
             .filter_map(|window| {
                 let origin = self.shell.get(window.id).map(|window| &window.origin)?;
                 let style = config.style(origin)?;
+                let output = self.shell.outputs().of(window.output);
+                let origin = window.output.origin();
                 Some(WindowInfo {
                     vm: window.vm,
                     label: style.label.to_string(),
@@ -125,8 +147,9 @@ impl Comp {
                     icon: window.icon,
                     modal: window.modal,
                     urgent: window.urgent,
-                    frame: window.frame.into(),
-                    content: window.content.into(),
+                    output: output.head.name.clone(),
+                    frame: on_output(window.frame, origin).into(),
+                    content: on_output(window.content, origin).into(),
                     z: window.z,
                     focused: window.focused,
                     settled: window.settled,
@@ -197,12 +220,13 @@ impl Comp {
     }
 
     fn status(&self) -> Status {
-        let output = self.shell.layout.output;
+        let layout = self.shell.layout();
+        let output = layout.output;
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             output: Area { x: 0, y: 0, w: output.w, h: output.h },
-            scale: self.shell.layout.scale,
+            scale: layout.scale,
             keyboard: self.focused_origin().map(|origin| origin.name().to_owned()),
             locked: self.lock.is_locked(),
             workspaces: self.shell.workspaces_report(),

@@ -17,6 +17,7 @@
 pub mod client;
 pub mod handle;
 pub mod keys;
+pub mod outputs;
 pub mod picture;
 pub mod play;
 pub mod protocol;

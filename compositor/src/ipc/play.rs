@@ -2,20 +2,24 @@
 //! on the command line.
 
 use serde_json::Value;
+use smithay::utils::{Physical, Point};
 
 use super::keys;
+use super::outputs::no_such_output;
 use super::protocol::{InputEvent, MAX_EVENTS};
 use super::server::Reply;
 use crate::input::gesture::GestureStep;
 use crate::input::touch;
 use crate::state::State;
 
+/// The largest coordinate on an output.
+const MAX_PLACE: f64 = 16384.0;
 /// Fingers of a gesture, at most.
 const MAX_FINGERS: u32 = 10;
 
 impl State {
-    /// Plays the events in order, or none of them if one makes no sense.
-    pub(super) fn play(&mut self, events: &[InputEvent]) -> Reply {
+    /// Plays the events in order, or none of them if one makes no sense. Places are on an output.
+    pub(super) fn play(&mut self, events: &[InputEvent], output: Option<&str>) -> Reply {
         if !self.backend.takes_control_input() {
             return Reply::Error(String::from(
                 "input is taken from the control socket in headless mode only, or with --control-input",
@@ -28,8 +32,16 @@ impl State {
         if let Some(event) = events.iter().find(|event| !makes_sense(event)) {
             return Reply::Error(format!("no device does this: {event:?}"));
         }
+        let outputs = self.comp.shell.outputs();
+        let origin = match output {
+            None => outputs.used().next().unwrap_or(outputs.active()).layout.origin,
+            Some(name) => match outputs.named(name).filter(|output| output.in_use) {
+                Some(output) => output.layout.origin,
+                None => return Reply::Error(no_such_output(name)),
+            },
+        };
         for event in events {
-            self.play_one(*event);
+            self.play_one(event.on(origin.to_f64()));
         }
         Reply::Ok(Value::Object(serde_json::Map::new()))
     }
@@ -57,6 +69,25 @@ impl State {
             }
             InputEvent::GestureEnd { gesture, cancelled } => self.input_gesture_end(gesture, cancelled),
         }
+    }
+}
+
+impl InputEvent {
+    /// The same where its output is among the physical pixels of all.
+    fn on(mut self, origin: Point<f64, Physical>) -> Self {
+        match &mut self {
+            Self::Move { x, y }
+            | Self::TouchDown { x, y, .. }
+            | Self::TouchMotion { x, y, .. }
+            | Self::TabletIn { x, y }
+            | Self::TabletMotion { x, y, .. } => {
+                // No further than the output is: beyond there are others.
+                *x = x.clamp(0.0, MAX_PLACE) + origin.x;
+                *y = y.clamp(0.0, MAX_PLACE) + origin.y;
+            }
+            _ => {}
+        }
+        self
     }
 }
 

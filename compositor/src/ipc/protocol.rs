@@ -47,10 +47,29 @@ pub enum Request {
     },
     /// How the compositor itself is; answered with [`Status`].
     Status {},
-    /// Draws the output into a PNG file that the compositor creates or replaces.
+    /// The outputs; answered with a list of [`OutputReport`](super::outputs::OutputReport).
+    Outputs {},
+    /// Plugs an output in, or makes it another one, in the headless backend only.
+    PlugOutput {
+        /// Its name.
+        name: String,
+        /// Width and height in physical pixels.
+        size: (i32, i32),
+        /// Physical pixels per logical pixel.
+        scale: f64,
+    },
+    /// Plugs an output out, in the headless backend only.
+    UnplugOutput {
+        /// Its name.
+        name: String,
+    },
+    /// Draws an output into a PNG file that the compositor creates or replaces.
     Screenshot {
         /// Absolute path of the file.
         path: String,
+        /// Which output; the one where the user is, if it is left out.
+        #[serde(default)]
+        output: Option<String>,
     },
     /// Reads the configuration again.
     Reload {},
@@ -58,6 +77,9 @@ pub enum Request {
     Input {
         /// At most [`MAX_EVENTS`] events, in order.
         events: Vec<InputEvent>,
+        /// The output that the places are on; the first one, if it is left out.
+        #[serde(default)]
+        output: Option<String>,
     },
 }
 
@@ -221,7 +243,9 @@ pub struct WindowInfo {
     pub modal: bool,
     /// Whether it asks for attention and has not had it.
     pub urgent: bool,
-    /// The window with its frame.
+    /// The output that it is on.
+    pub output: String,
+    /// The window with its frame, in physical pixels from the corner of that output.
     pub frame: Area,
     /// The part that shows the client's pixels.
     pub content: Area,
@@ -387,7 +411,7 @@ pub struct Status {
     pub version: String,
     /// Its process id.
     pub pid: u32,
-    /// The output.
+    /// The output where the user is.
     pub output: Area,
     /// Physical pixels per logical pixel.
     pub scale: f64,
@@ -501,19 +525,27 @@ mod tests {
                 Request::Why { vm: "work".into(), interface: "wl_shm".into() },
             ),
             (r#"{"request":"wait_frame","frame":7}"#, Request::WaitFrame { frame: 7 }),
-            (r#"{"request":"screenshot","path":"/a.png"}"#, Request::Screenshot { path: "/a.png".into() }),
+            (
+                r#"{"request":"screenshot","path":"/a.png"}"#,
+                Request::Screenshot { path: "/a.png".into(), output: None },
+            ),
+            (r#"{"request":"unplug_output","name":"b"}"#, Request::UnplugOutput { name: "b".into() }),
             (
                 r#"{"request":"input","events":[{"event":"move","x":1,"y":2.5}]}"#,
-                Request::Input { events: vec![InputEvent::Move { x: 1.0, y: 2.5 }] },
+                Request::Input { events: vec![InputEvent::Move { x: 1.0, y: 2.5 }], output: None },
             ),
             (
-                r#"{"request":"input","events":[{"event":"touch_up","id":3},{"event":"touch_frame"}]}"#,
-                Request::Input { events: vec![InputEvent::TouchUp { id: 3 }, InputEvent::TouchFrame {}] },
+                r#"{"request":"input","events":[{"event":"touch_up","id":3},{"event":"touch_frame"}],"output":"b"}"#,
+                Request::Input {
+                    events: vec![InputEvent::TouchUp { id: 3 }, InputEvent::TouchFrame {}],
+                    output: Some("b".into()),
+                },
             ),
             (
                 r#"{"request":"input","events":[{"event":"gesture_end","gesture":"pinch","cancelled":true}]}"#,
                 Request::Input {
                     events: vec![InputEvent::GestureEnd { gesture: Gesture::Pinch, cancelled: true }],
+                    output: None,
                 },
             ),
         ] {

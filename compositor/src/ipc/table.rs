@@ -245,7 +245,7 @@ pub fn status(status: &Status) -> String {
 }
 
 /// The workspaces in one line: the one on the screen in brackets, the windows of each, and `!` where one asks for attention.
-fn workspaces(list: &[WorkspaceReport]) -> String {
+pub(super) fn workspaces(list: &[WorkspaceReport]) -> String {
     let one = |workspace: &WorkspaceReport| {
         let WorkspaceReport { name, current, windows, urgent, .. } = workspace;
         let name = if *current { format!("[{name}]") } else { name.clone() };
@@ -280,6 +280,7 @@ mod tests {
             icon: None,
             modal: false,
             urgent: title == "done",
+            output: "vitrail-1".to_owned(),
             frame: Area { x: 10, y: 24, w: 648, h: 412 },
             content: Area { x: 14, y: 52, w: 640, h: 380 },
             z,

@@ -62,7 +62,10 @@ pub struct Place {
     /// The name of the window's origin.
     vm: String,
     app_id: String,
-    /// Corner of the frame while floating, in physical pixels.
+    /// The output it was on; none in files from before there were several.
+    #[serde(default)]
+    output: String,
+    /// Corner of the frame while floating, in physical pixels from the output's.
     x: i32,
     y: i32,
     /// Size of the content while floating, in logical pixels.
@@ -76,17 +79,20 @@ pub struct Place {
 
 impl Place {
     /// The place of a window; `None` if it is none that can be found again.
-    fn of<H>(window: &Window<H>) -> Option<Self> {
+    fn of<H>(shell: &Shell<H>, window: &Window<H>) -> Option<Self> {
         // A dialog goes where its parent is, and often has its application id.
         let lasting = window.mapped && window.parent.is_none();
         if !lasting || window.app_id.is_empty() || window.app_id.len() > MAX_APP_ID {
             return None;
         }
+        let output = shell.outputs().of(window.output);
+        let location = window.location - output.layout.origin;
         Some(Self {
             vm: window.origin.name().to_owned(),
             app_id: window.app_id.clone(),
-            x: window.location.x,
-            y: window.location.y,
+            output: output.head.name.clone(),
+            x: location.x,
+            y: location.y,
             width: window.size.w,
             height: window.size.h,
             workspace: window.workspace(),
@@ -99,7 +105,7 @@ impl Place {
         })
     }
 
-    /// Corner of the frame while floating.
+    /// Corner of the frame while floating, from the output's.
     #[must_use]
     pub fn location(&self) -> Point<i32, Physical> {
         (self.x.clamp(-MAX_LENGTH, MAX_LENGTH), self.y.clamp(-MAX_LENGTH, MAX_LENGTH)).into()
@@ -161,7 +167,7 @@ impl Remembered {
     fn places<H>(&self, shell: &Shell<H>, config: &Config) -> Vec<Place> {
         let mut windows: Vec<&Window<H>> = shell.bottom_up().collect();
         windows.sort_by_key(|window| window.id);
-        let open = windows.into_iter().filter_map(Place::of);
+        let open = windows.into_iter().filter_map(|window| Place::of(shell, window));
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
         let mut places: Vec<Place> = open.chain(self.left.iter().cloned()).collect();
         places.retain(|place| {
@@ -206,10 +212,14 @@ impl State {
         let fresh = |window: &&Window<_>| window.size.w == 0 && window.parent.is_none();
         let Some(window) = self.comp.shell.get(id).filter(fresh) else { return };
         let Some(place) = remembered.take(&window.origin, &window.app_id) else { return };
+        // One whose output is not there opens where the user is.
+        let named = self.comp.shell.outputs().named(&place.output).filter(|output| output.in_use);
+        let output = named.unwrap_or(self.comp.shell.outputs().active()).id;
+        self.comp.shell.move_to_output(id, output);
         if let Some(window) = self.comp.shell.get_mut(id) {
             window.size = place.size();
             window.mode = place.mode();
-            window.recalled = Some(place.location());
+            window.recalled = Some(output.origin() + place.location());
         }
         // One that is not there any more changes nothing.
         self.comp.shell.move_to_workspace(id, place.workspace);

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::*;
 use crate::shell::Layout;
+use crate::shell::outputs::Outputs;
 use crate::shell::zone::Direction;
 
 const CONFIG: &str = "[vm.work]\ncolor = \"#2e7d32\"\n[vm.web]\ncolor = \"#c62828\"\n";
@@ -18,8 +19,8 @@ fn vm(name: &str) -> Origin {
 }
 
 fn shell() -> Shell<()> {
-    let layout = Layout { output: (1280, 800).into(), scale: 1.0, metrics: Default::default(), left: None };
-    let mut shell = Shell::new(layout);
+    let layout = Layout { output: (1280, 800).into(), scale: 1.0, ..Default::default() };
+    let mut shell = Shell::new(Outputs::single(layout));
     shell.set_workspaces(&config().workspaces);
     shell
 }

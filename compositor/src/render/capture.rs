@@ -294,6 +294,11 @@ impl Comp {
         (window.origin == *origin).then(|| self.shell.content(window).size)
     }
 
+    /// The scale that a window is drawn at.
+    fn scale_of(&self, window: WindowId) -> f64 {
+        self.shell.get(window).map_or(1.0, |window| self.shell.layout_of(window).scale)
+    }
+
     /// Where the pointer is in a window's content, if it is to be seen there.
     fn pointer_over(&self, window: WindowId) -> Option<Point<i32, Physical>> {
         let place = self.pointer_in_content(window)?;
@@ -313,7 +318,7 @@ impl State {
         with_pointer: bool,
     ) {
         let size = source.as_ref().and_then(|source| self.comp.capture_size(&origin, source));
-        let scale = self.comp.shell.layout.scale;
+        let scale = source.as_ref().map_or(1.0, |source| self.comp.scale_of(source.window));
         let mut session = Session {
             object: Some(object),
             origin,
@@ -378,7 +383,8 @@ impl State {
             return;
         }
         self.follow_windows();
-        let budget = pixels(self.comp.shell.layout.output);
+        let outputs = self.comp.shell.outputs().used();
+        let budget = outputs.map(|output| pixels(output.layout.output)).max().unwrap_or_default();
         let mut spent: HashMap<Origin, i64> = HashMap::new();
         for number in self.comp.captures.waiting() {
             // Not in the map while it is drawn, so that everything else can be used.
@@ -400,7 +406,9 @@ impl State {
             let Some(source) = session.source.clone() else { continue };
             match self.comp.capture_size(&session.origin, &source) {
                 None => session.stop(),
-                Some(size) if size != session.size => session.resize(size, self.comp.shell.layout.scale),
+                Some(size) if size != session.size => {
+                    session.resize(size, self.comp.scale_of(source.window));
+                }
                 Some(_) => {}
             }
             if session.with_pointer {
@@ -415,7 +423,7 @@ impl State {
     /// Draws the picture that a session waits for, if there is something new in it, and returns what that cost in pixels.
     fn serve(&mut self, session: &mut Session, now: Duration) -> i64 {
         let Session { source: Some(source), frame: Some(frame), size, .. } = session else { return 0 };
-        let size = *size;
+        let (size, scale) = (*size, self.comp.scale_of(source.window));
         session.touched = false;
         let renderer = self.backend.renderer();
         let elements = scene::content(&mut self.comp, renderer, source.window, session.pointer);
@@ -432,7 +440,6 @@ impl State {
         let Ok((Some(damage), _)) = session.tracker.damage_output(age, &elements) else { return cost };
         let damage = disjoint(damage.iter().copied(), size);
         let region = disjoint(damage.iter().chain(&frame.damage).copied(), size);
-        let scale = self.comp.shell.layout.scale;
         let drawn = picture::draw(renderer, &elements, size, scale, &region)
             .and_then(|parts| picture::write(buffer, &parts));
         session.has_picture = drawn.is_ok();

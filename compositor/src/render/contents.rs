@@ -1,4 +1,4 @@
-//! Frames in which nothing but the contents of windows has changed.
+//! Frames of an output in which nothing but the contents of windows has changed.
 //!
 //! # Model
 //!
@@ -24,9 +24,10 @@ use smithay::backend::renderer::{ImportAll, ImportMem, Renderer, Texture};
 use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
 use smithay::utils::{Buffer, Physical, Point, Rectangle, Scale, Transform};
 
-use super::elements::SceneElement;
+use super::elements::OnOutput;
 use super::scene;
 use crate::shell::Target;
+use crate::shell::outputs::OutputId;
 use crate::shell::window::WindowId;
 use crate::state::Comp;
 
@@ -76,7 +77,7 @@ struct Placed {
 }
 
 impl Placed {
-    fn new<R>(element: &SceneElement<R>, scale: Scale<f64>) -> Self
+    fn new<R>(element: &OnOutput<R>, scale: Scale<f64>) -> Self
     where
         R: Renderer + ImportAll + ImportMem,
         R::TextureId: Texture + Send + Clone + 'static,
@@ -134,7 +135,7 @@ pub struct Pane<R: Renderer + ImportAll + ImportMem>
 where
     R::TextureId: Texture + 'static,
 {
-    elements: Vec<SceneElement<R>>,
+    elements: Vec<OnOutput<R>>,
     /// The place of the first one among all.
     first: usize,
     damage: Vec<Rectangle<i32, Physical>>,
@@ -142,7 +143,7 @@ where
 
 impl Still {
     /// What a whole frame leaves behind; nothing where the next one has to be whole too.
-    pub fn of<R>(comp: &Comp, elements: &[SceneElement<R>], scale: f64) -> Option<Self>
+    pub fn of<R>(comp: &Comp, elements: &[OnOutput<R>], scale: f64) -> Option<Self>
     where
         R: Renderer + ImportAll + ImportMem,
         R::TextureId: Texture + Send + Clone + 'static,
@@ -155,7 +156,13 @@ impl Still {
     }
 
     /// What is to be drawn of these windows; nothing where only a whole frame will do.
-    pub fn panes<R>(&self, comp: &Comp, renderer: &mut R, windows: &[WlSurface]) -> Option<Vec<Pane<R>>>
+    pub fn panes<R>(
+        &self,
+        comp: &Comp,
+        renderer: &mut R,
+        output: OutputId,
+        windows: &[WlSurface],
+    ) -> Option<Vec<Pane<R>>>
     where
         R: Renderer + ImportAll + ImportMem,
         R::TextureId: Texture + Send + Clone + 'static,
@@ -164,16 +171,17 @@ impl Still {
             return None;
         }
         let mut panes = Vec::new();
+        let whole = Rectangle::from_size(comp.shell.layout_on(output).output);
         for window in windows {
             // What is not shown was not in the last frame either.
-            if let Some(elements) = scene::pane(comp, renderer, window) {
-                panes.push(self.pane(elements, comp.output_rect())?);
+            if let Some(elements) = scene::pane(comp, renderer, output, window) {
+                panes.push(self.pane(elements, whole)?);
             }
         }
         Some(panes)
     }
 
-    fn pane<R>(&self, elements: Vec<SceneElement<R>>, output: Rectangle<i32, Physical>) -> Option<Pane<R>>
+    fn pane<R>(&self, elements: Vec<OnOutput<R>>, output: Rectangle<i32, Physical>) -> Option<Pane<R>>
     where
         R: Renderer + ImportAll + ImportMem,
         R::TextureId: Texture + Send + Clone + 'static,

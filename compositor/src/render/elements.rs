@@ -9,7 +9,7 @@ use smithay::backend::renderer::element::{Element, Id, Kind, RenderElement, Unde
 use smithay::backend::renderer::utils::{CommitCounter, DamageSet, OpaqueRegions};
 use smithay::backend::renderer::{Color32F, Frame, ImportAll, ImportMem, Renderer, Texture};
 use smithay::render_elements;
-use smithay::utils::{Buffer, Physical, Rectangle, Scale, Size, Transform};
+use smithay::utils::{Buffer, Physical, Point, Rectangle, Scale, Size, Transform};
 
 use super::label::LabelElement;
 
@@ -33,8 +33,104 @@ where
     R::TextureId: Texture + 'static,
 {
     /// Whether it is a part of a client's content.
-    pub(super) fn is_guest(&self) -> bool {
+    fn is_guest(&self) -> bool {
         matches!(self, Self::Whole(_) | Self::Cropped(_) | Self::Small(_))
+    }
+}
+
+/// An element as it is seen from the upper left corner of its output.
+pub struct OnOutput<R: ImportAll + ImportMem>
+where
+    R: Renderer,
+    R::TextureId: Texture + 'static,
+{
+    element: SceneElement<R>,
+    origin: Point<i32, Physical>,
+}
+
+impl<R: Renderer + ImportAll + ImportMem> OnOutput<R>
+where
+    R::TextureId: Texture + 'static,
+{
+    /// An element among the physical pixels of all outputs, on the one whose corner is there.
+    pub(super) fn new(element: SceneElement<R>, origin: Point<i32, Physical>) -> Self {
+        Self { element, origin }
+    }
+
+    /// Whether it is a part of a client's content.
+    pub(super) fn is_guest(&self) -> bool {
+        self.element.is_guest()
+    }
+}
+
+impl<R: Renderer + ImportAll + ImportMem> fmt::Debug for OnOutput<R>
+where
+    R::TextureId: Texture + 'static,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.element.fmt(f)
+    }
+}
+
+impl<R: Renderer + ImportAll + ImportMem> Element for OnOutput<R>
+where
+    R::TextureId: Texture + 'static,
+{
+    fn id(&self) -> &Id {
+        self.element.id()
+    }
+
+    fn current_commit(&self) -> CommitCounter {
+        self.element.current_commit()
+    }
+
+    fn src(&self) -> Rectangle<f64, Buffer> {
+        self.element.src()
+    }
+
+    fn geometry(&self, scale: Scale<f64>) -> Rectangle<i32, Physical> {
+        let geometry = self.element.geometry(scale);
+        Rectangle::new(geometry.loc - self.origin, geometry.size)
+    }
+
+    fn transform(&self) -> Transform {
+        self.element.transform()
+    }
+
+    fn damage_since(&self, scale: Scale<f64>, commit: Option<CommitCounter>) -> DamageSet<i32, Physical> {
+        self.element.damage_since(scale, commit)
+    }
+
+    fn opaque_regions(&self, scale: Scale<f64>) -> OpaqueRegions<i32, Physical> {
+        self.element.opaque_regions(scale)
+    }
+
+    fn alpha(&self) -> f32 {
+        self.element.alpha()
+    }
+
+    fn kind(&self) -> Kind {
+        self.element.kind()
+    }
+}
+
+impl<R: Renderer + ImportAll + ImportMem> RenderElement<R> for OnOutput<R>
+where
+    R::TextureId: Texture + 'static,
+{
+    fn draw(
+        &self,
+        frame: &mut R::Frame<'_, '_>,
+        src: Rectangle<f64, Buffer>,
+        dst: Rectangle<i32, Physical>,
+        damage: &[Rectangle<i32, Physical>],
+        opaque_regions: &[Rectangle<i32, Physical>],
+    ) -> Result<(), R::Error> {
+        self.element.draw(frame, src, dst, damage, opaque_regions)
+    }
+
+    fn underlying_storage(&self, renderer: &mut R) -> Option<UnderlyingStorage<'_>> {
+        self.element.underlying_storage(renderer)
     }
 }
 

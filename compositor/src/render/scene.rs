@@ -1,4 +1,4 @@
-//! What one frame shows, front to back.
+//! What one frame of one output shows, front to back.
 //!
 //! From the top: the pointer, the stripe, the overlay in which a window is chosen, the layers above the windows, then each
 //! window from the top of the stack with its popups above it, those of the input method first, and the layers below the windows.
@@ -22,16 +22,17 @@ use smithay::utils::{Physical, Point, Rectangle};
 use smithay::wayland::compositor::with_states;
 use smithay::wayland::shell::xdg::{ToplevelSurface, XdgToplevelSurfaceData};
 
-use super::elements::{BACKING, Guest, SceneElement};
+use super::elements::{BACKING, Guest, OnOutput, SceneElement};
 use super::frame::{self, FrameButton};
 use super::label::{LabelElement, LabelError, LabelPainter, Marks, Places, StripeText, Title};
 use super::switcher;
 use crate::config::Config;
 use crate::handlers::geometry::window_geometry;
 use crate::input::hold::Interaction;
+use crate::shell::outputs::{OutputId, Outputs};
 use crate::shell::popup::PopupRects;
 use crate::shell::window::{Mode, WindowId};
-use crate::shell::{Target, scaled};
+use crate::shell::{Layout, Target, scaled};
 use crate::state::Comp;
 use crate::trust::client::origin_of;
 use crate::trust::origin::Origin;
@@ -64,18 +65,37 @@ pub struct Decor {
     pub(super) painter: LabelPainter,
     windows: HashMap<WindowId, Own>,
     popups: HashMap<WlSurface, Own>,
-    stripe: Marks,
-    banner: Marks,
     preview: Marks,
-    /// What the workspaces in the stripe stand on, and where each was drawn last.
-    workspaces_ground: Marks,
-    workspaces_at: Places,
+    /// What each output has for itself.
+    outputs: HashMap<OutputId, OutputDecor>,
     /// The overlay in which a window is chosen: its cells, the ring around the chosen one, and what they stand on.
     pub(super) cells: HashMap<WindowId, Own>,
     pub(super) chosen: Marks,
     pub(super) panel: Marks,
     pointer: Vec<Id>,
+}
+
+/// The compositor's own part of the scenes of one output.
+#[derive(Debug)]
+struct OutputDecor {
+    stripe: Marks,
+    banner: Marks,
+    /// What the workspaces in the stripe stand on, and where each was drawn last.
+    workspaces_ground: Marks,
+    workspaces_at: Places,
     lock: Id,
+}
+
+impl Default for OutputDecor {
+    fn default() -> Self {
+        Self {
+            stripe: Marks::default(),
+            banner: Marks::default(),
+            workspaces_ground: Marks::default(),
+            workspaces_at: Vec::new(),
+            lock: Id::new(),
+        }
+    }
 }
 
 impl Decor {
@@ -89,16 +109,12 @@ impl Decor {
             painter: LabelPainter::new()?,
             windows: HashMap::new(),
             popups: HashMap::new(),
-            stripe: Marks::default(),
-            banner: Marks::default(),
             preview: Marks::default(),
-            workspaces_ground: Marks::default(),
-            workspaces_at: Vec::new(),
+            outputs: HashMap::new(),
             cells: HashMap::new(),
             chosen: Marks::default(),
             panel: Marks::default(),
             pointer: Vec::new(),
-            lock: Id::new(),
         })
     }
 
@@ -110,7 +126,14 @@ impl Decor {
     /// The workspace whose name is at a point of the stripe.
     #[must_use]
     pub fn workspace_at(&self, point: Point<i32, Physical>) -> Option<usize> {
-        self.workspaces_at.iter().find(|(_, rect)| rect.contains(point)).map(|(index, _)| *index)
+        let drawn = self.outputs.get(&OutputId::at(point))?.workspaces_at.iter();
+        let mut at = drawn.filter(|(_, rect)| rect.contains(point));
+        at.next().map(|(index, _)| *index)
+    }
+
+    /// Forgets outputs that are not in use.
+    pub fn follow(&mut self, outputs: &Outputs) {
+        self.outputs.retain(|id, _| outputs.get(*id).is_some_and(|output| output.in_use));
     }
 
     /// Forgets a popup that is gone.
@@ -119,34 +142,54 @@ impl Decor {
     }
 }
 
-/// The elements of a frame, the front-most first. At most `titles_per_vm` new titles of each VM are painted; if
-/// that leaves some for later, another frame is asked for.
-pub fn compose<R>(comp: &mut Comp, renderer: &mut R, titles_per_vm: u32) -> Vec<SceneElement<R>>
+/// The elements of a frame of an output, the front-most first, as seen from its upper left corner. At most `titles_per_vm` new
+/// titles of each VM are painted; if that leaves some for later, another frame is asked for.
+pub fn compose<R>(comp: &mut Comp, renderer: &mut R, output: OutputId, titles_per_vm: u32) -> Vec<OnOutput<R>>
+where
+    R: Renderer + ImportAll + ImportMem,
+    R::TextureId: Texture + Send + Clone + 'static,
+{
+    let origin = output.origin();
+    let scene = compose_in_place(comp, renderer, output, titles_per_vm).into_iter();
+    scene.map(|element| OnOutput::new(element, origin)).collect()
+}
+
+/// The same, where it is among the physical pixels of all outputs.
+fn compose_in_place<R>(
+    comp: &mut Comp,
+    renderer: &mut R,
+    output: OutputId,
+    titles_per_vm: u32,
+) -> Vec<SceneElement<R>>
 where
     R: Renderer + ImportAll + ImportMem,
     R::TextureId: Texture + Send + Clone + 'static,
 {
     let mut scene = Vec::new();
+    let layout = *comp.shell.layout_on(output);
     comp.decor.painter.begin_frame(titles_per_vm);
-    pointer(comp, &mut scene);
+    pointer(comp, output, &mut scene);
     // Without the stripe nothing says who has the keyboard, so no window is drawn either.
-    if let Err(error) = stripe(comp, renderer, &mut scene) {
+    if let Err(error) = stripe(comp, renderer, (output, &layout), &mut scene) {
         tracing::error!("error drawing the stripe: {error}");
         return scene;
     }
     if comp.lock.is_locked() {
-        lock(comp, renderer, &mut scene);
+        lock(comp, renderer, (output, &layout), &mut scene);
         return scene;
     }
-    switcher::compose(comp, renderer, &mut scene);
-    preview(comp, &mut scene);
-    let windows: Vec<WindowId> = comp.shell.shown_top_down().map(|window| window.id).collect();
-    layers(comp, renderer, true, &mut scene);
+    if comp.shell.outputs().active().id == output {
+        switcher::compose(comp, renderer, &mut scene);
+    }
+    preview(comp, output, &mut scene);
+    let shown = comp.shell.shown_top_down().filter(|window| window.output == output);
+    let windows: Vec<WindowId> = shown.map(|window| window.id).collect();
+    layers(comp, renderer, output, true, &mut scene);
     let hovered = hovered(comp);
     for id in windows {
         window(comp, renderer, id, hovered, &mut scene);
     }
-    layers(comp, renderer, false, &mut scene);
+    layers(comp, renderer, output, false, &mut scene);
     if comp.decor.painter.has_postponed() {
         comp.schedule.request();
     }
@@ -154,20 +197,26 @@ where
 }
 
 /// The stripe, and the banner of a configuration that could not be reloaded.
-fn stripe<R>(comp: &mut Comp, renderer: &mut R, scene: &mut Vec<SceneElement<R>>) -> Result<(), LabelError>
+fn stripe<R>(
+    comp: &mut Comp,
+    renderer: &mut R,
+    (output, layout): (OutputId, &Layout),
+    scene: &mut Vec<SceneElement<R>>,
+) -> Result<(), LabelError>
 where
     R: Renderer + ImportAll + ImportMem,
     R::TextureId: Texture + Send + Clone + 'static,
 {
-    let layout = comp.shell.layout;
     let config = comp.config.current();
     let focus = comp.focused_origin().and_then(|origin| config.style(origin));
     let locked = comp.lock.is_locked();
     let says =
         if locked { StripeText::Locked } else { focus.map_or(StripeText::Nobody, StripeText::Keyboard) };
     // What is behind the lock is not told.
-    let workspaces = if locked { Vec::new() } else { comp.shell.workspaces_report() };
-    let Decor { painter, stripe, banner, workspaces_ground, workspaces_at, .. } = &mut comp.decor;
+    let workspaces = if locked { Vec::new() } else { comp.shell.workspaces_report_on(output) };
+    let Decor { painter, outputs, .. } = &mut comp.decor;
+    let OutputDecor { stripe, banner, workspaces_ground, workspaces_at, .. } =
+        outputs.entry(output).or_default();
     match painter.workspaces(renderer, workspaces_ground, layout.stripe(), &workspaces, layout.scale) {
         Ok((parts, places)) => {
             scene.extend(parts.into_iter().map(SceneElement::Label));
@@ -179,12 +228,12 @@ where
         }
     }
     let start = workspaces_at.first().map(|(_, rect)| rect.loc.x);
-    let reserved = start.map_or(0, |start| layout.output.w.saturating_sub(start));
+    let end = layout.origin.x.saturating_add(layout.output.w);
+    let reserved = start.map_or(0, |start| end.saturating_sub(start));
     let bar = painter.stripe(renderer, stripe, layout.stripe(), reserved, says, layout.scale)?;
     scene.extend(bar.into_iter().map(SceneElement::Label));
     if let Some(error) = comp.config.error().filter(|_| !locked) {
-        let rect = frame::banner(layout.output, &layout.metrics.scaled(layout.scale));
-        match painter.banner(renderer, banner, rect, &error.one_line(), layout.scale) {
+        match painter.banner(renderer, banner, layout.banner(), &error.one_line(), layout.scale) {
             Ok(bar) => scene.extend(bar.into_iter().map(SceneElement::Label)),
             Err(error) => tracing::warn!("error drawing the banner: {error}"),
         }
@@ -193,13 +242,16 @@ where
 }
 
 /// A ring where the window in the user's hand would come to stand, in the colour of its label.
-fn preview<R>(comp: &mut Comp, scene: &mut Vec<SceneElement<R>>)
+fn preview<R>(comp: &mut Comp, output: OutputId, scene: &mut Vec<SceneElement<R>>)
 where
     R: Renderer + ImportAll + ImportMem,
     R::TextureId: Texture + Send + Clone + 'static,
 {
     let Some(Interaction::Move { window, drop: Some(mode), .. }) = comp.input.interaction else { return };
-    let layout = comp.shell.layout;
+    if comp.shell.get(window).is_none_or(|window| window.output != output) {
+        return;
+    }
+    let layout = *comp.shell.layout_on(output);
     let area = layout.work_area();
     let outer =
         if let Mode::Snapped(zone) = mode { layout.frame(layout.zone_content(zone)).outer } else { area };
@@ -213,16 +265,20 @@ where
 
 /// What is shown of a locked session: the surface of the program that locked it, and nothing of any other. Where that shows
 /// nothing, because it has not drawn yet, or crashed, or is translucent, there is a plain colour.
-fn lock<R>(comp: &Comp, renderer: &mut R, scene: &mut Vec<SceneElement<R>>)
-where
+fn lock<R>(
+    comp: &mut Comp,
+    renderer: &mut R,
+    (output, layout): (OutputId, &Layout),
+    scene: &mut Vec<SceneElement<R>>,
+) where
     R: Renderer + ImportAll + ImportMem,
     R::TextureId: Texture + Send + Clone + 'static,
 {
-    let layout = comp.shell.layout;
-    if let Some(surface) = comp.shown_lock() {
+    if let Some(surface) = comp.shown_lock_on(output) {
         guest(renderer, surface, layout.space(), layout.scale, scene);
     }
-    scene.push(solid(comp.decor.lock.clone(), layout.space(), LOCKED));
+    let ground = comp.decor.outputs.entry(output).or_default().lock.clone();
+    scene.push(solid(ground, layout.space(), LOCKED));
 }
 
 /// The button under the pointer, and its window.
@@ -255,7 +311,7 @@ fn window<R>(
     let hovered = hovered.filter(|(window, _)| *window == id).map(|(_, button)| button);
     let surface = window.handle.wl_surface().clone();
     let rects = comp.shell.frame(window);
-    let scale = comp.shell.layout.scale;
+    let scale = comp.shell.layout_of(window).scale;
     let Decor { painter, windows, .. } = &mut comp.decor;
     let own = windows.entry(id).or_default();
     let backing = own.backing.clone();
@@ -276,19 +332,25 @@ fn window<R>(
     scene.push(solid(backing, rects.content, BACKING));
 }
 
-/// The content of a window, if it is shown, as it is in a whole scene ([`super::contents`]).
-pub(super) fn pane<R>(comp: &Comp, renderer: &mut R, surface: &WlSurface) -> Option<Vec<SceneElement<R>>>
+/// The content of a window, if it is shown on an output, as it is in a whole scene of that ([`super::contents`]).
+pub(super) fn pane<R>(
+    comp: &Comp,
+    renderer: &mut R,
+    output: OutputId,
+    surface: &WlSurface,
+) -> Option<Vec<OnOutput<R>>>
 where
     R: Renderer + ImportAll + ImportMem,
     R::TextureId: Texture + Send + Clone + 'static,
 {
-    let window = comp.shell.shown_top_down().find(|window| window.handle.wl_surface() == surface)?;
+    let mut shown = comp.shell.shown_top_down().filter(|window| window.output == output);
+    let window = shown.find(|window| window.handle.wl_surface() == surface)?;
     let mut elements = Vec::new();
     let content = comp.shell.frame(window).content;
-    guest(renderer, surface, content, comp.shell.layout.scale, &mut elements);
+    guest(renderer, surface, content, comp.shell.layout_on(output).scale, &mut elements);
     let own = comp.decor.windows.get(&window.id);
     elements.extend(own.map(|own| solid(own.backing.clone(), content, BACKING)));
-    Some(elements)
+    Some(elements.into_iter().map(|element| OnOutput::new(element, output.origin())).collect())
 }
 
 /// The content of a window alone, as it is on the output, with its corner at the origin; and the pointer, if it is to be in it.
@@ -309,22 +371,28 @@ where
     if let Some(window) = comp.shell.get(id) {
         let surface = window.handle.wl_surface().clone();
         let place = Rectangle::from_size(comp.shell.content(window).size);
-        guest(renderer, &surface, place, comp.shell.layout.scale, &mut scene);
+        let scale = comp.shell.layout_of(window).scale;
+        guest(renderer, &surface, place, scale, &mut scene);
     }
     scene
 }
 
 /// The layer surfaces above the windows or below them, the front-most first, with their popups. They may be translucent, and
 /// are cut to their places, which are below the stripe.
-fn layers<R>(comp: &mut Comp, renderer: &mut R, above: bool, scene: &mut Vec<SceneElement<R>>)
-where
+fn layers<R>(
+    comp: &mut Comp,
+    renderer: &mut R,
+    output: OutputId,
+    above: bool,
+    scene: &mut Vec<SceneElement<R>>,
+) where
     R: Renderer + ImportAll + ImportMem,
     R::TextureId: Texture + Send + Clone + 'static,
 {
     let config = comp.config.current().clone();
     let Some(style) = config.style(&Origin::Local) else { return };
-    let scale = comp.shell.layout.scale;
-    let shown = comp.layers.shown_top_down(above);
+    let scale = comp.shell.layout_on(output).scale;
+    let shown = comp.layers.shown_top_down(above).filter(|layer| layer.output == output);
     let shown: Vec<_> = shown.map(|layer| (layer.handle.wl_surface().clone(), layer.place)).collect();
     for (surface, place) in shown {
         popups(comp, renderer, &surface, style, scene);
@@ -359,7 +427,7 @@ fn paint_popup<R>(
     R: Renderer + ImportAll + ImportMem,
     R::TextureId: Texture + Send + Clone + 'static,
 {
-    let scale = comp.shell.layout.scale;
+    let scale = comp.shell.layout_at(rects.content.loc).scale;
     let Decor { painter, popups, .. } = &mut comp.decor;
     let own = popups.entry(surface.clone()).or_default();
     let backing = own.backing.clone();
@@ -426,12 +494,13 @@ fn guest<R>(
 }
 
 /// The pointer: an arrow of rectangles, one per row, dark with a light edge. No client's picture is used.
-fn pointer<R>(comp: &mut Comp, scene: &mut Vec<SceneElement<R>>)
+fn pointer<R>(comp: &mut Comp, output: OutputId, scene: &mut Vec<SceneElement<R>>)
 where
     R: Renderer + ImportAll + ImportMem,
     R::TextureId: Texture + Send + Clone + 'static,
 {
-    if let Some(location) = comp.drawn_pointer() {
+    let location = comp.drawn_pointer().filter(|location| OutputId::at(*location) == output);
+    if let Some(location) = location {
         arrow(comp, location, scene);
     }
 }
@@ -442,7 +511,7 @@ where
     R: Renderer + ImportAll + ImportMem,
     R::TextureId: Texture + Send + Clone + 'static,
 {
-    let unit = scaled(1, comp.shell.layout.scale).max(1);
+    let unit = scaled(1, comp.layout_at_pointer().scale).max(1);
     let mut ids = std::mem::take(&mut comp.decor.pointer).into_iter();
     let mut kept = Vec::new();
     let rows = ARROW.iter().enumerate().flat_map(|(row, &(width, edge))| {
@@ -510,9 +579,11 @@ pub struct WindowReport {
     pub modal: bool,
     /// Asks for attention.
     pub urgent: bool,
-    /// The frame in physical pixels of the output.
+    /// The output that it is on.
+    pub output: OutputId,
+    /// The frame in physical pixels.
     pub frame: Rectangle<i32, Physical>,
-    /// The content in physical pixels of the output.
+    /// The content in physical pixels.
     pub content: Rectangle<i32, Physical>,
     /// Place in the stacking order, from 0 at the bottom.
     pub z: usize,
@@ -574,6 +645,7 @@ impl Comp {
                 icon: window.icon.as_ref().map(|icon| icon.side),
                 modal: window.modal,
                 urgent: window.urgent,
+                output: window.output,
                 frame: frame.outer,
                 content: frame.content,
                 z,

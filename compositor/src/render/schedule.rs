@@ -1,5 +1,6 @@
-//! When to draw: at the output's refresh, and only when something asked for it.
+//! When to draw: each output at its own refresh, and only when something asked for it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use calloop::RegistrationToken;
@@ -7,6 +8,7 @@ use calloop::timer::{TimeoutAction, Timer};
 use smithay::backend::renderer::utils::with_renderer_surface_state;
 use smithay::desktop::PopupManager;
 use smithay::desktop::utils::with_surfaces_surface_tree;
+use smithay::output::Output;
 use smithay::reexports::wayland_protocols::wp::presentation_time::server::wp_presentation_feedback;
 use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
 use smithay::wayland::compositor::SurfaceAttributes;
@@ -15,6 +17,7 @@ use smithay::wayland::presentation::{PresentationFeedbackCachedState, Refresh};
 use super::contents::Changed;
 use super::replaced::ReplacedBuffers;
 use crate::backend::Drawn;
+use crate::shell::outputs::{OutputId, Outputs};
 use crate::shell::stacking::Element;
 use crate::state::State;
 
@@ -38,51 +41,65 @@ pub struct Presented {
     pub from_hardware: bool,
 }
 
-/// The next frame. The timer exists only while a frame is wanted, so that an idle compositor sleeps.
-#[derive(Debug)]
+/// The next frames of all outputs. A timer exists only while a frame is wanted, so that an idle compositor sleeps.
+#[derive(Debug, Default)]
 pub struct Schedule {
+    outputs: BTreeMap<OutputId, Pace>,
+    /// Frames drawn so far, on whichever output.
+    frames: u64,
+    /// What clients get back with the next frame.
+    pub(crate) replaced: ReplacedBuffers,
+}
+
+/// The next frame of one output.
+#[derive(Debug)]
+struct Pace {
     wanted: bool,
     /// What the next frame will show that the last one does not.
-    pub(crate) changed: Changed,
+    changed: Changed,
     timer: Option<RegistrationToken>,
     last: Option<Duration>,
     sequence: u64,
     /// The time between two refreshes of the output.
     interval: Duration,
+    /// The output is lit.
+    lit: bool,
     /// The screen says when a frame is shown, and has not yet said it of the last one.
     coming: bool,
     /// The screen says when a frame is shown.
     paced: bool,
     /// The last frame could not be drawn. Said once, because the next ones may fail likewise.
     failed: bool,
-    /// The last frame drawn is the first of a lock, without windows, and was not shown yet.
-    shows_lock: bool,
-    /// What clients get back with the next frame.
-    pub(crate) replaced: ReplacedBuffers,
+    /// Whether the last frame drawn is one of a lock that waits for that, without windows, and whether it was shown.
+    lock: LockFrame,
 }
 
-impl Schedule {
-    /// No frame is wanted, on an output with this refresh rate in thousandths of a hertz.
-    #[must_use]
-    pub fn new(refresh: i32) -> Self {
+/// How far an output is with the frame that a lock waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LockFrame {
+    /// There may be windows on it.
+    Missing,
+    /// It was drawn.
+    Drawn,
+    /// It is where it can be seen.
+    Shown,
+}
+
+impl Pace {
+    fn new() -> Self {
         Self {
             wanted: false,
             changed: Changed::Everything,
             timer: None,
             last: None,
             sequence: 0,
-            interval: interval(refresh),
+            interval: interval(REFRESH_MHZ),
+            lit: true,
             coming: false,
             paced: false,
             failed: false,
-            shows_lock: false,
-            replaced: ReplacedBuffers::default(),
+            lock: LockFrame::Missing,
         }
-    }
-
-    /// The output has another refresh rate.
-    pub fn set_refresh(&mut self, refresh: i32) {
-        self.interval = interval(refresh);
     }
 
     /// The least time between the beginnings of two frames. Where the screen itself says when the next may begin, its word
@@ -92,99 +109,172 @@ impl Schedule {
         if self.paced { self.interval - self.interval / 8 } else { self.interval }
     }
 
-    /// Asks for a frame, in which anything may be new.
-    pub fn request(&mut self) {
+    /// What has changed is known no more.
+    fn want_everything(&mut self) {
         self.wanted = true;
         self.changed = Changed::Everything;
     }
 
-    /// Asks for a frame in which no more is new than the content of a window, by its surface. What else a commit changes,
-    /// such as which surfaces the window has and where they lie, is noticed when the frame is drawn.
-    pub fn request_content(&mut self, window: &WlSurface) {
-        self.wanted = true;
-        self.changed.add(window);
+    fn is_pending(&self) -> bool {
+        self.lit && (self.wanted || self.timer.is_some() || self.coming)
+    }
+}
+
+impl Schedule {
+    /// No frame is wanted yet, on these outputs.
+    #[must_use]
+    pub fn new(outputs: &Outputs) -> Self {
+        let mut schedule = Self::default();
+        schedule.follow(outputs);
+        schedule
+    }
+
+    /// The outputs have changed.
+    pub fn follow(&mut self, outputs: &Outputs) {
+        self.outputs.retain(|id, _| outputs.get(*id).is_some_and(|output| output.in_use));
+        for output in outputs.used() {
+            let pace = self.outputs.entry(output.id).or_insert_with(Pace::new);
+            pace.interval = interval(output.mode.refresh);
+            pace.lit = output.powered;
+            pace.changed = Changed::Everything;
+        }
+    }
+
+    /// Asks for a frame of every output, in which anything may be new. One on which nothing has changed sends nothing to its
+    /// screen.
+    pub fn request(&mut self) {
+        self.outputs.values_mut().for_each(Pace::want_everything);
+    }
+
+    /// Asks for a frame in which no more is new than the content of a window on an output, by its surface. What else a commit
+    /// changes, such as which surfaces the window has and where they lie, is noticed when the frame is drawn.
+    pub fn request_content(&mut self, output: OutputId, window: &WlSurface) {
+        if let Some(pace) = self.outputs.get_mut(&output) {
+            pace.wanted = true;
+            pace.changed.add(window);
+        }
+    }
+
+    /// What the next frame of an output will show that the last one does not; from now on nothing.
+    pub(crate) fn take_changed(&mut self, output: OutputId) -> Changed {
+        self.outputs.get_mut(&output).map(|pace| pace.changed.take()).unwrap_or_default()
     }
 
     /// Whether a frame was asked for and is not shown yet.
     #[must_use]
     pub fn is_pending(&self) -> bool {
-        self.wanted || self.timer.is_some() || self.coming
+        self.outputs.values().any(Pace::is_pending)
     }
 
     /// Frames drawn so far.
     #[must_use]
     pub fn frames(&self) -> u64 {
-        self.sequence
+        self.frames
+    }
+
+    /// Whether all outputs that are lit show a frame without windows.
+    fn shows_lock(&self) -> bool {
+        self.outputs.values().filter(|pace| pace.lit).all(|pace| pace.lock == LockFrame::Shown)
     }
 }
 
 impl State {
-    /// Arms the timer for the next refresh if a frame is wanted and can be drawn. If it cannot, the backend wakes the event
-    /// loop once it can, and this is asked again.
+    /// Arms the timers for the next refresh of the outputs whose frame is wanted and can be drawn. If it cannot, the backend
+    /// wakes the event loop once it can, and this is asked again.
     pub(crate) fn plan_repaint(&mut self) {
-        let schedule = &self.comp.schedule;
-        if !schedule.wanted || schedule.timer.is_some() || !self.backend.may_draw() {
+        let now = self.comp.now();
+        let State { backend, comp } = self;
+        if comp.lock.awaits_frame() && comp.schedule.shows_lock() {
+            // The last output that was waited for is gone or dark.
+            self.confirm_lock();
             return;
         }
-        let now = self.comp.now();
-        let due = schedule.last.map_or(now, |last| last.saturating_add(schedule.least()));
-        let timer = Timer::from_duration(due.saturating_sub(now));
-        let inserted = self.comp.events.insert_source(timer, |_, (), state| {
-            state.comp.schedule.timer = None;
-            // The console may have been left since.
-            if state.backend.may_draw() {
-                state.repaint();
+        for (id, pace) in &mut comp.schedule.outputs {
+            if !pace.wanted || !pace.lit || pace.timer.is_some() || !backend.may_draw(*id, &comp.shell) {
+                continue;
             }
-            TimeoutAction::Drop
-        });
-        match inserted {
-            Ok(token) => self.comp.schedule.timer = Some(token),
-            Err(error) => tracing::error!("error arming the frame timer: {error}"),
+            let (id, due) = (*id, pace.last.map_or(now, |last| last.saturating_add(pace.least())));
+            let timer = Timer::from_duration(due.saturating_sub(now));
+            let inserted = comp.events.insert_source(timer, move |_, (), state| {
+                state.frame_due(id);
+                TimeoutAction::Drop
+            });
+            match inserted {
+                Ok(token) => pace.timer = Some(token),
+                Err(error) => tracing::error!("error arming the frame timer: {error}"),
+            }
         }
     }
 
-    /// Draws a frame now. The clients whose surfaces are in it are told when it is shown.
+    fn frame_due(&mut self, output: OutputId) {
+        let Some(pace) = self.comp.schedule.outputs.get_mut(&output) else { return };
+        pace.timer = None;
+        // The console may have been left since, or the output have been darkened.
+        if pace.lit && self.backend.may_draw(output, &self.comp.shell) {
+            self.repaint_output(output);
+        }
+    }
+
+    /// Draws a frame of every output now.
     pub fn repaint(&mut self) {
+        let outputs: Vec<OutputId> = self.comp.schedule.outputs.keys().copied().collect();
+        for output in outputs {
+            self.repaint_output(output);
+        }
+    }
+
+    /// Draws a frame of an output now. The clients whose surfaces are in it are told when it is shown.
+    fn repaint_output(&mut self, output: OutputId) {
         let now = self.comp.now();
-        let schedule = &mut self.comp.schedule;
-        schedule.wanted = false;
-        schedule.sequence = schedule.sequence.wrapping_add(1);
+        let Some(pace) = self.comp.schedule.outputs.get_mut(&output) else { return };
+        pace.wanted = false;
+        pace.sequence = pace.sequence.wrapping_add(1);
+        self.comp.schedule.frames = self.comp.schedule.frames.wrapping_add(1);
         let awaited = self.comp.lock.awaits_frame();
-        let drawn = self.backend.draw(&mut self.comp);
-        let schedule = &mut self.comp.schedule;
+        let drawn = self.backend.draw(&mut self.comp, output);
+        let Some(pace) = self.comp.schedule.outputs.get_mut(&output) else { return };
         let drawn_failed = drawn.is_err();
-        schedule.shows_lock = awaited && !drawn_failed;
-        let failed_before = std::mem::replace(&mut schedule.failed, drawn_failed);
-        schedule.coming = matches!(drawn, Ok(Drawn::Coming));
-        schedule.paced |= schedule.coming;
+        pace.lock = match pace.lock {
+            LockFrame::Shown if awaited && !drawn_failed => LockFrame::Shown,
+            _ if awaited && !drawn_failed => LockFrame::Drawn,
+            _ => LockFrame::Missing,
+        };
+        let failed_before = std::mem::replace(&mut pace.failed, drawn_failed);
+        pace.coming = matches!(drawn, Ok(Drawn::Coming));
+        pace.paced |= pace.coming;
         if let Err(error) = drawn
             && !failed_before
         {
             tracing::error!("error drawing a frame: {:#}", anyhow::Error::from(error));
             // Once more; if that fails too, what changes next will ask again.
-            schedule.wanted = true;
+            pace.wanted = true;
         }
         // Whoever locked the session waits for a frame without windows.
-        schedule.wanted |= awaited && drawn_failed;
-        if self.comp.schedule.coming {
-            self.comp.schedule.last = Some(now);
+        pace.wanted |= awaited && drawn_failed;
+        if pace.coming {
+            pace.last = Some(now);
         } else {
             // After drawing: without a screen that sets the pace the time that it took is not made up for.
-            let now = self.comp.now();
-            self.comp.schedule.last = Some(now);
-            self.frame_presented(Presented { time: now, sequence: None, from_hardware: false });
+            let now = self.comp.clock.now().into();
+            pace.last = Some(now);
+            self.frame_presented(output, Presented { time: now, sequence: None, from_hardware: false });
         }
     }
 
-    /// The last frame is where it can be seen: tells the clients whose surfaces are in it.
-    pub(crate) fn frame_presented(&mut self, presented: Presented) {
-        self.comp.schedule.coming = false;
-        // Not if it was locked since that frame was drawn: then windows may be in it.
-        if std::mem::take(&mut self.comp.schedule.shows_lock) {
+    /// The last frame of an output is where it can be seen: tells the clients whose surfaces are in it.
+    pub(crate) fn frame_presented(&mut self, output: OutputId, presented: Presented) {
+        if let Some(pace) = self.comp.schedule.outputs.get_mut(&output) {
+            pace.coming = false;
+            // Not if it was locked since that frame was drawn: then windows may be in it.
+            if pace.lock == LockFrame::Drawn {
+                pace.lock = LockFrame::Shown;
+            }
+        }
+        if self.comp.lock.awaits_frame() && self.comp.schedule.shows_lock() {
             self.confirm_lock();
         }
         self.comp.schedule.replaced.release();
-        self.tell_clients(presented);
+        self.tell_clients(output, presented);
         self.list_texts();
         self.tell_overview();
         self.tell_workspaces();
@@ -192,46 +282,50 @@ impl State {
         self.release_after_frame();
     }
 
-    /// Sends frame callbacks and presentation feedback of all shown windows and layer surfaces, of the lock, and of what the
-    /// input method shows. A lock makes no difference to the windows behind it, so that VMs do not learn when the user is away.
-    fn tell_clients(&self, presented: Presented) {
-        let windows = self.comp.shell.bottom_up().filter(|window| window.shown());
+    /// Sends frame callbacks and presentation feedback of all shown windows and layer surfaces on an output, of the lock, and of
+    /// what the input method shows. A lock makes no difference to the windows behind it, so that VMs do not learn when the user
+    /// is away.
+    fn tell_clients(&self, output: OutputId, presented: Presented) {
+        let Some(announced) = self.comp.announced.get(output) else { return };
+        let Some(pace) = self.comp.schedule.outputs.get(&output) else { return };
+        let windows = self.comp.shell.bottom_up().filter(|window| window.shown() && window.output == output);
         let windows = windows.map(|window| window.handle.wl_surface());
-        let layers = self.comp.layers.all().filter(|layer| layer.mapped);
+        let layers = self.comp.layers.all().filter(|layer| layer.mapped && layer.output == output);
         let layers = layers.map(|layer| layer.handle.wl_surface());
-        for surface in windows.chain(layers).chain(self.comp.shown_lock()) {
-            self.tell_tree(surface, presented);
+        let tell = |surface: &WlSurface| tell_tree(surface, announced, pace, presented);
+        for surface in windows.chain(layers).chain(self.comp.shown_lock_on(output)) {
+            tell(surface);
             for (popup, _) in PopupManager::popups_for_surface(surface) {
-                self.tell_tree(popup.wl_surface(), presented);
+                tell(popup.wl_surface());
             }
         }
-        for popup in self.comp.method_popups() {
-            self.tell_tree(&popup.surface, presented);
+        if self.comp.shell.focused().is_some_and(|window| window.output == output) {
+            for popup in self.comp.method_popups() {
+                tell(&popup.surface);
+            }
         }
     }
+}
 
-    fn tell_tree(&self, root: &WlSurface, presented: Presented) {
-        use wp_presentation_feedback::Kind;
-        let Presented { time, sequence, from_hardware } = presented;
-        let milliseconds = u32::try_from(time.as_millis() & u128::from(u32::MAX)).unwrap_or(0);
-        let sequence = sequence.unwrap_or(self.comp.schedule.sequence);
-        let refresh = Refresh::fixed(self.comp.schedule.interval);
-        let kind =
-            if from_hardware { Kind::Vsync | Kind::HwClock | Kind::HwCompletion } else { Kind::empty() };
-        let output = &self.comp.output;
-        let mut feedback = Vec::new();
-        with_surfaces_surface_tree(root, |_, states| {
-            let mut attributes = states.cached_state.get::<SurfaceAttributes>();
-            for callback in attributes.current().frame_callbacks.drain(..) {
-                callback.done(milliseconds);
-            }
-            drop(attributes);
-            let mut cached = states.cached_state.get::<PresentationFeedbackCachedState>();
-            feedback.append(&mut cached.current().callbacks);
-        });
-        for callback in feedback {
-            callback.presented(output, time, refresh, sequence, kind);
+fn tell_tree(root: &WlSurface, output: &Output, pace: &Pace, presented: Presented) {
+    use wp_presentation_feedback::Kind;
+    let Presented { time, sequence, from_hardware } = presented;
+    let milliseconds = u32::try_from(time.as_millis() & u128::from(u32::MAX)).unwrap_or(0);
+    let sequence = sequence.unwrap_or(pace.sequence);
+    let refresh = Refresh::fixed(pace.interval);
+    let kind = if from_hardware { Kind::Vsync | Kind::HwClock | Kind::HwCompletion } else { Kind::empty() };
+    let mut feedback = Vec::new();
+    with_surfaces_surface_tree(root, |_, states| {
+        let mut attributes = states.cached_state.get::<SurfaceAttributes>();
+        for callback in attributes.current().frame_callbacks.drain(..) {
+            callback.done(milliseconds);
         }
+        drop(attributes);
+        let mut cached = states.cached_state.get::<PresentationFeedbackCachedState>();
+        feedback.append(&mut cached.current().callbacks);
+    });
+    for callback in feedback {
+        callback.presented(output, time, refresh, sequence, kind);
     }
 }
 

@@ -108,7 +108,7 @@ where
         comp.decor.cells.clear();
         return;
     };
-    let layout = comp.shell.layout;
+    let layout = *comp.shell.layout();
     let (windows, chosen) = (switcher.windows().to_vec(), switcher.chosen());
     let grid = Grid::new(&layout, windows.len(), chosen);
     for (index, cell) in grid.cells.iter().enumerate() {
@@ -145,7 +145,8 @@ fn picture<R>(
     let text = GuestText::shown(&window.title, config.titles(&window.origin));
     let imitates = config.foreign_labels(style).any(|label| text.resembles(label));
     rects.without_buttons();
-    let scale = comp.shell.layout.scale;
+    let layout = *comp.shell.layout();
+    let scale = layout.scale;
     let Decor { painter, cells, .. } = &mut comp.decor;
     let own = cells.entry(id).or_default();
     let backing = own.backing.clone();
@@ -157,7 +158,10 @@ fn picture<R>(
             return;
         }
     }
-    content(&comp.shell.layout, renderer, window, comp.shell.content(window).size, rects.content, scene);
+    // As large as on its own output, at the scale of this one.
+    let size = comp.shell.content(window).size.to_f64();
+    let size = size.to_logical(comp.shell.layout_of(window).scale).to_physical(scale).to_i32_round();
+    content(&layout, renderer, window, size, rects.content, scene);
     scene.push(solid(backing, rects.content, BACKGROUND.into()));
 }
 
@@ -210,7 +214,7 @@ mod tests {
             scale in prop_oneof![Just(1.0), Just(1.25), Just(1.5), Just(2.0)],
         ) {
             let output = ((f64::from(w) * scale) as i32, (f64::from(h) * scale) as i32).into();
-            let layout = Layout { output, scale, metrics: Default::default(), left: None };
+            let layout = Layout { output, scale, ..Default::default() };
             let chosen = chosen % count;
             let grid = Grid::new(&layout, count, chosen);
             prop_assert!((grid.first..grid.first + grid.cells.len()).contains(&chosen));
@@ -228,8 +232,7 @@ mod tests {
     #[test]
     fn an_output_of_any_size_has_a_grid() {
         for (w, h) in [(64, 64), (64, 16384), (16384, 64)] {
-            let layout =
-                Layout { output: (w, h).into(), scale: 8.0, metrics: Default::default(), left: None };
+            let layout = Layout { output: (w, h).into(), scale: 8.0, ..Default::default() };
             assert!(!Grid::new(&layout, 9, 8).cells.is_empty());
         }
     }

@@ -89,10 +89,12 @@ fn tiles(area: Rectangle<i32, Physical>, count: usize, least: (i32, i32)) -> Vec
 impl<H> Shell<H> {
     /// Lets the windows of the current workspace float if they stand in columns, and the other way round.
     pub fn toggle_columns(&mut self) {
-        let tiles = self.workspaces.tiles();
-        self.workspaces.set_arrangement(if tiles { Arrangement::Floating } else { Arrangement::Columns });
-        for window in self.stack.all_mut().filter(|window| window.here) {
-            window.joined = true;
+        let output = self.outputs.active_mut();
+        let tiles = output.workspaces.tiles();
+        output.workspaces.set_arrangement(if tiles { Arrangement::Floating } else { Arrangement::Columns });
+        let id = output.id;
+        for window in self.stack.all_mut().filter(|window| window.here && window.output == id) {
+            window.tiling.joined = true;
         }
     }
 
@@ -102,28 +104,30 @@ impl<H> Shell<H> {
         if !self.may_tile(window) {
             return None;
         }
-        let tiled = self.tiled(window.workspace);
+        let tiled = self.tiled(window);
         let index = tiled.iter().position(|id| *id == window.id)?;
-        let scale = self.layout.scale;
-        let least = (scaled(LEAST.0, scale), scaled(LEAST.1, scale));
-        tiles(self.layout.work_area(), tiled.len(), least).get(index).copied()
+        let layout = self.layout_of(window);
+        let least = (scaled(LEAST.0, layout.scale), scaled(LEAST.1, layout.scale));
+        tiles(layout.work_area(), tiled.len(), least).get(index).copied()
     }
 
-    /// The tiled window at a point of the current workspace, wherever it is in the stack.
+    /// The tiled window at a point of an output, wherever it is in the stack.
     #[must_use]
     pub fn tile_at(&self, point: Point<i32, Physical>) -> Option<WindowId> {
         let mut shown = self.shown_top_down();
         shown.find(|window| self.tile(window).is_some_and(|tile| tile.contains(point))).map(Element::id)
     }
 
-    /// Lets two tiled windows change places.
+    /// Lets two tiled windows of one workspace change places.
     pub fn swap_tiles(&mut self, one: WindowId, other: WindowId) {
-        let order =
-            |id: WindowId| self.get(id).filter(|window| self.may_tile(window)).map(|window| window.order);
-        let (Some(first), Some(second)) = (order(one), order(other)) else { return };
-        for (id, order) in [(one, second), (other, first)] {
+        let tiled = |id: WindowId| self.get(id).filter(|window| self.may_tile(window));
+        let (Some(first), Some(second)) = (tiled(one), tiled(other)) else { return };
+        if (first.output, first.workspace) != (second.output, second.workspace) {
+            return;
+        }
+        for (id, order) in [(one, second.tiling.order), (other, first.tiling.order)] {
             if let Some(window) = self.get_mut(id) {
-                window.order = order;
+                window.tiling.order = order;
             }
         }
     }
@@ -144,14 +148,14 @@ impl<H> Shell<H> {
             self.get(id).is_none_or(|window| self.focused_origin().is_none_or(|used| *used == window.origin));
         let tiled = self.get(id).is_some_and(|window| self.may_tile(window));
         if let Some(window) = self.get_mut(id).filter(|_| !used && !tiled) {
-            window.joined = false;
+            window.tiling.joined = false;
         }
     }
 
     /// Moves a tiled window one place on, or back. Whether it is tiled at all.
     pub fn move_tile(&mut self, id: WindowId, on: bool) -> bool {
         let Some(window) = self.get(id).filter(|window| self.tile(window).is_some()) else { return false };
-        let tiled = self.tiled(window.workspace);
+        let tiled = self.tiled(window);
         let index = tiled.iter().position(|other| *other == id).unwrap_or(0);
         let other = if on { index.checked_add(1) } else { index.checked_sub(1) };
         if let Some(other) = other.and_then(|index| tiled.get(index)) {
@@ -161,20 +165,21 @@ impl<H> Shell<H> {
     }
 
     fn may_tile(&self, window: &Window<H>) -> bool {
-        self.workspaces.arrangement(window.workspace) == Arrangement::Columns
+        self.outputs.of(window.output).workspaces.arrangement(window.workspace) == Arrangement::Columns
             && window.mode == Mode::Floating
             && window.mapped
-            && window.joined
+            && window.tiling.joined
             && !window.minimized
             && window.parent.is_none()
             && !window.above
     }
 
-    /// The windows of a workspace that are tiled, in their order.
-    fn tiled(&self, workspace: usize) -> Vec<WindowId> {
-        let windows =
-            self.bottom_up().filter(|window| window.workspace == workspace && self.may_tile(window));
-        let mut tiled: Vec<_> = windows.map(|window| (window.order, window.id)).collect();
+    /// The tiled windows of the workspace that a window is on, in their order.
+    fn tiled(&self, on: &Window<H>) -> Vec<WindowId> {
+        let place = (on.output, on.workspace);
+        let windows = self.bottom_up().filter(|window| (window.output, window.workspace) == place);
+        let windows = windows.filter(|window| self.may_tile(window));
+        let mut tiled: Vec<_> = windows.map(|window| (window.tiling.order, window.id)).collect();
         tiled.sort_unstable();
         tiled.into_iter().map(|(_, id)| id).collect()
     }
@@ -188,7 +193,7 @@ impl<H> Shell<H> {
         let tiles: Vec<_> =
             self.shown_top_down().filter_map(|window| Some((self.tile(window)?, window))).collect();
         for (index, (tile, window)) in tiles.iter().enumerate() {
-            assert!(self.layout.work_area().contains_rect(*tile), "a tile is in the work area");
+            assert!(self.layout_of(window).work_area().contains_rect(*tile), "a tile is in the work area");
             assert_eq!(self.frame(window).outer, *tile, "a tiled window fills its tile");
             assert!(
                 tiles.iter().skip(index + 1).all(|(other, _)| !other.overlaps(*tile)),

@@ -40,19 +40,22 @@ impl<H> Shell<H> {
 
     /// Brings a window, and what descends from it, to where its parent is.
     fn join(&mut self, id: WindowId, parent: WindowId) {
-        let Some((workspace, above)) = self.get(parent).map(|parent| (parent.workspace, parent.above)) else {
+        let Some((output, workspace, above)) =
+            self.get(parent).map(|parent| (parent.output, parent.workspace, parent.above))
+        else {
             return;
         };
         for member in self.family(id) {
             if let Some(window) = self.get_mut(member) {
                 window.above = above;
             }
+            self.follow_to(member, output);
         }
         self.move_to_workspace(id, workspace);
     }
 
     /// A window, all that it descends from and all that descend from those.
-    pub(super) fn family(&self, id: WindowId) -> Vec<WindowId> {
+    pub(crate) fn family(&self, id: WindowId) -> Vec<WindowId> {
         let root = self.line(id).last().unwrap_or(id);
         let members = self.stack.bottom_up().map(Element::id);
         members.filter(|other| self.line(*other).last() == Some(root)).collect()

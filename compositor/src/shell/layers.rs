@@ -5,7 +5,7 @@
 //!
 //! Layer surfaces are of local programs only; no VM is ever shown the protocol. They wear no frame, and some of them stand
 //! above windows, so what they may take is bounded here and not by their programs: everything is arranged inside *the
-//! space*, which is the output without the stripe. Each surface that reserves room at an edge (an exclusive zone) takes it
+//! space*, which is their output without the stripe. Each surface that reserves room at an edge (an exclusive zone) takes it
 //! from what those before it have left; what is left at last is the windows' work area. The layers are gone through from the
 //! top down, those that reserve room first, so that a wallpaper never moves a bar.
 //!
@@ -18,6 +18,7 @@
 use smithay::utils::{Logical, Physical, Point, Rectangle, Size};
 use smithay::wayland::shell::wlr_layer::{Anchor, ExclusiveZone, KeyboardInteractivity, Layer, Margins};
 
+use super::outputs::OutputId;
 use super::scaled;
 
 /// Names a layer surface for as long as the compositor runs; never reused.
@@ -103,6 +104,8 @@ pub struct LayerSurface<H> {
     pub id: LayerId,
     /// What it stands for.
     pub handle: H,
+    /// The output it is on, for as long as it exists.
+    pub output: OutputId,
     /// What its program asks for.
     pub wish: Wish,
     /// Has content. Without content it takes no room and is not drawn.
@@ -129,11 +132,18 @@ impl<H> Default for Layers<H> {
 
 impl<H> Layers<H> {
     /// Adds a surface that has no content yet.
-    pub fn add(&mut self, handle: H, layer: Layer) -> LayerId {
+    pub fn add(&mut self, handle: H, output: OutputId, layer: Layer) -> LayerId {
         let id = LayerId(self.next_id);
         self.next_id = self.next_id.saturating_add(1);
         let wish = Wish { layer, ..Wish::default() };
-        self.surfaces.push(LayerSurface { id, handle, wish, mapped: false, place: Rectangle::default() });
+        self.surfaces.push(LayerSurface {
+            id,
+            handle,
+            output,
+            wish,
+            mapped: false,
+            place: Rectangle::default(),
+        });
         id
     }
 
@@ -207,12 +217,18 @@ impl<H> Layers<H> {
         })
     }
 
-    /// Gives every surface its place in `space`, and returns what is left to the windows.
-    pub fn arrange(&mut self, space: Rectangle<i32, Physical>, scale: f64) -> Rectangle<i32, Physical> {
+    /// Gives every surface of an output its place in the `space` of that, and returns what is left to the windows.
+    pub fn arrange(
+        &mut self,
+        output: OutputId,
+        space: Rectangle<i32, Physical>,
+        scale: f64,
+    ) -> Rectangle<i32, Physical> {
         let mut left = space;
         for reserving in [true, false] {
             for layer in LAYERS.iter().rev() {
-                let of_layer = self.surfaces.iter_mut().filter(|surface| surface.wish.layer == *layer);
+                let of_output = self.surfaces.iter_mut().filter(|surface| surface.output == output);
+                let of_layer = of_output.filter(|surface| surface.wish.layer == *layer);
                 for surface in of_layer.filter(|surface| surface.wish.reserved().is_some() == reserving) {
                     let wish = &surface.wish;
                     let bounds = if wish.zone == ExclusiveZone::DontCare { space } else { left };
@@ -320,7 +336,7 @@ mod tests {
     }
 
     fn add(layers: &mut Layers<()>, wish: Wish) -> LayerId {
-        let id = layers.add((), wish.layer);
+        let id = layers.add((), OutputId::FIRST, wish.layer);
         let surface = layers.get_mut(id).unwrap();
         surface.wish = wish;
         surface.mapped = true;
@@ -348,7 +364,7 @@ mod tests {
         let below = add(&mut layers, everywhere(Layer::Bottom, ExclusiveZone::Neutral));
         let top = add(&mut layers, bar(Anchor::TOP, 30));
         let bottom = add(&mut layers, bar(Anchor::BOTTOM, 20));
-        let left = layers.arrange(rect(SPACE), 1.0);
+        let left = layers.arrange(OutputId::FIRST, rect(SPACE), 1.0);
         assert_eq!(left, rect((0, 54, 1280, 726)));
         let place = |id| layers.get(id).unwrap().place;
         assert_eq!(place(top), rect((0, 24, 1280, 30)));
@@ -363,7 +379,7 @@ mod tests {
         let first = add(&mut layers, bar(Anchor::TOP, 30));
         let margin = Margins { top: 5, left: 10, right: 20, bottom: 99 };
         let second = add(&mut layers, Wish { margin, ..bar(Anchor::TOP, 30) });
-        let left = layers.arrange(rect(SPACE), 1.0);
+        let left = layers.arrange(OutputId::FIRST, rect(SPACE), 1.0);
         assert_eq!(layers.get(first).unwrap().place, rect((0, 24, 1280, 30)));
         assert_eq!(layers.get(second).unwrap().place, rect((10, 59, 1250, 30)));
         assert_eq!(left.loc.y, 24 + 30 + 35);
@@ -381,7 +397,7 @@ mod tests {
             ..Wish::default()
         };
         let corner = add(&mut layers, corner);
-        assert_eq!(layers.arrange(rect(SPACE), 1.0), rect(SPACE));
+        assert_eq!(layers.arrange(OutputId::FIRST, rect(SPACE), 1.0), rect(SPACE));
         assert_eq!(layers.get(middle).unwrap().place, rect((540, 362, 200, 100)));
         assert_eq!(layers.get(corner).unwrap().place, rect((1080, 24, 200, 100)));
     }
@@ -391,7 +407,7 @@ mod tests {
         let mut layers = Layers::default();
         let id = add(&mut layers, bar(Anchor::TOP, 30));
         layers.get_mut(id).unwrap().mapped = false;
-        assert_eq!(layers.arrange(rect(SPACE), 1.0), rect(SPACE));
+        assert_eq!(layers.arrange(OutputId::FIRST, rect(SPACE), 1.0), rect(SPACE));
         assert_eq!(
             layers.get(id).unwrap().place,
             rect((0, 24, 1280, 30)),
@@ -459,7 +475,7 @@ mod tests {
                 let id = add(&mut layers, wish);
                 layers.get_mut(id).unwrap().mapped = mapped;
             }
-            let left = layers.arrange(space, scale);
+            let left = layers.arrange(OutputId::FIRST, space, scale);
             prop_assert!(space.contains_rect(left), "{left:?} in {space:?}");
             prop_assert!(left.size.w * 2 >= space.size.w && left.size.h * 2 >= space.size.h);
             prop_assert!(left.size.w > 0 && left.size.h > 0);
@@ -479,10 +495,10 @@ mod tests {
         ) {
             let mut layers = Layers::default();
             let ids: Vec<_> = wishes.into_iter().map(|wish| add(&mut layers, wish)).collect();
-            let before = layers.arrange(rect(SPACE), scale);
+            let before = layers.arrange(OutputId::FIRST, rect(SPACE), scale);
             let places: Vec<_> = ids.iter().map(|id| layers.get(*id).unwrap().place).collect();
             add(&mut layers, Wish { zone: ExclusiveZone::Neutral, ..another });
-            prop_assert_eq!(layers.arrange(rect(SPACE), scale), before);
+            prop_assert_eq!(layers.arrange(OutputId::FIRST, rect(SPACE), scale), before);
             let after: Vec<_> = ids.iter().map(|id| layers.get(*id).unwrap().place).collect();
             prop_assert_eq!(places, after);
         }

@@ -3,16 +3,18 @@
 //! # Model
 //!
 //! Any local program may lock the session; from that moment nothing of any client but its own lock surface is drawn or gets
-//! input. The program is told that the session is locked once a frame without windows has been drawn. Only it can unlock. If
+//! input. The program is told that the session is locked once a frame without windows has been drawn on every output. Only it can unlock. If
 //! it goes without that, the session stays locked, and another program may take its place.
 //!
 //! # Invariants
 //!
 //! * A lock ends only by [`Lock::unlock`] of the program that holds it and was told so, or before it was told so by its
 //!   [`Lock::cancel`], if the session was not locked before.
-//! * There is a surface to draw only while somebody holds the lock, and it is theirs.
+//! * There are surfaces to draw only while somebody holds the lock, at most one for each output, and they are theirs.
 
-/// The lock: `L` stands for the program that locks, `S` for its surface.
+use super::outputs::OutputId;
+
+/// The lock: `L` stands for the program that locks, `S` for its surfaces.
 #[derive(Debug)]
 pub struct Lock<L, S> {
     locked: bool,
@@ -22,7 +24,8 @@ pub struct Lock<L, S> {
 #[derive(Debug)]
 struct Holder<L, S> {
     locker: L,
-    surface: Option<S>,
+    /// At most one for each output.
+    surfaces: Vec<(OutputId, S)>,
     /// It was told that the session is locked.
     told: bool,
     /// The session was locked already when it came.
@@ -54,7 +57,7 @@ impl<L: PartialEq, S> Lock<L, S> {
             return false;
         }
         let took_over = std::mem::replace(&mut self.locked, true);
-        self.holder = Some(Holder { locker, surface: None, told: false, took_over });
+        self.holder = Some(Holder { locker, surfaces: Vec::new(), told: false, took_over });
         true
     }
 
@@ -101,10 +104,10 @@ impl<L: PartialEq, S> Lock<L, S> {
         self.holder.as_ref().is_some_and(|holder| !holder.told)
     }
 
-    /// Whether a program holds the lock and has no surface yet.
+    /// Whether a program holds the lock and has no surface on an output yet.
     #[must_use]
-    pub fn has_room(&self, locker: &L) -> bool {
-        self.held_by(locker).is_some_and(|holder| holder.surface.is_none())
+    pub fn has_room(&self, locker: &L, output: OutputId) -> bool {
+        self.held_by(locker).is_some_and(|holder| holder.surfaces.iter().all(|(other, _)| *other != output))
     }
 
     /// Whether a program holds the lock.
@@ -113,26 +116,36 @@ impl<L: PartialEq, S> Lock<L, S> {
         self.held_by(locker).is_some()
     }
 
-    /// Sets the surface of the program that holds the lock; of another one it is dropped.
-    pub fn set_surface(&mut self, locker: &L, surface: S) {
+    /// Sets the surface on an output of the program that holds the lock; of another one it is dropped.
+    pub fn set_surface(&mut self, locker: &L, output: OutputId, surface: S) {
         if let Some(holder) = self.holder.as_mut().filter(|holder| holder.locker == *locker) {
-            holder.surface = Some(surface);
+            holder.surfaces.retain(|(other, _)| *other != output);
+            holder.surfaces.push((output, surface));
         }
     }
 
-    /// Forgets the surface, if it is this one.
-    pub fn surface_gone(&mut self, is_gone: impl Fn(&S) -> bool) {
-        if let Some(holder) = &mut self.holder
-            && holder.surface.as_ref().is_some_and(is_gone)
-        {
-            holder.surface = None;
-        }
+    /// Forgets the surfaces that are gone. Returns whether there were any.
+    pub fn surfaces_gone(&mut self, is_gone: impl Fn(OutputId, &S) -> bool) -> bool {
+        let Some(holder) = &mut self.holder else { return false };
+        let before = holder.surfaces.len();
+        holder.surfaces.retain(|(output, surface)| !is_gone(*output, surface));
+        holder.surfaces.len() != before
     }
 
-    /// The surface that is shown while the session is locked, if there is one.
+    /// The surfaces that are shown while the session is locked, with their outputs.
+    pub fn placed(&self) -> impl Iterator<Item = &(OutputId, S)> {
+        self.holder.iter().flat_map(|holder| &holder.surfaces)
+    }
+
+    /// The same without their outputs.
+    pub fn surfaces(&self) -> impl Iterator<Item = &S> {
+        self.placed().map(|(_, surface)| surface)
+    }
+
+    /// The surface that an output shows while the session is locked, if there is one.
     #[must_use]
-    pub fn surface(&self) -> Option<&S> {
-        self.holder.as_ref().and_then(|holder| holder.surface.as_ref())
+    pub fn surface_on(&self, output: OutputId) -> Option<&S> {
+        self.placed().find(|(other, _)| *other == output).map(|(_, surface)| surface)
     }
 
     fn held_by(&self, locker: &L) -> Option<&Holder<L, S>> {
@@ -162,10 +175,10 @@ mod tests {
     fn a_crash_keeps_it_locked_and_another_program_may_take_over() {
         let mut lock: Lock<u32, u32> = Lock::default();
         lock.lock(1);
-        lock.set_surface(&1, 10);
+        lock.set_surface(&1, OutputId::FIRST, 10);
         lock.drawn();
         lock.locker_gone(&1);
-        assert!(lock.is_locked() && lock.surface().is_none());
+        assert!(lock.is_locked() && lock.surfaces().count() == 0);
         assert!(lock.lock(2));
         assert!(lock.cancel(&2) && lock.is_locked(), "what was locked before stays so");
         assert!(lock.lock(3));
@@ -176,7 +189,7 @@ mod tests {
     #[test]
     fn what_begins_locked_is_unlocked_by_a_program_that_took_over_and_was_told() {
         let mut lock: Lock<u32, u32> = Lock::locked();
-        assert!(lock.is_locked() && lock.surface().is_none() && !lock.unlock(&1));
+        assert!(lock.is_locked() && lock.surfaces().count() == 0 && !lock.unlock(&1));
         assert!(lock.lock(1));
         assert!(lock.cancel(&1) && lock.is_locked());
         assert!(lock.lock(2));
@@ -237,11 +250,11 @@ mod tests {
                         holder = holder.filter(|holder| *holder != who);
                     }
                     Op::Drawn => told |= lock.drawn().is_some(),
-                    Op::Surface(who) => lock.set_surface(&who, who),
+                    Op::Surface(who) => lock.set_surface(&who, OutputId::FIRST, who),
                 }
                 prop_assert!(!told || lock.is_locked());
                 prop_assert!(holder.is_none() || lock.is_locked());
-                prop_assert!(lock.surface().is_none_or(|surface| Some(*surface) == holder));
+                prop_assert!(lock.surfaces().all(|surface| Some(*surface) == holder));
             }
         }
     }

@@ -2,24 +2,27 @@
 //!
 //! Nothing here knows Wayland: a [`window::Window`] carries a handle of any type, which is the client's
 //! toplevel in the compositor and a plain number in the property tests. Rectangles are in physical pixels of
-//! the output, because the label must be exact to the pixel at every scale; sizes that clients choose are
+//! the outputs ([`outputs`]), because the label must be exact to the pixel at every scale; sizes that clients choose are
 //! in logical pixels, because that is what clients speak.
 //!
 //! # Invariants
 //!
-//! * Every window is in the stack exactly once, and the focused window is a shown one of the current workspace
+//! * Every window is in the stack exactly once, and the focused window is a shown one of a workspace that is on an output
 //!   ([`Shell::check`]).
 //! * The frame of a snapped window is inside its part of the work area.
 //! * Only windows of the GUI VM itself are kept above others.
 //! * The frame of a maximised or fullscreen window is the work area, which never contains the stripe.
 //! * The focus moves from one VM to another only by the user's hand, or because the focused window is gone.
-//! * Choosing a window reaches every mapped window of the workspace that does not wait for a dialog, each once in a round.
+//! * Choosing a window reaches every mapped window of the workspaces on the outputs that does not wait for a dialog, each once
+//!   in a round.
 
 pub mod columns;
 pub mod family;
 pub mod focus;
 pub mod layers;
 pub mod lock;
+pub mod moving;
+pub mod outputs;
 pub mod placement;
 pub mod popup;
 pub mod stacking;
@@ -30,17 +33,17 @@ pub mod zone;
 use smithay::utils::{Logical, Physical, Point, Rectangle, Size};
 
 use self::layers::LayerId;
+use self::outputs::Outputs;
 use crate::render::frame::{self, FrameButton, FrameMetrics, FrameRects};
 use crate::trust::origin::Origin;
 use stacking::{Element, Stack};
 use window::{Mode, Window, WindowId};
-use workspaces::Workspaces;
 use zone::Zone;
 
-/// The geometry of the output that windows are laid out on.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// The geometry of an output that windows are laid out on.
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
 pub struct Layout {
-    /// Size of the output in physical pixels.
+    /// Size of the output in physical pixels, as it is seen.
     pub output: Size<i32, Physical>,
     /// Physical pixels per logical pixel.
     pub scale: f64,
@@ -48,20 +51,67 @@ pub struct Layout {
     pub metrics: FrameMetrics,
     /// What bars and the like have left to the windows, inside [`Layout::space`]; `None`: all of it.
     pub left: Option<Rectangle<i32, Physical>>,
+    /// Its upper left corner in physical pixels ([`outputs`]).
+    pub origin: Point<i32, Physical>,
+    /// Its upper left corner in logical pixels, where it stands beside the other outputs.
+    pub position: Point<i32, Logical>,
 }
 
 impl Layout {
+    /// The whole output.
+    #[must_use]
+    pub fn whole(&self) -> Rectangle<i32, Physical> {
+        Rectangle::new(self.origin, self.output)
+    }
+
+    /// The whole output in logical pixels.
+    #[must_use]
+    pub fn logical(&self) -> Rectangle<i32, Logical> {
+        let size: Size<i32, Logical> = self.output.to_f64().to_logical(self.scale).to_i32_round();
+        Rectangle::new(self.position, (size.w.max(1), size.h.max(1)).into())
+    }
+
+    /// A place on the output, as clients and users speak of it.
+    #[must_use]
+    pub fn to_logical(&self, point: Point<f64, Physical>) -> Point<f64, Logical> {
+        self.position.to_f64() + (point - self.origin.to_f64()).to_logical(self.scale)
+    }
+
+    /// The reverse.
+    #[must_use]
+    pub fn to_physical(&self, point: Point<f64, Logical>) -> Point<f64, Physical> {
+        self.origin.to_f64() + (point - self.position.to_f64()).to_physical(self.scale)
+    }
+
+    /// The place on the output that is nearest to a point.
+    #[must_use]
+    pub fn nearest(&self, point: Point<f64, Physical>) -> Point<f64, Physical> {
+        let last = |length: i32| f64::from((length - 1).max(0));
+        let offset = point - self.origin.to_f64();
+        let inside = (offset.x.clamp(0.0, last(self.output.w)), offset.y.clamp(0.0, last(self.output.h)));
+        self.origin.to_f64() + Point::from(inside)
+    }
+
+    /// The banner at the bottom of the output.
+    #[must_use]
+    pub fn banner(&self) -> Rectangle<i32, Physical> {
+        let banner = frame::banner(self.output, &self.metrics.scaled(self.scale));
+        Rectangle::new(banner.loc + self.origin, banner.size)
+    }
+
     /// The stripe at the top of the output, which belongs to the compositor alone.
     #[must_use]
     pub fn stripe(&self) -> Rectangle<i32, Physical> {
-        frame::stripe(self.output, &self.metrics.scaled(self.scale))
+        let stripe = frame::stripe(self.output, &self.metrics.scaled(self.scale));
+        Rectangle::new(stripe.loc + self.origin, stripe.size)
     }
 
     /// The output below the stripe: everything that is not the compositor's alone.
     #[must_use]
     pub fn space(&self) -> Rectangle<i32, Physical> {
         let stripe = self.stripe().size.h;
-        Rectangle::new((0, stripe).into(), (self.output.w, (self.output.h - stripe).max(1)).into())
+        let corner = self.origin + Point::from((0, stripe));
+        Rectangle::new(corner, (self.output.w, (self.output.h - stripe).max(1)).into())
     }
 
     /// Where windows may stand: the space, less what surfaces of the layer shell reserve.
@@ -127,6 +177,19 @@ impl Layout {
         Rectangle::new(part.loc + offset, size)
     }
 
+    /// Keeps a frame's corner where its title bar can still be seen and reached below the stripe.
+    fn clamped(&self, location: Point<i32, Physical>, content: Size<i32, Physical>) -> Point<i32, Physical> {
+        let area = self.work_area();
+        let (offset, sum) = self.margins();
+        let width = content.w + sum.w;
+        // A strip of this width, and the whole title bar's height, always stays on the output.
+        let kept = (offset.y * 2).min(width);
+        let min_x = area.loc.x - width + kept;
+        let max_x = (area.loc.x + area.size.w - kept).max(min_x);
+        let max_y = (area.loc.y + area.size.h - offset.y).max(area.loc.y);
+        (location.x.clamp(min_x, max_x), location.y.clamp(area.loc.y, max_y)).into()
+    }
+
     /// A logical content size in physical pixels, clamped to what fits into the work area and at least so
     /// large that the frame has room for a label that can be read.
     #[must_use]
@@ -152,11 +215,9 @@ pub fn scaled(length: i32, scale: f64) -> i32 {
 /// All windows, and which of them has the keyboard.
 #[derive(Debug)]
 pub struct Shell<H> {
-    /// The geometry of the output.
-    pub layout: Layout,
+    outputs: Outputs,
     stack: Stack<Window<H>>,
     focused: Option<WindowId>,
-    workspaces: Workspaces,
     next_id: u64,
     /// How often the focus was given to a window.
     turns: u64,
@@ -167,9 +228,8 @@ pub struct Shell<H> {
 impl<H> Shell<H> {
     /// A shell without windows.
     #[must_use]
-    pub fn new(layout: Layout) -> Self {
-        let workspaces = Workspaces::default();
-        Self { layout, stack: Stack::default(), focused: None, workspaces, next_id: 1, turns: 0, changes: 0 }
+    pub fn new(outputs: Outputs) -> Self {
+        Self { outputs, stack: Stack::default(), focused: None, next_id: 1, turns: 0, changes: 0 }
     }
 
     /// Adds a window that is not shown yet, at the bottom.
@@ -177,7 +237,8 @@ impl<H> Shell<H> {
         let id = WindowId(self.next_id);
         self.next_id = self.next_id.saturating_add(1);
         let mut window = Window::new(id, handle, origin);
-        window.workspace = self.workspaces.current();
+        window.output = self.outputs.active().id;
+        window.workspace = self.workspaces().current();
         self.stack.push_bottom(window);
         self.changes = self.changes.saturating_add(1);
         id
@@ -245,39 +306,27 @@ impl<H> Shell<H> {
     /// appear and its surfaces be hit.
     #[must_use]
     pub fn content(&self, window: &Window<H>) -> Rectangle<i32, Physical> {
-        let (offset, _) = self.layout.margins();
+        let layout = self.layout_of(window);
+        let (offset, _) = layout.margins();
         match window.mode {
             Mode::Floating => {
                 if let Some(tile) = self.tile(window) {
-                    return self.layout.inside(tile);
+                    return layout.inside(tile);
                 }
-                let size = self.layout.content_size(window.size);
-                Rectangle::new(self.clamped(window.location, size) + offset, size)
+                let size = layout.content_size(window.size);
+                Rectangle::new(layout.clamped(window.location, size) + offset, size)
             }
             Mode::Maximized | Mode::Fullscreen => {
-                Rectangle::new(self.layout.work_area().loc + offset, self.layout.max_content())
+                Rectangle::new(layout.work_area().loc + offset, layout.max_content())
             }
-            Mode::Snapped(zone) => self.layout.zone_content(zone),
+            Mode::Snapped(zone) => layout.zone_content(zone),
         }
-    }
-
-    /// Keeps a frame's corner where its title bar can still be seen and reached below the stripe.
-    fn clamped(&self, location: Point<i32, Physical>, content: Size<i32, Physical>) -> Point<i32, Physical> {
-        let area = self.layout.work_area();
-        let (offset, sum) = self.layout.margins();
-        let width = content.w + sum.w;
-        // A strip of this width, and the whole title bar's height, always stays on the output.
-        let kept = (offset.y * 2).min(width);
-        let min_x = area.loc.x - width + kept;
-        let max_x = (area.loc.x + area.size.w - kept).max(min_x);
-        let max_y = (area.loc.y + area.size.h - offset.y).max(area.loc.y);
-        (location.x.clamp(min_x, max_x), location.y.clamp(area.loc.y, max_y)).into()
     }
 
     /// The frame of a window: ring, title bar and their parts.
     #[must_use]
     pub fn frame(&self, window: &Window<H>) -> FrameRects {
-        self.layout.frame(self.content(window))
+        self.layout_of(window).frame(self.content(window))
     }
 
     /// Shows a window that has its first content, on the current workspace, on that of its parent or on that of its
@@ -289,21 +338,23 @@ impl<H> Shell<H> {
         size: Size<i32, Logical>,
         pointer: Option<Point<i32, Physical>>,
     ) -> bool {
-        let content = self.layout.content_size(size);
-        let (_, sum) = self.layout.margins();
-        let outer = (content.w + sum.w, content.h + sum.h).into();
         let focused = self.focused().map(|window| (window.id, window.origin.clone()));
         let recalled = self.get_mut(id).and_then(|window| window.recalled.take());
         let alone =
             self.family(id).iter().all(|member| self.get(*member).is_none_or(|window| !window.mapped));
         if alone && recalled.is_none() {
-            self.move_to_workspace(id, self.workspaces.current());
+            self.move_to_output(id, self.outputs.active().id);
         }
         let Some(window) = self.get(id) else { return false };
+        let (output, layout) = (window.output, *self.layout_of(window));
+        let content = layout.content_size(size);
+        let (_, sum) = layout.margins();
+        let outer = (content.w + sum.w, content.h + sum.h).into();
         let (origin, here) = (window.origin.clone(), window.here);
         let takes = here && focus::may_take(&origin, focused.as_ref().map(|(_, origin)| origin));
         let obstacles: Vec<placement::Obstacle> = self
             .shown_top_down()
+            .filter(|other| other.output == output)
             .map(|other| placement::Obstacle {
                 rect: self.frame(other).outer,
                 protected: !takes && Some(other.id) == focused.as_ref().map(|(id, _)| *id),
@@ -312,12 +363,12 @@ impl<H> Shell<H> {
         // A window that opens unfocused must not open under the pointer: the user would click into it.
         let avoid = if takes { None } else { pointer };
         let free = |location: &Point<i32, Physical>| {
-            let frame = Rectangle::new(self.clamped(*location, content), outer);
+            let frame = Rectangle::new(layout.clamped(*location, content), outer);
             !avoid.is_some_and(|point| frame.contains(point))
         };
         let location = recalled
             .filter(free)
-            .unwrap_or_else(|| placement::place(outer, self.layout.work_area(), &obstacles, avoid));
+            .unwrap_or_else(|| placement::place(outer, layout.work_area(), &obstacles, avoid));
         if let Some(window) = self.get_mut(id) {
             // One that comes back filling the work area keeps the size for when it does not any more.
             if recalled.is_none() || window.mode == Mode::Floating {
@@ -328,11 +379,11 @@ impl<H> Shell<H> {
             window.minimized = false;
         }
         if !takes
-            && self.workspaces.tiles()
+            && self.outputs.of(output).workspaces.tiles()
             && let Some(window) = self.get_mut(id)
         {
             // Below windows that fill the screen nobody would see that it is there.
-            window.joined = false;
+            window.tiling.joined = false;
             window.urgent = true;
         }
         match focused {
@@ -360,14 +411,15 @@ impl<H> Shell<H> {
         let Some(window) = self.get_mut(id) else { return };
         window.minimized = false;
         if window.mapped {
-            let workspace = window.workspace;
-            self.switch_workspace(workspace);
+            let (output, workspace) = (window.output, window.workspace);
+            self.show_workspace(output, workspace);
+            self.visit(output);
             let used = self.modal_over(id);
             self.raise_family(used);
             self.give_focus(used);
             for done in [id, used] {
                 if let Some(window) = self.get_mut(done) {
-                    window.joined = true;
+                    window.tiling.joined = true;
                     window.urgent = false;
                 }
             }
@@ -442,7 +494,7 @@ impl<H> Shell<H> {
         self.focused = None;
     }
 
-    /// The windows that the user may choose from: those of the current workspace, minimised ones included, the one that had
+    /// The windows that the user may choose from: those of the workspaces on all outputs, minimised ones included, the one that had
     /// the keyboard last first. The place in the stack alone would not do, because a window that is raised takes its dialogs
     /// along, which were not used; it counts for those that never had the keyboard. Windows that wait for a modal dialog come
     /// up with it.
@@ -456,11 +508,11 @@ impl<H> Shell<H> {
         order.into_iter().map(|window| window.id).collect()
     }
 
-    /// What stands at a point of the output. The stripe and everything in a window's frame shields what is
+    /// What stands at a point of an output. The stripe and everything in a window's frame shields what is
     /// below: nothing falls through.
     #[must_use]
     pub fn at(&self, point: Point<i32, Physical>) -> Target {
-        if self.layout.stripe().contains(point) {
+        if self.layout_at(point).stripe().contains(point) {
             return Target::Stripe;
         }
         for window in self.shown_top_down() {
@@ -468,7 +520,7 @@ impl<H> Shell<H> {
             if content.contains(point) {
                 return Target::Content(window.id);
             }
-            let frame = self.layout.frame(content);
+            let frame = self.layout_of(window).frame(content);
             if frame.outer.contains(point) {
                 return if let Some(button) = frame.button_at(point) {
                     Target::Button(window.id, button)
@@ -490,6 +542,7 @@ impl<H> Shell<H> {
     pub fn check(&self) {
         self.stack.check();
         self.check_families();
+        self.check_outputs();
         self.check_workspaces();
         self.check_columns();
         if let Some(id) = self.focused {
@@ -497,12 +550,16 @@ impl<H> Shell<H> {
         }
         for window in self.shown_top_down() {
             let frame = self.frame(window).outer;
-            assert!(!frame.overlaps(self.layout.stripe()), "no frame reaches into the stripe");
+            for output in self.outputs.used() {
+                let touches = frame.overlaps(output.layout.whole());
+                assert!(output.id == window.output || !touches, "a window is on one output alone");
+                assert!(!frame.overlaps(output.layout.stripe()), "no frame reaches into a stripe");
+            }
         }
     }
 }
 
-/// What is under a point of the output.
+/// What is under a point of an output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     /// The stripe at the top.

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use smithay::utils::{Physical, Point, Rectangle, Size};
 
 use super::columns::Arrangement;
+use super::outputs::Outputs;
 use super::placement::{Obstacle, cost, place};
 use super::popup::{AreaBudget, beside_cursor, constrain};
 use super::window::{Mode, WindowId};
@@ -22,7 +23,7 @@ fn origin(index: usize) -> Origin {
 }
 
 fn shell(scale: f64) -> Shell<usize> {
-    Shell::new(Layout { output: (1280, 800).into(), scale, metrics: Default::default(), left: None })
+    Shell::new(Outputs::single(Layout { output: (1280, 800).into(), scale, ..Default::default() }))
 }
 
 fn show(shell: &mut Shell<usize>, origin: Origin, size: (i32, i32)) -> (WindowId, bool) {
@@ -320,7 +321,7 @@ fn snapped_windows_stand_side_by_side_with_their_frames() {
         shell.get_mut(left).unwrap().mode = mode(Direction::Left);
         shell.get_mut(right).unwrap().mode = mode(Direction::Right);
         let [left, right] = [left, right].map(|id| shell.frame(shell.get(id).unwrap()).outer);
-        let area = shell.layout.work_area();
+        let area = shell.layout().work_area();
         assert_eq!((left.loc, right.loc), (area.loc, (640, area.loc.y).into()));
         assert_eq!((left.size, right.size), ((640, area.size.h).into(), (640, area.size.h).into()));
     }
@@ -361,8 +362,8 @@ fn windows_in_columns_stand_side_by_side_and_change_places() {
 
 #[test]
 fn a_zone_without_room_for_a_label_is_the_whole_area() {
-    let layout = Layout { output: (64, 64).into(), scale: 4.0, metrics: Default::default(), left: None };
-    let mut shell = Shell::new(layout);
+    let layout = Layout { output: (64, 64).into(), scale: 4.0, ..Default::default() };
+    let mut shell = Shell::new(Outputs::single(layout));
     let (id, _) = show(&mut shell, origin(1), (300, 200));
     shell.get_mut(id).unwrap().mode = Mode::Floating.snapped(Direction::Left);
     let snapped = shell.content(shell.get(id).unwrap());
@@ -597,7 +598,7 @@ let (more, fewer) = match op {
                 _ => (0, 0),
             };
             prop_assert_eq!(shell.bottom_up().count() + fewer, count + more, "no window is lost");
-            let area = shell.layout.work_area();
+            let area = shell.layout().work_area();
             for window in shell.bottom_up() {
                 let frame = shell.frame(window);
                 prop_assert!(frame.outer.loc.y >= area.loc.y);

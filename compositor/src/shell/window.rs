@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use smithay::utils::{Logical, Physical, Point, Size};
 
+use super::outputs::OutputId;
 use super::stacking::Element;
 use super::zone::Zone;
 use crate::trust::origin::Origin;
@@ -39,16 +40,16 @@ pub struct Window<H> {
     pub mode: Mode,
     /// Taken off the screen by the user or the client.
     pub minimized: bool,
-    /// The workspace it is on, from 0.
+    /// The output it is on.
+    pub output: OutputId,
+    /// Where it goes back to once its own output is there again.
+    pub(super) home: Option<Home>,
+    /// The workspace of the output it is on, from 0.
     pub(super) workspace: usize,
     /// That workspace is on the screen.
     pub(super) here: bool,
-    /// The user has used it or arranged it, so that it may take room from others.
-    pub(super) joined: bool,
-    /// Its place among the tiled windows, from low to high.
-    pub(super) order: u64,
-    /// The tile that its client was last told to fill.
-    pub(crate) told_tile: Option<Size<i32, Physical>>,
+    /// What it is among tiled windows.
+    pub(crate) tiling: Tiling,
     /// Kept above all windows that are not. Only the GUI VM's own can be.
     pub(super) above: bool,
     /// Has content. Without content there is no window.
@@ -77,6 +78,28 @@ pub struct Window<H> {
     pub urgent: bool,
     /// Which turn of the focus was its last one, counted from 1; 0 if it never had it.
     pub last_focus: u64,
+}
+
+/// Where a window was when its output was taken away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Home {
+    /// Which output that was.
+    pub(super) output: OutputId,
+    /// Corner of the frame while floating, from the output's.
+    pub(super) from_corner: Point<i32, Physical>,
+    /// The workspace it was on.
+    pub(super) workspace: usize,
+}
+
+/// What a window is among tiled ones.
+#[derive(Clone, Copy, Debug)]
+pub struct Tiling {
+    /// The user has used it or arranged it, so that it may take room from others.
+    pub(super) joined: bool,
+    /// Its place, from low to high.
+    pub(super) order: u64,
+    /// The tile that its client was last told to fill.
+    pub(crate) told: Option<Size<i32, Physical>>,
 }
 
 /// A picture that a client gave its window. It is the VM's, and is nowhere shown without the VM's label.
@@ -111,11 +134,11 @@ impl<H> Window<H> {
             origin,
             mode: Mode::Floating,
             minimized: false,
+            output: OutputId::FIRST,
+            home: None,
             workspace: 0,
             here: true,
-            joined: false,
-            order: id.0,
-            told_tile: None,
+            tiling: Tiling { joined: false, order: id.0, told: None },
             above: false,
             mapped: false,
             location: Point::default(),

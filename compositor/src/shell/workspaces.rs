@@ -1,21 +1,23 @@
-//! Workspaces: each window is on one of them, and one of them is on the screen.
+//! Workspaces: each window is on one of them, and each output shows one of its own.
 //!
 //! # Model
 //!
-//! The list is the configuration's and never empty. A workspace remembers which of its windows had the keyboard, and
+//! Every output has the workspaces of the configuration for itself, and shows one of them whatever the others show. What is done
+//! to *the* current workspace is done to that of the active output. The list is never empty. A workspace remembers which of its windows had the keyboard, and
 //! gives it back when the user comes back to it. Only the user changes workspaces: what a client asks for on another one
 //! marks its window as urgent, and the stripe says where.
 //!
 //! # Invariants
 //!
-//! * The focused window is on the current workspace ([`Shell::check`]).
-//! * A dialog is on the workspace of its parent, and goes wherever that goes.
+//! * The focused window is on the current workspace of its output ([`Shell::check`]).
+//! * A dialog is on the output and workspace of its parent, and goes wherever that goes.
 //! * A list that gets shorter loses no window: those of the workspaces that are gone go to the last one.
 
 use serde::{Deserialize, Serialize};
 
 use super::Shell;
 use super::columns::Arrangement;
+use super::outputs::OutputId;
 use super::window::{Window, WindowId};
 
 /// The most workspaces.
@@ -30,7 +32,7 @@ pub struct Workspace {
     pub arrangement: Arrangement,
 }
 
-/// The workspaces in their order, and which of them is on the screen.
+/// The workspaces of an output in their order, and which of them is on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workspaces {
     /// As they were configured.
@@ -95,6 +97,37 @@ impl Workspaces {
         self.arrangement(self.current) != Arrangement::Floating
     }
 
+    /// Takes over a list from the configuration. What the user changed since stays while the list does. Returns whether it is
+    /// another one.
+    pub(super) fn configure(&mut self, list: &[Workspace]) -> bool {
+        let list = if list.is_empty() { Self::default().list } else { list.to_vec() };
+        let other = list != self.configured;
+        if other {
+            self.left.resize(list.len(), None);
+            self.current = self.current.min(list.len().saturating_sub(1));
+            self.configured.clone_from(&list);
+            self.list = list;
+        }
+        other
+    }
+
+    /// Brings one of them onto the output without anybody's leaving the other.
+    pub(super) fn enter(&mut self, workspace: usize) {
+        if workspace < self.list.len() {
+            self.current = workspace;
+        }
+    }
+
+    /// Brings one of them onto the output. `focused` is who had the keyboard on the one that is left; returns who had it on this
+    /// one.
+    fn switch(&mut self, to: usize, focused: Option<WindowId>) -> Option<WindowId> {
+        if let Some(left) = self.left.get_mut(self.current) {
+            *left = focused;
+        }
+        self.current = to;
+        self.left.get_mut(to).and_then(Option::take)
+    }
+
     /// Changes how windows stand on the one on the screen.
     pub(super) fn set_arrangement(&mut self, arrangement: Arrangement) {
         if let Some(workspace) = self.list.get_mut(self.current) {
@@ -114,71 +147,88 @@ impl Workspaces {
 impl<H> Shell<H> {
     /// Takes over the list of workspaces. An empty one counts as one workspace.
     pub fn set_workspaces(&mut self, list: &[Workspace]) {
-        let list = if list.is_empty() { Workspaces::default().list } else { list.to_vec() };
-        // What the user changed since stays while the configuration does.
-        if list == self.workspaces.configured {
+        let mut changed = false;
+        self.outputs.set_workspaces(list);
+        for output in self.outputs.all_mut() {
+            changed |= output.workspaces.configure(list);
+        }
+        if !changed {
             return;
         }
         let last = list.len().saturating_sub(1);
-        self.workspaces.left.resize(list.len(), None);
-        self.workspaces.configured.clone_from(&list);
-        self.workspaces.list = list;
         for window in self.stack.all_mut() {
             window.workspace = window.workspace.min(last);
+            if let Some(home) = &mut window.home {
+                home.workspace = home.workspace.min(last);
+            }
         }
         let focused = self.focused.take();
-        self.workspaces.current = self.workspaces.current.min(last);
-        self.enter_current(focused);
+        self.enter(self.outputs.active().id, focused, None);
     }
 
-    /// Brings a workspace onto the screen. The keyboard goes to the window that had it there, or else to the top-most one.
-    /// One that is not there changes nothing.
+    /// Brings a workspace onto the active output. The keyboard goes to the window that had it there, or else to the top-most one
+    /// of them. One that is not there changes nothing.
     pub fn switch_workspace(&mut self, to: usize) {
-        if to >= self.workspaces.len() || to == self.workspaces.current {
+        self.show_workspace(self.outputs.active().id, to);
+    }
+
+    /// Brings a workspace onto an output, likewise.
+    pub(super) fn show_workspace(&mut self, output: OutputId, to: usize) {
+        let fits = |workspaces: &Workspaces| to < workspaces.len() && to != workspaces.current();
+        if !self.outputs.get(output).is_some_and(|output| fits(&output.workspaces)) {
             return;
         }
         let focused = self.focused.take();
-        if let Some(left) = self.workspaces.left.get_mut(self.workspaces.current) {
-            *left = focused;
-        }
-        self.workspaces.current = to;
-        let wanted = self.workspaces.left.get_mut(to).and_then(Option::take);
-        self.enter_current(wanted);
+        let was_here = |id: &WindowId| self.get(*id).is_some_and(|window| window.output == output);
+        let (here, elsewhere) = (focused.filter(was_here), focused.filter(|id| !was_here(id)));
+        let wanted = self.outputs.get_mut(output).and_then(|output| output.workspaces.switch(to, here));
+        self.enter(output, wanted, elsewhere);
     }
 
-    /// Puts a window onto a workspace, with everything that is above or below it in its family. If it had the keyboard, that
-    /// goes to another window of the current workspace.
+    /// Puts a window onto a workspace of its output, with everything that is above or below it in its family. If it had the
+    /// keyboard, that goes to another window that is on an output.
     pub fn move_to_workspace(&mut self, id: WindowId, to: usize) {
-        if to >= self.workspaces.len() {
+        let Some((origin, output)) = self.get(id).map(|window| (window.origin.clone(), window.output)) else {
+            return;
+        };
+        if to >= self.outputs.of(output).workspaces.len() {
             return;
         }
-        let Some(origin) = self.get(id).map(|window| window.origin.clone()) else { return };
-        let here = to == self.workspaces.current;
         for member in self.family(id) {
             if let Some(window) = self.get_mut(member) {
                 window.workspace = to;
-                window.here = here;
             }
         }
+        self.note_here();
         if self.focused().is_some_and(|focused| !focused.here) {
-            if let Some(left) = self.workspaces.left.get_mut(to) {
-                *left = self.focused;
+            let focused = self.focused.take();
+            if let Some(output) = self.outputs.get_mut(output)
+                && let Some(left) = output.workspaces.left.get_mut(to)
+            {
+                *left = focused;
             }
-            self.focused = None;
             self.settle_focus(&origin);
         }
         self.settle_modal();
     }
 
-    /// The workspaces in their order.
+    /// The workspaces of the active output in their order.
     #[must_use]
     pub fn workspaces_report(&self) -> Vec<WorkspaceReport> {
-        let report = self.workspaces.list.iter().enumerate().map(|(index, workspace)| {
-            let windows = || self.bottom_up().filter(|window| window.mapped && window.workspace == index);
+        self.workspaces_report_on(self.outputs.active().id)
+    }
+
+    /// The workspaces of an output in their order.
+    #[must_use]
+    pub fn workspaces_report_on(&self, output: OutputId) -> Vec<WorkspaceReport> {
+        let workspaces = &self.outputs.of(output).workspaces;
+        let report = workspaces.list.iter().enumerate().map(|(index, workspace)| {
+            let on = move |window: &&Window<H>| window.output == output && window.workspace == index;
+            let windows = || self.bottom_up().filter(|window| window.mapped).filter(on);
             WorkspaceReport {
                 name: workspace.name.clone(),
                 layout: workspace.arrangement,
-                current: index == self.workspaces.current,
+                current: index == workspaces.current,
                 windows: windows().count(),
                 urgent: windows().any(|window| window.urgent),
             }
@@ -186,21 +236,20 @@ impl<H> Shell<H> {
         report.collect()
     }
 
-    /// Which workspaces there are.
+    /// Which workspaces the active output has.
     #[must_use]
     pub fn workspaces(&self) -> &Workspaces {
-        &self.workspaces
+        &self.outputs.active().workspaces
     }
 
-    /// Makes the windows know whether they are on the screen, and gives the keyboard to the wanted one if that is.
-    fn enter_current(&mut self, wanted: Option<WindowId>) {
-        let current = self.workspaces.current;
-        for window in self.stack.all_mut() {
-            window.here = window.workspace == current;
-        }
+    /// Makes the windows know whether they are on the screen. The keyboard goes to the wanted one if that is, or else to the
+    /// top-most one of this output, or else to one of another output.
+    fn enter(&mut self, output: OutputId, wanted: Option<WindowId>, elsewhere: Option<WindowId>) {
+        self.note_here();
         let shown = |id: &WindowId| self.get(*id).is_some_and(super::stacking::Element::shown);
-        let top = || self.shown_top_down().next().map(|window| window.id);
-        let focused = wanted.filter(shown).or_else(top).map(|id| self.modal_over(id));
+        let top = || self.shown_top_down().find(|window| window.output == output).map(|window| window.id);
+        let focused = wanted.filter(shown).or_else(top).or_else(|| elsewhere.filter(shown));
+        let focused = focused.map(|id| self.modal_over(id));
         self.focused = None;
         if let Some(id) = focused {
             self.give_focus(id);
@@ -216,14 +265,18 @@ impl<H> Shell<H> {
     ///
     /// As said.
     pub(super) fn check_workspaces(&self) {
-        let Workspaces { list, current, left, .. } = &self.workspaces;
-        assert!(
-            *current < list.len() && left.len() == list.len(),
-            "the current workspace is one of the list"
-        );
+        for output in self.outputs.all() {
+            let Workspaces { list, current, left, .. } = &output.workspaces;
+            assert!(
+                *current < list.len() && left.len() == list.len(),
+                "the current workspace is one of the list"
+            );
+        }
         for window in self.stack.bottom_up() {
-            assert!(window.workspace < list.len(), "a window is on a workspace of the list");
-            assert_eq!(window.here, window.workspace == *current, "what is here is on the current workspace");
+            let workspaces = &self.outputs.of(window.output).workspaces;
+            assert!(window.workspace < workspaces.len(), "a window is on a workspace of the list");
+            let current = window.workspace == workspaces.current();
+            assert_eq!(window.here, current, "what is here is on the current workspace");
             let parent: Option<&Window<H>> = window.parent.and_then(|parent| self.get(parent));
             if let Some(parent) = parent {
                 assert_eq!(parent.workspace, window.workspace, "a dialog is where its parent is");

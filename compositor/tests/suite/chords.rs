@@ -30,7 +30,7 @@ fn a_snapped_window_fills_its_half_or_quarter_with_its_label_and_comes_back() {
     let mut fixture = Fixture::sized(800, 600, 1.0);
     let (work, window) = one(&mut fixture);
     let before = frame(&mut fixture);
-    let area = fixture.state().comp.shell.layout.work_area();
+    let area = fixture.state().comp.shell.layout().work_area();
     fixture.chord(&["leftmeta", "left"]);
     let left: Rectangle<i32, Physical> = Rectangle::new(area.loc, (400, area.size.h).into());
     assert_eq!(frame(&mut fixture), left);
@@ -57,7 +57,7 @@ fn the_keys_maximise_fullscreen_and_minimise() {
     let before = frame(&mut fixture);
     for (key, state) in [("m", State::Maximized), ("f", State::Fullscreen)] {
         fixture.chord(&["leftmeta", key]);
-        assert_eq!(frame(&mut fixture), fixture.state().comp.shell.layout.work_area());
+        assert_eq!(frame(&mut fixture), fixture.state().comp.shell.layout().work_area());
         fixture.roundtrip(work);
         assert!(fixture.client(work).configures(window).last().unwrap().states.contains(&state));
         fixture.chord(&["leftmeta", key]);
@@ -196,7 +196,7 @@ fn a_workspace_is_reached_by_a_click_on_its_name_and_shows_there_who_wants_atten
 fn windows_in_columns_are_told_their_size_and_get_their_own_back() {
     let mut fixture = Fixture::written("[workspaces]\nlayout = \"columns\"\n");
     let (work, first) = one(&mut fixture);
-    let area = fixture.state().comp.shell.layout.work_area();
+    let area = fixture.state().comp.shell.layout().work_area();
     let told = |fixture: &mut Fixture, who: Who, window: usize, size: (i32, i32)| {
         fixture.wait("the size", |fixture| {
             fixture.client(who).configures(window).last().is_some_and(|configure| configure.size == size)

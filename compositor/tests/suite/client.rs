@@ -115,6 +115,8 @@ pub struct Told {
     pub tasks: crate::toplevel_management::Seen,
     /// Workspaces.
     pub workspaces: crate::workspaces::Seen,
+    /// Outputs.
+    pub outputs: crate::outputs::Seen,
 }
 
 pub struct Client {
@@ -193,6 +195,11 @@ impl Client {
         Told: Dispatch<I, ()>,
     {
         self.registry.bind(name, 1, &self.queue, ())
+    }
+
+    /// Binds an output, in the newest version.
+    pub fn bind_output(&self, name: u32) -> wayland_client::protocol::wl_output::WlOutput {
+        self.registry.bind(name, 4, &self.queue, ())
     }
 
     pub fn bind<I: Proxy + 'static>(&self) -> I
@@ -353,8 +360,15 @@ impl Dispatch<WlRegistry, ()> for Told {
         _: &Connection,
         _: &QueueHandle<Self>,
     ) {
-        if let wl_registry::Event::Global { name, interface, version } = event {
-            told.globals.insert(interface, (name, version));
+        match event {
+            wl_registry::Event::Global { name, interface, version } => {
+                if interface == "wl_output" {
+                    told.outputs.names.push(name);
+                }
+                told.globals.insert(interface, (name, version));
+            }
+            wl_registry::Event::GlobalRemove { name } => told.outputs.names.retain(|other| *other != name),
+            _ => {}
         }
     }
 }
@@ -609,7 +623,6 @@ impl Dispatch<WlDataSource, ()> for Told {
 delegate_noop!(Told: ignore WlCompositor);
 delegate_noop!(Told: ignore WlSubcompositor);
 delegate_noop!(Told: ignore WlSubsurface);
-delegate_noop!(Told: ignore WlSurface);
 delegate_noop!(Told: ignore WlShm);
 delegate_noop!(Told: ignore wayland_client::protocol::wl_region::WlRegion);
 delegate_noop!(Told: ignore WlShmPool);

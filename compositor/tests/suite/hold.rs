@@ -89,7 +89,7 @@ fn a_window_that_is_dropped_at_an_edge_snaps_where_the_ring_showed() {
     let mut fixture = Fixture::sized(800, 600, 1.0);
     one(&mut fixture);
     let before = frame(&mut fixture);
-    let area = fixture.state().comp.shell.layout.work_area();
+    let area = fixture.state().comp.shell.layout().work_area();
     let hold = title(&mut fixture);
     motion(&mut fixture, hold);
     fixture.state().input_pointer_button(BUTTON_LEFT, true);

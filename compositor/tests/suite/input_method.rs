@@ -440,7 +440,7 @@ fn a_popup_of_the_input_method_covers_neither_stripe_nor_label() {
         input.commit();
         fixture.roundtrip(work);
         let placed = fixture.state().comp.method_popups()[0].rects;
-        let stripe = fixture.state().comp.shell.layout.stripe();
+        let stripe = fixture.state().comp.shell.layout().stripe();
         let label = Rectangle::new(
             window.frame.loc,
             (window.frame.size.w, window.content.loc.y - window.frame.loc.y).into(),

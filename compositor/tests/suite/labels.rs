@@ -17,7 +17,7 @@ fn check(fixture: &mut Fixture, color: [u8; 4], border: i32) -> (Rectangle<i32, 
     let [window] = report.as_slice() else { panic!("one window, not {}", report.len()) };
     let screen = fixture.screenshot();
     screen.assert_ring(color, window.frame, border);
-    let stripe = fixture.state().comp.shell.layout.stripe();
+    let stripe = fixture.state().comp.shell.layout().stripe();
     assert!(!window.frame.overlaps(stripe), "the frame is below the stripe");
     assert!(window.frame.contains_rect(window.content));
     (window.content, screen)
@@ -72,7 +72,7 @@ fn a_maximized_or_fullscreen_window_keeps_its_label_and_leaves_the_stripe() {
         let (content, screen) = check(&mut fixture, WEB, 4);
         assert_eq!((content.size.w, content.size.h), asked);
         screen.assert_solid("content", YELLOW, content);
-        let stripe = fixture.state().comp.shell.layout.stripe();
+        let stripe = fixture.state().comp.shell.layout().stripe();
         assert!(screen.other_than(YELLOW, stripe).is_some());
         assert!((0..400).all(|x| (0..24).all(|y| screen.pixel(x, y) != YELLOW)), "the stripe is covered");
     }

@@ -491,7 +491,7 @@ fn sizes_are_told_in_the_outputs_scale_and_fill_the_place() {
         let local = fixture.connect(Origin::Local);
         show(&mut fixture, local, Layer::Top, YELLOW, bar);
         assert_eq!(told(&mut fixture, local), (told_width, 30), "at {scale}");
-        let top = fixture.state().comp.shell.layout.stripe().size.h;
+        let top = fixture.state().comp.shell.layout().stripe().size.h;
         let height = if scale > 1.9 { 60 } else { 45 };
         let screen = fixture.screenshot();
         // Scaling blends the outermost pixels with what is beside them, so they are only nearly of the colour.

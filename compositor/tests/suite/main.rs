@@ -23,6 +23,7 @@ mod idle_notify;
 mod input_method;
 mod labels;
 mod layer_shell;
+mod outputs;
 mod pacing;
 mod popups;
 mod relative_pointer;

@@ -45,7 +45,7 @@ fn a_popup_stays_in_the_work_area_wherever_its_client_wants_it() {
     for at in [(-500, -500), (5000, 5000), (-5000, 50), (10, -120)] {
         let mut fixture = Fixture::new();
         let rects = popup(&mut fixture, at, (80, 60));
-        let area = fixture.state().comp.shell.layout.work_area();
+        let area = fixture.state().comp.shell.layout().work_area();
         assert!(area.contains_rect(rects.outer()), "{at:?}: {rects:?}");
         let screen = fixture.screenshot();
         screen.assert_ring(WORK, rects.outer(), 2);

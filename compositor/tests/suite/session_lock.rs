@@ -25,7 +25,6 @@ const LOCKED: [u8; 4] = [15, 17, 23, 255];
 const KEY_A: u32 = 30;
 
 delegate_noop!(Told: ignore ExtSessionLockManagerV1);
-delegate_noop!(Told: ignore WlOutput);
 
 impl Dispatch<ExtSessionLockV1, ()> for Told {
     fn event(

@@ -43,7 +43,7 @@ fn each_picture_is_in_the_frame_of_its_vm_at_every_scale() {
         fixture.state().input_key(META, true);
         tap(&mut fixture, TAB);
         let screen = fixture.screenshot();
-        let layout = fixture.state().comp.shell.layout;
+        let layout = *fixture.state().comp.shell.layout();
         let grid = Grid::new(&layout, 2, 1);
         let border = layout.metrics.scaled(scale).border;
         for (cell, (label, content)) in grid.cells.iter().zip([(WEB, YELLOW), (WORK, BLUE)]) {
@@ -106,7 +106,7 @@ fn escape_leaves_everything_as_it_was() {
 fn a_picture_can_be_clicked_and_a_click_beside_all_cancels() {
     let mut fixture = Fixture::sized(900, 600, 1.0);
     let (work, _) = two(&mut fixture);
-    let layout = fixture.state().comp.shell.layout;
+    let layout = *fixture.state().comp.shell.layout();
     let grid = Grid::new(&layout, 2, 1);
     for (place, expected) in
         [(grid.cells[1].loc, "work"), ((5, 590).into(), "work"), (grid.cells[1].loc, "web")]

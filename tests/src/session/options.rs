@@ -24,6 +24,8 @@ pub struct Options {
     pub scale: i32,
     /// The scale of the output where it is no whole number, in 120ths.
     pub fraction: Option<u32>,
+    /// Further outputs right of the first one, as `WIDTHxHEIGHT@SCALE`.
+    pub more_outputs: Vec<&'static str>,
     /// How memory is shared.
     pub sharing: Sharing,
     /// The size of each region in MiB.
@@ -47,6 +49,7 @@ impl Options {
             size: (1280, 800),
             scale: 1,
             fraction: None,
+            more_outputs: Vec::new(),
             sharing: Sharing::Region,
             region_mib: 64,
             limits: BTreeMap::new(),
@@ -75,6 +78,13 @@ impl Options {
     #[must_use]
     pub fn fraction(mut self, scale: u32) -> Self {
         self.fraction = Some(scale);
+        self
+    }
+
+    /// The same with another output right of those before, as `WIDTHxHEIGHT@SCALE`.
+    #[must_use]
+    pub fn another_output(mut self, output: &'static str) -> Self {
+        self.more_outputs.push(output);
         self
     }
 

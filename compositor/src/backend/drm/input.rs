@@ -8,6 +8,7 @@ use smithay::backend::input::{
 };
 use smithay::backend::libinput::LibinputInputBackend;
 use smithay::reexports::input::Device;
+use smithay::utils::{Physical, Point};
 
 use crate::input::gesture::{Gesture, GestureStep};
 use crate::input::keyboard::evdev_code;
@@ -24,7 +25,7 @@ impl State {
             Input::Keyboard { event } => self.device_key(&event),
             Input::PointerMotion { event } => {
                 // A mouse moves by so much of what is seen, whatever that is in pixels.
-                let scale = self.comp.shell.layout.scale;
+                let scale = self.comp.layout_at_pointer().scale;
                 self.input_pointer_motion_by(event.delta_x() * scale, event.delta_y() * scale);
             }
             Input::PointerMotionAbsolute { event } => {
@@ -59,7 +60,7 @@ impl State {
     }
 
     fn device_gesture(&mut self, event: Input) {
-        let scale = self.comp.shell.layout.scale;
+        let scale = self.comp.layout_at_pointer().scale;
         let step = |dx: f64, dy: f64| GestureStep {
             delta: (dx * scale, dy * scale).into(),
             scale: 1.0,
@@ -106,10 +107,18 @@ impl State {
         }
     }
 
-    /// Where on the output a device that names places is.
+    /// Where a device that names places is. It is taken to be on the screen that is built in, or else on the first one, and to be
+    /// turned as that is.
     fn place_of(&self, event: &impl AbsolutePositionEvent<LibinputInputBackend>) -> (f64, f64) {
-        let size = self.comp.shell.layout.output;
-        (event.x_transformed(size.w), event.y_transformed(size.h))
+        let outputs = self.comp.shell.outputs();
+        let built_in = |name: &str| ["eDP", "LVDS", "DSI"].iter().any(|kind| name.starts_with(kind));
+        let output = outputs.used().find(|output| built_in(&output.head.name)).or(outputs.used().next());
+        let output = output.unwrap_or(outputs.active());
+        let size = output.mode.size;
+        let place = Point::<f64, Physical>::from((event.x_transformed(size.w), event.y_transformed(size.h)));
+        let seen = output.transform.invert().transform_point_in(place, &size.to_f64());
+        let place = output.layout.origin.to_f64() + seen;
+        (place.x, place.y)
     }
 
     fn device_key(&mut self, event: &impl KeyboardKeyEvent<LibinputInputBackend>) {

@@ -6,15 +6,16 @@
 //! unprivileged process, and takes them back when the user switches to another console: then the session is *paused*. While
 //! it is paused nothing is drawn and no input comes; when it goes on, everything is drawn anew.
 //!
-//! There is one output: the screen that is plugged into the first connector of the seat's main graphics card. If it is
-//! unplugged the windows stay, and are shown on the next one that is plugged in.
+//! Every screen that is plugged into the seat's main graphics card is an output, named by its connector. Which of them are used
+//! and in which mode is said by [`crate::shell::outputs`]; this follows ([`Drm::follow`]). A screen that is switched off or dark is
+//! given up, so that the card drives nothing.
 //!
-//! Frames are drawn by the processor ([`Memory`]) and copied into dumb buffers ([`screen`]). The card says when a frame is
-//! on the screen, and only then the next one is drawn: while nothing changes, nothing is sent and nothing wakes up.
+//! Frames are drawn by the processor ([`Memory`]) and copied into dumb buffers ([`screen`]), turned if the screen is. The card says
+//! when a frame is on a screen, and only then the next one of that screen is drawn: while nothing changes, nothing is sent and nothing wakes up.
 //!
 //! # Invariants
 //!
-//! * At most one frame is on its way to the screen.
+//! * At most one frame is on its way to each screen.
 //! * While the session is paused no device is touched.
 
 mod connector;
@@ -32,7 +33,6 @@ use smithay::backend::session::libseat::LibSeatSession;
 use smithay::backend::session::{Event as SessionEvent, Session, libseat};
 use smithay::backend::udev::{UdevBackend, UdevEvent, primary_gpu};
 use smithay::input::keyboard::LedState;
-use smithay::output::Mode;
 use smithay::reexports::drm::Device as _;
 use smithay::reexports::drm::DriverCapability;
 use smithay::reexports::input::{Device, Libinput};
@@ -42,12 +42,11 @@ use smithay::utils::DeviceFd;
 use super::held::Held;
 use super::memory::Memory;
 use super::{BackendError, Drawn};
-use crate::render::schedule::{Presented, REFRESH_MHZ};
+use crate::render::schedule::Presented;
+use crate::shell::outputs::{Head, OutputId, Outputs};
 use crate::state::{Comp, State};
+use connector::{Choice, Plugged};
 use screen::Screen;
-
-/// The size of the output until the first screen is plugged in.
-const SIZE_WITHOUT_SCREEN: (i32, i32) = (1280, 800);
 
 /// What went wrong with the seat or the graphics card.
 #[derive(Debug, thiserror::Error)]
@@ -118,7 +117,11 @@ pub enum DrmError {
 #[derive(Debug)]
 pub struct Drm {
     // Before the device, which restores what was on the screen before.
-    screen: Option<Screen>,
+    screens: Vec<Screen>,
+    /// What is plugged in.
+    plugged: Vec<Plugged>,
+    /// Physical pixels per logical pixel, where nothing is configured.
+    scale: f64,
     /// `None` after the graphics card was unplugged.
     device: Option<DrmDevice>,
     session: LibSeatSession,
@@ -133,7 +136,7 @@ pub struct Drm {
 }
 
 impl Drm {
-    /// Takes the seat that this process is on: its main graphics card, the first screen of that, and all input devices.
+    /// Takes the seat that this process is on: its main graphics card, the screens of that, and all input devices.
     /// `control_input` is whether input is taken from the control socket, too.
     ///
     /// # Errors
@@ -167,27 +170,32 @@ impl Drm {
         insert(events, LibinputInputBackend::new(libinput.clone()), |event, (), state: &mut State| {
             state.device_input(event);
         })?;
-        let memory = Memory::new(SIZE_WITHOUT_SCREEN.into(), scale)?;
-        let mut this = Self {
-            screen: None,
+        let plugged = connector::plugged(&device, scale)?;
+        if plugged.is_empty() {
+            tracing::warn!("no screen is plugged in; the first one that is will be used");
+        }
+        Ok(Self {
+            screens: Vec::new(),
+            plugged,
+            scale,
             device: Some(device),
             session,
             libinput,
             keyboards: Vec::new(),
             held: Held::default(),
-            memory,
+            memory: Memory::new()?,
             paused: false,
             control_input,
-        };
-        this.find_screen()?;
-        if this.screen.is_none() {
-            tracing::warn!("no screen is plugged in; the first one that is will be used");
-        }
-        Ok(this)
+        })
     }
 
     pub(super) fn memory(&self) -> &Memory {
         &self.memory
+    }
+
+    /// The screens that are plugged in.
+    pub(super) fn heads(&self) -> Vec<Head> {
+        self.plugged.iter().map(|plugged| plugged.head.clone()).collect()
     }
 
     pub(super) fn memory_mut(&mut self) -> &mut Memory {
@@ -202,28 +210,26 @@ impl Drm {
         self.control_input
     }
 
-    pub(super) fn mode(&self) -> Mode {
-        match &self.screen {
-            Some(screen) => screen.mode(),
-            None => {
-                let size = self.memory.size();
-                Mode { size: (size.w, size.h).into(), refresh: REFRESH_MHZ }
-            }
-        }
+    fn screen(&self, name: &str) -> Option<&Screen> {
+        self.screens.iter().find(|screen| screen.name() == name)
     }
 
-    pub(super) fn may_draw(&self) -> bool {
-        !self.paused && self.screen.as_ref().is_some_and(|screen| !screen.is_pending())
+    pub(super) fn may_draw(&self, name: &str) -> bool {
+        !self.paused && self.screen(name).is_some_and(|screen| !screen.is_pending())
     }
 
-    pub(super) fn draw(&mut self, comp: &mut Comp) -> Result<Drawn, BackendError> {
-        let damage = self.memory.draw(comp)?;
-        let Some(screen) = &mut self.screen else { return Ok(Drawn::Shown) };
+    pub(super) fn draw(&mut self, comp: &mut Comp, output: OutputId) -> Result<Drawn, BackendError> {
+        let damage = self.memory.draw(comp, output)?;
+        let name = &comp.shell.outputs().of(output).head.name;
+        let screen = self.screens.iter_mut().find(|screen| screen.name() == name);
+        let (Some(screen), Some(pixels)) = (screen, self.memory.pixels(output)) else {
+            return Ok(Drawn::Shown);
+        };
         // After a change of the console the screen shows something else, whatever is in memory.
         if damage.is_empty() && screen.is_current() {
             return Ok(Drawn::Shown);
         }
-        screen.show(self.memory.pixels(), &damage)?;
+        screen.show(pixels, &damage)?;
         Ok(Drawn::Coming)
     }
 
@@ -239,38 +245,37 @@ impl Drm {
         }
     }
 
-    /// Looks which screen is there now, takes it, leaves it or changes its mode, and makes the picture as large as it is.
-    fn find_screen(&mut self) -> Result<(), BackendError> {
-        self.take_screen()?;
-        let size = self.screen.as_ref().map(|screen| screen.choice().size());
-        if let Some(size) = size.filter(|size| *size != self.memory.size()) {
-            self.memory.resize(size)?;
-        }
-        Ok(())
-    }
-
-    fn take_screen(&mut self) -> Result<(), DrmError> {
-        let Some(device) = &mut self.device else { return Ok(()) };
-        let used = self.screen.as_ref().map(Screen::connector);
-        match (connector::choose(device, used)?, &mut self.screen) {
-            (None, screen) => {
-                if screen.take().is_some() {
-                    tracing::info!("the screen was unplugged");
+    /// Takes the screens that are in use and lit, in their modes, and gives up the others. If some cannot be taken, the others are,
+    /// and the first error is returned.
+    pub(super) fn follow(&mut self, outputs: &Outputs) -> Result<(), DrmError> {
+        // When the session goes on, everything is looked at again.
+        let Some(device) = self.device.as_mut().filter(|_| !self.paused) else { return Ok(()) };
+        let used = || outputs.used().filter(|output| output.connected && output.powered);
+        let named = |name: &str| self.plugged.iter().find(|plugged| plugged.head.name == name);
+        let wanted: Vec<&Plugged> = used().filter_map(|output| named(&output.head.name)).collect();
+        let before = self.screens.iter().map(|screen| (screen.connector(), screen.crtc())).collect();
+        let crtcs = connector::assign(&wanted, &before);
+        // First, because what drives them may be needed for others.
+        self.screens.retain(|screen| crtcs.get(&screen.connector()) == Some(&screen.crtc()));
+        let mut result = Ok(());
+        for output in used() {
+            let Some(plugged) = named(&output.head.name) else { continue };
+            let (Some(crtc), Some(mode)) = (crtcs.get(&plugged.connector), plugged.mode(output.mode)) else {
+                tracing::warn!(output = %output.head.name, "the graphics card cannot drive this screen, too");
+                continue;
+            };
+            let choice = Choice { connector: plugged.connector, crtc: *crtc, mode };
+            let taken = take(device, &mut self.screens, choice, &output.head.name);
+            match taken {
+                Ok(screen) => screen.turn(output.transform),
+                Err(error) => {
+                    // A frame that does not fit would not be shown.
+                    self.screens.retain(|screen| screen.connector() != choice.connector);
+                    result = result.and(Err(error));
                 }
             }
-            (Some(choice), Some(screen)) if *screen.choice() == choice => {}
-            (Some(choice), Some(screen)) if Some(choice.connector) == used => {
-                screen.change_mode(device, choice)?;
-                tracing::info!(mode = %shown(choice.mode.into()), "the screen has another mode");
-            }
-            (Some(choice), screen) => {
-                // The old one first: it may be driven by what the new one needs.
-                *screen = None;
-                *screen = Some(Screen::new(device, choice)?);
-                tracing::info!(mode = %shown(choice.mode.into()), "a screen is used");
-            }
         }
-        Ok(())
+        result
     }
 
     /// The session is not in front any more.
@@ -281,7 +286,7 @@ impl Drm {
             device.pause();
         }
         // The message that it is shown may never come.
-        if let Some(screen) = &mut self.screen {
+        for screen in &mut self.screens {
             screen.end_pending();
         }
     }
@@ -297,15 +302,39 @@ impl Drm {
         {
             tracing::error!("error taking the screen back: {error}");
         }
-        if let Some(screen) = &mut self.screen {
+        for screen in &mut self.screens {
             screen.forget();
         }
         self.memory.forget_damage();
     }
 }
 
-fn shown(mode: Mode) -> String {
-    format!("{}x{}@{}.{:03}", mode.size.w, mode.size.h, mode.refresh / 1000, mode.refresh % 1000)
+/// The screen that is driven in this way, taken if it is not yet.
+fn take<'a>(
+    device: &mut DrmDevice,
+    screens: &'a mut Vec<Screen>,
+    choice: Choice,
+    name: &str,
+) -> Result<&'a mut Screen, DrmError> {
+    let (index, changed) = match screens.iter().position(|screen| screen.connector() == choice.connector) {
+        Some(index) => (index, false),
+        None => {
+            screens.push(Screen::new(device, choice, name.to_owned())?);
+            (screens.len() - 1, true)
+        }
+    };
+    // There is one at the place that was just found or filled.
+    let screen = &mut screens[index];
+    let other_mode = *screen.choice() != choice;
+    if other_mode {
+        screen.change_mode(device, choice)?;
+    }
+    if changed || other_mode {
+        let mode = smithay::output::Mode::from(choice.mode);
+        let (hertz, rest) = (mode.refresh / 1000, mode.refresh % 1000);
+        tracing::info!(output = %name, mode = %format!("{}x{}@{hertz}.{rest:03}", mode.size.w, mode.size.h), "a screen is used");
+    }
+    Ok(screen)
 }
 
 /// Opens the main graphics card of the seat, and listens to what it says of frames.
@@ -369,7 +398,7 @@ impl State {
             drm.resume();
         }
         // Screens may have been plugged in meanwhile.
-        self.look_for_screen();
+        self.look_for_screens();
         self.comp.schedule.request();
     }
 
@@ -377,23 +406,34 @@ impl State {
     fn screens_changed(&mut self, card: u64) {
         let ours = |drm: &mut Drm| drm.device.as_ref().is_some_and(|device| device.device_id() == card);
         if self.drm().is_some_and(|drm| ours(drm) && !drm.paused) {
-            self.look_for_screen();
+            self.look_for_screens();
         }
     }
 
-    fn look_for_screen(&mut self) {
+    /// Looks which screens are plugged in now.
+    fn look_for_screens(&mut self) {
         let Some(drm) = self.drm() else { return };
-        if let Err(error) = drm.find_screen() {
-            tracing::error!("error after a change of the screens: {:#}", anyhow::Error::from(error));
-            // A frame that does not fit would not be shown.
-            drm.screen = None;
+        let Some(device) = &drm.device else { return };
+        match connector::plugged(device, drm.scale) {
+            Ok(plugged) => drm.plugged = plugged,
+            Err(error) => {
+                tracing::error!("error after a change of the screens: {:#}", anyhow::Error::from(error));
+                return;
+            }
         }
-        if drm.screen.is_none() {
-            return;
-        }
-        let mode = drm.mode();
-        self.set_output_mode(mode);
-        self.comp.schedule.request();
+        let heads = drm.heads();
+        self.change_outputs(|outputs| {
+            let names: Vec<String> = outputs.all().map(|output| output.head.name.clone()).collect();
+            for name in names.iter().filter(|name| heads.iter().all(|head| head.name != **name)) {
+                outputs.disconnect(name);
+            }
+            for head in heads {
+                let name = head.name.clone();
+                if outputs.connect(head).is_none() {
+                    tracing::warn!(output = %name, "a screen is not used: there are too many");
+                }
+            }
+        });
     }
 
     /// The graphics card was unplugged.
@@ -401,7 +441,7 @@ impl State {
         let Some(drm) = self.drm() else { return };
         if drm.device.as_ref().is_some_and(|device| device.device_id() == card) {
             tracing::error!("the graphics card was unplugged; nothing can be shown any more");
-            drm.screen = None;
+            drm.screens.clear();
             drm.device = None;
         }
     }
@@ -413,10 +453,10 @@ impl State {
         metadata: Option<&DrmEventMetadata>,
     ) {
         let now = self.comp.now();
-        let Some(screen) = self.drm().and_then(|drm| drm.screen.as_mut()) else { return };
-        if screen.crtc() != crtc || !screen.is_pending() {
-            return;
-        }
+        let screens = self.drm().map(|drm| drm.screens.iter_mut());
+        let screen = screens.into_iter().flatten().find(|screen| screen.crtc() == crtc);
+        let Some(screen) = screen.filter(|screen| screen.is_pending()) else { return };
+        let name = screen.name().to_owned();
         screen.end_pending();
         let time = metadata.map(|metadata| metadata.time);
         let (time, precise): (Duration, bool) = match time {
@@ -424,6 +464,8 @@ impl State {
             _ => (now, false),
         };
         let sequence = metadata.map(|metadata| u64::from(metadata.sequence));
-        self.frame_presented(Presented { time, sequence, from_hardware: precise });
+        if let Some(output) = self.comp.shell.outputs().named(&name).map(|output| output.id) {
+            self.frame_presented(output, Presented { time, sequence, from_hardware: precise });
+        }
     }
 }

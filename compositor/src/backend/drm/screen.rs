@@ -14,7 +14,6 @@ use smithay::backend::allocator::dumb::{DumbAllocator, DumbBuffer};
 use smithay::backend::allocator::{Allocator, Buffer as _, Fourcc, Modifier};
 use smithay::backend::drm::dumb::{DumbFramebuffer, framebuffer_from_dumb_buffer};
 use smithay::backend::drm::{DrmDevice, DrmSurface, PlaneConfig, PlaneState};
-use smithay::output::Mode;
 use smithay::reexports::drm::control::dumbbuffer::DumbMapping;
 use smithay::reexports::drm::control::{Device as _, connector, crtc};
 use smithay::utils::{Physical, Rectangle, Size, Transform};
@@ -32,7 +31,10 @@ const PIXEL: usize = 4;
 pub(super) struct Screen {
     // Before the buffers, so that the screen is off before they go.
     surface: DrmSurface,
+    name: String,
     choice: Choice,
+    /// How the picture is turned on its way to the screen.
+    transform: Transform,
     buffers: [ScanOut; 2],
     /// Which buffer is written next.
     back: usize,
@@ -44,12 +46,13 @@ pub(super) struct Screen {
 
 impl Screen {
     /// Takes a screen over. It shows nothing new before the first frame.
-    pub(super) fn new(device: &mut DrmDevice, choice: Choice) -> Result<Self, DrmError> {
+    pub(super) fn new(device: &mut DrmDevice, choice: Choice, name: String) -> Result<Self, DrmError> {
         let surface = device
             .create_surface(choice.crtc, choice.mode, &[choice.connector])
             .map_err(DrmError::TakeScreen)?;
         let buffers = ScanOut::pair(device, choice.size())?;
-        Ok(Self { surface, choice, buffers, back: 0, pending: false, current: false })
+        let transform = Transform::Normal;
+        Ok(Self { surface, name, choice, transform, buffers, back: 0, pending: false, current: false })
     }
 
     /// Shows another resolution from the next frame on.
@@ -62,16 +65,25 @@ impl Screen {
         Ok(())
     }
 
+    /// Turns the picture from the next frame on.
+    pub(super) fn turn(&mut self, transform: Transform) {
+        if self.transform != transform {
+            self.transform = transform;
+            self.forget();
+        }
+    }
+
+    /// The connector's name.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     pub(super) fn connector(&self) -> connector::Handle {
         self.choice.connector
     }
 
     pub(super) fn crtc(&self) -> crtc::Handle {
         self.choice.crtc
-    }
-
-    pub(super) fn mode(&self) -> Mode {
-        self.choice.mode.into()
     }
 
     /// The mode as the graphics card has it.
@@ -113,7 +125,7 @@ impl Screen {
         }
         let [first, second] = &mut self.buffers;
         let buffer = if self.back == 0 { first } else { second };
-        buffer.write(pixels, size);
+        buffer.write(pixels, self.transform, size);
         let whole = Rectangle::from_size(size);
         let plane = PlaneState {
             handle: self.surface.plane(),
@@ -184,10 +196,17 @@ impl ScanOut {
         Ok(Self { framebuffer, buffer, mapping, stride, stale: Stale::default() })
     }
 
-    /// Copies what is stale.
-    fn write(&mut self, from: Pixels<'_>, size: Size<i32, Physical>) {
-        for rectangle in self.stale.take(size) {
-            copy(from, &mut Rows { bytes: &mut self.mapping, stride: self.stride }, rectangle);
+    /// Copies what is stale into a buffer of this size. The picture is turned.
+    fn write(&mut self, from: Pixels<'_>, transform: Transform, size: Size<i32, Physical>) {
+        // As it is seen.
+        let upright = transform.invert().transform_size(size);
+        for rectangle in self.stale.take(upright) {
+            let mut rows = Rows { bytes: &mut self.mapping, stride: self.stride };
+            if transform == Transform::Normal {
+                copy(from, &mut rows, rectangle);
+            } else {
+                copy_turned(from, &mut rows, rectangle, transform, upright);
+            }
         }
     }
 }
@@ -210,6 +229,33 @@ fn copy(from: Pixels<'_>, to: &mut Rows<'_>, rectangle: Rectangle<i32, Physical>
     for (from, to) in rows.skip(y).take(height) {
         if let (Some(from), Some(to)) = (from.get(x..x + width), to.get_mut(x..x + width)) {
             to.copy_from_slice(from);
+        }
+    }
+}
+
+/// Copies a rectangle of an upright picture of a size to where it is in the turned one, pixel by pixel.
+fn copy_turned(
+    from: Pixels<'_>,
+    to: &mut Rows<'_>,
+    rectangle: Rectangle<i32, Physical>,
+    transform: Transform,
+    upright: Size<i32, Physical>,
+) {
+    let place = |at: smithay::utils::Point<i32, Physical>, stride: usize| {
+        let (x, y) = (usize::try_from(at.x).ok()?, usize::try_from(at.y).ok()?);
+        let start = y.checked_mul(stride)?.checked_add(x.checked_mul(PIXEL)?)?;
+        Some(start..start.checked_add(PIXEL)?)
+    };
+    for y in rectangle.loc.y..rectangle.loc.y + rectangle.size.h {
+        for x in rectangle.loc.x..rectangle.loc.x + rectangle.size.w {
+            let at = smithay::utils::Point::from((x, y));
+            let turned = transform.transform_rect_in(Rectangle::new(at, (1, 1).into()), &upright).loc;
+            let (Some(read), Some(write)) = (place(at, from.stride), place(turned, to.stride)) else {
+                continue;
+            };
+            if let (Some(from), Some(to)) = (from.bytes.get(read), to.bytes.get_mut(write)) {
+                to.copy_from_slice(from);
+            }
         }
     }
 }
@@ -249,6 +295,29 @@ mod tests {
             for (row, shown) in picture.chunks(from_stride).zip(buffer.chunks(to_stride)) {
                 assert_eq!(row, &shown[..from_stride], "frame {frame}");
             }
+        }
+    }
+
+    /// A screen that stands on its side shows the first row of the picture along one of its sides.
+    #[test]
+    fn a_turned_picture_is_copied_to_where_the_screen_shows_it_upright() {
+        let upright = Size::from((3, 2));
+        let picture: Vec<u8> = (0..6_u8).flat_map(|pixel| [pixel; PIXEL]).collect();
+        let pixels = Pixels { bytes: &picture, stride: 3 * PIXEL };
+        for transform in [Transform::_90, Transform::_180, Transform::_270, Transform::Flipped] {
+            let size = transform.transform_size(upright);
+            let width = usize::try_from(size.w).expect("positive");
+            let mut buffer = vec![0xff_u8; 6 * PIXEL];
+            let mut rows = Rows { bytes: &mut buffer, stride: width * PIXEL };
+            copy_turned(pixels, &mut rows, rectangle(0, 0, 3, 2), transform, upright);
+            let shown: Vec<u8> = buffer.chunks(PIXEL).map(|pixel| pixel[0]).collect();
+            let expected = match transform {
+                Transform::_90 => [3, 0, 4, 1, 5, 2],
+                Transform::_180 => [5, 4, 3, 2, 1, 0],
+                Transform::_270 => [2, 5, 1, 4, 0, 3],
+                _ => [2, 1, 0, 5, 4, 3],
+            };
+            assert_eq!(shown, expected, "{transform:?}");
         }
     }
 

@@ -39,7 +39,8 @@ use wayland_protocols::xdg::shell::client::xdg_wm_base::{self, XdgWmBase};
 use super::held::Held;
 use super::memory::Memory;
 use super::{Backend, BackendError, Drawn};
-use crate::render::schedule::{Presented, REFRESH_MHZ};
+use crate::render::schedule::Presented;
+use crate::shell::outputs::{Head, OutputId};
 use crate::state::{Comp, State, is_sane};
 use buffer::SharedBuffer;
 use input::{Devices, Scroll};
@@ -71,6 +72,8 @@ pub enum NestedError {
 #[derive(Debug)]
 pub struct Nested {
     memory: Memory,
+    size: Size<i32, Physical>,
+    scale: f64,
     handle: QueueHandle<State>,
     shm: WlShm,
     surface: WlSurface,
@@ -119,7 +122,8 @@ impl Nested {
             manager.get_toplevel_decoration(&toplevel, &handle, ()).set_mode(Decoration::ServerSide);
         }
         surface.commit();
-        let memory = Memory::new(size, scale)?;
+        let mut memory = Memory::new()?;
+        memory.set(OutputId::FIRST, size, scale)?;
         let buffers = SharedBuffer::pair(&shm, &handle, size)?;
         WaylandSource::new(connection, queue)
             .insert(events.clone())
@@ -127,6 +131,8 @@ impl Nested {
         tracing::info!("drawing by the processor (pixman) into a window of another desktop");
         Ok(Self {
             memory,
+            size,
+            scale,
             handle,
             shm,
             surface,
@@ -146,6 +152,12 @@ impl Nested {
         &self.memory
     }
 
+    /// The window as the one screen that there is. It is as large as the other desktop makes it, and upright.
+    pub(super) fn head(&self) -> Head {
+        let head = Head::virtual_one("vitrail-1", self.size, self.scale);
+        Head { modes: vec![head.preferred], turns: false, ..head }
+    }
+
     pub(super) fn memory_mut(&mut self) -> &mut Memory {
         &mut self.memory
     }
@@ -162,8 +174,8 @@ impl Nested {
         self.configured && !self.pending && self.buffers.iter().any(SharedBuffer::is_free)
     }
 
-    pub(super) fn draw(&mut self, comp: &mut Comp) -> Result<Drawn, BackendError> {
-        let damage = self.memory.draw(comp)?;
+    pub(super) fn draw(&mut self, comp: &mut Comp, output: OutputId) -> Result<Drawn, BackendError> {
+        let damage = self.memory.draw(comp, output)?;
         if damage.is_empty() && self.current {
             return Ok(Drawn::Shown);
         }
@@ -171,11 +183,11 @@ impl Nested {
         for buffer in &mut self.buffers {
             buffer.note(&damage);
         }
-        let size = self.memory.size();
+        let (size, Some(pixels)) = (self.size, self.memory.pixels(output)) else { return Ok(Drawn::Shown) };
         let Some(buffer) = self.buffers.iter_mut().find(|buffer| buffer.is_free()) else {
             return Ok(Drawn::Shown);
         };
-        buffer.write(self.memory.pixels(), size).map_err(NestedError::Write)?;
+        buffer.write(pixels, size).map_err(NestedError::Write)?;
         buffer.attach(&self.surface);
         for rectangle in &damage {
             let (at, size) = (rectangle.loc, rectangle.size);
@@ -192,10 +204,11 @@ impl Nested {
     }
 
     /// Becomes as large as it was told.
-    fn resize(&mut self, size: Size<i32, Physical>) -> Result<(), BackendError> {
+    fn resize(&mut self, size: Size<i32, Physical>) -> Result<(), NestedError> {
         self.buffers = SharedBuffer::pair(&self.shm, &self.handle, size)?;
         self.current = false;
-        self.memory.resize(size)
+        self.size = size;
+        Ok(())
     }
 }
 
@@ -211,14 +224,14 @@ impl State {
     fn window_configured(&mut self) {
         let Some(nested) = self.nested() else { return };
         nested.configured = true;
-        let wanted = nested.wanted.take().filter(|size| *size != nested.memory.size());
+        let wanted = nested.wanted.take().filter(|size| *size != nested.size);
         if let Some(size) = wanted {
             if let Err(error) = nested.resize(size) {
                 tracing::error!("error resizing the window: {:#}", anyhow::Error::from(error));
                 return;
             }
-            let mode = smithay::output::Mode { size: (size.w, size.h).into(), refresh: REFRESH_MHZ };
-            self.set_output_mode(mode);
+            let head = nested.head();
+            self.change_outputs(|outputs| outputs.connect(head));
         }
         self.comp.schedule.request();
     }
@@ -276,7 +289,7 @@ impl Dispatch<WlCallback, ()> for State {
             nested.pending = false;
         }
         let time = state.comp.now();
-        state.frame_presented(Presented { time, sequence: None, from_hardware: false });
+        state.frame_presented(OutputId::FIRST, Presented { time, sequence: None, from_hardware: false });
     }
 }
 

@@ -38,7 +38,8 @@ use super::held::Held;
 use super::memory::Memory;
 use super::stale::Stale;
 use super::{Backend, BackendError, Drawn};
-use crate::render::schedule::{Presented, REFRESH_MHZ};
+use crate::render::schedule::Presented;
+use crate::shell::outputs::{Head, OutputId};
 use crate::state::{Comp, State, is_sane};
 use events::Events;
 use pace::Pace;
@@ -80,6 +81,8 @@ pub enum X11Error {
 /// The window.
 pub struct X11 {
     memory: Memory,
+    size: Size<i32, Physical>,
+    scale: f64,
     connection: Rc<RustConnection>,
     window: Window,
     transfer: Transfer,
@@ -121,7 +124,8 @@ impl X11 {
         scale: f64,
         control_input: bool,
     ) -> Result<Self, BackendError> {
-        let memory = Memory::new(size, scale)?;
+        let mut memory = Memory::new()?;
+        memory.set(OutputId::FIRST, size, scale)?;
         let (connection, screen) = RustConnection::connect(None).map_err(X11Error::Connect)?;
         let connection = Rc::new(connection);
         let (window, transfer, pace) = set_up(&connection, screen, size)?;
@@ -133,6 +137,8 @@ impl X11 {
         tracing::info!("drawing by the processor (pixman) into a window of an X server, through {way}");
         Ok(Self {
             memory,
+            size,
+            scale,
             connection,
             window,
             transfer,
@@ -167,17 +173,23 @@ impl X11 {
         self.mapped && !self.covered && !self.pace.is_awaited()
     }
 
-    pub(super) fn draw(&mut self, comp: &mut Comp) -> Result<Drawn, BackendError> {
-        let damage = self.memory.draw(comp)?;
+    /// The window as the one screen that there is. It is as large as the other desktop makes it, and upright.
+    pub(super) fn head(&self) -> Head {
+        let head = Head::virtual_one("vitrail-1", self.size, self.scale);
+        Head { modes: vec![head.preferred], turns: false, ..head }
+    }
+
+    pub(super) fn draw(&mut self, comp: &mut Comp, output: OutputId) -> Result<Drawn, BackendError> {
+        let damage = self.memory.draw(comp, output)?;
         self.lacks.add(&damage);
-        let size = self.memory.size();
+        let size = self.size;
         let rectangles = self.lacks.take(size);
-        if rectangles.is_empty() {
+        let Some(pixels) = self.memory.pixels(output).filter(|_| !rectangles.is_empty()) else {
             return Ok(Drawn::Shown);
-        }
+        };
         let sent = self
             .transfer
-            .put(&self.window, self.memory.pixels(), size, &rectangles)
+            .put(&self.window, pixels, size, &rectangles)
             .and_then(|()| self.pace.ask(&self.connection, &self.window));
         if sent.is_err() {
             self.lacks.everything();
@@ -187,13 +199,13 @@ impl X11 {
     }
 
     /// Becomes as large as the window is. Returns whether it was not.
-    fn obey(&mut self) -> Result<Option<Size<i32, Physical>>, BackendError> {
-        let wanted = self.wanted.take().filter(|size| *size != self.memory.size());
+    fn obey(&mut self) -> Result<Option<Head>, BackendError> {
+        let wanted = self.wanted.take().filter(|size| *size != self.size);
         let Some(size) = wanted else { return Ok(None) };
         self.lacks.everything();
         self.transfer.resize(size)?;
-        self.memory.resize(size)?;
-        Ok(Some(size))
+        self.size = size;
+        Ok(Some(self.head()))
     }
 
     /// The server refused something. If that is the memory, frames go through the connection from now on.
@@ -250,10 +262,8 @@ impl State {
         }
         // While the user drags its edge a window has many sizes, of which the last one counts.
         match self.x11().map(X11::obey) {
-            Some(Ok(Some(size))) => {
-                let mode = smithay::output::Mode { size: (size.w, size.h).into(), refresh: REFRESH_MHZ };
-                self.set_output_mode(mode);
-                self.comp.schedule.request();
+            Some(Ok(Some(head))) => {
+                self.change_outputs(|outputs| outputs.connect(head));
             }
             Some(Err(error)) => {
                 tracing::error!("error resizing the window: {:#}", anyhow::Error::from(error));
@@ -266,7 +276,7 @@ impl State {
         let Some(x11) = self.x11() else { return };
         if x11.pace.ends_with(event, &x11.window) {
             let time = self.comp.now();
-            self.frame_presented(Presented { time, sequence: None, from_hardware: false });
+            self.frame_presented(OutputId::FIRST, Presented { time, sequence: None, from_hardware: false });
             return;
         }
         match event {

@@ -279,7 +279,7 @@ mod tests {
     fn events(words: &[&str]) -> Vec<InputEvent> {
         let words = ["vitrailctl", "input"].iter().chain(words);
         match crate::Arguments::try_parse_from(words).unwrap().command {
-            crate::Command::Input(input) => input.events().unwrap(),
+            crate::Command::Input { input, .. } => input.events().unwrap(),
             other => panic!("{other:?}"),
         }
     }

@@ -282,7 +282,7 @@ fn vitrailctls_end_understands_the_answers() {
         let status: Status = client.request(&Request::Status {}).unwrap();
         let refused = client.request::<Value>(&Request::Reload {});
         let events = vec![InputEvent::Move { x: 1.0, y: 2.0 }];
-        client.request::<Value>(&Request::Input { events }).unwrap();
+        client.request::<Value>(&Request::Input { events, output: None }).unwrap();
         let wait = Request::WaitWindows { generation: 1 };
         let late = client.request_within::<Value>(&wait, Duration::from_millis(20));
         (status, refused, late)
