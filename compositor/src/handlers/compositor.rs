@@ -62,12 +62,16 @@ impl CompositorHandler for State {
         self.note_applied(surface);
         self.comp.popups.commit(surface);
         self.tell_scale(surface);
-        if is_sync_subsurface(surface) {
-            return;
-        }
         let mut root = surface.clone();
         while let Some(parent) = get_parent(&root) {
             root = parent;
+        }
+        // What waited may be applied to a surface that is gone, of which nothing would take it out again.
+        if root.is_alive() {
+            self.comp.schedule.committed.insert(root.clone());
+        }
+        if is_sync_subsurface(surface) {
+            return;
         }
         self.window_committed(&root);
         self.popup_committed(&root);
@@ -86,6 +90,7 @@ impl CompositorHandler for State {
         if let Some(origin) = origin_of(surface) {
             self.comp.captures.touch_origin(&origin);
         }
+        self.comp.schedule.committed.remove(surface);
         self.comp.decor.forget_popup(surface);
         self.layer_gone(surface);
         self.lock_surface_gone(surface);

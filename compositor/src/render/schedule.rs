@@ -1,6 +1,6 @@
 //! When to draw: each output at its own refresh, and only when something asked for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use calloop::RegistrationToken;
@@ -47,6 +47,9 @@ pub struct Schedule {
     outputs: BTreeMap<OutputId, Pace>,
     /// Frames drawn so far, on whichever output.
     frames: u64,
+    /// The roots of the trees with a surface that was committed since its client was last told of a frame. No others wait for
+    /// one, so that windows that do nothing are not gone through.
+    pub(crate) committed: HashSet<WlSurface>,
     /// What clients get back with the next frame.
     pub(crate) replaced: ReplacedBuffers,
 }
@@ -285,16 +288,30 @@ impl State {
     /// Sends frame callbacks and presentation feedback of all shown windows and layer surfaces on an output, of the lock, and of
     /// what the input method shows. A lock makes no difference to the windows behind it, so that VMs do not learn when the user
     /// is away.
-    fn tell_clients(&self, output: OutputId, presented: Presented) {
+    fn tell_clients(&mut self, output: OutputId, presented: Presented) {
+        let mut waiting = std::mem::take(&mut self.comp.schedule.committed);
+        self.tell_waiting(output, presented, &mut waiting);
+        // Those that are not shown, or on another output, go on waiting.
+        self.comp.schedule.committed = waiting;
+    }
+
+    fn tell_waiting(&self, output: OutputId, presented: Presented, waiting: &mut HashSet<WlSurface>) {
         let Some(announced) = self.comp.announced.get(output) else { return };
         let Some(pace) = self.comp.schedule.outputs.get(&output) else { return };
         let windows = self.comp.shell.bottom_up().filter(|window| window.shown() && window.output == output);
         let windows = windows.map(|window| window.handle.wl_surface());
         let layers = self.comp.layers.all().filter(|layer| layer.mapped && layer.output == output);
         let layers = layers.map(|layer| layer.handle.wl_surface());
-        let tell = |surface: &WlSurface| tell_tree(surface, announced, pace, presented);
+        let mut tell = |surface: &WlSurface| {
+            if waiting.remove(surface) {
+                tell_tree(surface, announced, pace, presented);
+            }
+            waiting.is_empty()
+        };
         for surface in windows.chain(layers).chain(self.comp.shown_lock_on(output)) {
-            tell(surface);
+            if tell(surface) {
+                return;
+            }
             for (popup, _) in PopupManager::popups_for_surface(surface) {
                 tell(popup.wl_surface());
             }
