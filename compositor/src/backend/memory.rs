@@ -216,7 +216,8 @@ fn create_target(
     renderer: &mut PixmanRenderer,
     size: Size<i32, Physical>,
 ) -> Result<Image<'static, 'static>, BackendError> {
-    Ok(renderer.create_buffer(Fourcc::Argb8888, (size.w, size.h).into())?)
+    // Without alpha, which screens have not: most clients' pixels are then copied as they are.
+    Ok(renderer.create_buffer(Fourcc::Xrgb8888, (size.w, size.h).into())?)
 }
 
 fn read(
