@@ -1,4 +1,5 @@
-//! From the model to pixels: what a frame shows is derived anew from the model each time.
+//! From the model to pixels: what a frame shows is derived anew from the model each time, but for what cannot have changed
+//! ([`contents`]).
 
 pub mod canvas;
 pub mod capture;

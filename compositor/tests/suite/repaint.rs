@@ -129,7 +129,7 @@ fn a_window_costs_the_same_among_many_that_do_nothing() {
     let mut alone = fixture(800, 600);
     let mut among = fixture(800, 600);
     let local = among.connect(vitrail::trust::origin::Origin::Local);
-    for _ in 0..255 {
+    for _ in 0..63 {
         among.window(local, 160, 40, GREEN);
     }
     let mut costs = Vec::new();
