@@ -15,7 +15,7 @@ pub use servers::weston_version;
 use super::client::Client;
 use super::{Counts, SIZES};
 use report::{Case, Report};
-use servers::{Server, Servers, Who, Windows};
+use servers::{Server, Servers, Who};
 
 /// What of a maximised window changes with each frame.
 const DAMAGES: [&str; 3] = ["full", "scroll", "blink"];
@@ -53,7 +53,7 @@ impl Bench {
     /// What a maximised window costs.
     fn maximized(&mut self) -> Result<()> {
         for ((name, size), frames) in SIZES.into_iter().zip(self.counts.frames) {
-            let servers = self.start(size, Windows::Maximized)?;
+            let servers = self.start(size, name)?;
             let mut routes = self.connect(servers, size, 1, &["--maximized"])?;
             let mut copies = self.copies(&mut routes)?;
             for damage in DAMAGES {
@@ -73,7 +73,7 @@ impl Bench {
         let (count, size) = MANY;
         let frames = self.counts.frames[0];
         let warm_up = frames / 10 + 3;
-        let servers = self.start(SIZES[0].1, Windows::Floating)?;
+        let servers = self.start(SIZES[0].1, "several")?;
         let mut routes = self.connect(servers, size, count, &[])?;
         self.case(&mut routes, report::MANY, &format!("commits full {warm_up} {frames}"), count)?;
         let servers = routes.into_iter().map(|route| route.server).collect();
@@ -91,8 +91,8 @@ impl Bench {
     }
 
     /// Both compositors.
-    fn start(&mut self, size: (i32, i32), windows: Windows) -> Result<Vec<Server>> {
-        Who::ALL.into_iter().map(|who| self.servers.start(who, size, windows)).collect()
+    fn start(&mut self, size: (i32, i32), name: &str) -> Result<Vec<Server>> {
+        Who::ALL.into_iter().map(|who| self.servers.start(who, size, name)).collect()
     }
 
     /// A measuring client for each.

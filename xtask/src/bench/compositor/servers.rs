@@ -1,7 +1,8 @@
 //! The two compositors: vitrail and weston, each headless, drawing in memory with pixman.
 //!
 //! The output is as large as it has to be for a maximised window to have the size that is measured: the size itself in
-//! weston, whose kiosk shell draws nothing besides windows, and more by the label in vitrail.
+//! weston, whose desktop shell is told to have no panel and no animations, and more by the label in vitrail. (Under weston's
+//! kiosk shell a window without a seat stays behind the background and gets no frames.)
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -46,15 +47,6 @@ impl Who {
     }
 }
 
-/// How windows lie.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Windows {
-    /// One, over the whole output.
-    Maximized,
-    /// Several, beside or over each other.
-    Floating,
-}
-
 /// A running compositor.
 #[derive(Debug)]
 pub struct Server {
@@ -97,17 +89,17 @@ impl Servers {
         Ok(Self { programs: programs.to_owned(), root, processes })
     }
 
-    /// Starts one for a maximised window of `size`.
+    /// Starts one for what has this name, with room for a maximised window of `size`.
     ///
     /// # Errors
     /// When it does not start.
-    pub fn start(&mut self, who: Who, size: (i32, i32), windows: Windows) -> Result<Server> {
-        let name = format!("{}-{}-{windows:?}", who.name(), size.0);
+    pub fn start(&mut self, who: Who, size: (i32, i32), name: &str) -> Result<Server> {
+        let name = format!("{}-{name}", who.name());
         let folder = self.root.join(&name);
         private_folder(&folder)?;
         let command = match who {
             Who::Vitrail => vitrail(&self.programs, &folder, size)?,
-            Who::Weston => weston(&folder, size, windows)?,
+            Who::Weston => weston(&folder, size)?,
         };
         self.processes.start(&name, command, &folder)?;
         let socket = folder.join(SOCKET);
@@ -157,21 +149,17 @@ fn vitrail(programs: &Path, folder: &Path, size: (i32, i32)) -> Result<Command> 
     Ok(command)
 }
 
-/// The kiosk shell makes each window as large as the output and has nothing else; where several are to be seen there is the
-/// desktop shell, without its panel and animations.
-fn weston(folder: &Path, size: (i32, i32), windows: Windows) -> Result<Command> {
+fn weston(folder: &Path, size: (i32, i32)) -> Result<Command> {
     let config = folder.join("weston.ini");
     let text = "[shell]\npanel-position=none\nanimation=none\nstartup-animation=none\nclose-animation=none\n\
-                focus-animation=none\nlocking=false\n";
+                focus-animation=none\nlocking=false\n[input-method]\npath=\n";
     std::fs::write(&config, text).with_context(|| format!("error writing {}", config.display()))?;
-    let shell = if windows == Windows::Maximized { "kiosk" } else { "desktop" };
     let mut command = program(Path::new("weston"), folder);
     command.arg("--config").arg(config).args(["--idle-time=0", "--socket", SOCKET]);
     if weston_release()? < WESTON_RENAMED {
-        command.args(["--backend=headless-backend.so", "--use-pixman"]);
-        command.arg(format!("--shell={shell}-shell.so"));
+        command.args(["--backend=headless-backend.so", "--use-pixman", "--shell=desktop-shell.so"]);
     } else {
-        command.args(["--backend=headless", "--renderer=pixman"]).arg(format!("--shell={shell}"));
+        command.args(["--backend=headless", "--renderer=pixman", "--shell=desktop"]);
     }
     command.arg(format!("--width={}", size.0)).arg(format!("--height={}", size.1));
     Ok(command)
