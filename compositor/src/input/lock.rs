@@ -25,8 +25,9 @@ impl State {
         for surface in layers {
             self.dismiss_popups(&surface);
         }
-        self.input_touch_cancel();
-        self.input_tablet_out();
+        // As if the devices said so, but it is nothing that somebody did: who is away stays away.
+        self.cancel_touch();
+        self.take_pen();
         let Some(pointer) = self.comp.seat.get_pointer() else { return };
         if self.comp.selections.is_dragging() {
             // A drag that is over nothing when it ends drops nothing.

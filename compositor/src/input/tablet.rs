@@ -96,6 +96,11 @@ impl State {
     /// The pen left the tablet.
     pub fn input_tablet_out(&mut self) {
         self.note_activity();
+        self.take_pen();
+    }
+
+    /// No pen is near the tablet any more.
+    pub(super) fn take_pen(&mut self) {
         if let Some(pen) = self.comp.input.pen.take() {
             let time = self.input_time();
             if pen.held.is_some() {

@@ -99,6 +99,11 @@ impl State {
     /// The device took all fingers for something else, such as a palm: what they did has not been.
     pub fn input_touch_cancel(&mut self) {
         self.note_activity();
+        self.cancel_touch();
+    }
+
+    /// What all fingers did has not been.
+    pub(super) fn cancel_touch(&mut self) {
         let Some(touch) = self.comp.seat.get_touch() else { return };
         // Smithay 0.7 leaves out every finger that nothing was said of since the last frame.
         for (finger, place) in std::mem::take(&mut self.comp.input.fingers) {

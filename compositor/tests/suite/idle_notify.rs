@@ -13,6 +13,7 @@ use wayland_protocols::ext::idle_notify::v1::client::ext_idle_notification_v1::{
     self, ExtIdleNotificationV1,
 };
 use wayland_protocols::ext::idle_notify::v1::client::ext_idle_notifier_v1::ExtIdleNotifierV1;
+use wayland_protocols::ext::session_lock::v1::client::ext_session_lock_manager_v1::ExtSessionLockManagerV1;
 
 use crate::client::Told;
 use crate::fixture::{Fixture, Who, vm};
@@ -100,6 +101,23 @@ fn a_client_is_told_once_that_nothing_happens_and_once_that_something_does() {
     assert_eq!(now(&mut fixture, who), ["short resumed"]);
     assert_eq!(told(&mut fixture, who), ["short idled"]);
     assert!(start.elapsed() >= Duration::from_millis(SHORT.into()), "the timeout begins again");
+}
+
+/// swayidle locked the session because nobody was there, and was told at once that somebody was: it switched the screen on again,
+/// and began anew to wait for when to switch it off.
+#[test]
+fn that_the_session_is_locked_is_no_activity() {
+    let mut fixture = Fixture::new();
+    let who = fixture.connect(Origin::Local);
+    notify(&mut fixture, who, "short", SHORT, true);
+    assert_eq!(told(&mut fixture, who), ["short idled"]);
+    let locker = fixture.connect(Origin::Local);
+    let client = fixture.client(locker);
+    let _lock = client.bind::<ExtSessionLockManagerV1>().lock(&client.queue, ());
+    assert_eq!(told(&mut fixture, locker), ["locked"]);
+    assert_eq!(now(&mut fixture, who), NOTHING);
+    key(&mut fixture);
+    assert_eq!(now(&mut fixture, who), ["short resumed"]);
 }
 
 #[test]
