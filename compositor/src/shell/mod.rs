@@ -462,6 +462,8 @@ impl<H> Shell<H> {
         match self.focused {
             Some(focused) => {
                 self.stack.move_below(id, focused);
+                // One that is kept above does not come below one that is not.
+                self.stack.settle();
                 self.settle_modal();
             }
             None if self.get(id).is_some_and(|window| window.here) => self.activate(id),

@@ -311,6 +311,21 @@ fn a_window_of_the_gui_vm_is_kept_above_and_one_of_a_vm_is_not() {
     assert_eq!(shell.shown_top_down().next().unwrap().id, work);
 }
 
+/// It came back below the window with the keyboard, as windows do that are not kept above, and stayed there.
+#[test]
+fn a_window_that_is_kept_above_comes_back_above_when_it_is_restored() {
+    let mut shell = shell(1.0);
+    let (local, _) = show(&mut shell, origin(0), (300, 200));
+    let (used, _) = show(&mut shell, origin(0), (300, 200));
+    shell.set_above(local, true);
+    shell.minimize(local);
+    shell.activate(used);
+    shell.restore(local);
+    assert_eq!(shell.shown_top_down().next().unwrap().id, local);
+    assert_eq!(shell.focused().unwrap().id, used);
+    shell.check();
+}
+
 #[test]
 fn snapped_windows_stand_side_by_side_with_their_frames() {
     for scale in [1.0, 1.25, 1.5, 2.0] {
