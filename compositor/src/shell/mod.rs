@@ -583,4 +583,6 @@ pub enum Target {
 }
 
 #[cfg(test)]
+mod model_tests;
+#[cfg(test)]
 mod tests;
