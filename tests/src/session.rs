@@ -21,8 +21,10 @@ use crate::image::Image;
 use crate::ipc::{Ipc, WindowInfo};
 use crate::process::{self, Exit, Member, Process};
 
+mod local;
 mod options;
 
+pub use local::bounds;
 pub use options::{Options, Sharing};
 
 /// The colour of local windows.

@@ -4,7 +4,7 @@ use rustix::process::Signal;
 use vitrail_tests::client::{Rect, WindowOptions};
 use vitrail_tests::deadline::Deadline;
 use vitrail_tests::image::Image;
-use vitrail_tests::process::{self, Exit, Process};
+use vitrail_tests::process::Exit;
 use vitrail_tests::session::{LOCAL_COLOR, Session, VM_COLORS};
 
 const WINDOW: u32 = 0x0012_3456;
@@ -13,35 +13,6 @@ const LOCK: u32 = 0x0000_ff00;
 const SECOND_LOCK: u32 = 0x00ff_8800;
 /// Of a locked session where no program draws.
 const LOCKED: u32 = 0x000f_1117;
-
-/// Starts an installed program of the GUI VM.
-#[track_caller]
-fn start(session: &Session, name: &str, line: &[&str]) -> Process {
-    assert!(process::is_installed(line[0]), "{} is not installed; `cargo xtask setup` does it", line[0]);
-    let mut command = session.application("local", line[0]);
-    Process::start(name, &session.logs(), command.args(&line[1..]), &[])
-}
-
-/// Waits until the screen is as it should be; looks again with each frame.
-#[track_caller]
-fn wait_screen(session: &mut Session, what: &str, as_it_should: impl Fn(&Image) -> bool) -> Image {
-    let deadline = Deadline::patient();
-    let mut frame = 0;
-    loop {
-        let drawn = session.changed_frame(frame, deadline);
-        frame = drawn.unwrap_or_else(|| panic!("gave up waiting for {what}"));
-        let image = session.screenshot();
-        if as_it_should(&image) {
-            return image;
-        }
-    }
-}
-
-/// The output of a session without its stripe.
-fn below_the_stripe(session: &Session) -> Rect {
-    let (w, h) = session.size();
-    Rect { x: 0, y: 24, w, h: h - 24 }
-}
 
 /// Whether all pixels of a rectangle have a colour.
 fn is_all(image: &Image, rect: Rect, color: u32) -> bool {
@@ -60,21 +31,21 @@ fn a_swaylock_that_crashes_leaves_nothing_of_a_vms_window_and_another_takes_over
     let mut client = session.client("work");
     let mut window = client.window(&WindowOptions::new("secret", WINDOW)).unwrap();
     session.wait_window("secret");
-    let rect = below_the_stripe(&session);
+    let rect = session.below_the_stripe();
     let shown = session.windows()[0].content();
     assert!(session.screenshot().count(shown, WINDOW) > 1000);
-    let first = start(&session, "swaylock", &["swaylock", "--color=00ff00", "--no-unlock-indicator"]);
-    wait_screen(&mut session, "the lock", |image| is_all(image, rect, LOCK));
+    let first = session.start_local("swaylock", &["swaylock", "--color=00ff00", "--no-unlock-indicator"]);
+    session.wait_screen("the lock", |image| is_all(image, rect, LOCK));
     first.signal(Signal::KILL);
     assert_eq!(first.wait_exit(Deadline::patient()), Exit::Signal(Signal::KILL.as_raw()));
-    wait_screen(&mut session, "the lock without its program", |image| is_all(image, rect, LOCKED));
+    session.wait_screen("the lock without its program", |image| is_all(image, rect, LOCKED));
     // The VM draws, and it does not show.
     client.recolor(&mut window, 0x00ab_cdef).unwrap();
     session.tap(30);
     assert!(is_all(&session.screenshot(), rect, LOCKED));
     assert!(session.control(&["status"]).contains("session        locked"));
-    let _second = start(&session, "swaylock-2", &["swaylock", "--color=ff8800", "--no-unlock-indicator"]);
-    wait_screen(&mut session, "the second lock", |image| is_all(image, rect, SECOND_LOCK));
+    let _second = session.start_local("swaylock-2", &["swaylock", "--color=ff8800", "--no-unlock-indicator"]);
+    session.wait_screen("the second lock", |image| is_all(image, rect, SECOND_LOCK));
 }
 
 #[test]
@@ -84,19 +55,19 @@ fn a_launcher_takes_the_keyboard_from_a_vms_window_over_a_wallpaper_and_gives_it
     let _window = client.window(&WindowOptions::new("used", WINDOW)).unwrap();
     session.wait_window("used");
     let (_, work) = VM_COLORS[0];
-    let _wallpaper = start(&session, "swaybg", &["swaybg", "--color=#2266aa"]);
+    let _wallpaper = session.start_local("swaybg", &["swaybg", "--color=#2266aa"]);
     let (w, h) = session.size();
     let corner = Rect { x: w - 40, y: h - 40, w: 40, h: 40 };
-    let image = wait_screen(&mut session, "the wallpaper", |image| is_all(image, corner, WALLPAPER));
+    let image = session.wait_screen("the wallpaper", |image| is_all(image, corner, WALLPAPER));
     let content = session.windows()[0].content();
     assert!(is_all(&image, content, WINDOW), "the wallpaper is below the window");
     assert_eq!(keyboard(&image), Some(work));
-    let launcher = start(&session, "fuzzel", &["sh", "-c", "echo word | fuzzel --dmenu --no-icons"]);
-    wait_screen(&mut session, "the launcher", |image| keyboard(image) == Some(LOCAL_COLOR));
+    let launcher = session.start_local("fuzzel", &["sh", "-c", "echo word | fuzzel --dmenu --no-icons"]);
+    session.wait_screen("the launcher", |image| keyboard(image) == Some(LOCAL_COLOR));
     assert!(!session.windows()[0].focused);
     session.control(&["input", "key", "esc", "tap"]);
     // 1 is its status for nothing chosen.
     assert_eq!(launcher.wait_exit(Deadline::patient()), Exit::Status(1));
-    wait_screen(&mut session, "the keyboard", |image| keyboard(image) == Some(work));
+    session.wait_screen("the keyboard", |image| keyboard(image) == Some(work));
     assert!(session.windows()[0].focused);
 }

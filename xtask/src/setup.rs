@@ -40,6 +40,14 @@ const PACKAGES: &[Package] = &[
     package("xvfb", "tests: an X server for a window"),
     package("udev", "tests: the devices of a virtual machine with a screen"),
     package("gtk-4-examples", "demo and tests: a GTK 4 application"),
+    package("waybar", "tests: a bar with the windows of VMs"),
+    package("dbus-daemon", "tests: a session bus of their own"),
+    package("mako-notifier", "tests: notifications"),
+    package("libnotify-bin", "tests: sending notifications"),
+    package("swayidle", "tests: what is done when nobody is there"),
+    package("squeekboard", "tests: a keyboard on the screen, by an input method"),
+    package("wvkbd", "tests: a keyboard on the screen, by a virtual keyboard"),
+    package("libpam-wrapper", "tests: unlocking by a password that is no account's"),
 ];
 
 /// Everything that is needed: [`PACKAGES`] and what the light applications of the table come from.
@@ -186,6 +194,10 @@ fn brought(package: &Package) -> bool {
         "bubblewrap" => has_program("bwrap"),
         "weston" => has_program("weston-flower"),
         "xvfb" => has_program("Xvfb"),
+        "mako-notifier" => has_program("mako"),
+        "libnotify-bin" => has_program("notify-send"),
+        "wvkbd" => has_program("wvkbd-mobintl"),
+        "libpam-wrapper" => pkg_config("pam_wrapper"),
         "gtk-3-examples" => has_program("gtk3-demo"),
         "gtk-4-examples" => has_program("gtk4-demo"),
         _ => has_program(&package.program),
