@@ -207,7 +207,8 @@ impl State {
         let handle = display.handle();
         handle.set_default_max_buffer_size(MAX_PENDING_BYTES);
         let mut protocols = Protocols::new(&handle);
-        let (seat, input) = Input::new(&mut protocols.seat, &handle).map_err(StateError::Keyboard)?;
+        let (seat, input) = Input::new(&mut protocols.seat, &handle, &config.current().input.keyboard)
+            .map_err(StateError::Keyboard)?;
         let mut schedule = Schedule::new(&outputs);
         let mut shell = Shell::new(outputs);
         shell.set_workspaces(&config.current().workspaces);
@@ -298,6 +299,7 @@ impl State {
     /// the connections of VMs that are no longer in it are ended, and the gate reads it too. If it is bad, the last good one stays and the error is
     /// shown on the output. Returns whether it was good.
     pub fn reload(&mut self) -> bool {
+        let before = Arc::clone(self.comp.config.current());
         let good = match self.comp.config.reload() {
             Ok(()) => true,
             Err(error) => {
@@ -320,6 +322,7 @@ impl State {
         if outputs != *self.comp.shell.outputs().configured() {
             self.change_outputs(|known| known.configure(&outputs));
         }
+        self.configure_input(&before.input);
         self.windows_changed();
         good
     }

@@ -18,6 +18,7 @@ use smithay::backend::renderer::pixman::{PixmanError, PixmanRenderer};
 use smithay::input::keyboard::LedState;
 use smithay::utils::{Physical, Rectangle};
 
+use crate::config::InputConfig;
 use crate::shell::Shell;
 use crate::shell::outputs::{Head, OutputId, Outputs};
 use crate::state::Comp;
@@ -247,6 +248,14 @@ impl Backend {
         match self {
             Self::Headless(_) | Self::Nested(_) | Self::X11(_) => {}
             Self::Drm(drm) => drm.set_leds(leds),
+        }
+    }
+
+    /// Sets all devices up as they are configured.
+    pub fn configure_devices(&mut self, config: &InputConfig) {
+        match self {
+            Self::Headless(_) | Self::Nested(_) | Self::X11(_) => {}
+            Self::Drm(drm) => drm.configure_devices(config),
         }
     }
 

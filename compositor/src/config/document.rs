@@ -11,6 +11,7 @@ use toml::{Spanned, Table, Value};
 use vitrail_protocols::policy::{ProtocolsTable, RuleMistake};
 use vitrail_protocols::{Limits, Policy, VmName};
 
+use super::input::Input;
 use super::keys::{Keys, Workspaces};
 use super::outputs::OutputTables;
 use super::session::Session;
@@ -89,6 +90,7 @@ struct Root {
     gate: Option<Gate>,
     defaults: Defaults,
     keys: Keys,
+    input: Input,
     workspaces: Workspaces,
     output: OutputTables,
     vm: BTreeMap<Spanned<String>, Spanned<Vm>>,
@@ -146,9 +148,10 @@ impl Document {
             vms.insert(vm_name, VmConfig { style, titles, limits, policy });
         }
         let keys = self.root.keys.check()?;
+        let input = self.root.input.check()?;
         let workspaces = self.root.workspaces.check()?;
         let outputs = self.root.output.check()?;
-        Ok(Config { local, local_titles, default_limits, vms, keys, workspaces, outputs, gate, session })
+        Ok(Config { local, local_titles, default_limits, vms, keys, input, workspaces, outputs, gate, session })
     }
 
     /// The VMs in the order of the file, so that the second of two that clash is the one that is blamed.

@@ -18,6 +18,7 @@
 
 pub mod document;
 pub mod error;
+pub mod input;
 pub mod keys;
 pub mod live;
 pub mod outputs;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 use vitrail_protocols::{Limits, Policy, VmName};
 
 pub use self::error::{ConfigError, Diagnostic};
+pub use self::input::InputConfig;
 pub use self::live::Live;
 pub use self::session::SessionConfig;
 pub use crate::trust::style::{Label, LabelStyle, Pattern, Rgb};
@@ -84,6 +86,8 @@ pub struct Config {
     pub vms: BTreeMap<VmName, VmConfig>,
     /// What key chords do.
     pub keys: Bindings,
+    /// How the devices are set up.
+    pub input: InputConfig,
     /// The workspaces, at least one.
     pub workspaces: Vec<Workspace>,
     /// How outputs are to be, by the names of their connectors.

@@ -42,7 +42,7 @@ use std::os::fd::AsFd as _;
 
 use super::geometry::window_geometry;
 use super::text_input::TextEvent;
-use crate::input::REPEAT;
+use crate::config::input::KeyboardConfig;
 use crate::input::composition::{Cause, Event, Field, MethodRequest, Preedit};
 use crate::render::schedule::has_buffer;
 use crate::shell::popup::{PopupRects, beside_cursor};
@@ -130,6 +130,18 @@ impl Comp {
         if let Some(modifiers) = modifiers {
             tell_modifiers(grab, modifiers, serial);
         }
+    }
+
+    /// Tells the input method what the keys are, how they repeat, and which modifiers are down.
+    pub(crate) fn tell_method_keyboard(&self) {
+        let Some(grab) = self.grab() else { return };
+        match self.input.keymap.copy() {
+            Ok((keymap, length)) => grab.keymap(KeymapFormat::XkbV1, keymap.as_fd(), length),
+            Err(error) => tracing::error!("error copying the keymap: {error}"),
+        }
+        let KeyboardConfig { repeat_rate, repeat_delay, .. } = self.config.current().input.keyboard;
+        grab.repeat_info(repeat_rate, repeat_delay);
+        self.tell_method_modifiers();
     }
 
     /// Tells the input method which modifiers are down. They may have changed while it was not wanted.
@@ -238,14 +250,8 @@ impl State {
     ) {
         let grab = data_init.init(keyboard, ());
         let Some(method) = self.method(method) else { return };
-        method.grab = Some(grab.clone());
-        match self.comp.input.keymap.copy() {
-            Ok((keymap, length)) => grab.keymap(KeymapFormat::XkbV1, keymap.as_fd(), length),
-            Err(error) => tracing::error!("error copying the keymap: {error}"),
-        }
-        let (rate, delay) = REPEAT;
-        grab.repeat_info(rate, delay);
-        self.comp.tell_method_modifiers();
+        method.grab = Some(grab);
+        self.comp.tell_method_keyboard();
     }
 
     fn add_method_popup(

@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt as _;
 
 use rustix::fs::{FileType, MemfdFlags};
-use smithay::input::keyboard::{KeymapFile, xkb};
+use smithay::input::keyboard::{KeymapFile, XkbConfig, xkb};
 
 /// The largest keymap that is read, in bytes. Those of real layouts have some 70 KiB.
 pub const MAX_LENGTH: u32 = 1 << 20;
@@ -40,16 +40,50 @@ pub struct Keymap {
     text: String,
 }
 
+/// What the keys of a keyboard are, in the words of libxkbcommon (`xkb_rule_names`). What is empty, or `None`, is what the
+/// environment says (`XKB_DEFAULT_LAYOUT` and the like), or else libxkbcommon's default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Layout {
+    /// The rules by which the others are understood.
+    pub rules: String,
+    /// The kind of keyboard.
+    pub model: String,
+    /// The layouts, separated by commas.
+    pub layout: String,
+    /// Their variants, likewise.
+    pub variant: String,
+    /// Options, likewise; an empty text is none at all.
+    pub options: Option<String>,
+}
+
+impl Layout {
+    /// The same in Smithay's words.
+    #[must_use]
+    pub fn names(&self) -> XkbConfig<'_> {
+        XkbConfig {
+            rules: &self.rules,
+            model: &self.model,
+            layout: &self.layout,
+            variant: &self.variant,
+            options: self.options.clone(),
+        }
+    }
+}
+
 impl Keymap {
-    /// The keymap of the environment, which is that of the seat.
+    /// The keymap of a layout. There must be no NUL characters in its words.
     ///
     /// # Errors
     ///
     /// [`KeymapError::Compile`] if libxkbcommon does not know the layout.
-    pub fn of_seat() -> Result<Self, KeymapError> {
-        let context = xkb::Context::new(xkb::CONTEXT_NO_FLAGS);
+    pub fn of_layout(layout: &Layout) -> Result<Self, KeymapError> {
+        let mut context = xkb::Context::new(xkb::CONTEXT_NO_FLAGS);
+        // It is said where the layout was read what is wrong with it.
+        context.set_log_level(xkb::LogLevel::Critical);
         let flags = xkb::KEYMAP_COMPILE_NO_FLAGS;
-        let keymap = xkb::Keymap::new_from_names(&context, "", "", "", "", None, flags);
+        let Layout { rules, model, layout, variant, options } = layout;
+        let options = options.clone();
+        let keymap = xkb::Keymap::new_from_names(&context, rules, model, layout, variant, options, flags);
         keymap.map(|keymap| Self::new(&keymap)).ok_or(KeymapError::Compile)
     }
 
@@ -117,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_keymap_that_was_copied_is_the_same() {
-        let seat = Keymap::of_seat().unwrap();
+        let seat = Keymap::of_layout(&Layout::default()).unwrap();
         let (copy, length) = seat.copy().unwrap();
         assert!(Keymap::of_client(copy, length).unwrap().is(&seat));
     }

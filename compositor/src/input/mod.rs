@@ -7,7 +7,9 @@ pub mod act;
 pub mod action;
 pub mod chord;
 pub mod composition;
+pub mod configured;
 pub mod constraint;
+pub mod device;
 pub mod gesture;
 pub mod hold;
 pub mod keyboard;
@@ -30,6 +32,7 @@ use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
 use smithay::utils::{Physical, Point};
 use smithay::wayland::tablet_manager::TabletManagerState;
 
+use crate::config::input::KeyboardConfig;
 use crate::handlers::input_method::InputMethod;
 use crate::handlers::text_input::TextInputs;
 use crate::handlers::virtual_keyboard::VirtualKeyboards;
@@ -45,9 +48,6 @@ use release::Released;
 use switcher::Switcher;
 use tablet::Pen;
 use touch::{EachFinger, Fingers};
-
-/// Key repeats a second, and milliseconds before the first.
-pub(crate) const REPEAT: (i32, i32) = (25, 600);
 
 /// Where keyboard and pointer are.
 #[derive(Debug)]
@@ -103,7 +103,7 @@ pub struct Input {
 }
 
 impl Input {
-    /// Makes the seat and the global of its tablets, with the keyboard's layout from the environment as libxkbcommon reads it.
+    /// Makes the seat and the global of its tablets, with the keyboard as it is configured.
     ///
     /// # Errors
     ///
@@ -111,10 +111,12 @@ impl Input {
     pub fn new(
         seats: &mut SeatState<State>,
         display: &DisplayHandle,
+        config: &KeyboardConfig,
     ) -> Result<(Seat<State>, Self), smithay::input::keyboard::Error> {
-        let keymap = Keymap::of_seat().map_err(|_| smithay::input::keyboard::Error::BadKeymap)?;
+        let KeyboardConfig { layout, repeat_delay, repeat_rate } = config;
+        let keymap = Keymap::of_layout(layout).map_err(|_| smithay::input::keyboard::Error::BadKeymap)?;
         let mut seat = seats.new_wl_seat(display, "seat0");
-        seat.add_keyboard(Default::default(), REPEAT.1, REPEAT.0)?;
+        seat.add_keyboard(layout.names(), *repeat_delay, *repeat_rate)?;
         seat.add_pointer();
         seat.add_touch_with_default_grab(|| Box::<EachFinger>::default());
         // After the seat: weston's clients ask for the tablets of those seats that they know by then, and of no later one.

@@ -79,6 +79,8 @@ pub struct Told {
     pub held: usize,
     /// Keys, and whether they were pressed.
     pub keys: Vec<(u32, bool)>,
+    /// Repeats of held keys: how many a second, and milliseconds before the first.
+    pub repeats: Vec<(i32, i32)>,
     /// Modifiers that are down.
     pub modifiers: u32,
     /// Keymaps, and the file of the last one.
@@ -516,6 +518,7 @@ impl Dispatch<WlKeyboard, ()> for Told {
                 told.keys.push((key, matches!(state, WEnum::Value(wl_keyboard::KeyState::Pressed))));
             }
             wl_keyboard::Event::Leave { .. } => told.keyboard = None,
+            wl_keyboard::Event::RepeatInfo { rate, delay } => told.repeats.push((rate, delay)),
             wl_keyboard::Event::Modifiers { mods_depressed, .. } => told.modifiers = mods_depressed,
             wl_keyboard::Event::Keymap { fd, size, .. } => {
                 let mut text = vec![0; size as usize];

@@ -7,6 +7,7 @@ mod capture;
 mod chords;
 mod client;
 mod constraints;
+mod devices;
 mod families;
 mod fixes;
 mod fixture;

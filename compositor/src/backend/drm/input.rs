@@ -140,11 +140,12 @@ impl State {
         }
     }
 
-    fn device_added(&mut self, mut device: Device) {
-        tracing::debug!(name = ?device.name(), "an input device");
-        if device.config_tap_finger_count() > 0 {
-            // Without it a touchpad that has no buttons of its own would click nowhere.
-            let _ = device.config_tap_set_enabled(true);
+    fn device_added(&mut self, device: Device) {
+        // Its table in the configuration has this name.
+        tracing::info!(name = ?device.name(), "an input device");
+        let config = self.comp.config.current().clone();
+        if let Some(drm) = self.drm() {
+            drm.add_device(device.clone(), &config.input);
         }
         let keyboard = device.has_capability(DeviceCapability::Keyboard.into());
         let leds = self.comp.seat.get_keyboard().map(|keyboard| keyboard.led_state());
@@ -158,6 +159,7 @@ impl State {
 
     fn device_removed(&mut self, device: &Device) {
         if let Some(drm) = self.drm() {
+            drm.remove_device(device);
             drm.keyboards.retain(|keyboard| keyboard != device);
         }
     }

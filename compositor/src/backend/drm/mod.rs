@@ -19,6 +19,7 @@
 //! * While the session is paused no device is touched.
 
 mod connector;
+mod devices;
 mod input;
 mod screen;
 
@@ -126,6 +127,8 @@ pub struct Drm {
     device: Option<DrmDevice>,
     session: LibSeatSession,
     libinput: Libinput,
+    /// All devices.
+    devices: Vec<Device>,
     keyboards: Vec<Device>,
     /// What is held down at the devices.
     held: Held,
@@ -181,6 +184,7 @@ impl Drm {
             device: Some(device),
             session,
             libinput,
+            devices: Vec::new(),
             keyboards: Vec::new(),
             held: Held::default(),
             memory: Memory::new()?,
