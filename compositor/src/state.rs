@@ -210,6 +210,7 @@ impl State {
         let (seat, input) = Input::new(&mut protocols.seat, &handle, &config.current().input.keyboard)
             .map_err(StateError::Keyboard)?;
         let mut schedule = Schedule::new(&outputs);
+        outputs.set_metrics(config.current().theme.metrics);
         let mut shell = Shell::new(outputs);
         shell.set_workspaces(&config.current().workspaces);
         let decor = Decor::new().map_err(StateError::Labels)?;
@@ -323,6 +324,7 @@ impl State {
             self.change_outputs(|known| known.configure(&outputs));
         }
         self.configure_input(&before.input);
+        self.configure_theme(&before.theme);
         self.windows_changed();
         good
     }

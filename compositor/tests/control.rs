@@ -429,3 +429,42 @@ fn a_screenshot_replaces_files_and_nothing_else() {
     let missing = compositor.path("no/such/place.png");
     assert!(compositor.complained(&["screenshot", missing.to_str().unwrap()]).contains("cannot write"));
 }
+
+/// A file of Xcursor with one picture of one colour, whose place that points is in its middle.
+fn pointer_file(size: u32, [r, g, b]: [u8; 3]) -> Vec<u8> {
+    let header = [u32::from_le_bytes(*b"Xcur"), 16, 0x1_0000, 1];
+    let contents = [0xfffd_0002, size, 28];
+    let picture = [36, 0xfffd_0002, size, 1, size, size, size / 2, size / 2, 0];
+    let pixel = u32::from_le_bytes([b, g, r, 255]);
+    let pixels = std::iter::repeat_n(pixel, (size * size) as usize);
+    header.into_iter().chain(contents).chain(picture).chain(pixels).flat_map(u32::to_le_bytes).collect()
+}
+
+#[test]
+fn the_pointer_is_the_themes_in_its_size_and_the_arrow_where_there_is_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let theme = directory.path().join("Glass/cursors");
+    fs::create_dir_all(&theme).unwrap();
+    fs::write(theme.join("default"), pointer_file(24, [255, 0, 0])).unwrap();
+    let config = directory.path().join("vitrail.toml");
+    fs::write(&config, "[theme]\ncursor_theme = \"Glass\"\n").unwrap();
+    let mut command = vitrail(directory.path());
+    command.env("XCURSOR_PATH", directory.path());
+    let compositor = Compositor::run(command, "test", Rc::new(directory));
+    compositor.said(&["input", "move", "100", "100"]);
+    let red = |x, y| compositor.pixel(x, y) == [255, 0, 0];
+    assert!(red(88, 88) && red(111, 111) && !red(87, 100) && !red(112, 100));
+
+    fs::write(&config, "[theme]\ncursor_theme = \"Glass\"\ncursor_size = 48\n").unwrap();
+    compositor.said(&["reload"]);
+    assert!(red(80, 80) && red(119, 119) && !red(75, 100) && !red(124, 100));
+
+    // A theme that is damaged, or is not there, is no reason to have no pointer.
+    fs::write(theme.join("default"), b"Xcur").unwrap();
+    for name in ["Glass", "Elsewhere"] {
+        fs::write(&config, format!("[theme]\ncursor_theme = \"{name}\"\ncursor_size = 24\n")).unwrap();
+        compositor.said(&["reload"]);
+        assert!(!red(100, 100));
+        assert_eq!(compositor.pixel(100, 105), [248, 248, 248], "{name}");
+    }
+}

@@ -15,6 +15,7 @@ use super::input::Input;
 use super::keys::{Keys, Workspaces};
 use super::outputs::OutputTables;
 use super::session::Session;
+use super::theme::Theme;
 use super::{Config, GateConfig, VmConfig};
 use crate::trust::style::{LabelStyle, Pattern, Rgb};
 use crate::trust::title::Charset;
@@ -91,6 +92,7 @@ struct Root {
     defaults: Defaults,
     keys: Keys,
     input: Input,
+    theme: Theme,
     workspaces: Workspaces,
     output: OutputTables,
     vm: BTreeMap<Spanned<String>, Spanned<Vm>>,
@@ -149,9 +151,22 @@ impl Document {
         }
         let keys = self.root.keys.check()?;
         let input = self.root.input.check()?;
+        let theme = self.root.theme.check()?;
         let workspaces = self.root.workspaces.check()?;
         let outputs = self.root.output.check()?;
-        Ok(Config { local, local_titles, default_limits, vms, keys, input, workspaces, outputs, gate, session })
+        Ok(Config {
+            local,
+            local_titles,
+            default_limits,
+            vms,
+            keys,
+            input,
+            theme,
+            workspaces,
+            outputs,
+            gate,
+            session,
+        })
     }
 
     /// The VMs in the order of the file, so that the second of two that clash is the one that is blamed.

@@ -23,6 +23,7 @@ pub mod keys;
 pub mod live;
 pub mod outputs;
 pub mod session;
+pub mod theme;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -35,6 +36,7 @@ pub use self::error::{ConfigError, Diagnostic};
 pub use self::input::InputConfig;
 pub use self::live::Live;
 pub use self::session::SessionConfig;
+pub use self::theme::ThemeConfig;
 pub use crate::trust::style::{Label, LabelStyle, Pattern, Rgb};
 
 use self::document::Document;
@@ -88,6 +90,8 @@ pub struct Config {
     pub keys: Bindings,
     /// How the devices are set up.
     pub input: InputConfig,
+    /// How things look that are the compositor's own.
+    pub theme: ThemeConfig,
     /// The workspaces, at least one.
     pub workspaces: Vec<Workspace>,
     /// How outputs are to be, by the names of their connectors.

@@ -12,6 +12,7 @@
 //! * The press, the movement and the release of a hold reach no client.
 //! * What a window becomes is decided by where the pointer is at the release, and never by a client.
 
+use smithay::input::pointer::CursorIcon;
 use smithay::reexports::wayland_protocols::xdg::shell::server::xdg_toplevel::State as ToplevelFlag;
 use smithay::utils::{Logical, Physical, Point, Rectangle, Size};
 use smithay::wayland::shell::xdg::ToplevelSurface;
@@ -22,7 +23,7 @@ use crate::render::frame::FrameButton;
 use crate::shell::outputs::OutputId;
 use crate::shell::window::{Mode, WindowId};
 use crate::shell::{Target, scaled, zone};
-use crate::state::State;
+use crate::state::{Comp, State};
 
 /// Milliseconds between two presses on a title bar that count as one gesture.
 const DOUBLE_CLICK: u32 = 400;
@@ -58,6 +59,24 @@ impl Edges {
             (top, bottom) = half(y, frame.size.h);
         }
         Self { top, bottom, left, right }
+    }
+}
+
+impl Edges {
+    /// The pointer's shape over them.
+    #[must_use]
+    pub fn icon(self) -> CursorIcon {
+        match (self.left, self.right, self.top, self.bottom) {
+            (true, _, true, _) => CursorIcon::NwResize,
+            (_, true, true, _) => CursorIcon::NeResize,
+            (true, _, _, true) => CursorIcon::SwResize,
+            (_, true, _, true) => CursorIcon::SeResize,
+            (true, ..) => CursorIcon::WResize,
+            (_, true, ..) => CursorIcon::EResize,
+            (_, _, true, _) => CursorIcon::NResize,
+            (_, _, _, true) => CursorIcon::SResize,
+            _ => CursorIcon::Default,
+        }
     }
 }
 
@@ -390,6 +409,15 @@ impl State {
         if self.comp.input.interaction.is_some_and(|held| held.window() == window) {
             self.comp.input.interaction = None;
         }
+    }
+}
+
+impl Comp {
+    /// The edges that a press at a point of a window's frame would take hold of.
+    pub(crate) fn resize_edges(&self, window: WindowId, at: Point<i32, Physical>) -> Option<Edges> {
+        let window = self.shell.get(window)?;
+        let resizable = window.mode == Mode::Floating && self.shell.tile(window).is_none();
+        resizable.then(|| Edges::near(at, self.shell.frame(window).outer))
     }
 }
 

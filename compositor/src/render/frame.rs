@@ -28,6 +28,8 @@ use smithay::utils::{Physical, Point, Rectangle, Size};
 /// on its backing; the frame is always wide enough for a chip that can be read.
 pub const MIN_CONTENT: (i32, i32) = (160, 24);
 
+/// Height of letters, in logical pixels, for which the widths here are.
+pub const TEXT_SIZE: i32 = 12;
 /// Space beside chip, title and pattern, in logical pixels.
 const GAP: i32 = 6;
 /// Width of the pattern, in logical pixels.
@@ -46,6 +48,8 @@ pub struct FrameMetrics {
     pub border: i32,
     /// The title bar between ring and content.
     pub title_height: i32,
+    /// Letters in the title bar.
+    pub text_size: i32,
     /// The stripe at the output's top, and the banner at its bottom.
     pub stripe_height: i32,
     /// The ring around a popup.
@@ -54,7 +58,7 @@ pub struct FrameMetrics {
 
 impl Default for FrameMetrics {
     fn default() -> Self {
-        Self { border: 4, title_height: 24, stripe_height: 24, popup_ring: 2 }
+        Self { border: 4, title_height: 24, text_size: TEXT_SIZE, stripe_height: 24, popup_ring: 2 }
     }
 }
 
@@ -101,16 +105,19 @@ impl FrameMetrics {
     /// The metrics on an output of the given scale.
     #[must_use]
     pub fn scaled(&self, scale: f64) -> ScaledMetrics {
+        // Larger letters need more room to say the same.
+        let letters =
+            |width: i32| scale_up(width.saturating_mul(self.text_size.max(TEXT_SIZE)) / TEXT_SIZE, scale);
         ScaledMetrics {
             border: scale_up(self.border, scale),
             title_height: scale_up(self.title_height, scale),
             stripe_height: scale_up(self.stripe_height, scale),
             popup_ring: scale_up(self.popup_ring, scale),
             button: scale_up(BUTTON, scale),
-            beside_buttons: (scale_up(BESIDE_BUTTONS.0, scale), scale_up(BESIDE_BUTTONS.1, scale)),
+            beside_buttons: (letters(BESIDE_BUTTONS.0), letters(BESIDE_BUTTONS.1)),
             gap: scale_up(GAP, scale),
             pattern: scale_up(PATTERN, scale),
-            min_content: (scale_up(MIN_CONTENT.0, scale), scale_up(MIN_CONTENT.1, scale)).into(),
+            min_content: (letters(MIN_CONTENT.0), scale_up(MIN_CONTENT.1, scale)).into(),
         }
     }
 }
@@ -198,12 +205,15 @@ pub struct FrameRects {
     pub pattern: Rectangle<i32, Physical>,
     /// Space between the parts of the row.
     pub gap: i32,
+    /// Height of letters in the row, in logical pixels.
+    pub text_size: i32,
 }
 
 impl FrameRects {
     /// The frame of a window whose content is drawn at `content`.
     #[must_use]
     pub fn new(content: Rectangle<i32, Physical>, metrics: FrameMetrics, scale: f64) -> Self {
+        let text_size = metrics.text_size;
         let metrics = metrics.scaled(scale);
         let content = rect(content.loc.x, content.loc.y, content.size.w.max(1), content.size.h.max(1));
         let outer = rect(
@@ -232,6 +242,7 @@ impl FrameRects {
             buttons,
             pattern,
             gap: metrics.gap,
+            text_size,
         }
     }
 

@@ -27,7 +27,7 @@ use smithay::backend::renderer::element::solid::SolidColorRenderElement;
 use smithay::backend::renderer::element::{Element, Id, Kind, RenderElement, UnderlyingStorage};
 use smithay::backend::renderer::utils::{CommitCounter, DamageSet, OpaqueRegions};
 use smithay::backend::renderer::{ImportMem, Renderer};
-use smithay::utils::{Buffer, Physical, Point, Rectangle, Scale, Transform};
+use smithay::utils::{Buffer, Physical, Point, Rectangle, Scale, Size, Transform};
 
 pub use self::workspaces::Places;
 use super::canvas::{Canvas, CanvasSizeError};
@@ -46,8 +46,8 @@ pub const MAX_BYTES: usize = 16 << 20;
 /// guest can make the compositor do, so a guest that changes its titles all the time gets stale titles.
 pub const TITLES_PER_FRAME: u32 = 4;
 
-/// Height of letters, in logical pixels.
-const TEXT_SIZE: i32 = 12;
+/// Height of letters, in logical pixels, where the theme has no say: in the stripe and the banner.
+const TEXT_SIZE: i32 = frame::TEXT_SIZE;
 /// Space between a chip's ends and its text, in logical pixels.
 const CHIP_PADDING: i32 = 8;
 /// Radius of the corners of a button under the pointer, in logical pixels.
@@ -155,6 +155,31 @@ where
     fn underlying_storage(&self, renderer: &mut R) -> Option<UnderlyingStorage<'_>> {
         self.0.underlying_storage(renderer)
     }
+}
+
+/// A picture of any other kind, such as the pointer's, of `source` pixels, at a place in physical pixels.
+///
+/// # Errors
+///
+/// [`LabelError::Upload`] if the renderer does not take it.
+pub(super) fn placed_picture<R>(
+    renderer: &mut R,
+    buffer: &MemoryRenderBuffer,
+    source: Size<i32, Physical>,
+    place: Rectangle<i32, Physical>,
+) -> Result<LabelElement<R>, LabelError>
+where
+    R: Renderer + ImportMem,
+    R::TextureId: Send + Clone + 'static,
+{
+    // As everywhere here, a physical pixel is a logical one to the element.
+    let whole = Some(Rectangle::from_size((f64::from(source.w), f64::from(source.h)).into()));
+    let size = Some((place.size.w, place.size.h).into());
+    let (corner, kind) = (place.loc.to_f64(), Kind::Cursor);
+    let element =
+        MemoryRenderBufferRenderElement::from_buffer(renderer, corner, buffer, None, whole, size, kind);
+    let element = element.map_err(|error| LabelError::Upload { reason: error.to_string() })?;
+    Ok(PictureElement(element).into())
 }
 
 /// What tells the solids of one label from those of others from frame to frame, so that only what changed is
@@ -347,7 +372,8 @@ impl LabelPainter {
     {
         let mut elements = Vec::with_capacity(7);
         let patterned = style.pattern != Pattern::Solid;
-        let chip = Key::new(Subject::chip(style), rects.row.size.h, rects.chip_room(patterned), scale);
+        let letters = scale * f64::from(rects.text_size) / f64::from(TEXT_SIZE);
+        let chip = Key::new(Subject::chip(style), rects.row.size.h, rects.chip_room(patterned), letters);
         let chip_width = self.picture(renderer, &chip, rects.row.loc, &mut elements)?;
         if patterned && !rects.pattern.is_empty() {
             let pattern = Subject::pattern(style);
@@ -356,8 +382,8 @@ impl LabelPainter {
         }
         self.buttons(renderer, rects, style, title, scale, &mut elements)?;
         let room = rects.title(chip_width, patterned);
-        if !title.text.is_empty() && room.size.w > frame::scale_up(TEXT_SIZE, scale) {
-            let key = Key::new(Subject::title(style, title), room.size.h, room.size.w, scale);
+        if !title.text.is_empty() && room.size.w > frame::scale_up(TEXT_SIZE, letters) {
+            let key = Key::new(Subject::title(style, title), room.size.h, room.size.w, letters);
             if let Some(key) = self.affordable(key, marks, style.color, room.size.w)
                 && let Err(error) = self.picture(renderer, &key, room.loc, &mut elements)
             {

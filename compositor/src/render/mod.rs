@@ -4,6 +4,7 @@
 pub mod canvas;
 pub mod capture;
 pub mod contents;
+pub(crate) mod cursor;
 pub mod elements;
 pub mod frame;
 pub mod glyph;
@@ -13,3 +14,4 @@ pub mod scene;
 pub mod schedule;
 pub mod switcher;
 pub mod text;
+mod themed;

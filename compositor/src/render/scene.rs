@@ -22,6 +22,7 @@ use smithay::utils::{Physical, Point, Rectangle};
 use smithay::wayland::compositor::with_states;
 use smithay::wayland::shell::xdg::{ToplevelSurface, XdgToplevelSurfaceData};
 
+use super::cursor::{self, Cursors};
 use super::elements::{BACKING, Guest, OnOutput, SceneElement};
 use super::frame::{self, FrameButton};
 use super::label::{LabelElement, LabelError, LabelPainter, Marks, Places, StripeText, Title};
@@ -32,14 +33,14 @@ use crate::input::hold::Interaction;
 use crate::shell::outputs::{OutputId, Outputs};
 use crate::shell::popup::PopupRects;
 use crate::shell::window::{Mode, WindowId};
-use crate::shell::{Layout, Target, scaled};
+use crate::shell::{Layout, Target};
 use crate::state::Comp;
 use crate::trust::client::origin_of;
 use crate::trust::origin::Origin;
 use crate::trust::style::LabelStyle;
 use crate::trust::title::GuestText;
 
-/// The colour of the bare desktop.
+/// The colour behind everything, where there is nothing to be drawn on it either.
 pub const BACKGROUND: [f32; 4] = [0.10, 0.11, 0.13, 1.0];
 
 /// The colour of a locked session where the program that locked it shows nothing.
@@ -72,12 +73,13 @@ pub struct Decor {
     pub(super) cells: HashMap<WindowId, Own>,
     pub(super) chosen: Marks,
     pub(super) panel: Marks,
-    pointer: Vec<Id>,
+    pub(super) cursors: Cursors,
 }
 
 /// The compositor's own part of the scenes of one output.
 #[derive(Debug)]
 struct OutputDecor {
+    background: Marks,
     stripe: Marks,
     banner: Marks,
     /// What the workspaces in the stripe stand on, and where each was drawn last.
@@ -89,6 +91,7 @@ struct OutputDecor {
 impl Default for OutputDecor {
     fn default() -> Self {
         Self {
+            background: Marks::default(),
             stripe: Marks::default(),
             banner: Marks::default(),
             workspaces_ground: Marks::default(),
@@ -114,7 +117,7 @@ impl Decor {
             cells: HashMap::new(),
             chosen: Marks::default(),
             panel: Marks::default(),
-            pointer: Vec::new(),
+            cursors: Cursors::default(),
         })
     }
 
@@ -168,7 +171,7 @@ where
     let mut scene = Vec::new();
     let layout = *comp.shell.layout_on(output);
     comp.decor.painter.begin_frame(titles_per_vm);
-    pointer(comp, output, &mut scene);
+    pointer(comp, renderer, output, &mut scene);
     // Without the stripe nothing says who has the keyboard, so no window is drawn either.
     if let Err(error) = stripe(comp, renderer, (output, &layout), &mut scene) {
         tracing::error!("error drawing the stripe: {error}");
@@ -190,10 +193,23 @@ where
         window(comp, renderer, id, hovered, &mut scene);
     }
     layers(comp, renderer, output, false, &mut scene);
+    background(comp, output, &mut scene);
     if comp.decor.painter.has_postponed() {
         comp.schedule.request();
     }
     scene
+}
+
+/// The bare desktop, below everything. It is an element, so that it is drawn anew when it has another colour.
+fn background<R>(comp: &mut Comp, output: OutputId, scene: &mut Vec<SceneElement<R>>)
+where
+    R: Renderer + ImportAll + ImportMem,
+    R::TextureId: Texture + Send + Clone + 'static,
+{
+    let color = comp.config.current().theme.background;
+    let place = comp.shell.layout_on(output).whole();
+    let marks = &mut comp.decor.outputs.entry(output).or_default().background;
+    scene.push(SceneElement::Label(LabelPainter::bar(marks, place, color)));
 }
 
 /// The stripe, and the banner of a configuration that could not be reloaded.
@@ -366,7 +382,7 @@ where
 {
     let mut scene = Vec::new();
     if let Some(location) = pointer {
-        arrow(comp, location, &mut scene);
+        cursor::compose(comp, renderer, location, &mut scene);
     }
     if let Some(window) = comp.shell.get(id) {
         let surface = window.handle.wl_surface().clone();
@@ -493,60 +509,17 @@ fn guest<R>(
     }
 }
 
-/// The pointer: an arrow of rectangles, one per row, dark with a light edge. No client's picture is used.
-fn pointer<R>(comp: &mut Comp, output: OutputId, scene: &mut Vec<SceneElement<R>>)
+/// The pointer, on the output that it is on. No client's picture is used.
+fn pointer<R>(comp: &mut Comp, renderer: &mut R, output: OutputId, scene: &mut Vec<SceneElement<R>>)
 where
     R: Renderer + ImportAll + ImportMem,
     R::TextureId: Texture + Send + Clone + 'static,
 {
     let location = comp.drawn_pointer().filter(|location| OutputId::at(*location) == output);
     if let Some(location) = location {
-        arrow(comp, location, scene);
+        cursor::compose(comp, renderer, location, scene);
     }
 }
-
-/// The arrow with its tip at a place.
-fn arrow<R>(comp: &mut Comp, location: Point<i32, Physical>, scene: &mut Vec<SceneElement<R>>)
-where
-    R: Renderer + ImportAll + ImportMem,
-    R::TextureId: Texture + Send + Clone + 'static,
-{
-    let unit = scaled(1, comp.layout_at_pointer().scale).max(1);
-    let mut ids = std::mem::take(&mut comp.decor.pointer).into_iter();
-    let mut kept = Vec::new();
-    let rows = ARROW.iter().enumerate().flat_map(|(row, &(width, edge))| {
-        let row = i32::try_from(row).unwrap_or(0) * unit;
-        let fill = (width > 2 && !edge).then_some((unit, row, (width - 2) * unit, POINTER_FILL));
-        fill.into_iter().chain([(0, row, width * unit, POINTER_EDGE)])
-    });
-    for (x, y, width, color) in rows {
-        let id = ids.next().unwrap_or_else(Id::new);
-        let rect = Rectangle::new(location + Point::from((x, y)), (width, unit).into());
-        scene.push(solid(id.clone(), rect, color));
-        kept.push(id);
-    }
-    comp.decor.pointer = kept;
-}
-
-const POINTER_FILL: Color32F = Color32F::new(0.08, 0.08, 0.08, 1.0);
-const POINTER_EDGE: Color32F = Color32F::new(0.97, 0.97, 0.97, 1.0);
-/// Widths of the arrow's rows in logical pixels, and whether the row is all edge.
-const ARROW: [(i32, bool); 14] = [
-    (1, true),
-    (2, true),
-    (3, false),
-    (4, false),
-    (5, false),
-    (6, false),
-    (7, false),
-    (8, false),
-    (9, false),
-    (10, false),
-    (11, true),
-    (5, false),
-    (3, true),
-    (2, true),
-];
 
 pub(super) fn solid<R>(id: Id, rect: Rectangle<i32, Physical>, color: Color32F) -> SceneElement<R>
 where

@@ -30,6 +30,7 @@ use smithay::utils::{Logical, Physical, Point, Rectangle, Size, Transform};
 
 use super::Layout;
 use super::workspaces::{Workspace, Workspaces};
+use crate::render::frame::FrameMetrics;
 use crate::state::{is_sane, is_sane_scale};
 
 /// How many outputs are known at most, plugged in or remembered.
@@ -245,6 +246,8 @@ pub struct Outputs {
     active: OutputId,
     configured: BTreeMap<String, Settings>,
     workspaces: Vec<Workspace>,
+    /// Widths of the labels' parts, on all of them.
+    metrics: FrameMetrics,
 }
 
 impl Outputs {
@@ -264,6 +267,7 @@ impl Outputs {
             active: OutputId::FIRST,
             configured: BTreeMap::new(),
             workspaces: Vec::new(),
+            metrics: FrameMetrics::default(),
         };
         outputs.settle();
         for head in heads {
@@ -351,6 +355,12 @@ impl Outputs {
         }
     }
 
+    /// Widths of the labels' parts, which are the same on all outputs.
+    pub fn set_metrics(&mut self, metrics: FrameMetrics) {
+        self.metrics = metrics;
+        self.settle();
+    }
+
     /// Lights an output, or darkens it. Returns whether that is a change.
     pub(crate) fn set_powered(&mut self, id: OutputId, powered: bool) -> bool {
         let output = self.get_mut(id).filter(|output| output.powered != powered);
@@ -435,6 +445,10 @@ impl Outputs {
 
     /// Makes everything follow from what is plugged in and what is wanted.
     fn settle(&mut self) {
+        let metrics = self.metrics;
+        for output in self.all_mut() {
+            output.layout.metrics = metrics;
+        }
         let wanted: Vec<Settings> = self.all().map(|output| self.wanted(output)).collect();
         let active = self.active;
         let wants_use =

@@ -36,6 +36,7 @@ mod shortcuts_inhibit;
 mod switcher;
 mod tablet;
 mod text_input;
+mod theme;
 mod toplevel_management;
 mod touch;
 mod traps;
