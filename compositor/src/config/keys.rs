@@ -7,7 +7,7 @@ use toml::Spanned;
 
 use super::document::{Mistake, word};
 use crate::input::action::Action;
-use crate::input::chord::{Bindings, Chord};
+use crate::input::chord::{Binding, Bindings, Chord};
 use crate::shell::columns::Arrangement;
 use crate::shell::workspaces::{MAX_WORKSPACES, Workspace};
 use crate::trust::style::Label;
@@ -20,7 +20,10 @@ const NONE: &str = "none";
 
 /// What a chord does, as it is written: a word, or a table where there is more to say.
 #[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "the name of an action, or a table with action or run, and repeat")]
+#[serde(
+    untagged,
+    expecting = "the name of an action, or a table with action or run, and repeat, hold or release"
+)]
 enum Entry {
     Word(String),
     Table(Table),
@@ -33,6 +36,23 @@ struct Table {
     run: Option<Vec<String>>,
     #[serde(default)]
     repeat: bool,
+    hold: Option<Step>,
+    release: Option<Step>,
+}
+
+/// One of the things that a chord does.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "the name of an action, or a table with action or run")]
+enum Step {
+    Word(String),
+    Table(StepTable),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StepTable {
+    action: Option<String>,
+    run: Option<Vec<String>>,
 }
 
 /// The chords.
@@ -53,29 +73,63 @@ impl Keys {
                 return Err(Mistake::at(written, format!("{chord} has an action already")));
             }
             seen.push(chord);
-            bindings.set(chord, entry.get_ref().check(entry)?);
+            match entry.get_ref().check(chord, entry)? {
+                Some(binding) => bindings.put(binding),
+                None => bindings.remove(chord),
+            }
         }
         Ok(bindings)
     }
 }
 
 impl Entry {
-    fn check(&self, place: &Spanned<Self>) -> Result<Option<(Action, bool)>, Mistake> {
-        let action = |name: &str| name.parse().map_err(|error| Mistake::at(place, format!("{error}")));
-        match self {
-            Self::Word(name) if name == NONE => Ok(None),
-            Self::Word(name) => Ok(Some((action(name)?, false))),
-            Self::Table(Table { action: Some(name), run: None, repeat }) => {
-                Ok(Some((action(name)?, *repeat)))
-            }
-            Self::Table(Table { action: None, run: Some(command), repeat }) => {
-                if command.first().is_none_or(String::is_empty) {
-                    return Err(Mistake::at(place, "run needs a program"));
-                }
-                Ok(Some((Action::Run(command.clone()), *repeat)))
-            }
-            Self::Table(_) => Err(Mistake::at(place, "A chord has either action or run")),
+    fn check(&self, chord: Chord, place: &Spanned<Self>) -> Result<Option<Binding>, Mistake> {
+        let table = match self {
+            Self::Word(name) if name == NONE => return Ok(None),
+            Self::Word(name) => return Ok(Some(Binding::new(chord, named(name, place)?))),
+            Self::Table(table) => table,
+        };
+        let Table { action, run, repeat, hold, release } = table;
+        let action = match (action, run) {
+            // What is there for being held needs nothing for not being held.
+            (None, None) if hold.is_some() || release.is_some() => Action::Nothing,
+            (action, run) => step(action.as_ref(), run.as_ref(), place)?,
+        };
+        if *repeat && hold.is_some() {
+            return Err(Mistake::at(place, "A chord repeats, or waits for being held, and not both"));
         }
+        let later = |step: &Option<Step>| step.as_ref().map(|step| step.check(place)).transpose();
+        let (hold, release) = (later(hold)?, later(release)?);
+        Ok(Some(Binding { chord, action, repeat: *repeat, hold, release }))
+    }
+}
+
+impl Step {
+    fn check(&self, place: &Spanned<Entry>) -> Result<Action, Mistake> {
+        match self {
+            Self::Word(name) => named(name, place),
+            Self::Table(StepTable { action, run }) => step(action.as_ref(), run.as_ref(), place),
+        }
+    }
+}
+
+fn named(name: &str, place: &Spanned<Entry>) -> Result<Action, Mistake> {
+    name.parse().map_err(|error| Mistake::at(place, format!("{error}")))
+}
+
+/// An action by its name, or a program.
+fn step(
+    action: Option<&String>,
+    run: Option<&Vec<String>>,
+    place: &Spanned<Entry>,
+) -> Result<Action, Mistake> {
+    match (action, run) {
+        (Some(name), None) => named(name, place),
+        (None, Some(command)) if command.first().is_none_or(String::is_empty) => {
+            Err(Mistake::at(place, "run needs a program"))
+        }
+        (None, Some(command)) => Ok(Action::Run(command.clone())),
+        _ => Err(Mistake::at(place, "A chord has either action or run")),
     }
 }
 

@@ -269,6 +269,13 @@ fn chords_and_actions_that_are_none_are_refused_where_they_stand() {
         ("\"logo+escape\" = \"none\"", 1, "logo+escape always takes the input back and cannot be changed"),
         ("\"logo+a\" = { run = [] }", 12, "run needs a program"),
         ("\"logo+a\" = { action = \"close\", run = [\"x\"] }", 12, "A chord has either action or run"),
+        ("\"logo+a\" = {}", 12, "A chord has either action or run"),
+        ("\"logo+a\" = { action = \"close\", release = { run = [] } }", 12, "run needs a program"),
+        (
+            "\"logo+a\" = { action = \"close\", hold = \"quit\", repeat = true }",
+            12,
+            "A chord repeats, or waits for being held, and not both",
+        ),
     ] {
         let mistake = refused(&format!("[keys]\n\"logo+z\" = \"close\"\n{line}\n"));
         assert_eq!((mistake.line, mistake.column, mistake.message.as_str()), (3, column, message), "{line}");

@@ -66,6 +66,7 @@ impl State {
                 self.reload();
             }
             Action::Quit => self.stop(),
+            Action::Nothing => {}
         }
     }
 

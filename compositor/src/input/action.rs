@@ -45,6 +45,8 @@ pub enum Action {
     Reload,
     /// Ends the compositor.
     Quit,
+    /// Keeps the chord from the windows, and does nothing.
+    Nothing,
 }
 
 /// A word that is no action.
@@ -59,7 +61,7 @@ pub enum ActionError {
 }
 
 /// The actions that need no more than their name.
-const NAMES: [(&str, Action); 24] = [
+const NAMES: [(&str, Action); 25] = [
     ("next-window", Action::SwitchWindow(true)),
     ("previous-window", Action::SwitchWindow(false)),
     ("close", Action::Close),
@@ -83,6 +85,7 @@ const NAMES: [(&str, Action); 24] = [
     ("release-input", Action::ReleaseInput),
     ("reload", Action::Reload),
     ("quit", Action::Quit),
+    ("nothing", Action::Nothing),
     ("maximise", Action::Maximize),
 ];
 

@@ -161,6 +161,18 @@ pub struct Binding {
     pub action: Action,
     /// Again and again while the key is held.
     pub repeat: bool,
+    /// What it does in the action's stead when it is held for long.
+    pub hold: Option<Action>,
+    /// What it does when its key comes up.
+    pub release: Option<Action>,
+}
+
+impl Binding {
+    /// A chord that does something once.
+    #[must_use]
+    pub fn new(chord: Chord, action: Action) -> Self {
+        Self { chord, action, repeat: false, hold: None, release: None }
+    }
 }
 
 /// All chords that do something.
@@ -201,7 +213,7 @@ const DEFAULTS: [(&str, Action, bool); 27] = [
 impl Default for Bindings {
     fn default() -> Self {
         let named = DEFAULTS.iter().filter_map(|(chord, action, repeat)| {
-            Some(Binding { chord: chord.parse().ok()?, action: action.clone(), repeat: *repeat })
+            Some(Binding { repeat: *repeat, ..Binding::new(chord.parse().ok()?, action.clone()) })
         });
         let mut bindings = Self(named.collect());
         let terminal = Action::Run(vec![String::from("foot")]);
@@ -213,7 +225,7 @@ impl Default for Bindings {
         });
         for (chord, action) in numbered.chain([(String::from("logo+return"), terminal)]) {
             if let Ok(chord) = chord.parse() {
-                bindings.set(chord, Some((action, false)));
+                bindings.put(Binding::new(chord, action));
             }
         }
         bindings
@@ -221,12 +233,15 @@ impl Default for Bindings {
 }
 
 impl Bindings {
-    /// Gives a chord an action, and whether that repeats; or takes its action away.
-    pub fn set(&mut self, chord: Chord, to: Option<(Action, bool)>) {
+    /// Gives a chord something to do, and nothing else.
+    pub fn put(&mut self, binding: Binding) {
+        self.remove(binding.chord);
+        self.0.push(binding);
+    }
+
+    /// Lets a chord do nothing: clients get its key.
+    pub fn remove(&mut self, chord: Chord) {
         self.0.retain(|binding| binding.chord != chord);
-        if let Some((action, repeat)) = to {
-            self.0.push(Binding { chord, action, repeat });
-        }
     }
 
     /// What a key does that is pressed now. `key` is what it is without modifiers.
@@ -235,7 +250,7 @@ impl Bindings {
         let chord = Chord { modifiers: modifiers.into(), key };
         // Whatever else is held: somebody who wants the input back must not have to be exact.
         if modifiers.logo && key == Keysym::Escape {
-            return Some(Binding { chord, action: Action::ReleaseInput, repeat: false });
+            return Some(Binding::new(chord, Action::ReleaseInput));
         }
         self.0.iter().find(|binding| binding.chord == chord).cloned()
     }

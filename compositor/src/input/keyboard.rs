@@ -16,12 +16,7 @@
 //!
 //! * The release of a key goes where its press went, whatever is in force by then.
 //! * No client keeps the keys from the user that switch the console or take the input back.
-//! * A chord that is held is done again only until any key is pressed or released, or the session is locked.
 
-use std::time::Duration;
-
-use calloop::RegistrationToken;
-use calloop::timer::{TimeoutAction, Timer};
 use smithay::backend::input::KeyState;
 use smithay::input::keyboard::{
     FilterResult, KeyboardHandle, KeyboardTarget, Keycode, Keysym, KeysymHandle, ModifiersState,
@@ -41,10 +36,6 @@ use crate::trust::origin::Origin;
 /// Between the codes of evdev and those of XKB.
 pub(crate) const XKB_OFFSET: u32 = 8;
 
-/// Time before a held chord is done again, and between the times after that.
-const REPEAT_DELAY: Duration = Duration::from_millis(500);
-const REPEAT_INTERVAL: Duration = Duration::from_millis(120);
-
 /// The code of evdev for one of XKB.
 pub(crate) fn evdev_code(key: Keycode) -> u32 {
     key.raw().saturating_sub(XKB_OFFSET)
@@ -56,10 +47,6 @@ fn console(key: Keysym) -> Option<i32> {
     let number = (first..=last).contains(&key.raw()).then(|| key.raw() - first + 1)?;
     i32::try_from(number).ok()
 }
-
-/// The timer of a chord that is held, and done again and again until any key is pressed or released.
-#[derive(Debug)]
-pub(crate) struct Repeated(RegistrationToken);
 
 /// What a key that is kept from clients is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,7 +91,7 @@ impl State {
         let serial = if pressed { self.comp.input.press_serial() } else { SERIAL_COUNTER.next_serial() };
         let stroke = Stroke { code, pressed, serial, time: self.input_time() };
         let keycode = Keycode::new(code.saturating_add(XKB_OFFSET));
-        self.stop_repeat();
+        let tap = self.decide_held(pressed);
         let chose = self.comp.input.switcher.is_some();
         let (way, modifiers_changed) =
             keyboard.input_intercept(self, keycode, key_state, |state, modifiers, key| {
@@ -118,7 +105,7 @@ impl State {
         match way {
             Way::Kept(deed) => {
                 self.comp.input.stale_modifiers |= modifiers_changed;
-                self.do_deed(deed);
+                self.do_deed(deed, code);
             }
             Way::Method => self.give_method(&keyboard, stroke, modifiers_changed),
             Way::Window => {
@@ -131,6 +118,12 @@ impl State {
         self.settle_switcher(&keyboard.modifier_state());
         if (chose || kept_modifier) && self.comp.input.switcher.is_none() {
             self.tell_kept_modifiers();
+        }
+        if let Some(tap) = tap {
+            self.act(&tap);
+        }
+        if !pressed {
+            self.release_chord(code);
         }
     }
 
@@ -192,16 +185,11 @@ impl State {
     }
 
     /// Does what a key is for that was kept from clients.
-    fn do_deed(&mut self, deed: Deed) {
+    fn do_deed(&mut self, deed: Deed, code: u32) {
         match deed {
             Deed::SwitchConsole(console) => self.backend.switch_console(console),
             Deed::Choose(key) => self.press_in_switcher(key),
-            Deed::Chord(binding) => {
-                if binding.repeat {
-                    self.begin_repeat(binding.action.clone());
-                }
-                self.act(&binding.action);
-            }
+            Deed::Chord(binding) => self.press_chord(code, binding),
             Deed::Nothing => {}
         }
     }
@@ -215,31 +203,6 @@ impl State {
         if !self.comp.method_takes_keys() {
             // Only the release of what it got before; the window wants to know of the rest.
             self.tell_modifiers();
-        }
-    }
-
-    /// What is held is not done again.
-    pub(super) fn stop_repeat(&mut self) {
-        if let Some(Repeated(timer)) = self.comp.input.repeated.take() {
-            self.comp.events.remove(timer);
-        }
-    }
-
-    /// Whether a chord is held that is done again.
-    #[must_use]
-    pub fn is_repeating(&self) -> bool {
-        self.comp.input.repeated.is_some()
-    }
-
-    fn begin_repeat(&mut self, action: Action) {
-        let timer = Timer::from_duration(REPEAT_DELAY);
-        let inserted = self.comp.events.insert_source(timer, move |_, (), state| {
-            state.act(&action);
-            TimeoutAction::ToDuration(REPEAT_INTERVAL)
-        });
-        match inserted {
-            Ok(timer) => self.comp.input.repeated = Some(Repeated(timer)),
-            Err(error) => tracing::error!("error arming the timer of a held key: {error}"),
         }
     }
 

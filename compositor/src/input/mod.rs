@@ -11,6 +11,7 @@ pub mod configured;
 pub mod constraint;
 pub mod device;
 pub mod gesture;
+pub(crate) mod held;
 pub mod hold;
 pub mod keyboard;
 pub mod keymap;
@@ -39,8 +40,8 @@ use crate::handlers::virtual_keyboard::VirtualKeyboards;
 use crate::shell::focus::Focus;
 use crate::state::State;
 use constraint::Constraints;
+use held::Held;
 use hold::{Interaction, Presses};
-use keyboard::Repeated;
 use keymap::Keymap;
 use listeners::Listeners;
 use recent::Recent;
@@ -78,8 +79,8 @@ pub struct Input {
     pub(crate) kept_keys: Vec<u32>,
     /// The windows that the user chooses from now.
     pub(crate) switcher: Option<Switcher>,
-    /// The chord that is done again and again.
-    pub(crate) repeated: Option<Repeated>,
+    /// The chords that are held.
+    pub(crate) held: Held,
     /// Keys whose press the input method got, likewise.
     pub(crate) method_keys: Vec<u32>,
     /// The client that has the keyboard was not told of all changes of the modifiers.
@@ -135,7 +136,7 @@ impl Input {
             kept_buttons: Vec::new(),
             kept_keys: Vec::new(),
             switcher: None,
-            repeated: None,
+            held: Held::default(),
             method_keys: Vec::new(),
             stale_modifiers: false,
             keymap,

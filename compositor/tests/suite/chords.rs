@@ -267,3 +267,80 @@ fn a_held_chord_ends_with_its_modifier_too() {
     fixture.state().input_key(meta, false);
     assert!(!fixture.state().is_repeating());
 }
+
+const META: u32 = 125;
+const SHIFT: u32 = 42;
+const X: u32 = 45;
+
+/// A compositor in which the logo key with X goes to the second workspace, and held to the third.
+fn holding() -> Fixture {
+    Fixture::written("[keys]\n\"logo+x\" = { action = \"workspace-2\", hold = \"workspace-3\" }\n")
+}
+
+fn current(fixture: &mut Fixture) -> usize {
+    fixture.state().comp.shell.workspaces().current()
+}
+
+#[test]
+fn a_chord_that_is_held_for_long_does_another_thing_and_not_its_own() {
+    let mut fixture = holding();
+    fixture.state().input_key(META, true);
+    fixture.state().input_key(X, true);
+    assert_eq!(current(&mut fixture), 0, "not before it is known how long it is held");
+    fixture.wait("the other action", |fixture| current(fixture) == 2);
+    fixture.state().input_key(X, false);
+    fixture.state().input_key(META, false);
+    assert_eq!(current(&mut fixture), 2);
+}
+
+#[test]
+fn a_chord_that_is_let_go_before_does_its_own_thing_whichever_key_comes_up_first() {
+    for first in [X, META] {
+        let mut fixture = holding();
+        fixture.state().input_key(META, true);
+        fixture.state().input_key(X, true);
+        fixture.state().input_key(first, false);
+        assert_eq!(current(&mut fixture), 1);
+        fixture.state().input_key(META + X - first, false);
+        assert_eq!(current(&mut fixture), 1);
+    }
+}
+
+#[test]
+fn another_key_ends_the_waiting_for_a_chord_and_nothing_is_done() {
+    let mut fixture = holding();
+    let (work, _) = one(&mut fixture);
+    for (key, pressed) in [(META, true), (X, true), (SHIFT, true), (SHIFT, false), (X, false), (META, false)]
+    {
+        fixture.state().input_key(key, pressed);
+    }
+    assert_eq!(current(&mut fixture), 0);
+    fixture.roundtrip(work);
+    assert!(
+        fixture.client(work).told.keys.iter().all(|(key, _)| *key != X),
+        "the key stays the compositor's"
+    );
+}
+
+/// A microphone is to be heard while a chord is held: what ends that must come, and once, whatever else is pressed meanwhile.
+#[test]
+fn a_chord_is_in_force_until_its_key_comes_up() {
+    let mut fixture = Fixture::written(
+        "[keys]\n\"logo+x\" = { action = \"workspace-2\", release = \"workspace-1\" }\n\
+         \"logo+shift+x\" = { release = \"workspace-4\" }\n",
+    );
+    fixture.state().input_key(META, true);
+    fixture.state().input_key(X, true);
+    assert_eq!(current(&mut fixture), 1);
+    fixture.state().input_key(META, false);
+    fixture.state().input_key(SHIFT, true);
+    fixture.state().input_key(SHIFT, false);
+    assert_eq!(current(&mut fixture), 1);
+    fixture.state().input_key(X, false);
+    assert_eq!(current(&mut fixture), 0);
+    fixture.state().input_key(X, true);
+    fixture.state().input_key(X, false);
+    assert_eq!(current(&mut fixture), 0, "each press has one release");
+    fixture.chord(&["leftmeta", "leftshift", "x"]);
+    assert_eq!(current(&mut fixture), 3);
+}

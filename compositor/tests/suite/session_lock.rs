@@ -459,6 +459,30 @@ fn a_held_chord_is_not_done_again_behind_the_lock() {
     assert_eq!(current(&mut fixture), 2);
 }
 
+/// Somebody locks the session with a key down. What that key was waited for is not done behind the lock, and of what its release
+/// does a program is started, such as the one that switches the microphone off, and nothing is done to windows.
+#[test]
+fn a_chord_that_is_held_when_the_session_is_locked_only_ends_its_program() {
+    let directory = tempfile::tempdir().unwrap();
+    let ended = directory.path().join("ended");
+    let mut fixture = Fixture::written(&format!(
+        "[keys]\n\"logo+x\" = {{ hold = \"workspace-2\", release = {{ run = [\"touch\", \"{}\"] }} }}\n\
+         \"logo+y\" = {{ release = \"workspace-3\" }}\n",
+        ended.display()
+    ));
+    let locker = fixture.connect(Origin::Local);
+    let (meta, x, y) = (125, 45, 21);
+    for key in [meta, y, x] {
+        fixture.state().input_key(key, true);
+    }
+    lock(&mut fixture, locker);
+    for key in [x, y, meta] {
+        fixture.state().input_key(key, false);
+    }
+    fixture.wait("the program", |_| ended.exists());
+    assert_eq!(current(&mut fixture), 0);
+}
+
 #[test]
 fn the_stripe_of_a_locked_session_tells_no_workspaces_and_goes_to_none() {
     let mut fixture = Fixture::sized(800, 600, 1.0);
