@@ -31,6 +31,7 @@ impl State {
                     self.lay_out(id, mode);
                 }
             }
+            Action::Place(what) => self.begin_placing(*what),
             Action::Minimize => {
                 if let Some(id) = focused {
                     self.minimize(id);

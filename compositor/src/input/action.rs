@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::placing::Placement;
 use crate::shell::workspaces::MAX_WORKSPACES;
 use crate::shell::zone::Direction;
 
@@ -21,6 +22,8 @@ pub enum Action {
     Fullscreen,
     /// Moves the window one step towards a half or quarter, or in columns one place on or back.
     Snap(Direction),
+    /// Moves or resizes the window with keys.
+    Place(Placement),
     /// Keeps the window above others, or not any longer: a window of the GUI VM itself, that is.
     AlwaysOnTop,
     /// Lets the windows of the workspace stand in columns, or float again.
@@ -61,7 +64,7 @@ pub enum ActionError {
 }
 
 /// The actions that need no more than their name.
-const NAMES: [(&str, Action); 25] = [
+const NAMES: [(&str, Action); 27] = [
     ("next-window", Action::SwitchWindow(true)),
     ("previous-window", Action::SwitchWindow(false)),
     ("close", Action::Close),
@@ -72,6 +75,8 @@ const NAMES: [(&str, Action); 25] = [
     ("snap-right", Action::Snap(Direction::Right)),
     ("snap-up", Action::Snap(Direction::Up)),
     ("snap-down", Action::Snap(Direction::Down)),
+    ("move", Action::Place(Placement::Move)),
+    ("resize", Action::Place(Placement::Resize)),
     ("always-on-top", Action::AlwaysOnTop),
     ("columns", Action::Columns),
     ("next-workspace", Action::WorkspaceBeside(1)),

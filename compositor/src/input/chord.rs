@@ -17,6 +17,7 @@ use std::str::FromStr;
 use smithay::input::keyboard::{Keysym, ModifiersState, keysyms, xkb};
 
 use super::action::Action;
+use super::placing::Placement;
 use crate::shell::workspaces::MAX_WORKSPACES;
 use crate::shell::zone::Direction;
 
@@ -180,7 +181,7 @@ impl Binding {
 pub struct Bindings(Vec<Binding>);
 
 /// The chords that there are without any configuration: name, action, whether it repeats.
-const DEFAULTS: [(&str, Action, bool); 27] = [
+const DEFAULTS: [(&str, Action, bool); 29] = [
     ("logo+tab", Action::SwitchWindow(true), true),
     ("logo+shift+tab", Action::SwitchWindow(false), true),
     ("alt+tab", Action::SwitchWindow(true), true),
@@ -192,6 +193,8 @@ const DEFAULTS: [(&str, Action, bool); 27] = [
     ("logo+f", Action::Fullscreen, false),
     ("logo+t", Action::AlwaysOnTop, false),
     ("logo+c", Action::Columns, false),
+    ("alt+f7", Action::Place(Placement::Move), false),
+    ("alt+f8", Action::Place(Placement::Resize), false),
     ("logo+left", Action::Snap(Direction::Left), false),
     ("logo+right", Action::Snap(Direction::Right), false),
     ("logo+up", Action::Snap(Direction::Up), false),

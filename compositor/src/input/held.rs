@@ -19,6 +19,7 @@ use calloop::timer::{TimeoutAction, Timer};
 
 use super::action::Action;
 use super::chord::Binding;
+use super::placing::{Placement, Placing};
 use crate::state::State;
 
 /// How long a chord is held that does what it does for being held.
@@ -42,6 +43,15 @@ pub(crate) struct Held {
     waiting: Option<Waiting>,
     /// What is done when keys come up, by their codes; each is in it once.
     releases: Vec<(u32, Action)>,
+    /// The window that the keys move or resize.
+    pub(super) placing: Option<Placing>,
+}
+
+impl Held {
+    /// What the keys do to the window that has the keyboard, if they do.
+    pub(crate) fn placement(&self) -> Option<Placement> {
+        self.placing.as_ref().map(Placing::what)
+    }
 }
 
 impl State {

@@ -352,7 +352,7 @@ impl State {
         }
     }
 
-    fn ask_size(&self, window: WindowId, size: Size<i32, Logical>, resizing: bool) {
+    pub(super) fn ask_size(&self, window: WindowId, size: Size<i32, Logical>, resizing: bool) {
         let Some(window) = self.comp.shell.get(window) else { return };
         // A client that hangs is not asked for ever.
         if unacknowledged(&window.handle) >= MAX_UNACKNOWLEDGED {
@@ -406,6 +406,7 @@ impl State {
 
     /// A window can no longer be held.
     pub(crate) fn forget_interaction(&mut self, window: WindowId) {
+        self.forget_placing(window);
         if self.comp.input.interaction.is_some_and(|held| held.window() == window) {
             self.comp.input.interaction = None;
         }

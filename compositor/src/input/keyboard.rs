@@ -6,7 +6,8 @@
 //!
 //! 1. the console switch, on a backend that has consoles;
 //! 2. the lock of a locked session, which has every other key;
-//! 3. the overlay in which a window is chosen, while that is shown;
+//! 3. the overlay in which a window is chosen, while that is shown, or a window that is moved or resized with keys
+//!    ([`super::placing`]);
 //! 4. the compositor's chords, but not those that may be inhibited while a client inhibits the shortcuts
 //!    ([`crate::handlers::shortcuts_inhibit`]);
 //! 5. the input method, while a text input is active and it listens;
@@ -55,6 +56,8 @@ enum Deed {
     SwitchConsole(i32),
     /// A window is being chosen with this key.
     Choose(Keysym),
+    /// A window is being moved or resized with this key, in small steps or not.
+    Place(Keysym, bool),
     /// What its chord does.
     Chord(Binding),
     /// Nothing.
@@ -92,7 +95,7 @@ impl State {
         let stroke = Stroke { code, pressed, serial, time: self.input_time() };
         let keycode = Keycode::new(code.saturating_add(XKB_OFFSET));
         let tap = self.decide_held(pressed);
-        let chose = self.comp.input.switcher.is_some();
+        let all = self.comp.input.takes_all_keys();
         let (way, modifiers_changed) =
             keyboard.input_intercept(self, keycode, key_state, |state, modifiers, key| {
                 if pressed { state.way_of_press(code, modifiers, &key) } else { state.way_of_release(code) }
@@ -116,7 +119,7 @@ impl State {
             }
         }
         self.settle_switcher(&keyboard.modifier_state());
-        if (chose || kept_modifier) && self.comp.input.switcher.is_none() {
+        if (all || kept_modifier) && !self.comp.input.takes_all_keys() {
             self.tell_kept_modifiers();
         }
         if let Some(tap) = tap {
@@ -163,6 +166,9 @@ impl State {
             let steps = binding.filter(|binding| matches!(binding.action, Action::SwitchWindow(_)));
             return Some(steps.map_or_else(|| sym.map_or(Deed::Nothing, Deed::Choose), Deed::Chord));
         }
+        if self.comp.input.held.placing.is_some() {
+            return Some(sym.map_or(Deed::Nothing, |sym| Deed::Place(sym, modifiers.shift)));
+        }
         let inhibited = self.comp.protocols.shortcuts_inhibit.in_force();
         binding.filter(|binding| !(inhibited && binding.action.can_be_inhibited())).map(Deed::Chord)
     }
@@ -189,6 +195,7 @@ impl State {
         match deed {
             Deed::SwitchConsole(console) => self.backend.switch_console(console),
             Deed::Choose(key) => self.press_in_switcher(key),
+            Deed::Place(key, fine) => self.press_in_placing(key, fine),
             Deed::Chord(binding) => self.press_chord(code, binding),
             Deed::Nothing => {}
         }
@@ -232,6 +239,7 @@ impl State {
     /// and the popups of a VM that has lost it.
     pub(crate) fn sync_focus(&mut self) {
         self.prune_switcher();
+        self.prune_placing();
         let focused = self.comp.focused_surface();
         if self.comp.input.told_focus == focused {
             return;

@@ -18,6 +18,7 @@ pub mod keymap;
 pub mod layers;
 pub mod listeners;
 pub mod lock;
+pub mod placing;
 pub mod pointer;
 pub mod program;
 pub mod recent;
@@ -155,6 +156,11 @@ impl Input {
     #[must_use]
     pub fn visible_pointer(&self) -> Option<Point<i32, Physical>> {
         self.pointer.map(|location| location.to_i32_floor())
+    }
+
+    /// Whether every key that is pressed is the compositor's.
+    pub(crate) fn takes_all_keys(&self) -> bool {
+        self.switcher.is_some() || self.held.placement().is_some()
     }
 
     /// Puts the pointer somewhere without the user's hand.

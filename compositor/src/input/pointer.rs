@@ -85,6 +85,7 @@ impl State {
             return;
         }
         if pressed {
+            self.end_placing();
             if !self.keep_press(button) {
                 self.send_button(button, ButtonState::Pressed);
             }

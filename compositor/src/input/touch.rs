@@ -126,6 +126,7 @@ impl State {
         {
             return false;
         }
+        self.end_placing();
         let pixel = place.to_i32_floor();
         let target = self.comp.target_at(pixel);
         if self.comp.popup_at(pixel).is_none()

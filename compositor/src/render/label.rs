@@ -268,6 +268,8 @@ pub struct Title<'a> {
 pub enum StripeText<'a> {
     /// Whose keyboard it is.
     Keyboard(&'a LabelStyle),
+    /// The same, and the keys move or resize the window; with the hint that says so.
+    Placing(&'a LabelStyle, &'static str),
     /// No window has it.
     Nobody,
     /// The session is locked.
@@ -468,7 +470,10 @@ impl LabelPainter {
         R::TextureId: Send + Clone + 'static,
     {
         let mut elements = Vec::with_capacity(6);
-        let focus = if let StripeText::Keyboard(style) = says { Some(style) } else { None };
+        let focus = match says {
+            StripeText::Keyboard(style) | StripeText::Placing(style, _) => Some(style),
+            StripeText::Nobody | StripeText::Locked => None,
+        };
         let background = focus.map_or(NEUTRAL, |style| style.color);
         let ink = background.readable();
         let gap = frame::scale_up(6, scale);
@@ -486,6 +491,7 @@ impl LabelPainter {
         }
         let (said, color) = match says {
             StripeText::Keyboard(_) => ("has the keyboard", ink),
+            StripeText::Placing(_, hint) => (hint, ink),
             StripeText::Nobody => ("no window has the keyboard", ink.mix(background, 70)),
             StripeText::Locked => ("the session is locked", ink),
         };

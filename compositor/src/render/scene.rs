@@ -228,6 +228,10 @@ where
     let locked = comp.lock.is_locked();
     let says =
         if locked { StripeText::Locked } else { focus.map_or(StripeText::Nobody, StripeText::Keyboard) };
+    let says = match (says, comp.input.held.placement()) {
+        (StripeText::Keyboard(style), Some(placement)) => StripeText::Placing(style, placement.hint()),
+        (says, _) => says,
+    };
     // What is behind the lock is not told.
     let workspaces = if locked { Vec::new() } else { comp.shell.workspaces_report_on(output) };
     let Decor { painter, outputs, .. } = &mut comp.decor;

@@ -26,6 +26,7 @@ mod labels;
 mod layer_shell;
 mod outputs;
 mod pacing;
+mod placing;
 mod popups;
 mod relative_pointer;
 mod repaint;
