@@ -3,8 +3,8 @@
 //! # Model
 //!
 //! A press on a frame takes hold of the window, and so does one anywhere on it while the logo key is down: the left button
-//! moves, the right one resizes. Until the release the window's client is told that the pointer has left, and gets nothing.
-//! Where the pointer is at an edge of the output, a ring in the label's colour shows what becomes of the window if it is let
+//! moves, the right one resizes. A finger or a pen is a left button. Until the release the window's client is told that the
+//! pointer has left, and gets nothing. Where it is held at an edge of the output, a ring in the label's colour shows what becomes of the window if it is let
 //! go there.
 //!
 //! # Invariants
@@ -133,9 +133,23 @@ pub(super) enum Grip {
     Button(WindowId, FrameButton),
 }
 
-/// What the compositor remembers of the pointer's presses on frames.
+/// What the user holds a window with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Holder {
+    /// The pointer.
+    #[default]
+    Pointer,
+    /// A finger, by its number.
+    Finger(u32),
+    /// The pen.
+    Pen,
+}
+
+/// What the compositor remembers of presses on frames.
 #[derive(Debug, Default)]
 pub(crate) struct Presses {
+    /// What holds the window that is held.
+    holder: Holder,
     /// The button of a frame that is held down.
     button: Option<(WindowId, FrameButton)>,
     /// The title bar that was pressed last, and when.
@@ -161,7 +175,8 @@ impl State {
     }
 
     /// Begins what a press on a window is for.
-    pub(super) fn take_hold(&mut self, grip: Grip, location: Point<i32, Physical>) {
+    pub(super) fn take_hold(&mut self, holder: Holder, grip: Grip, location: Point<i32, Physical>) {
+        self.comp.input.presses.holder = holder;
         let now = self.input_time();
         let title = self.comp.input.presses.title.take();
         match grip {
@@ -172,15 +187,15 @@ impl State {
                     self.toggle_mode(Some(window), Mode::Maximized);
                 } else {
                     self.comp.input.presses.title = Some((window, now));
-                    self.begin_move(window);
+                    self.begin_move(window, location);
                 }
             }
-            Grip::Move(window) => self.begin_move(window),
+            Grip::Move(window) => self.begin_move(window, location),
             Grip::Resize(window) => {
                 if let Some(frame) =
                     self.comp.shell.get(window).map(|window| self.comp.shell.frame(window).outer)
                 {
-                    self.begin_resize(window, Edges::near(location, frame));
+                    self.begin_resize(window, Edges::near(location, frame), location);
                 }
             }
             Grip::Button(window, button) => self.comp.input.presses.button = Some((window, button)),
@@ -196,6 +211,30 @@ impl State {
         {
             self.press_frame_button(window, pressed);
         }
+        self.release_held(Holder::Pointer);
+        self.comp.schedule.request();
+    }
+
+    /// Whether a window is held with this.
+    pub(super) fn is_holding(&self, holder: Holder) -> bool {
+        self.comp.input.interaction.is_some() && self.comp.input.presses.holder == holder
+    }
+
+    /// Moves or resizes what is held with this, to where it is now; whether there is anything.
+    pub(super) fn interact_with(&mut self, holder: Holder, location: Point<i32, Physical>) -> bool {
+        let holding = self.is_holding(holder);
+        if holding {
+            self.interact(location);
+            self.comp.schedule.request();
+        }
+        holding
+    }
+
+    /// Lets go what is held with this; whether there was anything.
+    pub(super) fn release_held(&mut self, holder: Holder) -> bool {
+        if !self.is_holding(holder) {
+            return false;
+        }
         match self.comp.input.interaction.take() {
             Some(Interaction::Move { window, from, drop: Some(mode), .. }) => {
                 if let Some(window) = self.comp.shell.get_mut(window) {
@@ -206,7 +245,9 @@ impl State {
             Some(Interaction::Resize { window, .. }) => self.end_resize(window),
             Some(Interaction::Move { .. }) | None => {}
         }
+        self.comp.input.presses.holder = Holder::Pointer;
         self.comp.schedule.request();
+        true
     }
 
     /// Ends what the pointer does to a window as if it had not been at an edge, and forgets the presses on frames.
@@ -293,9 +334,8 @@ impl State {
         self.comp.input.interaction = Some(Interaction::Move { window: id, hold, start, from, drop });
     }
 
-    /// The window follows the pointer from now on, one that does not float as soon as it is pulled out of its place.
-    pub(super) fn begin_move(&mut self, window: WindowId) {
-        let Some(start) = self.comp.input.visible_pointer() else { return };
+    /// The window follows what holds it from now on, one that does not float as soon as it is pulled out of its place.
+    pub(super) fn begin_move(&mut self, window: WindowId, start: Point<i32, Physical>) {
         let Some(found) = self.comp.shell.get(window) else { return };
         if !found.mapped {
             return;
@@ -306,8 +346,7 @@ impl State {
         self.send_motion();
     }
 
-    pub(super) fn begin_resize(&mut self, window: WindowId, edges: Edges) {
-        let Some(start) = self.comp.input.visible_pointer() else { return };
+    pub(super) fn begin_resize(&mut self, window: WindowId, edges: Edges, start: Point<i32, Physical>) {
         let Some(found) = self.comp.shell.get(window) else { return };
         if found.mode != Mode::Floating || !found.mapped || self.comp.shell.tile(found).is_some() {
             return;
@@ -319,7 +358,7 @@ impl State {
     }
 
     /// Moves or resizes what is held.
-    pub(super) fn interact(&mut self, location: Point<i32, Physical>) {
+    fn interact(&mut self, location: Point<i32, Physical>) {
         match self.comp.input.interaction {
             None => {}
             Some(held @ Interaction::Move { .. }) => self.drag(held, location),

@@ -13,7 +13,7 @@ use smithay::reexports::wayland_server::Resource;
 use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
 use smithay::utils::{Logical, Physical, Point, Rectangle, SERIAL_COUNTER, Serial};
 
-use super::hold::Edges;
+use super::hold::{Edges, Holder};
 use crate::handlers::geometry::window_geometry;
 use crate::shell::focus::Focus;
 use crate::shell::outputs::OutputId;
@@ -67,7 +67,7 @@ impl State {
         let location = self.comp.constrained(wanted);
         self.comp.input.pointer = Some(location);
         self.comp.shell.visit(OutputId::at(location.to_i32_floor()));
-        self.interact(location.to_i32_floor());
+        self.interact_with(Holder::Pointer, location.to_i32_floor());
         self.send_step(step);
         self.comp.schedule.request();
     }
@@ -252,7 +252,7 @@ impl State {
                 self.dismiss_popups(&focused.1);
             }
             if let Some(grip) = grip {
-                self.take_hold(grip, location);
+                self.take_hold(Holder::Pointer, grip, location);
             }
         } else {
             self.send_motion();
@@ -295,8 +295,8 @@ impl State {
 
     /// A client asks to be moved: granted while the press it names goes on, and is on this window.
     pub(crate) fn client_moves(&mut self, window: WindowId, surface: &WlSurface, serial: Serial) {
-        if self.hand_over(surface, serial) {
-            self.begin_move(window);
+        if let Some(start) = self.hand_over(surface, serial) {
+            self.begin_move(window, start);
         }
     }
 
@@ -308,22 +308,22 @@ impl State {
         serial: Serial,
         edges: Edges,
     ) {
-        if self.hand_over(surface, serial) {
-            self.begin_resize(window, edges);
+        if let Some(start) = self.hand_over(surface, serial) {
+            self.begin_resize(window, edges, start);
         }
     }
 
-    /// Takes the pressed pointer from a client that asked for it.
-    fn hand_over(&mut self, surface: &WlSurface, serial: Serial) -> bool {
-        let Some(pointer) = self.comp.seat.get_pointer() else { return false };
+    /// Takes the pressed pointer from a client that asked for it, and returns where it is.
+    fn hand_over(&mut self, surface: &WlSurface, serial: Serial) -> Option<Point<i32, Physical>> {
+        let pointer = self.comp.seat.get_pointer()?;
         let start = pointer.grab_start_data().filter(|_| pointer.has_grab(serial));
         let focus = start.and_then(|start| start.focus);
         if !focus.is_some_and(|(focus, _)| focus.id().same_client_as(&surface.id())) {
-            return false;
+            return None;
         }
         let time = self.input_time();
         pointer.unset_grab(self, serial, time);
-        true
+        self.comp.input.visible_pointer()
     }
 }
 

@@ -4,7 +4,7 @@
 //!
 //! A pen near the tablet is over a surface by the rules of the pointer, and its client is told where it is. While its
 //! tip is down it belongs to the surface that it came down on, wherever it goes; and as it comes down it gives that
-//! surface's window the focus, as a press does. Clients learn no name and no serial number of the device.
+//! surface's window the focus, as a press does. On a frame it takes hold of the window, as the left button does. Clients learn no name and no serial number of the device.
 //!
 //! # Invariant
 //!
@@ -16,6 +16,7 @@ use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
 use smithay::utils::{Logical, Physical, Point, SERIAL_COUNTER};
 use smithay::wayland::tablet_manager::{TabletDescriptor, TabletHandle, TabletSeatTrait, TabletToolHandle};
 
+use super::hold::Holder;
 use crate::state::State;
 
 /// A pen near the tablet.
@@ -63,6 +64,10 @@ impl State {
         let place = self.comp.inside((x, y).into());
         let Some(pen) = &mut self.comp.input.pen else { return };
         pen.place = place;
+        if self.interact_with(Holder::Pen, place.to_i32_floor()) {
+            return;
+        }
+        let Some(pen) = &mut self.comp.input.pen else { return };
         pen.tool.pressure(pressure.clamp(0.0, 1.0));
         self.send_pen();
     }
@@ -73,6 +78,9 @@ impl State {
         let Some(pen) = self.comp.input.pen.clone() else { return };
         let time = self.input_time();
         if !down {
+            if self.release_held(Holder::Pen) {
+                self.send_pen();
+            }
             if pen.held.is_some() {
                 pen.tool.tip_up(time);
                 self.hold_pen(None);
@@ -81,7 +89,14 @@ impl State {
             return;
         }
         self.note_hand(None);
-        if pen.held.is_some() || !self.press_screen(pen.place) {
+        if pen.held.is_some() {
+            return;
+        }
+        if !self.press_screen(Holder::Pen, pen.place) {
+            if self.is_holding(Holder::Pen) {
+                // Its client is told that it is gone.
+                self.send_pen();
+            }
             return;
         }
         let Some(under) = self.comp.surface_at(pen.place) else { return };
@@ -101,6 +116,7 @@ impl State {
 
     /// No pen is near the tablet any more.
     pub(super) fn take_pen(&mut self) {
+        self.release_held(Holder::Pen);
         if let Some(pen) = self.comp.input.pen.take() {
             let time = self.input_time();
             if pen.held.is_some() {
@@ -127,7 +143,7 @@ impl State {
             pen.held = None;
             self.hold_pen(None);
         }
-        let reaches = self.comp.input.switcher.is_none();
+        let reaches = self.comp.input.switcher.is_none() && self.comp.input.interaction.is_none();
         let under = pen.held.or_else(|| reaches.then(|| self.comp.surface_at(pen.place)).flatten());
         let place = self.comp.logical(pen.place);
         pen.tool.motion(place, under, &pen.tablet, SERIAL_COUNTER.next_serial(), time);

@@ -6,9 +6,10 @@
 //! at for itself: with Smithay's own rule the second finger would go to the surface of the first, which may be another
 //! VM's, with its position. What is drawn decides what is hit, as for the pointer, and a finger that comes down on a
 //! window gives that window the focus, as a press does. What comes down on a frame is the compositor's, and its buttons can be
-//! touched.
+//! touched. A finger that comes down on the rest of a frame, or anywhere on a window while the logo key is down, takes hold of the
+//! window as the left button does ([`super::hold`]); no client is told of that finger.
 //!
-//! Touches start no drag and move no window: both need the grab that Smithay's rule brings.
+//! Touches start no drag, and a client that asks to be moved by one is not: both need the grab that Smithay's rule brings.
 //!
 //! # Invariants
 //!
@@ -24,6 +25,8 @@ use smithay::input::touch::{
 use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
 use smithay::utils::{Logical, Physical, Point, SERIAL_COUNTER, Serial};
 
+use super::hold::{Grip, Holder};
+use super::pointer::BUTTON_LEFT;
 use crate::shell::Target;
 use crate::state::State;
 
@@ -42,13 +45,13 @@ impl State {
         if finger >= MAX_FINGERS || !x.is_finite() || !y.is_finite() {
             return;
         }
-        if self.comp.input.fingers.contains_key(&finger) {
+        if self.comp.input.fingers.contains_key(&finger) || self.is_holding(Holder::Finger(finger)) {
             // A device that lost the end of it.
             self.input_touch_up(finger);
         }
         let place = self.comp.inside((x, y).into());
         self.note_hand(None);
-        if !self.press_screen(place) {
+        if !self.press_screen(Holder::Finger(finger), place) {
             return;
         }
         let Some(under) = self.comp.surface_at(place) else { return };
@@ -71,6 +74,9 @@ impl State {
             return;
         }
         let to = self.comp.inside((x, y).into());
+        if self.interact_with(Holder::Finger(finger), to.to_i32_floor()) {
+            return;
+        }
         let Some(place) = self.comp.input.fingers.get_mut(&finger) else { return };
         *place = to;
         let event =
@@ -82,7 +88,7 @@ impl State {
     pub fn input_touch_up(&mut self, finger: u32) {
         self.note_activity();
         let Some(touch) = self.comp.seat.get_touch() else { return };
-        if self.comp.input.fingers.remove(&finger).is_none() {
+        if self.release_held(Holder::Finger(finger)) || self.comp.input.fingers.remove(&finger).is_none() {
             return;
         }
         let (serial, time) = (SERIAL_COUNTER.next_serial(), self.input_time());
@@ -105,6 +111,9 @@ impl State {
     /// What all fingers did has not been.
     pub(super) fn cancel_touch(&mut self) {
         let Some(touch) = self.comp.seat.get_touch() else { return };
+        if (0..MAX_FINGERS).any(|finger| self.is_holding(Holder::Finger(finger))) {
+            self.let_go();
+        }
         // Smithay 0.7 leaves out every finger that nothing was said of since the last frame.
         for (finger, place) in std::mem::take(&mut self.comp.input.fingers) {
             let event = MotionEvent {
@@ -117,8 +126,9 @@ impl State {
         touch.cancel(self);
     }
 
-    /// Gives the focus to what a finger or pen came down on; false if that is no client's place.
-    pub(super) fn press_screen(&mut self, place: Point<f64, Physical>) -> bool {
+    /// Gives the focus to what a finger or pen came down on, and lets it take hold of a window by its frame; false if that is
+    /// no client's place.
+    pub(super) fn press_screen(&mut self, holder: Holder, place: Point<f64, Physical>) -> bool {
         // The pointer holds a window, or a drag goes on: the screen is under the user's other hand.
         if self.comp.selections.is_dragging()
             || self.comp.input.interaction.is_some()
@@ -136,7 +146,13 @@ impl State {
             // A menu that a finger comes down beside closes, as with the pointer.
             self.dismiss_popups(&focused);
         }
-        self.press_target(target, pixel, false);
+        // What a button of a frame is for is done as it is touched.
+        let grip = self.grip(BUTTON_LEFT, target).filter(|grip| !matches!(grip, Grip::Button(..)));
+        self.press_target(target, pixel, grip.is_some());
+        if let Some(grip) = grip {
+            self.take_hold(holder, grip, pixel);
+            return false;
+        }
         if let Target::Button(window, button) = target {
             self.press_frame_button(window, button);
         }

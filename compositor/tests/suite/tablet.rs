@@ -259,3 +259,49 @@ fn the_seat_is_announced_before_its_tablets() {
     // Globals are announced in the order of their names.
     assert!(client.name_of("wl_seat") < client.name_of("zwp_tablet_manager_v2"));
 }
+
+#[test]
+fn a_pen_on_a_frame_moves_and_resizes_the_window_and_no_client_hears_of_it() {
+    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let party = Party::new(&mut fixture, "work");
+    let frame = |fixture: &mut Fixture| fixture.report()[0].frame;
+    let before = frame(&mut fixture);
+    party.near(&mut fixture, 60, -12);
+    fixture.state().input_tablet_tip(true);
+    party.motion(&mut fixture, 100, 18, 0.5);
+    assert_eq!(frame(&mut fixture).loc - before.loc, (40, 30).into());
+    fixture.state().input_tablet_tip(false);
+    party.motion(&mut fixture, 300, -200, 0.0);
+    assert_eq!(frame(&mut fixture).loc - before.loc, (40, 30).into());
+    let told = party.told(&mut fixture);
+    assert!(!told.iter().any(|word| word == "down" || word == "up"), "{told:?}");
+    // The window is forty pixels further, and thirty lower.
+    party.near(&mut fixture, 242, 80);
+    fixture.state().input_tablet_tip(true);
+    party.motion(&mut fixture, 252, 80, 0.5);
+    // A pen that is taken away lets go.
+    fixture.state().input_tablet_out();
+    party.near(&mut fixture, 300, 80);
+    party.motion(&mut fixture, 300, 80, 0.0);
+    fixture.roundtrip(party.who);
+    let told = fixture.client(party.who).configures(party.window).to_vec();
+    assert!(told.iter().any(|configure| configure.size == (210, 100)));
+    assert_eq!(told.last().unwrap().size, (200, 100), "it was not drawn in time");
+}
+
+#[test]
+fn a_pen_presses_the_buttons_of_a_frame() {
+    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let party = Party::new(&mut fixture, "work");
+    fixture.chord(&["leftmeta", "m"]);
+    let frame = fixture.report()[0].frame;
+    let maximised = fixture.state().comp.shell.layout().work_area();
+    assert_eq!(frame, maximised);
+    // The second button from the right.
+    let at = (f64::from(frame.loc.x + frame.size.w - 4 - 36), f64::from(frame.loc.y + 14));
+    fixture.state().input_tablet_in(at.0, at.1);
+    fixture.state().input_tablet_tip(true);
+    fixture.state().input_tablet_tip(false);
+    assert_ne!(fixture.report()[0].frame, maximised);
+    assert!(!party.told(&mut fixture).contains(&String::from("down")));
+}

@@ -238,3 +238,87 @@ fn a_lock_ends_the_fingers_that_are_down_as_if_they_had_not_been() {
     assert_eq!(told.last().map(String::as_str), Some("cancel"), "{told:?}");
     assert!(told.iter().all(|line| !line.starts_with("up") && !line.contains(" 50 40")), "{told:?}");
 }
+
+fn frame(fixture: &mut Fixture) -> smithay::utils::Rectangle<i32, smithay::utils::Physical> {
+    fixture.report()[0].frame
+}
+
+#[test]
+fn a_finger_on_the_title_bar_moves_the_window_and_no_client_hears_of_it() {
+    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let party = Party::new(&mut fixture, "work");
+    let before = frame(&mut fixture);
+    party.down(&mut fixture, 3, 60, -12);
+    party.motion(&mut fixture, 3, 100, 18);
+    assert_eq!(frame(&mut fixture).loc - before.loc, (40, 30).into());
+    // The other hand neither moves it, nor does what it does reach anybody.
+    fixture.state().input_pointer_motion(700.0, 500.0);
+    party.down(&mut fixture, 5, 120, 80);
+    party.motion(&mut fixture, 5, 125, 85);
+    assert_eq!(frame(&mut fixture).loc - before.loc, (40, 30).into());
+    up(&mut fixture, 5);
+    up(&mut fixture, 3);
+    party.motion(&mut fixture, 3, 300, 300);
+    assert_eq!(frame(&mut fixture).loc - before.loc, (40, 30).into());
+    let told = party.told(&mut fixture);
+    assert!(!told.iter().any(|word| word.starts_with("down") || word.starts_with("motion")), "{told:?}");
+}
+
+#[test]
+fn a_finger_at_an_edge_resizes_and_one_at_the_side_of_the_screen_drops_the_window_there() {
+    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let party = Party::new(&mut fixture, "work");
+    party.down(&mut fixture, 0, 202, 50);
+    party.motion(&mut fixture, 0, 232, 60);
+    fixture.roundtrip(party.who);
+    let told = fixture.client(party.who).configures(party.window).last().unwrap().size;
+    assert_eq!(told, (230, 100));
+    up(&mut fixture, 0);
+    party.down(&mut fixture, 0, 60, -12);
+    fixture.state().input_touch_motion(0, 0.0, 300.0);
+    up(&mut fixture, 0);
+    let area = fixture.state().comp.shell.layout().work_area();
+    assert_eq!(frame(&mut fixture).size, (400, area.size.h).into());
+}
+
+#[test]
+fn two_touches_of_the_title_bar_maximise_and_with_the_logo_key_a_finger_moves_from_anywhere() {
+    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let party = Party::new(&mut fixture, "work");
+    let before = frame(&mut fixture);
+    fixture.state().input_key(125, true);
+    party.down(&mut fixture, 0, 100, 50);
+    party.motion(&mut fixture, 0, 120, 50);
+    up(&mut fixture, 0);
+    fixture.state().input_key(125, false);
+    assert_eq!(frame(&mut fixture).loc - before.loc, (20, 0).into());
+    assert_eq!(party.told(&mut fixture), NOTHING);
+    for _ in 0..2 {
+        party.down(&mut fixture, 0, 80, -12);
+        up(&mut fixture, 0);
+    }
+    assert_eq!(frame(&mut fixture), fixture.state().comp.shell.layout().work_area());
+}
+
+/// A finger held a window when the device took it for a palm, and when the window's program ended. The next finger is a new one.
+#[test]
+fn what_a_finger_holds_is_let_go_when_the_finger_or_the_window_is_gone() {
+    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let party = Party::new(&mut fixture, "work");
+    let before = frame(&mut fixture);
+    party.down(&mut fixture, 0, 60, -12);
+    fixture.state().input_touch_cancel();
+    party.motion(&mut fixture, 0, 100, 50);
+    assert_eq!(frame(&mut fixture), before);
+    party.down(&mut fixture, 1, 60, -12);
+    let shown = &fixture.client(party.who).told.shown[party.window];
+    shown.toplevel.as_ref().unwrap().destroy();
+    fixture.roundtrip(party.who);
+    let other = Party::new(&mut fixture, "web");
+    let there = frame(&mut fixture);
+    other.motion(&mut fixture, 1, 200, 200);
+    assert_eq!(frame(&mut fixture), there);
+    up(&mut fixture, 1);
+    other.down(&mut fixture, 1, 10, 10);
+    assert_eq!(other.told(&mut fixture), ["down 1 10 10", "frame"]);
+}
