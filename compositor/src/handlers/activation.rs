@@ -2,7 +2,7 @@
 //!
 //! A token is worth something if the VM that asked for it had the keyboard and named one of the user's latest
 //! presses. It moves the focus to a window of the same VM, and only while that VM has the keyboard. Everything else
-//! marks the window as urgent: a token of another VM, an old one, one that was used, one that nobody gave out.
+//! marks the window as urgent, on its frame and in the stripe: a token of another VM, an old one, one that was used, one that nobody gave out.
 //! Tokens are few and live shortly.
 
 use std::time::Duration;
@@ -75,7 +75,7 @@ impl XdgActivationHandler for State {
 
 impl State {
     /// A client wants one of its windows to be used or noticed.
-    fn attention(&mut self, surface: &WlSurface, may_focus: bool) {
+    pub(super) fn attention(&mut self, surface: &WlSurface, may_focus: bool) {
         let Some(id) = self.window_of(surface) else { return };
         if self.comp.shell.request_attention(id, may_focus) {
             self.sync_focus();

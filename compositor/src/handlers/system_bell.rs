@@ -1,4 +1,5 @@
-//! `xdg_system_bell_v1`: bells are counted per origin, as many as are let through; there is no sound.
+//! `xdg_system_bell_v1`: bells are counted per origin, as many as are let through. There is no sound: a bell of a window that has
+//! not the keyboard marks it as one that asks for attention, and moves no focus.
 
 use smithay::reexports::wayland_protocols::xdg::system_bell::v1::server::xdg_system_bell_v1::{
     self, XdgSystemBellV1,
@@ -34,7 +35,7 @@ impl GlobalDispatch<XdgSystemBellV1, ()> for State {
 
 impl Dispatch<XdgSystemBellV1, ()> for State {
     fn request(
-        _state: &mut Self,
+        state: &mut Self,
         client: &Client,
         _bell: &XdgSystemBellV1,
         request: xdg_system_bell_v1::Request,
@@ -43,11 +44,14 @@ impl Dispatch<XdgSystemBellV1, ()> for State {
         _data_init: &mut DataInit<'_, Self>,
     ) {
         // Smithay's handler is told the surface alone, which a client may leave out; the rate is the origin's.
-        if let xdg_system_bell_v1::Request::Ring { .. } = request
+        if let xdg_system_bell_v1::Request::Ring { surface } = request
             && let Some(data) = client::state(client)
             && data.account.ring()
         {
             tracing::debug!(origin = %data.origin, "bell");
+            if let Some(surface) = surface {
+                state.attention(&surface, false);
+            }
         }
     }
 }

@@ -257,6 +257,8 @@ pub struct Title<'a> {
     pub imitates: bool,
     /// The window has the keyboard.
     pub focused: bool,
+    /// The window asks for attention.
+    pub urgent: bool,
     /// The button under the pointer.
     pub hovered: Option<FrameButton>,
     /// The button that maximises puts the window back.
@@ -383,7 +385,12 @@ impl LabelPainter {
             self.picture(renderer, &key, rects.pattern.loc, &mut elements)?;
         }
         self.buttons(renderer, rects, style, title, scale, &mut elements)?;
-        let room = rects.title(chip_width, patterned);
+        let mark = if title.urgent {
+            self.attention(renderer, rects, chip_width, letters, &mut elements)
+        } else {
+            0
+        };
+        let room = rects.title(chip_width.saturating_add(mark), patterned);
         if !title.text.is_empty() && room.size.w > frame::scale_up(TEXT_SIZE, letters) {
             let key = Key::new(Subject::title(style, title), room.size.h, room.size.w, letters);
             if let Some(key) = self.affordable(key, marks, style.color, room.size.w)
@@ -394,6 +401,31 @@ impl LabelPainter {
         }
         elements.extend(marks.ring(&rects.ring, style.color));
         Ok(elements)
+    }
+
+    /// The mark of a window that asks for attention, beside its chip; returns how much room it takes. Without room there is none:
+    /// the workspaces in the stripe still have theirs.
+    fn attention<R>(
+        &mut self,
+        renderer: &mut R,
+        rects: &FrameRects,
+        chip_width: i32,
+        letters: f64,
+        elements: &mut Vec<LabelElement<R>>,
+    ) -> i32
+    where
+        R: Renderer + ImportMem,
+        R::TextureId: Send + Clone + 'static,
+    {
+        let room = rects.title(chip_width, true);
+        let key = Key::new(Subject::attention(), room.size.h, room.size.w, letters);
+        match self.picture(renderer, &key, room.loc, elements) {
+            Ok(width) => rects.gap.saturating_add(width),
+            Err(error) => {
+                tracing::debug!(%error, "a mark could not be drawn");
+                0
+            }
+        }
     }
 
     /// The buttons of a frame.
@@ -635,6 +667,11 @@ impl Subject {
             text_color: style.color,
             background: style.color.readable(),
         }
+    }
+
+    /// In colours that are no VM's, on a ground as no title has one.
+    fn attention() -> Self {
+        Self::Chip { text: "!".to_owned(), text_color: Rgb::BLACK, background: WARNING }
     }
 
     fn button(style: &LabelStyle, glyph: Glyph, focused: bool, hovered: bool) -> Self {

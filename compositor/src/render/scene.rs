@@ -328,6 +328,7 @@ fn window<R>(
     let imitates = config.foreign_labels(style).any(|label| text.resembles(label));
     let focused = comp.focused_window().is_some_and(|focused| focused.id == id);
     let maximized = window.mode == Mode::Maximized;
+    let urgent = window.urgent;
     let hovered = hovered.filter(|(window, _)| *window == id).map(|(_, button)| button);
     let surface = window.handle.wl_surface().clone();
     let rects = comp.shell.frame(window);
@@ -335,7 +336,7 @@ fn window<R>(
     let Decor { painter, windows, .. } = &mut comp.decor;
     let own = windows.entry(id).or_default();
     let backing = own.backing.clone();
-    let title = Title { text: &text, imitates, focused, hovered, maximized };
+    let title = Title { text: &text, imitates, focused, urgent, hovered, maximized };
     let label = match painter.frame(renderer, &mut own.marks, &rects, style, title, scale) {
         Ok(label) => label,
         Err(error) => {

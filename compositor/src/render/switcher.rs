@@ -150,7 +150,8 @@ fn picture<R>(
     let Decor { painter, cells, .. } = &mut comp.decor;
     let own = cells.entry(id).or_default();
     let backing = own.backing.clone();
-    let title = Title { text: &text, imitates, focused: chosen, hovered: None, maximized: false };
+    let urgent = window.urgent;
+    let title = Title { text: &text, imitates, focused: chosen, urgent, hovered: None, maximized: false };
     match painter.frame(renderer, &mut own.marks, &rects, style, title, scale) {
         Ok(label) => scene.extend(label.into_iter().map(SceneElement::Label)),
         Err(error) => {

@@ -6,6 +6,7 @@ use wayland_client::protocol::wl_surface::WlSurface;
 use wayland_client::{Connection, Dispatch, QueueHandle, delegate_noop};
 use wayland_protocols::xdg::activation::v1::client::xdg_activation_token_v1::{self, XdgActivationTokenV1};
 use wayland_protocols::xdg::activation::v1::client::xdg_activation_v1::XdgActivationV1;
+use wayland_protocols::xdg::system_bell::v1::client::xdg_system_bell_v1::XdgSystemBellV1;
 use wayland_protocols::xdg::toplevel_icon::v1::client::xdg_toplevel_icon_manager_v1::{
     self, XdgToplevelIconManagerV1,
 };
@@ -13,7 +14,7 @@ use wayland_protocols::xdg::toplevel_icon::v1::client::xdg_toplevel_icon_v1::Xdg
 use wayland_protocols::xdg::toplevel_tag::v1::client::xdg_toplevel_tag_manager_v1::XdgToplevelTagManagerV1;
 
 use crate::client::Told;
-use crate::fixture::{Fixture, Who, vm};
+use crate::fixture::{Fixture, WEB, WORK, Who, vm};
 
 delegate_noop!(Told: ignore XdgActivationV1);
 delegate_noop!(Told: ignore XdgToplevelIconV1);
@@ -163,6 +164,62 @@ fn no_token_takes_the_focus_from_another_vm() {
     let guessed = token(&mut fixture, web, Some(theirs));
     activate(&mut fixture, web, window, &guessed);
     assert_eq!(state(&mut fixture), (Some(300), vec![200]));
+}
+
+/// The colour of the mark, which no label may have.
+const MARK: [u8; 4] = [0xff, 0xb3, 0x00, 0xff];
+
+/// Whether the mark is in the title bar of the window of this width, and the label beside it.
+fn marked(fixture: &mut Fixture, width: i32) -> bool {
+    let window = fixture.report().into_iter().find(|window| window.content.size.w == width).unwrap();
+    let screen = fixture.screenshot();
+    screen.assert_ring(if window.vm == "work" { WORK } else { WEB }, window.frame, 4);
+    let y = window.frame.loc.y + 6;
+    let row = window.content.loc.x..window.content.loc.x + window.content.size.w;
+    let chip = screen.pixel(row.start + 9, y);
+    assert_eq!(chip, [255, 255, 255, 255], "the label comes first");
+    row.into_iter().any(|x| screen.pixel(x, y) == MARK)
+}
+
+#[test]
+fn a_window_that_wants_attention_says_so_on_its_frame_until_it_is_used() {
+    let mut fixture = Fixture::sized(900, 600, 1.0);
+    let (work, web) = (fixture.connect(vm("work")), fixture.connect(vm("web")));
+    fixture.window(work, 300, 150, BLUE);
+    let window = fixture.window(web, 200, 100, BLUE);
+    assert!(!marked(&mut fixture, 200));
+    activate(&mut fixture, web, window, "made up");
+    assert_eq!(state(&mut fixture), (Some(300), vec![200]));
+    assert!(marked(&mut fixture, 200) && !marked(&mut fixture, 300));
+    press(&mut fixture, web, 200);
+    assert!(!marked(&mut fixture, 200));
+}
+
+/// A terminal rings behind another VM's window. The user sees where, the keyboard stays where it is, and a program that rings all
+/// the time is marked once like any other.
+#[test]
+fn a_bell_marks_its_window_and_takes_nothing() {
+    let mut fixture = Fixture::sized(900, 600, 1.0);
+    let (work, web) = (fixture.connect(vm("work")), fixture.connect(vm("web")));
+    let own = fixture.window(work, 300, 150, BLUE);
+    let window = fixture.window(web, 200, 100, BLUE);
+    let ring = |fixture: &mut Fixture, who: Who, window: usize| {
+        let surface = surface(fixture, who, window);
+        fixture.client(who).bind::<XdgSystemBellV1>().ring(Some(&surface));
+        fixture.roundtrip(who);
+    };
+    ring(&mut fixture, work, own);
+    assert_eq!(state(&mut fixture), (Some(300), vec![]), "what has the keyboard needs no mark");
+    ring(&mut fixture, web, window);
+    assert_eq!(state(&mut fixture), (Some(300), vec![200]));
+    for _ in 0..20 {
+        ring(&mut fixture, web, window);
+    }
+    press(&mut fixture, web, 200);
+    press(&mut fixture, work, 300);
+    // Its bells of this time are used up.
+    ring(&mut fixture, web, window);
+    assert_eq!(state(&mut fixture), (Some(300), vec![]));
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn style(label: &str, color: &str, pattern: Pattern) -> LabelStyle {
 }
 
 fn plain<'a>(text: &'a GuestText) -> Title<'a> {
-    Title { text, imitates: false, focused: true, hovered: None, maximized: false }
+    Title { text, imitates: false, focused: true, urgent: false, hovered: None, maximized: false }
 }
 
 struct Studio {
@@ -440,8 +440,14 @@ fn specimen(scale: f64) -> Shot {
         let content = Rectangle::new(place.into(), (px([280, 200][column]), px(40)).into());
         let rects = FrameRects::new(content, metrics, scale);
         let text = GuestText::new(titles[index % 3]);
-        let title =
-            Title { text: &text, imitates: index == 1, focused: index == 2, hovered: None, maximized: false };
+        let title = Title {
+            text: &text,
+            imitates: index == 1,
+            focused: index == 2,
+            urgent: false,
+            hovered: None,
+            maximized: false,
+        };
         elements.extend(painter.frame(renderer, marks, &rects, style, title, scale).unwrap());
     }
     shoot(renderer, &elements, (size.w, size.h), scale)
