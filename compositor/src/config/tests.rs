@@ -352,6 +352,25 @@ fn every_block_of_the_documentation_does_what_it_says() {
     }
 }
 
+/// The keys of a table, as the complaint about one that there is not lists them.
+fn keys_of(table: &str) -> Vec<String> {
+    let message = refused(&format!("[{table}]\nno_such_key = 1")).message;
+    let (_, expected) = message.split_once("expected").unwrap();
+    expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_documentation_names_every_key_of_these_tables() {
+    let documentation = include_str!("../../../docs/configuration.md");
+    for (table, count) in [("input.keyboard", 7), ("input.touchpad", 9), ("theme", 6), ("session", 4)] {
+        let keys = keys_of(table);
+        assert!(keys.len() >= count, "{table}: {keys:?}");
+        for key in keys {
+            assert!(documentation.contains(&format!("| `{key}` |")), "{key} of [{table}] is not documented");
+        }
+    }
+}
+
 #[test]
 fn the_documentation_names_every_limit() {
     let documentation = include_str!("../../../docs/configuration.md");
