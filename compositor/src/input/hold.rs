@@ -4,8 +4,8 @@
 //!
 //! A press on a frame takes hold of the window, and so does one anywhere on it while the logo key is down: the left button
 //! moves, the right one resizes. A finger or a pen is a left button. Until the release the window's client is told that the
-//! pointer has left, and gets nothing. Where it is held at an edge of the output, a ring in the label's colour shows what becomes of the window if it is let
-//! go there.
+//! pointer has left, and gets nothing. Where it is held at an edge of the output, a ring in the label's colour shows what becomes
+//! of the window if it is let go there.
 //!
 //! # Invariants
 //!
