@@ -74,7 +74,8 @@ struct Arguments {
     ipc: Option<PathBuf>,
 
     /// Keeps in this file where windows stand, and gives windows the places that it holds; vitrail-session uses it, so that
-    /// windows come back to their places after a crash
+    /// windows come back to their places after a crash. A file `first-steps` beside it says that the hint of the main keys was
+    /// seen
     #[arg(long, value_name = "FILE")]
     layout: Option<PathBuf>,
 
@@ -181,6 +182,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         state.begin_locked();
     }
     if let Some(layout) = arguments.layout {
+        state.comp.decor.background.hint.keep_in(layout.with_file_name("first-steps"));
         state.remember_places(layout);
     }
     if let (Some(command), Some(config)) = (gate, arguments.config) {

@@ -13,6 +13,7 @@ use vitrail_protocols::{Limits, Policy, VmName};
 
 use super::input::Input;
 use super::keys::{Keys, Workspaces};
+use super::look::Background;
 use super::outputs::OutputTables;
 use super::session::Session;
 use super::theme::Theme;
@@ -97,6 +98,7 @@ struct Root {
     output: OutputTables,
     vm: BTreeMap<Spanned<String>, Spanned<Vm>>,
     session: Session,
+    background: Background,
 }
 
 /// A file that has only known keys with values of the right types. The rules between them are unchecked.
@@ -154,6 +156,7 @@ impl Document {
         let theme = self.root.theme.check()?;
         let workspaces = self.root.workspaces.check()?;
         let outputs = self.root.output.check()?;
+        let background = self.root.background.check()?;
         Ok(Config {
             local,
             local_titles,
@@ -166,6 +169,7 @@ impl Document {
             outputs,
             gate,
             session,
+            background,
         })
     }
 
@@ -223,7 +227,7 @@ where
 }
 
 /// Reads a word that has a value when it is left out.
-fn word_or<T>(text: Option<&Spanned<String>>, default: T) -> Result<T, Mistake>
+pub(super) fn word_or<T>(text: Option<&Spanned<String>>, default: T) -> Result<T, Mistake>
 where
     T: FromStr,
     T::Err: std::fmt::Display,

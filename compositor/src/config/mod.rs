@@ -21,6 +21,7 @@ pub mod error;
 pub mod input;
 pub mod keys;
 pub mod live;
+pub mod look;
 pub mod outputs;
 pub mod session;
 pub mod theme;
@@ -35,6 +36,7 @@ use vitrail_protocols::{Limits, Policy, VmName};
 pub use self::error::{ConfigError, Diagnostic};
 pub use self::input::InputConfig;
 pub use self::live::Live;
+pub use self::look::BackgroundConfig;
 pub use self::session::SessionConfig;
 pub use self::theme::ThemeConfig;
 pub use crate::trust::style::{Label, LabelStyle, Pattern, Rgb};
@@ -100,6 +102,8 @@ pub struct Config {
     pub gate: Option<GateConfig>,
     /// What `vitrail-session` does; the compositor itself does nothing with it.
     pub session: SessionConfig,
+    /// What is behind the windows.
+    pub background: BackgroundConfig,
 }
 
 impl Config {

@@ -12,6 +12,7 @@ use crate::state::State;
 impl State {
     /// Does an action.
     pub fn act(&mut self, action: &Action) {
+        self.hint_is_known();
         // Of a launcher that has the keyboard in the windows' stead there is nothing to do but to close it.
         let focused = self.comp.focused_window().map(|window| window.id);
         match action {

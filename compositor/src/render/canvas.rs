@@ -104,6 +104,27 @@ impl Canvas {
         });
     }
 
+    /// Lays another picture over this one, with its corner at a place.
+    pub fn lay(&mut self, over: &Self, x: i32, y: i32) {
+        let mut pixels = over.pixels.iter();
+        for row in 0..over.height {
+            for (column, pixel) in (0..over.width).zip(&mut pixels) {
+                let (x, y) = (x.saturating_add(column), y.saturating_add(row));
+                if x < 0 || y < 0 || x >= self.width || y >= self.height {
+                    continue;
+                }
+                let index = usize::try_from(i64::from(y) * i64::from(self.width) + i64::from(x)).ok();
+                let Some(below) = index.and_then(|index| self.pixels.get_mut(index)) else { continue };
+                let [_, _, _, alpha] = *pixel;
+                for (old, new) in below.iter_mut().zip(pixel) {
+                    // Both are premultiplied.
+                    let kept = (u16::from(*old) * u16::from(255 - alpha) + 127) / 255;
+                    *old = new.saturating_add(u8::try_from(kept).unwrap_or(u8::MAX));
+                }
+            }
+        }
+    }
+
     /// How many pixels have been painted at all.
     #[must_use]
     pub fn painted(&self) -> usize {
@@ -167,6 +188,20 @@ mod tests {
             canvas.blend(x, y, Rgb::WHITE, 255);
         }
         assert_eq!(canvas.painted(), 0);
+    }
+
+    #[test]
+    fn a_picture_laid_over_another_hides_it_as_far_as_it_is_opaque() {
+        let mut over = Canvas::new(2, 1).unwrap();
+        over.blend(0, 0, Rgb::WHITE, 255);
+        over.blend(1, 0, Rgb::WHITE, 128);
+        let mut canvas = Canvas::new(3, 1).unwrap();
+        for x in 0..3 {
+            canvas.blend(x, 0, Rgb::BLACK, 255);
+        }
+        canvas.lay(&over, 1, 0);
+        canvas.lay(&over, -5, 7);
+        assert_eq!(canvas.pixels, [[0, 0, 0, 255], [255; 4], [128, 128, 128, 255]]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use smithay::backend::renderer::{Color32F, Frame, ImportAll, ImportMem, Renderer
 use smithay::render_elements;
 use smithay::utils::{Buffer, Physical, Point, Rectangle, Scale, Size, Transform};
 
-use super::label::LabelElement;
+use super::label::{LabelElement, PictureElement};
 
 render_elements! {
     /// One element of a scene, of any kind.
@@ -26,6 +26,8 @@ render_elements! {
     Solid = SolidColorRenderElement,
     /// A part of a label.
     Label = LabelElement<R>,
+    /// A picture of the compositor's own that is no label.
+    Picture = PictureElement<R>,
 }
 
 impl<R: ImportAll + ImportMem> SceneElement<R>
@@ -145,6 +147,7 @@ where
             Self::Small(_) => "Small",
             Self::Solid(_) => "Solid",
             Self::Label(_) => "Label",
+            Self::Picture(_) => "Picture",
             _ => "Other",
         };
         f.debug_struct("SceneElement").field("kind", &kind).finish_non_exhaustive()

@@ -97,7 +97,7 @@ impl<R: Renderer> std::fmt::Debug for LabelElement<R> {
 /// A picture at a place of the output. Its size in physical pixels is that of its canvas whatever the
 /// output's scale, so it is never resampled.
 #[derive(Debug)]
-pub struct PictureElement<R: Renderer>(MemoryRenderBufferRenderElement<R>);
+pub struct PictureElement<R: Renderer>(pub(super) MemoryRenderBufferRenderElement<R>);
 
 /// The scale at which a picture's own size is its size on the output.
 const UNSCALED: Scale<f64> = Scale { x: 1.0, y: 1.0 };
@@ -340,6 +340,11 @@ impl LabelPainter {
             titles_per_vm: TITLES_PER_FRAME,
             postponed: false,
         })
+    }
+
+    /// The built-in fonts.
+    pub(super) fn fonts(&mut self) -> &mut Fonts {
+        &mut self.fonts
     }
 
     /// Begins a frame for which at most `titles_per_vm` new titles of each VM are painted.

@@ -1,6 +1,7 @@
 //! From the model to pixels: what a frame shows is derived anew from the model each time, but for what cannot have changed
 //! ([`contents`]).
 
+pub mod background;
 pub mod canvas;
 pub mod capture;
 pub mod contents;
@@ -8,6 +9,7 @@ pub(crate) mod cursor;
 pub mod elements;
 pub mod frame;
 pub mod glyph;
+pub mod hint;
 pub mod label;
 pub mod replaced;
 pub mod scene;

@@ -1,7 +1,8 @@
 //! What one frame of one output shows, front to back.
 //!
 //! From the top: the pointer, the stripe, the overlay in which a window is chosen, the layers above the windows, then each
-//! window from the top of the stack with its popups above it, those of the input method first, and the layers below the windows.
+//! window from the top of the stack with its popups above it, those of the input method first, the layers below the windows, and
+//! the background.
 //! The layers are local programs' and wear no label (`docs/local-programs.md`). A window is its label and, cut to its content
 //! rectangle, its surfaces over an opaque backing. The same rectangles are used for hit-testing and for the report, so that
 //! nothing is drawn where it cannot be accounted for. While the session is locked there is the lock alone.
@@ -22,6 +23,7 @@ use smithay::utils::{Physical, Point, Rectangle};
 use smithay::wayland::compositor::with_states;
 use smithay::wayland::shell::xdg::{ToplevelSurface, XdgToplevelSurfaceData};
 
+use super::background::{self, Background};
 use super::cursor::{self, Cursors};
 use super::elements::{BACKING, Guest, OnOutput, SceneElement};
 use super::frame::{self, FrameButton};
@@ -74,6 +76,8 @@ pub struct Decor {
     pub(super) chosen: Marks,
     pub(super) panel: Marks,
     pub(super) cursors: Cursors,
+    /// What is behind everything.
+    pub background: Background,
 }
 
 /// The compositor's own part of the scenes of one output.
@@ -118,6 +122,7 @@ impl Decor {
             chosen: Marks::default(),
             panel: Marks::default(),
             cursors: Cursors::default(),
+            background: Background::default(),
         })
     }
 
@@ -137,6 +142,7 @@ impl Decor {
     /// Forgets outputs that are not in use.
     pub fn follow(&mut self, outputs: &Outputs) {
         self.outputs.retain(|id, _| outputs.get(*id).is_some_and(|output| output.in_use));
+        self.background.follow(outputs);
     }
 
     /// Forgets a popup that is gone.
@@ -194,6 +200,7 @@ where
     }
     layers(comp, renderer, output, false, &mut scene);
     background(comp, output, &mut scene);
+    background::compose(comp, renderer, output, &mut scene);
     if comp.decor.painter.has_postponed() {
         comp.schedule.request();
     }

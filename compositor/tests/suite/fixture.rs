@@ -24,8 +24,11 @@ use crate::client::Client;
 /// How long anything may take.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Two VMs; `work` is held to small limits.
+/// Two VMs; `work` is held to small limits. There is one colour behind the windows.
 const CONFIG: &str = r##"
+[background]
+picture = "none"
+hint = false
 [local]
 label = "local"
 color = "#5f6368"

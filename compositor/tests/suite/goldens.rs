@@ -141,6 +141,9 @@ titles = "unicode"
 label = "WWWWWWWWWWWWWWWWWWWWWWWW"
 color = "#1565c0"
 titles = "unicode"
+[background]
+picture = "none"
+hint = false
 "##;
 
 /// Titles that people have, and some that are meant to confuse: one that reverses what follows, one that stacks marks, one

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::cast_possible_wrap, reason = "in a test a panic is the report")]
 
 mod attention;
+mod background;
 mod capture;
 mod chords;
 mod client;
