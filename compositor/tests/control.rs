@@ -20,6 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 const CONFIG: &str = "\
 background = { hint = false }
+animation = { enabled = false }
 [vm.work]
 label = \"Work\"
 color = \"#2e7d32\"
@@ -250,9 +251,9 @@ fn a_bad_reload_is_shown_on_the_screen_and_by_vitrailctl_until_it_is_mended() {
 
     fs::write(&config, CONFIG.replace("pattern", "patern")).unwrap();
     let complaint = compositor.complained(&["reload"]);
-    assert!(complaint.contains("vitrail.toml:8:1: unknown field `patern`"), "{complaint}");
-    assert!(complaint.contains("8 | patern = \"stripes\"\n  | ^^^^^^\n"), "{complaint}");
-    assert!(compositor.said(&["vms"]).contains("8 | patern = \"stripes\""));
+    assert!(complaint.contains("vitrail.toml:9:1: unknown field `patern`"), "{complaint}");
+    assert!(complaint.contains("9 | patern = \"stripes\"\n  | ^^^^^^\n"), "{complaint}");
+    assert!(compositor.said(&["vms"]).contains("9 | patern = \"stripes\""));
     assert!(compositor.said(&["vms", "--json"]).contains("stripes"));
     assert_eq!(bottom_left(), [0xff, 0xb3, 0x00]);
 
@@ -327,7 +328,7 @@ fn check_needs_no_compositor_and_shows_the_line() {
     let complaint = String::from_utf8(output.stderr).unwrap();
     let place = format!("{}:11:9: VM work has the colour #2e7d32 already\n", file.display());
     assert!(complaint.starts_with(&place), "{complaint}");
-    assert!(complaint.contains("12 | color = \"#2E7D32\"\n   |         ^^^^^^^^^"), "{complaint}");
+    assert!(complaint.contains("13 | color = \"#2E7D32\"\n   |         ^^^^^^^^^"), "{complaint}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use vitrail_protocols::{Limits, Policy, VmName};
 
 use super::input::Input;
 use super::keys::{Keys, Workspaces};
-use super::look::Background;
+use super::look::{Animation, Background};
 use super::outputs::OutputTables;
 use super::session::Session;
 use super::theme::Theme;
@@ -99,6 +99,7 @@ struct Root {
     vm: BTreeMap<Spanned<String>, Spanned<Vm>>,
     session: Session,
     background: Background,
+    animation: Animation,
 }
 
 /// A file that has only known keys with values of the right types. The rules between them are unchecked.
@@ -157,6 +158,7 @@ impl Document {
         let workspaces = self.root.workspaces.check()?;
         let outputs = self.root.output.check()?;
         let background = self.root.background.check()?;
+        let animation = self.root.animation.check()?;
         Ok(Config {
             local,
             local_titles,
@@ -170,6 +172,7 @@ impl Document {
             gate,
             session,
             background,
+            animation,
         })
     }
 
@@ -227,7 +230,7 @@ where
 }
 
 /// Reads a word that has a value when it is left out.
-pub(super) fn word_or<T>(text: Option<&Spanned<String>>, default: T) -> Result<T, Mistake>
+fn word_or<T>(text: Option<&Spanned<String>>, default: T) -> Result<T, Mistake>
 where
     T: FromStr,
     T::Err: std::fmt::Display,

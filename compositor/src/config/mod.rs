@@ -36,7 +36,7 @@ use vitrail_protocols::{Limits, Policy, VmName};
 pub use self::error::{ConfigError, Diagnostic};
 pub use self::input::InputConfig;
 pub use self::live::Live;
-pub use self::look::BackgroundConfig;
+pub use self::look::{AnimationConfig, BackgroundConfig};
 pub use self::session::SessionConfig;
 pub use self::theme::ThemeConfig;
 pub use crate::trust::style::{Label, LabelStyle, Pattern, Rgb};
@@ -104,6 +104,8 @@ pub struct Config {
     pub session: SessionConfig,
     /// What is behind the windows.
     pub background: BackgroundConfig,
+    /// How windows come to their places.
+    pub animation: AnimationConfig,
 }
 
 impl Config {

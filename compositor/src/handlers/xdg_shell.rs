@@ -49,6 +49,7 @@ impl XdgShellHandler for State {
         toplevel_icon::take_next(toplevel.wl_surface());
         self.exported_surface_gone(toplevel.wl_surface());
         let Some(id) = self.window_of(toplevel.wl_surface()) else { return };
+        self.keep_last_picture(id);
         self.forget_interaction(id);
         self.list_unmapped(id);
         if let Some(window) = self.comp.shell.remove(id) {

@@ -1,10 +1,10 @@
-//! What is behind the windows: a picture of our own, or a colour.
+//! What is behind the windows: a picture of our own.
 //!
 //! # Model
 //!
 //! The picture is `assets/wallpaper/vitrail.svg`, a part of the program, and is drawn for the very pixels of the output, once for
 //! each size that the output has; from then on it costs what any picture costs, which is nothing where windows cover it or
-//! nothing changes. Below it lies the configured colour. A wallpaper program of the layer shell that fills the space stands in
+//! nothing changes. Below it lies the theme's colour. A wallpaper program of the layer shell that fills the space stands in
 //! its place.
 //!
 //! # Invariants
@@ -22,7 +22,7 @@ use smithay::utils::{Physical, Point, Rectangle, Size, Transform};
 
 use super::elements::SceneElement;
 use super::hint::Hint;
-use super::label::{LabelPainter, Marks, PictureElement};
+use super::label::PictureElement;
 use crate::shell::outputs::{OutputId, Outputs};
 use crate::state::Comp;
 
@@ -46,7 +46,6 @@ pub struct Background {
     pictures: HashMap<OutputId, (Size<i32, Physical>, MemoryRenderBuffer)>,
     /// The picture could not be drawn for this size, which was said once.
     failed: Option<Size<i32, Physical>>,
-    colors: HashMap<OutputId, Marks>,
     /// The main keys.
     pub hint: Hint,
 }
@@ -76,7 +75,6 @@ impl Background {
     pub(super) fn follow(&mut self, outputs: &Outputs) {
         let in_use = |id: OutputId| outputs.get(id).is_some_and(|output| output.in_use);
         self.pictures.retain(|id, _| in_use(*id));
-        self.colors.retain(|id, _| in_use(*id));
     }
 }
 
@@ -147,9 +145,6 @@ pub(super) fn compose<R>(
     } else {
         background.pictures.remove(&output);
     }
-    let marks = background.colors.entry(output).or_default();
-    let whole = Rectangle::new(layout.origin, layout.output);
-    scene.push(SceneElement::Label(LabelPainter::bar(marks, whole, config.background.color)));
 }
 
 /// Adds a picture at a place.

@@ -16,7 +16,7 @@
 //! * A session is kept as long as its object or its frame's exists.
 //! * What a picture is drawn in is new memory: nothing of an earlier one can be in it.
 
-mod picture;
+pub(super) mod picture;
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! From the model to pixels: what a frame shows is derived anew from the model each time, but for what cannot have changed
 //! ([`contents`]).
 
+pub mod animation;
 pub mod background;
 pub mod canvas;
 pub mod capture;

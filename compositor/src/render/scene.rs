@@ -23,6 +23,7 @@ use smithay::utils::{Physical, Point, Rectangle};
 use smithay::wayland::compositor::with_states;
 use smithay::wayland::shell::xdg::{ToplevelSurface, XdgToplevelSurfaceData};
 
+use super::animation::{self, Movements};
 use super::background::{self, Background};
 use super::cursor::{self, Cursors};
 use super::elements::{BACKING, Guest, OnOutput, SceneElement};
@@ -78,6 +79,8 @@ pub struct Decor {
     pub(super) cursors: Cursors,
     /// What is behind everything.
     pub background: Background,
+    /// Windows on their way.
+    pub animations: Movements,
 }
 
 /// The compositor's own part of the scenes of one output.
@@ -123,6 +126,7 @@ impl Decor {
             panel: Marks::default(),
             cursors: Cursors::default(),
             background: Background::default(),
+            animations: Movements::default(),
         })
     }
 
@@ -143,6 +147,7 @@ impl Decor {
     pub fn follow(&mut self, outputs: &Outputs) {
         self.outputs.retain(|id, _| outputs.get(*id).is_some_and(|output| output.in_use));
         self.background.follow(outputs);
+        self.animations.follow(outputs);
     }
 
     /// Forgets a popup that is gone.
@@ -177,6 +182,7 @@ where
     let mut scene = Vec::new();
     let layout = *comp.shell.layout_on(output);
     comp.decor.painter.begin_frame(titles_per_vm);
+    let moves = animation::step(comp, output);
     pointer(comp, renderer, output, &mut scene);
     // Without the stripe nothing says who has the keyboard, so no window is drawn either.
     if let Err(error) = stripe(comp, renderer, (output, &layout), &mut scene) {
@@ -196,12 +202,14 @@ where
     layers(comp, renderer, output, true, &mut scene);
     let hovered = hovered(comp);
     for id in windows {
+        animation::compose_leaving(comp, renderer, (output, Some(id)), &mut scene);
         window(comp, renderer, id, hovered, &mut scene);
     }
+    animation::compose_leaving(comp, renderer, (output, None), &mut scene);
     layers(comp, renderer, output, false, &mut scene);
-    background(comp, output, &mut scene);
     background::compose(comp, renderer, output, &mut scene);
-    if comp.decor.painter.has_postponed() {
+    background(comp, output, &mut scene);
+    if moves || comp.decor.painter.has_postponed() {
         comp.schedule.request();
     }
     scene
@@ -338,7 +346,9 @@ fn window<R>(
     let urgent = window.urgent;
     let hovered = hovered.filter(|(window, _)| *window == id).map(|(_, button)| button);
     let surface = window.handle.wl_surface().clone();
-    let rects = comp.shell.frame(window);
+    let content = comp.shell.content(window);
+    let moving = animation::window_at(comp, window.output, id, content);
+    let rects = comp.shell.layout_of(window).frame(moving.unwrap_or(content));
     let scale = comp.shell.layout_of(window).scale;
     let Decor { painter, windows, .. } = &mut comp.decor;
     let own = windows.entry(id).or_default();
@@ -351,12 +361,19 @@ fn window<R>(
             return;
         }
     };
-    if focused {
+    // The popups of a window that is on its way come when it has arrived: they belong to where it stands.
+    if focused && moving.is_none() {
         method_popups(comp, renderer, &config, scene);
     }
-    popups(comp, renderer, &surface, style, scene);
+    if moving.is_none() {
+        popups(comp, renderer, &surface, style, scene);
+    }
     scene.extend(label.into_iter().map(SceneElement::Label));
-    guest(renderer, &surface, rects.content, scale, scene);
+    if moving.is_some() {
+        animation::guest(renderer, &surface, content.size, rects.content, scale, scene);
+    } else {
+        guest(renderer, &surface, rects.content, scale, scene);
+    }
     scene.push(solid(backing, rects.content, BACKING));
 }
 

@@ -242,6 +242,12 @@ impl<H> Shell<H> {
         &self.outputs.active().workspaces
     }
 
+    /// Which workspace is on the screen of an output, from 0.
+    #[must_use]
+    pub fn workspace_on(&self, output: OutputId) -> usize {
+        self.outputs.of(output).workspaces.current()
+    }
+
     /// Makes the windows know whether they are on the screen. The keyboard goes to the wanted one if that is, or else to the
     /// top-most one of this output, or else to one of another output.
     fn enter(&mut self, output: OutputId, wanted: Option<WindowId>, elsewhere: Option<WindowId>) {

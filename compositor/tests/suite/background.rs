@@ -6,7 +6,7 @@ use vitrail::config::{Config, Live};
 
 use crate::fixture::{Fixture, WORK, vm};
 
-const VMS: &str = "[vm.work]\nlabel = \"Work\"\ncolor = \"#2e7d32\"\n";
+const VMS: &str = "[vm.work]\nlabel = \"Work\"\ncolor = \"#2e7d32\"\n[animation]\nenabled = false\n";
 
 fn desktop(background: &str) -> Fixture {
     let text = format!("{VMS}[background]\n{background}");
@@ -23,7 +23,7 @@ fn colors(fixture: &mut Fixture) -> std::collections::BTreeSet<[u8; 4]> {
 #[test]
 fn the_picture_is_there_unless_it_is_configured_away() {
     assert!(colors(&mut desktop("hint = false")).len() > 100);
-    let plain = colors(&mut desktop("picture = \"none\"\nhint = false\ncolor = \"#123456\""));
+    let plain = colors(&mut desktop("picture = \"none\"\nhint = false\n[theme]\nbackground = \"#123456\""));
     assert_eq!(plain.into_iter().collect::<Vec<_>>(), [[0x12, 0x34, 0x56, 0xff]]);
 }
 

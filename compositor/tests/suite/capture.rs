@@ -220,7 +220,8 @@ fn compositor_of(size: (i32, i32), scale: f64) -> Fixture {
     let allow = "allow = ['ext_foreign_toplevel_list_v1', 'ext_image_copy_capture_manager_v1', \
                  'ext_foreign_toplevel_image_capture_source_manager_v1']";
     let text = format!(
-        "[defaults.protocols]\n{allow}\n[vm.work]\ncolor = '#2e7d32'\n[vm.web]\ncolor = '#c62828'\n[local]\ncolor = '#5f6368'\n"
+        "[defaults.protocols]\n{allow}\n[vm.work]\ncolor = '#2e7d32'\n[vm.web]\ncolor = '#c62828'\n[local]\ncolor = '#5f6368'\n\
+         [background]\npicture = 'none'\nhint = false\n[animation]\nenabled = false\n"
     );
     Fixture::with(Live::fixed(Config::parse(Path::new("test.toml"), &text).unwrap()), size, scale)
 }

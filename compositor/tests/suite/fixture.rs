@@ -24,11 +24,13 @@ use crate::client::Client;
 /// How long anything may take.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Two VMs; `work` is held to small limits. There is one colour behind the windows.
+/// Two VMs; `work` is held to small limits. Nothing moves by itself, and there is one colour behind the windows.
 const CONFIG: &str = r##"
 [background]
 picture = "none"
 hint = false
+[animation]
+enabled = false
 [local]
 label = "local"
 color = "#5f6368"

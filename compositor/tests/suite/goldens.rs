@@ -144,6 +144,8 @@ titles = "unicode"
 [background]
 picture = "none"
 hint = false
+[animation]
+enabled = false
 "##;
 
 /// Titles that people have, and some that are meant to confuse: one that reverses what follows, one that stacks marks, one

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::cast_possible_wrap, reason = "in a test a panic is the report")]
 
+mod animation;
 mod attention;
 mod background;
 mod capture;

@@ -19,7 +19,7 @@ const PIXEL: usize = 4;
 
 /// Why there is no picture.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum PictureError {
+pub(in crate::render) enum PictureError {
     /// It could not be drawn.
     #[error("Error drawing the picture")]
     Draw(#[from] PixmanError),
@@ -30,9 +30,16 @@ pub(super) enum PictureError {
 
 /// A rectangle of a picture with its pixels, row by row without gaps, as `argb8888` has them.
 #[derive(Debug)]
-pub(super) struct Part {
+pub(in crate::render) struct Part {
     rect: Rectangle<i32, Physical>,
     pixels: Vec<u8>,
+}
+
+impl Part {
+    /// Its pixels.
+    pub(in crate::render) fn into_pixels(self) -> Vec<u8> {
+        self.pixels
+    }
 }
 
 /// Whether a buffer can take a picture of this size.
@@ -47,7 +54,7 @@ pub(super) fn fits(buffer: &WlBuffer, size: Size<i32, Physical>) -> bool {
 
 /// Draws elements in a picture of this size and returns the given rectangles of it, which lie in it and do not overlap. What no
 /// element covers has the backing's colour, and everything is opaque.
-pub(super) fn draw(
+pub(in crate::render) fn draw(
     renderer: &mut PixmanRenderer,
     elements: &[SceneElement<PixmanRenderer>],
     size: Size<i32, Physical>,
