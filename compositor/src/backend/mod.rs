@@ -19,6 +19,7 @@ use smithay::input::keyboard::LedState;
 use smithay::utils::{Physical, Rectangle};
 
 use crate::config::InputConfig;
+use crate::handlers::gamma_control::GammaRamp;
 use crate::shell::Shell;
 use crate::shell::outputs::{Head, OutputId, Outputs};
 use crate::state::Comp;
@@ -26,6 +27,9 @@ use drm::{Drm, DrmError};
 use memory::Memory;
 use nested::{Nested, NestedError};
 use x11::{X11, X11Error};
+
+/// How many values a colour ramp has that nothing applies: as many as those of most graphics cards.
+const HEADLESS_GAMMA: u32 = 256;
 
 /// The backends. An enum and not a trait, so that the state has one type.
 #[derive(Debug)]
@@ -233,6 +237,24 @@ impl Backend {
     #[must_use]
     pub fn has_consoles(&self) -> bool {
         matches!(self, Self::Drm(_))
+    }
+
+    /// How many values a colour ramp of a screen has, by its name; `None` if its colours cannot be changed.
+    #[must_use]
+    pub fn gamma_size(&self, name: &str) -> Option<u32> {
+        match self {
+            Self::Headless(_) => Some(HEADLESS_GAMMA),
+            Self::Nested(_) | Self::X11(_) => None,
+            Self::Drm(drm) => drm.gamma_size(name),
+        }
+    }
+
+    /// Gives a screen other colours, or its own; false if the screen refuses. In memory there is nothing to be changed.
+    pub fn set_gamma(&mut self, name: &str, ramp: Option<&GammaRamp>) -> bool {
+        match self {
+            Self::Headless(_) | Self::Nested(_) | Self::X11(_) => true,
+            Self::Drm(drm) => drm.set_gamma(name, ramp),
+        }
     }
 
     /// Switches to another console, by its number from 1.

@@ -76,7 +76,7 @@ enum Command {
     /// List the outputs, how they are set up and where they stand, and their workspaces
     Outputs {
         /// Print a list of {name, make, model, serial, connected, enabled, powered, active, mode, modes, scale, transform,
-        /// position, size, workspaces}
+        /// position, size, gamma, workspaces}
         #[arg(long)]
         json: bool,
     },

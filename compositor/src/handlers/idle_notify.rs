@@ -145,6 +145,7 @@ pub(super) fn create(display: &DisplayHandle) {
 impl State {
     /// Something was done with an input device.
     pub(crate) fn note_activity(&mut self) {
+        self.wake_outputs();
         if self.comp.protocols.idle_notify.is_empty() {
             return;
         }

@@ -15,6 +15,7 @@ pub mod fifo;
 pub mod fixes;
 pub mod foreign;
 pub mod foreign_toplevel_list;
+pub mod gamma_control;
 pub mod geometry;
 pub mod globals;
 pub mod idle_inhibit;
@@ -24,6 +25,8 @@ pub mod image_copy_capture;
 pub mod input_method;
 pub mod layer_shell;
 pub mod output;
+pub mod output_management;
+pub mod output_power;
 pub mod pacing;
 pub mod pointer_constraints;
 pub mod pointer_gestures;
@@ -115,6 +118,12 @@ pub struct Protocols {
     pub idle_inhibit: idle_inhibit::Inhibitors,
     /// `ext_idle_notifier_v1`.
     pub idle_notify: idle_notify::IdleNotifications,
+    /// `zwlr_gamma_control_manager_v1`.
+    pub gamma_controls: gamma_control::GammaControls,
+    /// `zwlr_output_power_manager_v1`.
+    pub output_powers: output_power::OutputPowers,
+    /// `zwlr_output_manager_v1`.
+    pub output_managers: output_management::OutputManagers,
     /// `zwp_keyboard_shortcuts_inhibit_manager_v1`.
     pub shortcuts_inhibit: shortcuts_inhibit::ShortcutInhibitors,
 }
@@ -150,6 +159,9 @@ impl Protocols {
         idle_notify::create(display);
         shortcuts_inhibit::create(display);
         session_lock::create(display);
+        output_management::create(display);
+        output_power::create(display);
+        gamma_control::create(display);
         FifoManagerState::unmanaged::<State>(display);
         CommitTimingManagerState::new::<State>(display);
         SecurityContextState::new::<State, _>(display, client::is_gate);
@@ -179,6 +191,9 @@ impl Protocols {
             workspace_lists: workspace::WorkspaceLists::default(),
             idle_inhibit: idle_inhibit::Inhibitors::default(),
             idle_notify: idle_notify::IdleNotifications::default(),
+            gamma_controls: gamma_control::GammaControls::default(),
+            output_powers: output_power::OutputPowers::default(),
+            output_managers: output_management::OutputManagers::default(),
             shortcuts_inhibit: shortcuts_inhibit::ShortcutInhibitors::default(),
         }
     }

@@ -248,6 +248,9 @@ impl State {
         for surface in layers.map(|layer| layer.handle.wl_surface()).chain(self.comp.lock.surfaces()) {
             self.tell_tree(surface);
         }
+        self.tell_output_managers();
+        self.tell_output_powers();
+        self.gamma_follows_outputs();
         self.windows_changed();
         result
     }

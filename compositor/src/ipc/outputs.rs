@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::server::Reply;
 use crate::config::outputs::transform_name;
+use crate::handlers::gamma_control::GammaRamp;
 use crate::shell::outputs::{Head, Output, OutputMode};
 use crate::shell::workspaces::WorkspaceReport;
 use crate::state::{Comp, State, is_sane, is_sane_scale};
@@ -28,6 +29,23 @@ pub struct ModeReport {
 impl From<OutputMode> for ModeReport {
     fn from(mode: OutputMode) -> Self {
         Self { w: mode.size.w, h: mode.size.h, refresh: f64::from(mode.refresh) / 1000.0 }
+    }
+}
+
+/// What a program has made of the colours of an output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GammaReport {
+    /// How many values each ramp has.
+    pub size: usize,
+    /// What becomes of the brightest red, green and blue, of 65535.
+    pub brightest: (u16, u16, u16),
+}
+
+impl GammaReport {
+    fn of(ramp: &GammaRamp) -> Self {
+        let colors = ramp.colors();
+        let [red, green, blue] = colors.map(|color| color.last().copied().unwrap_or_default());
+        Self { size: colors[0].len(), brightest: (red, green, blue) }
     }
 }
 
@@ -62,6 +80,8 @@ pub struct OutputReport {
     pub position: (i32, i32),
     /// How large it is there: width and height in logical pixels.
     pub size: (i32, i32),
+    /// What a program has made of its colours; null if they are its own.
+    pub gamma: Option<GammaReport>,
     /// Its workspaces in their order.
     pub workspaces: Vec<WorkspaceReport>,
 }
@@ -165,6 +185,7 @@ impl Comp {
             transform: transform_name(output.transform).to_owned(),
             position: (place.loc.x, place.loc.y),
             size: (place.size.w, place.size.h),
+            gamma: self.protocols.gamma_controls.ramp(output.id).map(GammaReport::of),
             workspaces: self.shell.workspaces_report_on(output.id),
         }
     }
@@ -194,6 +215,10 @@ pub fn text(outputs: &[OutputReport]) -> String {
             output.scale, output.transform
         );
         let _ = writeln!(text, "  place       {width}x{height} at {x},{y}");
+        if let Some(GammaReport { brightest: (red, green, blue), .. }) = &output.gamma {
+            let _ =
+                writeln!(text, "  colours     changed by a program: white is {red},{green},{blue} of 65535");
+        }
         let _ = writeln!(text, "  workspaces  {}", super::table::workspaces(&output.workspaces));
     }
     text

@@ -119,6 +119,8 @@ pub struct Told {
     pub workspaces: crate::workspaces::Seen,
     /// Outputs.
     pub outputs: crate::outputs::Seen,
+    /// The same, from their managers.
+    pub managed: crate::output_control::Managed,
 }
 
 pub struct Client {

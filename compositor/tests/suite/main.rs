@@ -26,6 +26,7 @@ mod idle_notify;
 mod input_method;
 mod labels;
 mod layer_shell;
+mod output_control;
 mod outputs;
 mod pacing;
 mod placing;

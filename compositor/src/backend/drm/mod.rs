@@ -43,6 +43,7 @@ use smithay::utils::DeviceFd;
 use super::held::Held;
 use super::memory::Memory;
 use super::{BackendError, Drawn};
+use crate::handlers::gamma_control::GammaRamp;
 use crate::render::schedule::Presented;
 use crate::shell::outputs::{Head, OutputId, Outputs};
 use crate::state::{Comp, State};
@@ -235,6 +236,25 @@ impl Drm {
         }
         screen.show(pixels, &damage)?;
         Ok(Drawn::Coming)
+    }
+
+    /// How many values a colour ramp of a screen has.
+    pub(super) fn gamma_size(&self, name: &str) -> Option<u32> {
+        self.screen(name)?.gamma_size(self.device.as_ref()?)
+    }
+
+    /// Gives a screen other colours, or its own. One that is dark gets them once it is lit.
+    pub(super) fn set_gamma(&self, name: &str, ramp: Option<&GammaRamp>) -> bool {
+        let (Some(device), Some(screen)) = (&self.device, self.screen(name)) else { return true };
+        // While another console is in front, the card is not ours; the ramp is set again when it is.
+        if self.paused {
+            return true;
+        }
+        let set = screen.set_gamma(device, ramp);
+        if let Err(error) = &set {
+            tracing::warn!(output = %name, "error changing the colours of a screen: {error}");
+        }
+        set.is_ok()
     }
 
     pub(super) fn switch_console(&mut self, console: i32) {

@@ -8,7 +8,7 @@
 //! * The buffer that is on the screen, or on its way there, is not written.
 //! * Each buffer has a list of what changed since it was last written ([`Stale`]); when its turn comes exactly that is copied.
 
-use std::fmt;
+use std::{fmt, io};
 
 use smithay::backend::allocator::dumb::{DumbAllocator, DumbBuffer};
 use smithay::backend::allocator::{Allocator, Buffer as _, Fourcc, Modifier};
@@ -22,6 +22,7 @@ use super::DrmError;
 use super::connector::Choice;
 use crate::backend::memory::Pixels;
 use crate::backend::stale::Stale;
+use crate::handlers::gamma_control::GammaRamp;
 
 /// Bytes of a pixel.
 const PIXEL: usize = 4;
@@ -89,6 +90,25 @@ impl Screen {
     /// The mode as the graphics card has it.
     pub(super) fn choice(&self) -> &Choice {
         &self.choice
+    }
+
+    /// How many values a colour ramp has.
+    pub(super) fn gamma_size(&self, device: &DrmDevice) -> Option<u32> {
+        device.get_crtc(self.crtc()).ok().map(|crtc| crtc.gamma_length()).filter(|size| *size > 0)
+    }
+
+    /// Shows other colours, or those that are sent.
+    pub(super) fn set_gamma(&self, device: &DrmDevice, ramp: Option<&GammaRamp>) -> io::Result<()> {
+        if let Some(ramp) = ramp {
+            let [red, green, blue] = ramp.colors();
+            return device.set_gamma(self.crtc(), red, green, blue);
+        }
+        let size = self.gamma_size(device).unwrap_or_default();
+        let last = u64::from(size.saturating_sub(1)).max(1);
+        let value =
+            |index: u32| u16::try_from(u64::from(index) * u64::from(u16::MAX) / last).unwrap_or(u16::MAX);
+        let straight: Vec<u16> = (0..size).map(value).collect();
+        device.set_gamma(self.crtc(), &straight, &straight, &straight)
     }
 
     pub(super) fn is_pending(&self) -> bool {
