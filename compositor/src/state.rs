@@ -270,7 +270,10 @@ impl State {
         let limits = limits_of(self.comp.config.current(), &origin);
         let account = self.comp.accounts.open(&origin, limits);
         let policy = self.comp.config.current().policy(&origin).cloned();
-        let data = Arc::new(ClientState::new(origin, privilege, policy, account)?);
+        // Of the client's own socket: what the library sees of it is the throttle's.
+        let peer = rustix::net::sockopt::socket_peercred(&stream).ok();
+        let pid = peer.map(|peer| peer.pid.as_raw_nonzero().get());
+        let data = Arc::new(ClientState::new(origin, privilege, policy, account, pid)?);
         let (throttle, library) = Throttle::new(stream)?;
         let client = self.comp.display.insert_client(library, Arc::clone(&data) as _)?;
         self.comp.members.enter(client.id(), &data);
@@ -290,6 +293,7 @@ impl State {
         self.plan_idle();
         self.plan_remembering();
         self.plan_overview();
+        self.plan_question();
         self.plan_repaint();
         self.answer_ipc();
         // A client that cannot be written to is ended by the library; there is nothing to report.
@@ -325,6 +329,9 @@ impl State {
         }
         self.configure_input(&before.input);
         self.configure_theme(&before.theme);
+        if good {
+            self.reconsider_captures();
+        }
         self.windows_changed();
         good
     }

@@ -11,6 +11,7 @@ use toml::{Spanned, Table, Value};
 use vitrail_protocols::policy::{ProtocolsTable, RuleMistake};
 use vitrail_protocols::{Limits, Policy, VmName};
 
+use super::capture::{Capture, CaptureRule};
 use super::input::Input;
 use super::keys::{Keys, Workspaces};
 use super::look::{Animation, Background};
@@ -69,6 +70,7 @@ struct Gate {
 struct Defaults {
     limits: Option<Spanned<Limits>>,
     protocols: ProtocolsTable,
+    capture: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -83,6 +85,7 @@ struct Vm {
     limits: Option<Spanned<Limits>>,
     #[serde(default)]
     protocols: ProtocolsTable,
+    capture: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -97,6 +100,7 @@ struct Root {
     workspaces: Workspaces,
     output: OutputTables,
     vm: BTreeMap<Spanned<String>, Spanned<Vm>>,
+    capture: Capture,
     session: Session,
     background: Background,
     animation: Animation,
@@ -138,6 +142,7 @@ impl Document {
         let local = self.root.local.check()?;
         let local_titles = word_or(self.root.local.titles.as_ref(), Charset::Unicode)?;
         let session = self.root.session.check()?;
+        let default_capture = word_or(self.root.defaults.capture.as_ref(), CaptureRule::default())?;
         let mut seen = vec![Seen::local(&self.root.local, &local)];
         let mut vms = BTreeMap::new();
         for (name, vm) in self.vms_in_order() {
@@ -150,7 +155,8 @@ impl Document {
             let limits = self.vm_limits(name.get_ref(), vm.get_ref(), &default_limits)?;
             let policy = Arc::new(Policy::new(&default_rules, &vm.get_ref().protocols.rules()?));
             let titles = word_or(vm.get_ref().titles.as_ref(), Charset::Ascii)?;
-            vms.insert(vm_name, VmConfig { style, titles, limits, policy });
+            let capture = word_or(vm.get_ref().capture.as_ref(), default_capture)?;
+            vms.insert(vm_name, VmConfig { style, titles, limits, policy, capture });
         }
         let keys = self.root.keys.check()?;
         let input = self.root.input.check()?;
@@ -159,6 +165,7 @@ impl Document {
         let outputs = self.root.output.check()?;
         let background = self.root.background.check()?;
         let animation = self.root.animation.check()?;
+        let capture = self.root.capture.check()?;
         Ok(Config {
             local,
             local_titles,
@@ -170,6 +177,7 @@ impl Document {
             workspaces,
             outputs,
             gate,
+            capture,
             session,
             background,
             animation,

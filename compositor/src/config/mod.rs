@@ -16,6 +16,7 @@
 //! * A running compositor always has a valid configuration: [`Live::reload`] keeps the last good one, and
 //!   remembers the error until a reload succeeds.
 
+pub mod capture;
 pub mod document;
 pub mod error;
 pub mod input;
@@ -33,6 +34,7 @@ use std::sync::Arc;
 
 use vitrail_protocols::{Limits, Policy, VmName};
 
+pub use self::capture::{CaptureConfig, CaptureRule};
 pub use self::error::{ConfigError, Diagnostic};
 pub use self::input::InputConfig;
 pub use self::live::Live;
@@ -75,6 +77,8 @@ pub struct VmConfig {
     pub limits: Limits,
     /// Which globals it sees.
     pub policy: Arc<Policy>,
+    /// What pictures that local programs take show of it.
+    pub capture: CaptureRule,
 }
 
 /// A configuration that was read and found valid.
@@ -100,6 +104,8 @@ pub struct Config {
     pub outputs: BTreeMap<String, Settings>,
     /// The gate to start; `None`: no gate is started.
     pub gate: Option<GateConfig>,
+    /// Which local programs take pictures.
+    pub capture: CaptureConfig,
     /// What `vitrail-session` does; the compositor itself does nothing with it.
     pub session: SessionConfig,
     /// What is behind the windows.
@@ -178,6 +184,15 @@ impl Config {
         match origin {
             Origin::Local => None,
             Origin::Vm(name) => self.vms.get(name).map(|vm| &vm.policy),
+        }
+    }
+
+    /// What pictures that local programs take show of an origin: nothing of a VM that is not configured.
+    #[must_use]
+    pub fn capture_rule(&self, origin: &Origin) -> CaptureRule {
+        match origin {
+            Origin::Local => CaptureRule::Include,
+            Origin::Vm(name) => self.vms.get(name).map_or(CaptureRule::Omit, |vm| vm.capture),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The globals: which there are, and which clients see them.
 //!
-//! A client of the GUI VM itself sees all of them but the one that is the gate's and those that take pictures: a program of the
-//! GUI VM could take them of every VM, and nothing would ask the user first. A client of a VM sees those that
+//! A client of the GUI VM itself sees all of them but the one that is the gate's; one that takes pictures gets none before the user
+//! or the configuration has allowed it ([`crate::trust::consent`]). A client of a VM sees those that
 //! are for everybody or for VMs and that the policy of its VM shows: the gate in front of it has hidden the others already, and hides the versions above those that the
 //! policy shows, so what is decided here counts when a gate worker is not itself any more. A global has one version, which all
 //! that see it are told; a client of a VM that binds a higher one than its policy shows is ended.
@@ -30,8 +30,6 @@ pub enum Audience {
     Local,
     /// The gate that the compositor started.
     Gate,
-    /// The clients of VMs, if the policy of theirs shows it.
-    Vms,
 }
 
 /// A global that the compositor offers.
@@ -49,20 +47,17 @@ const fn offered(interface: &'static str, version: u32) -> Offered {
     Offered { interface, version, audience: Audience::Everybody }
 }
 
-const fn for_vms(interface: &'static str, version: u32) -> Offered {
-    Offered { interface, version, audience: Audience::Vms }
-}
-
 const fn local(interface: &'static str, version: u32) -> Offered {
     Offered { interface, version, audience: Audience::Local }
 }
 
 /// All globals that the compositor creates, each once.
 pub const OFFERED: &[Offered] = &[
-    for_vms("ext_foreign_toplevel_image_capture_source_manager_v1", 1),
+    offered("ext_foreign_toplevel_image_capture_source_manager_v1", 1),
     offered("ext_foreign_toplevel_list_v1", 1),
-    for_vms("ext_image_copy_capture_manager_v1", 1),
+    offered("ext_image_copy_capture_manager_v1", 1),
     offered("ext_idle_notifier_v1", 2),
+    local("ext_output_image_capture_source_manager_v1", 1),
     local("ext_session_lock_manager_v1", 1),
     local("ext_workspace_manager_v1", 1),
     offered("org_kde_kwin_server_decoration_manager", 1),
@@ -96,6 +91,7 @@ pub const OFFERED: &[Offered] = &[
     local("zwlr_layer_shell_v1", 4),
     local("zwlr_output_manager_v1", 4),
     local("zwlr_output_power_manager_v1", 1),
+    local("zwlr_screencopy_manager_v1", 3),
     offered("zwp_idle_inhibit_manager_v1", 1),
     local("zwp_input_method_manager_v2", 1),
     offered("zwp_keyboard_shortcuts_inhibit_manager_v1", 1),

@@ -1,8 +1,8 @@
-//! `ext_image_capture_source_v1`: windows that pictures may be taken of, chosen by the handle of a
+//! `ext_foreign_toplevel_image_capture_source_manager_v1`: windows that pictures may be taken of, chosen by the handle of a
 //! [list](super::foreign_toplevel_list).
 //!
-//! Whoever has a handle was told of its window, so a client of a VM can choose among the windows of its VM alone. There are no
-//! sources of whole outputs.
+//! Whoever has a handle was told of its window, so a client of a VM can choose among the windows of its VM alone. Sources of
+//! whole outputs are [another protocol's](super::output_capture_source), which no VM is shown.
 
 use smithay::reexports::wayland_protocols::ext::image_capture_source::v1::server::ext_foreign_toplevel_image_capture_source_manager_v1::{
     self, ExtForeignToplevelImageCaptureSourceManagerV1,
@@ -15,12 +15,13 @@ use smithay::reexports::wayland_server::{
 };
 
 use super::foreign_toplevel_list::Mapped;
+use crate::render::capture::Captured;
 use crate::state::State;
 use crate::trust::client::may_see;
 
 /// What a source shows; `None`: nothing, and nothing ever.
 #[derive(Clone, Debug)]
-pub struct Source(pub Option<Mapped>);
+pub struct Source(pub Option<Captured>);
 
 /// Creates the global.
 pub fn create(display: &DisplayHandle) {
@@ -56,7 +57,7 @@ impl Dispatch<ExtForeignToplevelImageCaptureSourceManagerV1, ()> for State {
     ) {
         use ext_foreign_toplevel_image_capture_source_manager_v1::Request;
         if let Request::CreateSource { source, toplevel_handle } = request {
-            data_init.init(source, Source(toplevel_handle.data::<Mapped>().cloned()));
+            data_init.init(source, Source(toplevel_handle.data::<Mapped>().cloned().map(Captured::Window)));
         }
     }
 }

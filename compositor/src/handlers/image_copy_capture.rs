@@ -1,4 +1,4 @@
-//! `ext_image_copy_capture_v1`: pictures of windows in buffers of the client. What is drawn when is in
+//! `ext_image_copy_capture_v1`: pictures of windows, and of the output for local programs, in buffers of the client. What is drawn when is in
 //! [`crate::render::capture`].
 //!
 //! A session of the pointer's picture is answered as one that has stopped: the compositor draws the pointer itself and has no
@@ -23,9 +23,8 @@ use smithay::reexports::wayland_server::{
     Client, DataInit, Dispatch, DisplayHandle, GlobalDispatch, New, Resource, WEnum,
 };
 
-use super::foreign_toplevel_list::Mapped;
 use super::image_capture_source::Source;
-use crate::render::capture::{FrameError, SessionNumber};
+use crate::render::capture::{Captured, FrameError, SessionNumber};
 use crate::state::State;
 use crate::trust::client::{end_for_misuse, may_see, origin_of};
 
@@ -56,12 +55,12 @@ impl GlobalDispatch<ExtImageCopyCaptureManagerV1, ()> for State {
 }
 
 impl State {
-    /// Begins a session; one of no window has stopped already.
+    /// Begins a session; one of nothing has stopped already.
     fn begin_session(
         &mut self,
         client: &Client,
         new: New<ExtImageCopyCaptureSessionV1>,
-        source: Option<Mapped>,
+        source: Option<Captured>,
         with_pointer: bool,
         data_init: &mut DataInit<'_, Self>,
     ) {
@@ -72,7 +71,7 @@ impl State {
             end_for_misuse(client, &self.comp.display, "there are too many capture sessions");
             return;
         }
-        self.open_capture(number, object, origin, source, with_pointer);
+        self.open_capture(number, object, client, source, with_pointer);
     }
 }
 
@@ -152,6 +151,7 @@ impl Dispatch<ExtImageCopyCaptureSessionV1, SessionNumber> for State {
         number: &SessionNumber,
     ) {
         state.comp.captures.session_destroyed(*number);
+        state.capture_object_gone();
     }
 }
 
@@ -190,5 +190,6 @@ impl Dispatch<ExtImageCopyCaptureFrameV1, SessionNumber> for State {
         number: &SessionNumber,
     ) {
         state.comp.captures.frame_destroyed(*number, frame);
+        state.capture_object_gone();
     }
 }

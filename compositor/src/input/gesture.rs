@@ -38,8 +38,7 @@ impl State {
     /// Fingers began a gesture.
     pub fn input_gesture_begin(&mut self, gesture: Gesture, fingers: u32) {
         self.note_activity();
-        let Some(pointer) = self.comp.seat.get_pointer().filter(|_| self.comp.input.switcher.is_none())
-        else {
+        let Some(pointer) = self.comp.seat.get_pointer().filter(|_| !self.comp.overlay_has_input()) else {
             return;
         };
         let (serial, time) = (SERIAL_COUNTER.next_serial(), self.input_time());
@@ -59,8 +58,7 @@ impl State {
     /// The fingers moved. A hold has no steps.
     pub fn input_gesture_step(&mut self, gesture: Gesture, step: GestureStep) {
         self.note_activity();
-        let Some(pointer) = self.comp.seat.get_pointer().filter(|_| self.comp.input.switcher.is_none())
-        else {
+        let Some(pointer) = self.comp.seat.get_pointer().filter(|_| !self.comp.overlay_has_input()) else {
             return;
         };
         let time = self.input_time();

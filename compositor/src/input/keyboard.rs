@@ -6,8 +6,8 @@
 //!
 //! 1. the console switch, on a backend that has consoles;
 //! 2. the lock of a locked session, which has every other key;
-//! 3. the overlay in which a window is chosen, while that is shown, or a window that is moved or resized with keys
-//!    ([`super::placing`]);
+//! 3. a question of the compositor's, or the overlay in which a window is chosen, while one is shown, or a window that is
+//!    moved or resized with keys ([`super::placing`]);
 //! 4. the compositor's chords, but not those that may be inhibited while a client inhibits the shortcuts
 //!    ([`crate::handlers::shortcuts_inhibit`]);
 //! 5. the input method, while a text input is active and it listens;
@@ -58,6 +58,8 @@ enum Deed {
     Choose(Keysym),
     /// A window is being moved or resized with this key, in small steps or not.
     Place(Keysym, bool),
+    /// A question is shown; the key may be its answer.
+    Answer(Option<Keysym>),
     /// What its chord does.
     Chord(Binding),
     /// Nothing.
@@ -95,7 +97,7 @@ impl State {
         let stroke = Stroke { code, pressed, serial, time: self.input_time() };
         let keycode = Keycode::new(code.saturating_add(XKB_OFFSET));
         let tap = self.decide_held(pressed);
-        let all = self.comp.input.takes_all_keys();
+        let all = self.comp.takes_all_keys();
         let (way, modifiers_changed) =
             keyboard.input_intercept(self, keycode, key_state, |state, modifiers, key| {
                 if pressed { state.way_of_press(code, modifiers, &key) } else { state.way_of_release(code) }
@@ -119,7 +121,7 @@ impl State {
             }
         }
         self.settle_switcher(&keyboard.modifier_state());
-        if (all || kept_modifier) && !self.comp.input.takes_all_keys() {
+        if (all || kept_modifier) && !self.comp.takes_all_keys() {
             self.tell_kept_modifiers();
         }
         if let Some(tap) = tap {
@@ -160,6 +162,10 @@ impl State {
             return None;
         }
         let sym = key.raw_latin_sym_or_raw_current_sym();
+        if self.comp.is_asking() {
+            // Everything is the question's, chords and modifiers too.
+            return Some(Deed::Answer(sym));
+        }
         let binding = sym.and_then(|sym| self.comp.config.current().keys.find(modifiers, sym));
         if self.comp.input.switcher.is_some() {
             // Everything is the overlay's, modifiers too: what is pressed now must not reach what is behind it.
@@ -195,6 +201,7 @@ impl State {
         match deed {
             Deed::SwitchConsole(console) => self.backend.switch_console(console),
             Deed::Choose(key) => self.press_in_switcher(key),
+            Deed::Answer(key) => self.press_in_question(key),
             Deed::Place(key, fine) => self.press_in_placing(key, fine),
             Deed::Chord(binding) => self.press_chord(code, binding),
             Deed::Nothing => {}

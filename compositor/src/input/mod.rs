@@ -21,6 +21,7 @@ pub mod lock;
 pub mod placing;
 pub mod pointer;
 pub mod program;
+pub mod prompt;
 pub mod recent;
 pub mod release;
 pub mod switcher;

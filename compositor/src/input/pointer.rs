@@ -57,7 +57,7 @@ impl State {
     /// Moves the pointer to a place on the output, as far as a client does not hold it, and tells its client of the
     /// step that the device made.
     fn move_pointer(&mut self, wanted: Point<f64, Physical>, step: Point<f64, Physical>) {
-        if self.comp.input.switcher.is_some() {
+        if self.comp.overlay_has_input() {
             // No client is to know of it; what is under the pointer is told when the overlay is gone.
             self.comp.input.pointer = Some(self.comp.constrained(wanted));
             self.comp.schedule.request();
@@ -78,10 +78,14 @@ impl State {
         // Until it turns out that it goes to a client.
         self.note_hand(None);
         if let Some(at) =
-            self.comp.input.visible_pointer().filter(|_| pressed && self.comp.input.switcher.is_some())
+            self.comp.input.visible_pointer().filter(|_| pressed && self.comp.overlay_has_input())
         {
             self.comp.input.kept_buttons.push(button);
-            self.click_in_switcher(at);
+            if self.comp.is_asking() {
+                self.click_in_question(at);
+            } else {
+                self.click_in_switcher(at);
+            }
             return;
         }
         if pressed {
@@ -122,8 +126,7 @@ impl State {
         /// Logical pixels of one step, as toolkits expect them.
         const STEP: f64 = 15.0;
         self.note_activity();
-        let Some(pointer) = self.comp.seat.get_pointer().filter(|_| self.comp.input.switcher.is_none())
-        else {
+        let Some(pointer) = self.comp.seat.get_pointer().filter(|_| !self.comp.overlay_has_input()) else {
             return;
         };
         self.note_hand(pointer.current_focus().as_ref());
@@ -144,8 +147,7 @@ impl State {
     /// Nothing, after something, is where fingers left the touchpad.
     pub fn input_pointer_scroll(&mut self, source: AxisSource, by: [Option<f64>; 2]) {
         self.note_activity();
-        let Some(pointer) = self.comp.seat.get_pointer().filter(|_| self.comp.input.switcher.is_none())
-        else {
+        let Some(pointer) = self.comp.seat.get_pointer().filter(|_| !self.comp.overlay_has_input()) else {
             return;
         };
         self.note_hand(pointer.current_focus().as_ref());
@@ -165,7 +167,7 @@ impl State {
 
     /// Sends the pointer's position to what is under it now; also after something moved below it.
     pub(crate) fn refresh_pointer(&mut self) {
-        if self.comp.input.switcher.is_some() {
+        if self.comp.overlay_has_input() {
             return;
         }
         let Some(pointer) = self.comp.seat.get_pointer() else { return };
@@ -185,7 +187,7 @@ impl State {
     /// Sends the pointer's position, and in the same frame the step that the device made. Of a locked pointer there is
     /// the step alone.
     fn send_step(&mut self, step: Point<f64, Physical>) {
-        if self.comp.input.switcher.is_some() {
+        if self.comp.overlay_has_input() {
             return;
         }
         let Some(pointer) = self.comp.seat.get_pointer() else { return };
@@ -221,7 +223,7 @@ impl State {
 
     /// Sends the position of a pointer that was put there, and by no device.
     pub(crate) fn send_location(&mut self) {
-        if self.comp.input.switcher.is_some() {
+        if self.comp.overlay_has_input() {
             return;
         }
         let Some(pointer) = self.comp.seat.get_pointer() else { return };

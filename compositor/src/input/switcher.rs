@@ -116,7 +116,7 @@ impl State {
         }
     }
 
-    fn close_switcher(&mut self, activate: bool) {
+    pub(super) fn close_switcher(&mut self, activate: bool) {
         let Some(switcher) = self.comp.input.switcher.take() else { return };
         self.stop_repeat();
         if let Some(id) = switcher.windows.get(switcher.chosen).filter(|_| activate) {

@@ -143,7 +143,7 @@ impl State {
             pen.held = None;
             self.hold_pen(None);
         }
-        let reaches = self.comp.input.switcher.is_none() && self.comp.input.interaction.is_none();
+        let reaches = !self.comp.overlay_has_input() && self.comp.input.interaction.is_none();
         let under = pen.held.or_else(|| reaches.then(|| self.comp.surface_at(pen.place)).flatten());
         let place = self.comp.logical(pen.place);
         pen.tool.motion(place, under, &pen.tablet, SERIAL_COUNTER.next_serial(), time);

@@ -129,6 +129,10 @@ impl State {
     /// Gives the focus to what a finger or pen came down on, and lets it take hold of a window by its frame; false if that is
     /// no client's place.
     pub(super) fn press_screen(&mut self, holder: Holder, place: Point<f64, Physical>) -> bool {
+        if self.comp.is_asking() {
+            self.click_in_question(place.to_i32_floor());
+            return false;
+        }
         // The pointer holds a window, or a drag goes on: the screen is under the user's other hand.
         if self.comp.selections.is_dragging()
             || self.comp.input.interaction.is_some()

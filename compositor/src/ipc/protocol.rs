@@ -453,8 +453,6 @@ pub enum DecidedBy {
     Local,
     /// It is for the gate alone.
     GateOnly,
-    /// It is for clients of VMs alone.
-    VmsOnly,
 }
 
 /// What the version depends on, in which a VM sees an interface.

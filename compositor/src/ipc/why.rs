@@ -49,7 +49,6 @@ impl WhyReport {
         self.decided_by = match offered.map(|offered| offered.audience) {
             None => DecidedBy::NotOffered,
             Some(Audience::Gate) => DecidedBy::GateOnly,
-            Some(Audience::Vms) => DecidedBy::VmsOnly,
             Some(Audience::Everybody | Audience::Local) => DecidedBy::Local,
         };
         if self.decided_by == DecidedBy::Local {
@@ -67,7 +66,7 @@ impl WhyReport {
         };
         let version_key = verdict.capped_by.map(|scope| place(scope, Key::MaxVersion));
         let Some(max_version) = verdict.max_version else { return };
-        let Some(Offered { version, audience: Audience::Everybody | Audience::Vms, .. }) = offered else {
+        let Some(Offered { version, audience: Audience::Everybody, .. }) = offered else {
             self.decided_by = DecidedBy::NotOffered;
             return;
         };
@@ -155,9 +154,6 @@ impl WhyReport {
             DecidedBy::Local => {
                 String::from("programs of the GUI VM itself see all that the compositor offers")
             }
-            DecidedBy::VmsOnly => String::from(
-                "it is for VMs that may see it; programs of the GUI VM itself could take pictures of all of them",
-            ),
             DecidedBy::GateOnly => {
                 String::from("the gate that the compositor started sees it, and nobody else")
             }
@@ -205,8 +201,6 @@ mod tests {
         "unknown interface: docs/protocols.md does not list it, and no other is shown to a VM";
     const STRANGER: &str = "no table [vm.other] in /etc/v.toml: a VM without one is refused";
     const LOCAL: &str = "programs of the GUI VM itself see all that the compositor offers";
-    const VMS: &str =
-        "it is for VMs that may see it; programs of the GUI VM itself could take pictures of all of them";
     const GATE: &str = "the gate that the compositor started sees it, and nobody else";
 
     #[test]
@@ -246,7 +240,9 @@ mod tests {
                 "allowed by [vm.work.protocols] allow in /etc/v.toml",
             ),
             ("web", "ext_image_copy_capture_manager_v1", None, DecidedBy::Class, OPT_IN),
-            ("local", "ext_image_copy_capture_manager_v1", None, DecidedBy::VmsOnly, VMS),
+            ("local", "ext_image_copy_capture_manager_v1", Some(1), DecidedBy::Local, LOCAL),
+            ("local", "zwlr_screencopy_manager_v1", Some(3), DecidedBy::Local, LOCAL),
+            ("work", "zwlr_screencopy_manager_v1", None, DecidedBy::Class, NEVER),
             ("web", "wp_security_context_manager_v1", None, DecidedBy::Class, NEVER),
             ("web", "wp_viewport", None, DecidedBy::UnknownInterface, UNKNOWN),
             ("other", "wl_shm", None, DecidedBy::UnknownVm, STRANGER),

@@ -1,11 +1,13 @@
-//! Pictures of windows that clients take of them: which are asked for, and when each is drawn.
+//! Pictures that clients take: which are asked for, and when each is drawn.
 //!
 //! # Model
 //!
-//! A session is about one window, as long as it is mapped. Its frames are asked for one at a time. The first is drawn with the
+//! A session is about one window, as long as it is mapped, or, of a local program, about the output. Its frames are asked for one at a time. The first is drawn with the
 //! next frame of the output, each later one when the window has changed since the last: until then it waits, and nothing is
-//! done for it. A picture has the window's content, in the size and scale that it has on the output, and nothing else: no
-//! label, no popups, nothing of other windows, whatever covers it there.
+//! done for it. A picture for a VM has the window's content, in the size and scale that it has on the output, and nothing else: no
+//! label, no popups, nothing of other windows, whatever covers it there. One for a local program has the label too, and what the
+//! configuration says of the VM ([`super::view`]); the program is one that the configuration or the user allows it ([`local`]).
+//! Programs that take single pictures use another protocol ([`screencopy`]).
 //!
 //! How much is drawn for one origin at a refresh of the output is bounded ([`State::serve_captures`]); what is left over is drawn
 //! at the next, in the order in which it was asked for.
@@ -13,30 +15,44 @@
 //! # Invariants
 //!
 //! * A session of a VM is about a window of the same VM. That is looked at when it begins and again for each picture.
+//! * Nothing is told or drawn for a local program before it is allowed.
 //! * A session is kept as long as its object or its frame's exists.
 //! * What a picture is drawn in is new memory: nothing of an earlier one can be in it.
 
+pub mod activity;
+pub mod local;
 pub(super) mod picture;
+pub mod screencopy;
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use calloop::RegistrationToken;
 use smithay::backend::renderer::damage::OutputDamageTracker;
 use smithay::reexports::wayland_protocols::ext::image_copy_capture::v1::server::ext_image_copy_capture_frame_v1::{
     ExtImageCopyCaptureFrameV1, FailureReason,
 };
 use smithay::reexports::wayland_protocols::ext::image_copy_capture::v1::server::ext_image_copy_capture_session_v1::ExtImageCopyCaptureSessionV1;
-use smithay::reexports::wayland_server::Resource;
+use smithay::reexports::wayland_server::{Client, Resource};
 use smithay::reexports::wayland_server::protocol::wl_buffer::WlBuffer;
 use smithay::reexports::wayland_server::protocol::wl_output::Transform as WlTransform;
 use smithay::reexports::wayland_server::protocol::wl_shm::Format;
 use smithay::utils::{Physical, Point, Rectangle, Size, Transform};
 
 use crate::handlers::foreign_toplevel_list::Mapped;
-use crate::render::scene;
+use crate::render::elements::OnOutput;
+use crate::render::scene::{self, Own};
+use crate::render::view;
+use crate::shell::Layout;
+use crate::shell::outputs::OutputId;
 use crate::shell::window::WindowId;
 use crate::state::{Comp, State};
+use crate::trust::client::origin_of;
+use crate::trust::consent::{Consent, Permission};
 use crate::trust::origin::Origin;
+use activity::{Activity, What};
+use local::Asker;
+use screencopy::Screencopies;
 
 /// Sessions that the clients of one origin may have at a time.
 const MAX_SESSIONS_PER_ORIGIN: usize = 16;
@@ -50,6 +66,21 @@ const PIXELS_PER_SURFACE: i64 = 1024;
 /// Names a session; never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SessionNumber(u64);
+
+/// What a session is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Captured {
+    /// A window.
+    Window(Mapped),
+    /// An output; of local programs alone.
+    Output(OutputId),
+}
+
+impl Captured {
+    fn is_window(&self, window: WindowId) -> bool {
+        matches!(self, Self::Window(mapped) if mapped.window == window)
+    }
+}
 
 /// A request that its frame does not allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -97,8 +128,16 @@ struct Session {
     /// `None` once it was destroyed.
     object: Option<ExtImageCopyCaptureSessionV1>,
     origin: Origin,
-    /// The window; `None` once the session has stopped.
-    source: Option<Mapped>,
+    /// The local program that takes the pictures.
+    asker: Option<Asker>,
+    /// Who that is, for the stripe.
+    who: String,
+    /// The user has not said yet whether it may.
+    pending: bool,
+    /// A picture was taken.
+    began: bool,
+    /// `None` once the session has stopped.
+    source: Option<Captured>,
     /// The pointer is to be in the pictures.
     with_pointer: bool,
     /// Where the pointer was in the last picture, or would have been.
@@ -110,6 +149,8 @@ struct Session {
     has_picture: bool,
     /// Something may have changed since the window was last looked at.
     touched: bool,
+    /// The label of a window in its pictures, told apart from picture to picture.
+    own: Own,
     frame: Option<Frame>,
 }
 
@@ -140,6 +181,7 @@ impl Session {
     /// There is nothing to take pictures of any more.
     fn stop(&mut self) {
         self.source = None;
+        self.pending = false;
         if let Some(object) = &self.object {
             object.stopped();
         }
@@ -151,7 +193,7 @@ impl Session {
     /// The place in the order, if a frame waits and may be drawn now.
     fn turn(&self) -> Option<u64> {
         match self.frame.as_ref().map(|frame| frame.stage) {
-            Some(Stage::Waiting(turn)) if self.touched => Some(turn),
+            Some(Stage::Waiting(turn)) if self.touched && !self.pending => Some(turn),
             _ => None,
         }
     }
@@ -163,6 +205,18 @@ pub struct Captures {
     sessions: BTreeMap<SessionNumber, Session>,
     numbers: u64,
     turns: u64,
+    /// The pictures that are taken one by one.
+    pub(crate) copies: Screencopies,
+    /// Which local programs may take pictures.
+    pub(crate) consent: Consent,
+    /// The question that is shown could not be drawn.
+    pub(crate) question_failed: bool,
+    /// The timer after which the question takes an answer.
+    pub(crate) arming: Option<RegistrationToken>,
+    /// What the stripe says of them, on the screen and in pictures.
+    pub(super) words: Option<String>,
+    /// Who has taken pictures lately.
+    activity: Activity,
 }
 
 impl Captures {
@@ -263,7 +317,7 @@ impl Captures {
     /// A window has something new to show.
     pub fn touch_window(&mut self, window: WindowId) {
         for session in self.sessions.values_mut() {
-            session.touched |= session.source.as_ref().is_some_and(|source| source.window == window);
+            session.touched |= session.source.as_ref().is_some_and(|source| source.is_window(window));
         }
     }
 
@@ -285,11 +339,21 @@ impl Captures {
 
 impl Comp {
     /// What a session shows now: its window's size. `None`: there is nothing to be shown to it.
-    fn capture_size(&self, origin: &Origin, source: &Mapped) -> Option<Size<i32, Physical>> {
+    fn capture_size(&self, origin: &Origin, source: &Captured) -> Option<Size<i32, Physical>> {
+        let source = match source {
+            Captured::Window(source) => source,
+            Captured::Output(output) => {
+                let layout = self.used_layout(*output).filter(|_| *origin == Origin::Local);
+                return layout.map(|layout| layout.output);
+            }
+        };
         if !self.protocols.toplevel_lists.is_mapped(source) {
             return None;
         }
         let window = self.shell.get(source.window)?;
+        if *origin == Origin::Local {
+            return self.framed_size(window);
+        }
         // Whoever could name the window was told of it. That no VM sees another is worth a second look.
         (window.origin == *origin).then(|| self.shell.content(window).size)
     }
@@ -297,6 +361,25 @@ impl Comp {
     /// The scale that a window is drawn at.
     fn scale_of(&self, window: WindowId) -> f64 {
         self.shell.get(window).map_or(1.0, |window| self.shell.layout_of(window).scale)
+    }
+
+    /// The geometry of an output, if it has windows.
+    fn used_layout(&self, output: OutputId) -> Option<&Layout> {
+        self.shell.outputs().get(output).filter(|output| output.in_use).map(|output| &output.layout)
+    }
+
+    /// The scale of what a session is about.
+    fn scale_of_source(&self, source: &Captured) -> f64 {
+        match source {
+            Captured::Window(source) => self.scale_of(source.window),
+            Captured::Output(output) => self.shell.layout_on(*output).scale,
+        }
+    }
+
+    /// From the corner of a window's frame to that of its content.
+    fn margin_of(&self, window: WindowId) -> Point<i32, Physical> {
+        let margins = |window| self.shell.layout_of(window).margins().0;
+        self.shell.get(window).map(margins).unwrap_or_default()
     }
 
     /// Where the pointer is in a window's content, if it is to be seen there.
@@ -313,15 +396,26 @@ impl State {
         &mut self,
         number: SessionNumber,
         object: ExtImageCopyCaptureSessionV1,
-        origin: Origin,
-        source: Option<Mapped>,
+        client: &Client,
+        source: Option<Captured>,
         with_pointer: bool,
     ) {
+        let Some(origin) = origin_of(&object) else { return };
         let size = source.as_ref().and_then(|source| self.comp.capture_size(&origin, source));
-        let scale = source.as_ref().map_or(1.0, |source| self.comp.scale_of(source.window));
+        // Nobody is asked for nothing.
+        let (permission, asker) = match size {
+            Some(_) if !origin.is_vm() => self.permission_of(client),
+            _ => (Permission::Granted, None),
+        };
+        let size = size.filter(|_| permission != Permission::Refused);
+        let scale = source.as_ref().map_or(1.0, |source| self.comp.scale_of_source(source));
         let mut session = Session {
             object: Some(object),
+            who: self.comp.capturer(&origin, asker.as_ref()),
             origin,
+            asker,
+            pending: size.is_some() && permission == Permission::Asked,
+            began: false,
             source: source.filter(|_| size.is_some()),
             with_pointer,
             pointer: None,
@@ -329,9 +423,11 @@ impl State {
             tracker: OutputDamageTracker::new(size.unwrap_or_default(), scale, Transform::Normal),
             has_picture: false,
             touched: true,
+            own: Own::default(),
             frame: None,
         };
         match size {
+            Some(_) if session.pending => {}
             Some(_) => session.tell_size(),
             None => session.stop(),
         }
@@ -355,7 +451,7 @@ impl State {
         let Some(frame) = session.frame.as_mut() else { return Ok(()) };
         if session.source.is_none() {
             frame.fail(FailureReason::Stopped);
-        } else if !picture::fits(&buffer, session.size) {
+        } else if session.pending || !picture::fits(&buffer, session.size) {
             frame.fail(FailureReason::BufferConstraints);
         } else {
             frame.stage = Stage::Waiting(turn);
@@ -369,7 +465,7 @@ impl State {
     /// A window is not mapped any more.
     pub(crate) fn stop_captures(&mut self, window: WindowId) {
         for session in self.comp.captures.sessions.values_mut() {
-            if session.source.as_ref().is_some_and(|source| source.window == window) {
+            if session.source.as_ref().is_some_and(|source| source.is_window(window)) {
                 session.stop();
             }
         }
@@ -379,6 +475,7 @@ impl State {
     ///
     /// An origin may have as many pixels drawn at a refresh as the output has, and one picture in any case.
     pub(crate) fn serve_captures(&mut self, now: Duration) {
+        self.serve_copies(now);
         if self.comp.captures.sessions.is_empty() {
             return;
         }
@@ -403,16 +500,23 @@ impl State {
     fn follow_windows(&mut self) {
         let mut captures = std::mem::take(&mut self.comp.captures);
         for session in captures.sessions.values_mut() {
-            let Some(source) = session.source.clone() else { continue };
+            let Some(source) = session.source.clone().filter(|_| !session.pending) else { continue };
+            // What a local program sees may have changed by anything that was drawn.
+            session.touched |= !session.origin.is_vm();
             match self.comp.capture_size(&session.origin, &source) {
                 None => session.stop(),
                 Some(size) if size != session.size => {
-                    session.resize(size, self.comp.scale_of(source.window));
+                    session.resize(size, self.comp.scale_of_source(&source));
                 }
                 Some(_) => {}
             }
-            if session.with_pointer {
-                let pointer = self.comp.pointer_over(source.window);
+            if let (true, Captured::Window(source)) = (session.with_pointer, &source) {
+                let corner = if session.origin.is_vm() {
+                    Point::default()
+                } else {
+                    self.comp.margin_of(source.window)
+                };
+                let pointer = self.comp.pointer_over(source.window).map(|place| place + corner);
                 session.touched |= pointer != session.pointer;
                 session.pointer = pointer;
             }
@@ -423,10 +527,21 @@ impl State {
     /// Draws the picture that a session waits for, if there is something new in it, and returns what that cost in pixels.
     fn serve(&mut self, session: &mut Session, now: Duration) -> i64 {
         let Session { source: Some(source), frame: Some(frame), size, .. } = session else { return 0 };
-        let (size, scale) = (*size, self.comp.scale_of(source.window));
+        let (size, scale) = (*size, self.comp.scale_of_source(source));
         session.touched = false;
         let renderer = self.backend.renderer();
-        let elements = scene::content(&mut self.comp, renderer, source.window, session.pointer);
+        let comp = &mut self.comp;
+        let elements = match source {
+            Captured::Output(output) => view::compose_picture(comp, renderer, *output, session.with_pointer),
+            Captured::Window(source) => {
+                let elements = if session.origin.is_vm() {
+                    scene::content(comp, renderer, source.window, session.pointer)
+                } else {
+                    view::framed(comp, renderer, source.window, &mut session.own, session.pointer)
+                };
+                elements.into_iter().map(|element| OnOutput::new(element, Point::default())).collect()
+            }
+        };
         let surfaces = i64::try_from(elements.len()).unwrap_or(i64::MAX);
         let cost = surfaces.saturating_mul(PIXELS_PER_SURFACE);
         let buffer = frame.buffer.as_ref().filter(|buffer| buffer.is_alive() && picture::fits(buffer, size));
@@ -444,9 +559,14 @@ impl State {
             .and_then(|parts| picture::write(buffer, &parts));
         session.has_picture = drawn.is_ok();
         match drawn {
-            Ok(()) => tell_ready(frame, &damage, now),
+            Ok(()) => {
+                tell_ready(frame, &damage, now);
+                session.began = true;
+                let what = What::of(&session.origin, matches!(source, Captured::Output(_)));
+                self.note_picture(&session.who, what);
+            }
             Err(error) => {
-                tracing::debug!(%error, "a window could not be captured");
+                tracing::debug!(%error, "a picture could not be taken");
                 frame.fail(FailureReason::Unknown);
                 session.touched = true;
             }

@@ -107,7 +107,7 @@ struct Around {
 impl Around {
     /// `None` where windows are not simply there.
     fn of(comp: &Comp) -> Option<Self> {
-        if comp.lock.is_locked() || comp.input.switcher.is_some() || comp.input.interaction.is_some() {
+        if comp.lock.is_locked() || comp.overlay_has_input() || comp.input.interaction.is_some() {
             return None;
         }
         let pointer = comp.drawn_pointer();

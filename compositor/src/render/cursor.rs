@@ -27,9 +27,11 @@ use xcursor::parser::{Image, parse_xcursor};
 use super::elements::SceneElement;
 use super::label::placed_picture;
 use super::scene::solid;
+use super::view::Shows;
 use crate::config::theme::ThemeConfig;
 use crate::input::hold::Interaction;
 use crate::shell::Target;
+use crate::shell::window::Window;
 use crate::state::Comp;
 
 /// The largest file of a theme that is read, in bytes: every size of an animated pointer.
@@ -165,7 +167,13 @@ pub(super) fn compose<R>(
     R: ImportAll + ImportMem,
     R::TextureId: Texture + Send + Clone + 'static,
 {
-    let icon = comp.cursor_icon();
+    // The shape is the word of the client under it, which a picture shows no more of than its window.
+    let shown = |window: &Window<_>| comp.shows(&window.origin) == Some(Shows::All);
+    let told = match comp.target_at(location) {
+        Target::Content(id) => comp.shell.get(id).is_some_and(shown),
+        _ => true,
+    };
+    let icon = if told { comp.cursor_icon() } else { CursorIcon::Default };
     let scale = comp.layout_at_pointer().scale;
     let config = comp.config.current().clone();
     let cursors = &mut comp.decor.cursors;

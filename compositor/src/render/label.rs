@@ -18,6 +18,8 @@
 //!   are always painted.
 //! * The cache never holds more than [`MAX_PICTURES`] pictures or [`MAX_BYTES`] of pixels.
 
+mod indicator;
+mod question;
 mod workspaces;
 
 use std::collections::HashMap;
@@ -29,6 +31,7 @@ use smithay::backend::renderer::utils::{CommitCounter, DamageSet, OpaqueRegions}
 use smithay::backend::renderer::{ImportMem, Renderer};
 use smithay::utils::{Buffer, Physical, Point, Rectangle, Scale, Size, Transform};
 
+pub use self::question::Question;
 pub use self::workspaces::Places;
 use super::canvas::{Canvas, CanvasSizeError};
 use super::frame::{self, FrameButton, FrameRects, Ring};
@@ -276,6 +279,8 @@ pub enum StripeText<'a> {
     Nobody,
     /// The session is locked.
     Locked,
+    /// The compositor has asked the user something, and takes the answer.
+    Asking,
 }
 
 /// What a picture shows. Equal subjects have equal pixels.
@@ -509,7 +514,7 @@ impl LabelPainter {
         let mut elements = Vec::with_capacity(6);
         let focus = match says {
             StripeText::Keyboard(style) | StripeText::Placing(style, _) => Some(style),
-            StripeText::Nobody | StripeText::Locked => None,
+            StripeText::Nobody | StripeText::Locked | StripeText::Asking => None,
         };
         let background = focus.map_or(NEUTRAL, |style| style.color);
         let ink = background.readable();
@@ -531,6 +536,7 @@ impl LabelPainter {
             StripeText::Placing(_, hint) => (hint, ink),
             StripeText::Nobody => ("no window has the keyboard", ink.mix(background, 70)),
             StripeText::Locked => ("the session is locked", ink),
+            StripeText::Asking => ("Vitrail asks, and no window has the keyboard", ink),
         };
         let words = Key::new(Subject::text(said, color, Weight::Regular), row.size.h, room(x), scale);
         // The colour and the chip say enough where the output is too narrow for words and pattern.

@@ -1,11 +1,13 @@
 //! What one frame of one output shows, front to back.
 //!
-//! From the top: the pointer, the stripe, the overlay in which a window is chosen, the layers above the windows, then each
-//! window from the top of the stack with its popups above it, those of the input method first, the layers below the windows, and
-//! the background.
+//! From the top: the pointer, the stripe, a question to the user, the overlay in which a window is chosen, the layers above the
+//! windows, then each window from the top of the stack with its popups above it, those of the input method first, the layers
+//! below the windows, and the background.
 //! The layers are local programs' and wear no label (`docs/local-programs.md`). A window is its label and, cut to its content
 //! rectangle, its surfaces over an opaque backing. The same rectangles are used for hit-testing and for the report, so that
 //! nothing is drawn where it cannot be accounted for. While the session is locked there is the lock alone.
+//!
+//! The same is drawn for the pictures that local programs take, with less in it ([`super::view`]).
 
 use std::collections::HashMap;
 
@@ -29,7 +31,8 @@ use super::cursor::{self, Cursors};
 use super::elements::{BACKING, Guest, OnOutput, SceneElement};
 use super::frame::{self, FrameButton};
 use super::label::{LabelElement, LabelError, LabelPainter, Marks, Places, StripeText, Title};
-use super::switcher;
+use super::view::{Shows, View};
+use super::{prompt, switcher};
 use crate::config::Config;
 use crate::handlers::geometry::window_geometry;
 use crate::input::hold::Interaction;
@@ -81,6 +84,9 @@ pub struct Decor {
     pub background: Background,
     /// Windows on their way.
     pub animations: Movements,
+    /// What the scene is drawn for that is being drawn.
+    pub(super) view: View,
+    pub(super) prompt: prompt::Parts,
 }
 
 /// The compositor's own part of the scenes of one output.
@@ -93,6 +99,7 @@ struct OutputDecor {
     workspaces_ground: Marks,
     workspaces_at: Places,
     lock: Id,
+    indicator: Marks,
 }
 
 impl Default for OutputDecor {
@@ -104,6 +111,7 @@ impl Default for OutputDecor {
             workspaces_ground: Marks::default(),
             workspaces_at: Vec::new(),
             lock: Id::new(),
+            indicator: Marks::default(),
         }
     }
 }
@@ -127,6 +135,8 @@ impl Decor {
             cursors: Cursors::default(),
             background: Background::default(),
             animations: Movements::default(),
+            view: View::Screen,
+            prompt: prompt::Parts::default(),
         })
     }
 
@@ -182,7 +192,9 @@ where
     let mut scene = Vec::new();
     let layout = *comp.shell.layout_on(output);
     comp.decor.painter.begin_frame(titles_per_vm);
-    let moves = animation::step(comp, output);
+    // A picture is of windows as they stand, and of none that is gone.
+    let on_screen = comp.decor.view == View::Screen;
+    let moves = on_screen && animation::step(comp, output);
     pointer(comp, renderer, output, &mut scene);
     // Without the stripe nothing says who has the keyboard, so no window is drawn either.
     if let Err(error) = stripe(comp, renderer, (output, &layout), &mut scene) {
@@ -193,6 +205,7 @@ where
         lock(comp, renderer, (output, &layout), &mut scene);
         return scene;
     }
+    prompt::compose(comp, renderer, output, &mut scene);
     if comp.shell.outputs().active().id == output {
         switcher::compose(comp, renderer, &mut scene);
     }
@@ -202,10 +215,14 @@ where
     layers(comp, renderer, output, true, &mut scene);
     let hovered = hovered(comp);
     for id in windows {
-        animation::compose_leaving(comp, renderer, (output, Some(id)), &mut scene);
+        if on_screen {
+            animation::compose_leaving(comp, renderer, (output, Some(id)), &mut scene);
+        }
         window(comp, renderer, id, hovered, &mut scene);
     }
-    animation::compose_leaving(comp, renderer, (output, None), &mut scene);
+    if on_screen {
+        animation::compose_leaving(comp, renderer, (output, None), &mut scene);
+    }
     layers(comp, renderer, output, false, &mut scene);
     background::compose(comp, renderer, output, &mut scene);
     background(comp, output, &mut scene);
@@ -239,18 +256,26 @@ where
     R::TextureId: Texture + Send + Clone + 'static,
 {
     let config = comp.config.current();
-    let focus = comp.focused_origin().and_then(|origin| config.style(origin));
+    let focus = comp.focused_origin().filter(|origin| comp.shows(origin).is_some());
+    let focus = focus.and_then(|origin| config.style(origin));
     let locked = comp.lock.is_locked();
-    let says =
-        if locked { StripeText::Locked } else { focus.map_or(StripeText::Nobody, StripeText::Keyboard) };
-    let says = match (says, comp.input.held.placement()) {
-        (StripeText::Keyboard(style), Some(placement)) => StripeText::Placing(style, placement.hint()),
-        (says, _) => says,
+    let says = match focus {
+        _ if locked => StripeText::Locked,
+        _ if comp.is_asking() => StripeText::Asking,
+        Some(style) => match comp.input.held.placement() {
+            Some(placement) => StripeText::Placing(style, placement.hint()),
+            None => StripeText::Keyboard(style),
+        },
+        None => StripeText::Nobody,
     };
+    if comp.decor.view == View::Screen {
+        comp.captures.words = comp.captures.in_words(comp.now());
+    }
+    let capturing = comp.captures.words.as_deref();
     // What is behind the lock is not told.
     let workspaces = if locked { Vec::new() } else { comp.shell.workspaces_report_on(output) };
     let Decor { painter, outputs, .. } = &mut comp.decor;
-    let OutputDecor { stripe, banner, workspaces_ground, workspaces_at, .. } =
+    let OutputDecor { stripe, banner, workspaces_ground, workspaces_at, indicator, .. } =
         outputs.entry(output).or_default();
     match painter.workspaces(renderer, workspaces_ground, layout.stripe(), &workspaces, layout.scale) {
         Ok((parts, places)) => {
@@ -264,7 +289,15 @@ where
     }
     let start = workspaces_at.first().map(|(_, rect)| rect.loc.x);
     let end = layout.origin.x.saturating_add(layout.output.w);
-    let reserved = start.map_or(0, |start| end.saturating_sub(start));
+    let mut reserved = start.map_or(0, |start| end.saturating_sub(start));
+    if let Some(words) = capturing {
+        let free = layout.output.w.saturating_sub(reserved);
+        // Who takes pictures must be seen: without that there is no stripe, and without a stripe no window.
+        let (parts, width) =
+            painter.indicator(renderer, indicator, layout.stripe(), free, words, layout.scale)?;
+        scene.extend(parts.into_iter().map(SceneElement::Label));
+        reserved = reserved.saturating_add(width);
+    }
     let bar = painter.stripe(renderer, stripe, layout.stripe(), reserved, says, layout.scale)?;
     scene.extend(bar.into_iter().map(SceneElement::Label));
     if let Some(error) = comp.config.error().filter(|_| !locked) {
@@ -291,7 +324,10 @@ where
     let outer =
         if let Mode::Snapped(zone) = mode { layout.frame(layout.zone_content(zone)).outer } else { area };
     let config = comp.config.current().clone();
-    let Some(style) = comp.shell.get(window).and_then(|window| config.style(&window.origin)) else { return };
+    let Some(window) = comp.shell.get(window).filter(|window| comp.shows(&window.origin).is_some()) else {
+        return;
+    };
+    let Some(style) = config.style(&window.origin) else { return };
     let inner = frame::grown(outer, -2 * layout.metrics.scaled(layout.scale).border);
     let Decor { painter, preview, .. } = &mut comp.decor;
     let ring = painter.popup_ring(preview, outer, inner, style);
@@ -310,7 +346,7 @@ fn lock<R>(
     R::TextureId: Texture + Send + Clone + 'static,
 {
     if let Some(surface) = comp.shown_lock_on(output) {
-        guest(renderer, surface, layout.space(), layout.scale, scene);
+        guest(renderer, surface, layout.space(), layout.scale, Shows::All, scene);
     }
     let ground = comp.decor.outputs.entry(output).or_default().lock.clone();
     scene.push(solid(ground, layout.space(), LOCKED));
@@ -339,7 +375,12 @@ fn window<R>(
     let Some(window) = comp.shell.get(id) else { return };
     let config = comp.config.current().clone();
     let Some(style) = config.style(&window.origin) else { return };
-    let text = GuestText::shown(&window.title, config.titles(&window.origin));
+    let Some(shows) = comp.shows(&window.origin) else { return };
+    // The title is the VM's content too.
+    let text = match shows {
+        Shows::All => GuestText::shown(&window.title, config.titles(&window.origin)),
+        Shows::Black => GuestText::default(),
+    };
     let imitates = config.foreign_labels(style).any(|label| text.resembles(label));
     let focused = comp.focused_window().is_some_and(|focused| focused.id == id);
     let maximized = window.mode == Mode::Maximized;
@@ -347,7 +388,8 @@ fn window<R>(
     let hovered = hovered.filter(|(window, _)| *window == id).map(|(_, button)| button);
     let surface = window.handle.wl_surface().clone();
     let content = comp.shell.content(window);
-    let moving = animation::window_at(comp, window.output, id, content);
+    let on_screen = comp.decor.view == View::Screen;
+    let moving = on_screen.then(|| animation::window_at(comp, window.output, id, content)).flatten();
     let rects = comp.shell.layout_of(window).frame(moving.unwrap_or(content));
     let scale = comp.shell.layout_of(window).scale;
     let Decor { painter, windows, .. } = &mut comp.decor;
@@ -363,16 +405,16 @@ fn window<R>(
     };
     // The popups of a window that is on its way come when it has arrived: they belong to where it stands.
     if focused && moving.is_none() {
-        method_popups(comp, renderer, &config, scene);
+        method_popups(comp, renderer, &config, shows, scene);
     }
     if moving.is_none() {
-        popups(comp, renderer, &surface, style, scene);
+        popups(comp, renderer, &surface, style, shows, scene);
     }
     scene.extend(label.into_iter().map(SceneElement::Label));
     if moving.is_some() {
         animation::guest(renderer, &surface, content.size, rects.content, scale, scene);
     } else {
-        guest(renderer, &surface, rects.content, scale, scene);
+        guest(renderer, &surface, rects.content, scale, shows, scene);
     }
     scene.push(solid(backing, rects.content, BACKING));
 }
@@ -392,7 +434,7 @@ where
     let window = shown.find(|window| window.handle.wl_surface() == surface)?;
     let mut elements = Vec::new();
     let content = comp.shell.frame(window).content;
-    guest(renderer, surface, content, comp.shell.layout_on(output).scale, &mut elements);
+    guest(renderer, surface, content, comp.shell.layout_on(output).scale, Shows::All, &mut elements);
     let own = comp.decor.windows.get(&window.id);
     elements.extend(own.map(|own| solid(own.backing.clone(), content, BACKING)));
     Some(elements.into_iter().map(|element| OnOutput::new(element, output.origin())).collect())
@@ -417,7 +459,7 @@ where
         let surface = window.handle.wl_surface().clone();
         let place = Rectangle::from_size(comp.shell.content(window).size);
         let scale = comp.shell.layout_of(window).scale;
-        guest(renderer, &surface, place, scale, &mut scene);
+        guest(renderer, &surface, place, scale, Shows::All, &mut scene);
     }
     scene
 }
@@ -440,8 +482,8 @@ fn layers<R>(
     let shown = comp.layers.shown_top_down(above).filter(|layer| layer.output == output);
     let shown: Vec<_> = shown.map(|layer| (layer.handle.wl_surface().clone(), layer.place)).collect();
     for (surface, place) in shown {
-        popups(comp, renderer, &surface, style, scene);
-        guest(renderer, &surface, place, scale, scene);
+        popups(comp, renderer, &surface, style, Shows::All, scene);
+        guest(renderer, &surface, place, scale, Shows::All, scene);
     }
 }
 
@@ -451,22 +493,23 @@ fn popups<R>(
     renderer: &mut R,
     root: &WlSurface,
     style: &LabelStyle,
+    shows: Shows,
     scene: &mut Vec<SceneElement<R>>,
 ) where
     R: Renderer + ImportAll + ImportMem,
     R::TextureId: Texture + Send + Clone + 'static,
 {
     for popup in comp.popup_rects(root).into_iter().rev() {
-        paint_popup(comp, renderer, popup.surface.wl_surface(), popup.rects, style, scene);
+        paint_popup(comp, renderer, (popup.surface.wl_surface(), popup.rects), style, shows, scene);
     }
 }
 
 fn paint_popup<R>(
     comp: &mut Comp,
     renderer: &mut R,
-    surface: &WlSurface,
-    rects: PopupRects,
+    (surface, rects): (&WlSurface, PopupRects),
     style: &LabelStyle,
+    shows: Shows,
     scene: &mut Vec<SceneElement<R>>,
 ) where
     R: Renderer + ImportAll + ImportMem,
@@ -480,39 +523,48 @@ fn paint_popup<R>(
         let ring: Vec<LabelElement<R>> = painter.popup_ring(&mut own.marks, outer, rects.content, style);
         scene.extend(ring.into_iter().map(SceneElement::Label));
     }
-    guest(renderer, surface, rects.content, scale, scene);
+    guest(renderer, surface, rects.content, scale, shows, scene);
     // Inside its parent a popup may show the parent through; outside, it stands on a backing like a window.
-    if rects.ring.is_some() {
+    if rects.ring.is_some() || shows == Shows::Black {
         scene.push(solid(backing, rects.content, BACKING));
     }
 }
 
 /// The popups of the input method, the front-most first: above the popups of the window that it writes into, and labelled
-/// as what they are, which is local.
-fn method_popups<R>(comp: &mut Comp, renderer: &mut R, config: &Config, scene: &mut Vec<SceneElement<R>>)
-where
+/// as what they are, which is local. They show what is written there, and so no more of it in a picture than the window.
+fn method_popups<R>(
+    comp: &mut Comp,
+    renderer: &mut R,
+    config: &Config,
+    shows: Shows,
+    scene: &mut Vec<SceneElement<R>>,
+) where
     R: Renderer + ImportAll + ImportMem,
     R::TextureId: Texture + Send + Clone + 'static,
 {
     for popup in comp.method_popups().into_iter().rev() {
         let origin = origin_of(&popup.surface);
         if let Some(style) = origin.and_then(|origin| config.style(&origin)) {
-            paint_popup(comp, renderer, &popup.surface, popup.rects, style, scene);
+            paint_popup(comp, renderer, (&popup.surface, popup.rects), style, shows, scene);
         }
     }
 }
 
-/// A client's surface tree, cut to its content rectangle.
-fn guest<R>(
+/// A client's surface tree, cut to its content rectangle; nothing of it where it is to be black.
+pub(super) fn guest<R>(
     renderer: &mut R,
     surface: &WlSurface,
     content: Rectangle<i32, Physical>,
     scale: f64,
+    shows: Shows,
     scene: &mut Vec<SceneElement<R>>,
 ) where
     R: Renderer + ImportAll + ImportMem,
     R::TextureId: Texture + Send + Clone + 'static,
 {
+    if shows == Shows::Black {
+        return;
+    }
     // What lies outside the window's geometry, such as shadows, is moved out of the rectangle and cut off.
     let geometry = window_geometry(surface);
     let offset: Point<i32, Physical> = geometry.loc.to_f64().to_physical(scale).to_i32_round();
@@ -544,6 +596,9 @@ where
     R: Renderer + ImportAll + ImportMem,
     R::TextureId: Texture + Send + Clone + 'static,
 {
+    if comp.decor.view == (View::Capture { pointer: false }) {
+        return;
+    }
     let location = comp.drawn_pointer().filter(|location| OutputId::at(*location) == output);
     if let Some(location) = location {
         cursor::compose(comp, renderer, location, scene);
@@ -613,8 +668,10 @@ impl Comp {
         let location = self.input.visible_pointer()?;
         // A client may hide the pointer over its own content, and only while it has the keyboard and nothing is over it.
         let hidden = self.input.cursor == CursorImageStatus::Hidden
-            && self.input.switcher.is_none()
-            && self.pointer_is_over_focus();
+            && !self.overlay_has_input()
+            && self.pointer_is_over_focus()
+            // Hidden or not is the VM's word, which a picture shows no more of than its windows.
+            && self.focused_origin().is_none_or(|origin| self.shows(origin) == Some(Shows::All));
         (!hidden).then_some(location)
     }
 
@@ -623,7 +680,7 @@ impl Comp {
     pub(super) fn pointer_in_content(&self, window: WindowId) -> Option<Point<i32, Physical>> {
         let covered = |at| matches!(self.target_at(at), Target::Layer(_) | Target::Lock);
         let over = |at: &Point<i32, Physical>| self.shell.at(*at) == Target::Content(window) && !covered(*at);
-        let free = self.input.switcher.is_none() && self.input.interaction.is_none();
+        let free = !self.overlay_has_input() && self.input.interaction.is_none();
         self.drawn_pointer().filter(|_| free).filter(over)
     }
 

@@ -19,10 +19,11 @@ use smithay::backend::renderer::element::utils::{CropRenderElement, RescaleRende
 use smithay::backend::renderer::{ImportAll, ImportMem, Renderer, Texture};
 use smithay::utils::{Physical, Point, Rectangle, Size};
 
-use super::elements::{Guest, SceneElement};
+use super::elements::{BACKING, Guest, SceneElement};
 use super::frame::{self, FrameRects};
 use super::label::{LabelPainter, Title};
 use super::scene::{BACKGROUND, Decor, solid};
+use super::view::Shows;
 use crate::handlers::geometry::window_geometry;
 use crate::shell::window::{Window, WindowId};
 use crate::shell::{Layout, scaled};
@@ -142,7 +143,11 @@ fn picture<R>(
     let Some(window) = comp.shell.get(id) else { return };
     let config = comp.config.current().clone();
     let Some(style) = config.style(&window.origin) else { return };
-    let text = GuestText::shown(&window.title, config.titles(&window.origin));
+    let Some(shows) = comp.shows(&window.origin) else { return };
+    let text = match shows {
+        Shows::All => GuestText::shown(&window.title, config.titles(&window.origin)),
+        Shows::Black => GuestText::default(),
+    };
     let imitates = config.foreign_labels(style).any(|label| text.resembles(label));
     rects.without_buttons();
     let layout = *comp.shell.layout();
@@ -159,11 +164,15 @@ fn picture<R>(
             return;
         }
     }
-    // As large as on its own output, at the scale of this one.
-    let size = comp.shell.content(window).size.to_f64();
-    let size = size.to_logical(comp.shell.layout_of(window).scale).to_physical(scale).to_i32_round();
-    content(&layout, renderer, window, size, rects.content, scene);
-    scene.push(solid(backing, rects.content, BACKGROUND.into()));
+    if shows == Shows::All {
+        // As large as on its own output, at the scale of this one.
+        let size = comp.shell.content(window).size.to_f64();
+        let size = size.to_logical(comp.shell.layout_of(window).scale).to_physical(scale).to_i32_round();
+        content(&layout, renderer, window, size, rects.content, scene);
+    }
+    // A window that is black in a picture is black here too.
+    let ground = if shows == Shows::All { BACKGROUND.into() } else { BACKING };
+    scene.push(solid(backing, rects.content, ground));
 }
 
 /// A window's surfaces, so small that they fit into a cell, in its middle.

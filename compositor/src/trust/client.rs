@@ -13,8 +13,8 @@ use vitrail_protocols::Policy;
 
 use super::limits::{Account, LimitError, Resource as Counted};
 use super::origin::Origin;
+use super::program::{Program, ProgramError};
 use super::rate::RateLimit;
-use crate::handlers::globals::{self, Audience};
 
 /// What a client may do beyond the ordinary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub struct ClientState {
     policy: Option<Arc<Policy>>,
     /// What its origin uses.
     pub account: Arc<Account>,
+    /// The process that opened the connection; the gate's for the clients of VMs.
+    pid: Option<i32>,
     /// Counted among the connections of its origin.
     counted: AtomicBool,
     /// Its live objects of all kinds when they were last counted.
@@ -55,6 +57,7 @@ impl ClientState {
         privilege: Privilege,
         policy: Option<Arc<Policy>>,
         account: Arc<Account>,
+        pid: Option<i32>,
     ) -> Result<Self, LimitError> {
         account.take(Counted::Clients)?;
         Ok(Self {
@@ -63,6 +66,7 @@ impl ClientState {
             privilege,
             policy,
             account,
+            pid,
             counted: AtomicBool::new(true),
             objects: AtomicU32::new(0),
         })
@@ -72,9 +76,7 @@ impl ClientState {
     #[must_use]
     pub fn may_see(&self, interface: &str) -> bool {
         match (&self.origin, &self.policy) {
-            (Origin::Local, _) => {
-                globals::lookup(interface).is_none_or(|offered| offered.audience != Audience::Vms)
-            }
+            (Origin::Local, _) => true,
             (Origin::Vm(_), Some(policy)) => policy.verdict(interface).max_version.is_some(),
             (Origin::Vm(_), None) => false,
         }
@@ -90,6 +92,15 @@ impl ClientState {
             }
             (Origin::Vm(_), None) => false,
         }
+    }
+
+    /// The program of a local client, as far as that is known.
+    ///
+    /// # Errors
+    ///
+    /// If it is not known.
+    pub fn program(&self) -> Result<Program, ProgramError> {
+        Program::of(self.pid.filter(|_| self.origin == Origin::Local))
     }
 
     /// Enters how many objects of all kinds the client has now.

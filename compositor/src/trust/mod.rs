@@ -5,10 +5,12 @@
 //! the security context ([`security_context`]) that the gate made for it, and from nowhere else.
 
 pub mod client;
+pub mod consent;
 pub mod limits;
 pub mod lookalike;
 pub mod memory;
 pub mod origin;
+pub mod program;
 pub mod rate;
 pub mod security_context;
 pub mod style;

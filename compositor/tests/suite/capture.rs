@@ -1,5 +1,6 @@
 //! Pictures that clients take of windows: whose, of what, when, and what becomes of bad requests.
 
+mod local;
 mod refusals;
 
 use std::fs::File;
@@ -425,20 +426,6 @@ fn a_title_that_changes_all_the_time_is_told_now_and_then() {
     fixture.wait("the last title", |fixture| fixture.client(local).told.seen.lists[0].title == "999");
     let told = fixture.client(local).told.seen.lists[0].titles;
     assert!(told < 100, "{told} titles were told");
-}
-
-#[test]
-fn local_clients_are_not_shown_what_takes_pictures() {
-    let mut fixture = compositor();
-    let local = fixture.connect(Origin::Local);
-    assert!(fixture.client(local).sees("ext_foreign_toplevel_list_v1"));
-    for manager in
-        ["ext_image_copy_capture_manager_v1", "ext_foreign_toplevel_image_capture_source_manager_v1"]
-    {
-        assert!(!fixture.client(local).sees(manager), "{manager}");
-        let work = fixture.connect(vm("work"));
-        assert!(fixture.client(work).sees(manager), "{manager}");
-    }
 }
 
 #[test]

@@ -34,6 +34,7 @@ mod popups;
 mod relative_pointer;
 mod repaint;
 mod replaced_buffers;
+mod screencopy;
 mod selections;
 mod session_lock;
 mod shortcuts_inhibit;

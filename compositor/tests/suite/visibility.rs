@@ -56,7 +56,7 @@ fn the_list_of_globals_is_what_real_clients_are_shown() {
 fn a_vm_of_which_nothing_is_said_is_shown_what_every_vm_may_see() {
     let mut fixture = compositor("deny = [\"wl_shm\"]");
     let web = seen(&mut fixture, vm("web"), Privilege::Ordinary);
-    assert_eq!(web, listed(Audience::Vms, by_class));
+    assert_eq!(web, listed(Audience::Everybody, by_class));
 }
 
 #[test]
@@ -64,7 +64,10 @@ fn what_a_policy_withholds_is_hidden_from_its_vm_alone() {
     let mut fixture = compositor("deny = [\"wp_viewporter\", \"wl_seat\"]");
     let denied = ["wp_viewporter", "wl_seat"];
     let work = seen(&mut fixture, vm("work"), Privilege::Ordinary);
-    assert_eq!(work, listed(Audience::Vms, |interface| by_class(interface) && !denied.contains(&interface)));
+    assert_eq!(
+        work,
+        listed(Audience::Everybody, |interface| by_class(interface) && !denied.contains(&interface))
+    );
     for origin in [vm("web"), Origin::Local] {
         let seen = seen(&mut fixture, origin, Privilege::Ordinary);
         assert!(denied.iter().all(|interface| seen.contains_key(*interface)));
@@ -82,9 +85,9 @@ fn what_is_opt_in_is_shown_to_the_vm_that_is_allowed_it_alone() {
     let mut fixture = compositor(&format!("allow = {opt_in:?}"));
     let work = seen(&mut fixture, vm("work"), Privilege::Ordinary);
     let allowed = |interface: &str| by_class(interface) || opt_in.contains(&interface);
-    assert_eq!(work, listed(Audience::Vms, allowed));
+    assert_eq!(work, listed(Audience::Everybody, allowed));
     let web = seen(&mut fixture, vm("web"), Privilege::Ordinary);
-    assert_eq!(web, listed(Audience::Vms, by_class));
+    assert_eq!(web, listed(Audience::Everybody, by_class));
 }
 
 /// A protocol whose globals are made by another macro than `delegate_global` is shown to everybody, whatever the policy
@@ -223,6 +226,9 @@ fn what_is_for_local_clients_no_configuration_shows_to_a_vm() {
     assert!(["ext_session_lock_manager_v1", "zwlr_layer_shell_v1"].iter().all(|one| local.contains(one)));
     let web = fixture.connect(vm("web"));
     let trusted = fixture.connect(Origin::Local);
+    for interface in ["ext_output_image_capture_source_manager_v1", "zwlr_screencopy_manager_v1"] {
+        assert!(local.contains(&interface));
+    }
     for interface in local {
         assert!(fixture.client(trusted).sees(interface) && !fixture.client(web).sees(interface));
         let class = vitrail_protocols::globals::lookup(interface).map(|global| global.class);

@@ -15,7 +15,7 @@ use super::follow::Frame;
 use super::{Fate, Last, Leaving, Stand};
 use crate::handlers::geometry::window_geometry;
 use crate::render::capture::picture;
-use crate::render::elements::{BACKING, Guest, SceneElement};
+use crate::render::elements::{BACKING, Guest, OnOutput, SceneElement};
 use crate::render::label::{PictureElement, Title};
 use crate::render::scene::{Decor, Own, content as content_of, solid};
 use crate::render::schedule::has_buffer;
@@ -225,7 +225,8 @@ impl State {
         }
         let (origin, title) = (window.origin.clone(), window.title.clone());
         let scale = comp.shell.layout_of(window).scale;
-        let elements = content_of(comp, backend.renderer(), id, None);
+        let elements = content_of(comp, backend.renderer(), id, None).into_iter();
+        let elements: Vec<_> = elements.map(|element| OnOutput::new(element, Point::default())).collect();
         let whole = Rectangle::from_size(size);
         let drawn = picture::draw(backend.renderer(), &elements, size, scale, &[whole]);
         match drawn.map(|parts| parts.into_iter().next()) {

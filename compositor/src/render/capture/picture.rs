@@ -9,10 +9,10 @@ use smithay::backend::renderer::{Bind, ExportMem, Frame as _, Offscreen, Rendere
 use smithay::reexports::pixman::Image;
 use smithay::reexports::wayland_server::protocol::wl_buffer::WlBuffer;
 use smithay::reexports::wayland_server::protocol::wl_shm::Format;
-use smithay::utils::{Physical, Rectangle, Size, Transform};
+use smithay::utils::{Physical, Point, Rectangle, Size, Transform};
 use smithay::wayland::shm::{BufferData, with_buffer_contents, with_buffer_contents_mut};
 
-use crate::render::elements::{BACKING, SceneElement};
+use crate::render::elements::{BACKING, OnOutput};
 
 /// Bytes of a pixel in the formats that sessions have.
 const PIXEL: usize = 4;
@@ -40,6 +40,12 @@ impl Part {
     pub(in crate::render) fn into_pixels(self) -> Vec<u8> {
         self.pixels
     }
+
+    /// The same part of a picture that begins at `corner` of this one.
+    pub(super) fn seen_from(mut self, corner: Point<i32, Physical>) -> Self {
+        self.rect.loc -= corner;
+        self
+    }
 }
 
 /// Whether a buffer can take a picture of this size.
@@ -56,7 +62,7 @@ pub(super) fn fits(buffer: &WlBuffer, size: Size<i32, Physical>) -> bool {
 /// element covers has the backing's colour, and everything is opaque.
 pub(in crate::render) fn draw(
     renderer: &mut PixmanRenderer,
-    elements: &[SceneElement<PixmanRenderer>],
+    elements: &[OnOutput<PixmanRenderer>],
     size: Size<i32, Physical>,
     scale: f64,
     region: &[Rectangle<i32, Physical>],

@@ -1,0 +1,139 @@
+//! Answering a question of the compositor.
+//!
+//! # Model
+//!
+//! While a question is shown the keyboard, the pointer, fingers and the pen are the compositor's. Escape says no, Tab and the
+//! arrow keys go to the other answer, Enter gives the marked one, and so does a press on it. Nothing counts that comes before
+//! the question has been in sight, with nothing pressed, for [`ARMING`](crate::trust::consent::ARMING).
+//!
+//! # Invariants
+//!
+//! * No client, and no input method, gets a press of a key or anything of the pointer while a question is shown. What was held
+//!   before is released to whoever had it.
+//! * What virtual keyboards type goes to the window with the keyboard and answers nothing.
+//! * A locked session shows no question: those that wait are asked when it is unlocked.
+
+use calloop::timer::{TimeoutAction, Timer};
+use smithay::input::keyboard::Keysym;
+use smithay::utils::{Physical, Point};
+
+use crate::render::prompt::Places;
+use crate::state::{Comp, State};
+use crate::trust::consent::Answer;
+
+impl Comp {
+    /// Whether a question is shown.
+    #[must_use]
+    pub fn is_asking(&self) -> bool {
+        !self.lock.is_locked() && self.captures.consent.is_shown()
+    }
+
+    /// Whether the question that is shown takes an answer by now.
+    #[must_use]
+    pub fn question_takes_answer(&self) -> bool {
+        self.captures.consent.is_armed(self.now()) && !self.captures.question_failed
+    }
+
+    /// Whether every key that is pressed is the compositor's.
+    pub(super) fn takes_all_keys(&self) -> bool {
+        self.is_asking() || self.input.takes_all_keys()
+    }
+
+    /// Whether keyboard and pointer are the compositor's own, for something that it shows over the windows.
+    pub(crate) fn overlay_has_input(&self) -> bool {
+        self.input.switcher.is_some() || self.is_asking()
+    }
+}
+
+impl State {
+    /// Shows the next question, if there is one and none is shown; after each turn of the event loop.
+    pub(crate) fn plan_question(&mut self) {
+        if self.comp.lock.is_locked() {
+            self.comp.captures.consent.hide();
+            return;
+        }
+        if !self.comp.captures.consent.show(self.comp.now()) {
+            return;
+        }
+        self.close_switcher(false);
+        self.stop_repeat();
+        self.end_placing();
+        self.let_go();
+        self.arm_question();
+        self.comp.schedule.request();
+    }
+
+    /// Asks for a frame in which the question looks as if it took an answer, once it does.
+    fn arm_question(&mut self) {
+        if self.comp.captures.arming.is_some() {
+            return;
+        }
+        let Some(at) = self.comp.captures.consent.armed_at() else { return };
+        let timer = Timer::from_duration(at.saturating_sub(self.comp.now()));
+        let inserted = self.comp.events.insert_source(timer, |_, (), state| {
+            let now = state.comp.now();
+            match state.comp.captures.consent.armed_at() {
+                // It began again meanwhile.
+                Some(at) if at > now => TimeoutAction::ToDuration(at.saturating_sub(now)),
+                _ => {
+                    state.comp.captures.arming = None;
+                    state.comp.schedule.request();
+                    TimeoutAction::Drop
+                }
+            }
+        });
+        match inserted {
+            Ok(token) => self.comp.captures.arming = Some(token),
+            Err(error) => tracing::error!("error arming the timer of a question: {error}"),
+        }
+    }
+
+    /// Something was pressed while a question is shown; whether that may be an answer.
+    fn is_answer(&mut self) -> bool {
+        let now = self.comp.now();
+        let counts = self.comp.captures.consent.press(now) && !self.comp.captures.question_failed;
+        self.arm_question();
+        self.comp.schedule.request();
+        counts
+    }
+
+    /// A key was pressed while a question is shown.
+    pub(super) fn press_in_question(&mut self, key: Option<Keysym>) {
+        if !self.is_answer() {
+            return;
+        }
+        let consent = &mut self.comp.captures.consent;
+        match key {
+            Some(Keysym::Escape) => self.answer_question(Answer::Deny),
+            Some(Keysym::Return | Keysym::KP_Enter) => {
+                let choice = consent.choice();
+                self.answer_question(choice);
+            }
+            Some(
+                Keysym::Tab | Keysym::ISO_Left_Tab | Keysym::Left | Keysym::Right | Keysym::Up | Keysym::Down,
+            ) => {
+                consent.turn_choice();
+            }
+            _ => {}
+        }
+    }
+
+    /// A button, a finger or the pen was pressed while a question is shown.
+    pub(super) fn click_in_question(&mut self, at: Point<i32, Physical>) {
+        if !self.is_answer() {
+            return;
+        }
+        if let Some(answer) = Places::new(self.comp.shell.layout()).answer_at(at) {
+            self.answer_question(answer);
+        }
+    }
+
+    fn answer_question(&mut self, answer: Answer) {
+        let Some(program) = self.comp.captures.consent.answer(answer) else { return };
+        tracing::info!(program = %program.path(), allowed = answer == Answer::Allow, "the user was asked about pictures of the screen");
+        self.settle_consent(program.file(), answer == Answer::Allow);
+        // The pointer may have moved meanwhile.
+        self.windows_changed();
+        self.send_motion();
+    }
+}

@@ -1,0 +1,58 @@
+//! The part of the stripe that says who takes pictures.
+
+use smithay::backend::renderer::{ImportMem, Renderer};
+use smithay::utils::{Physical, Rectangle};
+
+use super::{Key, LabelElement, LabelError, LabelPainter, Marks, Subject};
+use crate::render::frame;
+use crate::trust::style::Rgb;
+
+/// What it is written on: a red that is lighter than most labels, and that no other part of the stripe has.
+pub(super) const CAPTURING: Rgb = Rgb([0xff, 0x5c, 0x5c]);
+/// The widest that it may be, as a part of the stripe.
+const PART: i32 = 2;
+
+impl LabelPainter {
+    /// Who takes pictures, at the right end of what is `free` of the stripe, from its left end on; and how wide that is. Where
+    /// there is no room for words there is the colour alone.
+    ///
+    /// # Errors
+    ///
+    /// Any [`LabelError`] but that there is no room.
+    pub fn indicator<R>(
+        &mut self,
+        renderer: &mut R,
+        marks: &mut Marks,
+        stripe: Rectangle<i32, Physical>,
+        free: i32,
+        words: &str,
+        scale: f64,
+    ) -> Result<(Vec<LabelElement<R>>, i32), LabelError>
+    where
+        R: Renderer + ImportMem,
+        R::TextureId: Send + Clone + 'static,
+    {
+        let mut elements = Vec::new();
+        let padding = frame::scale_up(6, scale);
+        let subject = Subject::Chip {
+            text: format!("\u{25cf} {words}"),
+            text_color: Rgb::BLACK,
+            background: CAPTURING,
+        };
+        let key = Key::new(subject, stripe.size.h, (free / PART).saturating_sub(2 * padding), scale);
+        let words = self.width(&key).ok();
+        let width = words.unwrap_or_else(|| frame::scale_up(24, scale)).saturating_add(2 * padding).min(free);
+        let start = stripe.loc.x.saturating_add(free).saturating_sub(width);
+        if words.is_some() {
+            self.picture(
+                renderer,
+                &key,
+                (start.saturating_add(padding), stripe.loc.y).into(),
+                &mut elements,
+            )?;
+        }
+        let ground = Rectangle::new((start, stripe.loc.y).into(), (width.max(1), stripe.size.h).into());
+        elements.push(marks.bar(ground, CAPTURING));
+        Ok((elements, width))
+    }
+}

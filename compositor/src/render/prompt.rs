@@ -1,0 +1,182 @@
+//! The question whether a local program may take pictures, as it is drawn and hit.
+//!
+//! It is drawn on the output where the user is, over everything but the pointer and the stripe, which says that the compositor asks, and what is behind it is
+//! dimmed. No picture that a program takes has it, so that none can be copied from one.
+
+use smithay::backend::renderer::element::Id;
+use smithay::backend::renderer::element::Kind;
+use smithay::backend::renderer::element::solid::SolidColorRenderElement;
+use smithay::backend::renderer::utils::CommitCounter;
+use smithay::backend::renderer::{Color32F, ImportAll, ImportMem, Renderer, Texture};
+use smithay::utils::{Physical, Point, Rectangle};
+
+use super::elements::SceneElement;
+use super::frame;
+use super::label::{LabelPainter, Marks, Question};
+use super::scene::Decor;
+use super::view::View;
+use crate::shell::Layout;
+use crate::shell::outputs::OutputId;
+use crate::state::Comp;
+use crate::trust::consent::Answer;
+
+/// The widest that the panel is, in logical pixels, and the space around and inside it.
+const WIDTH: i32 = 520;
+const AROUND: i32 = 16;
+const PADDING: i32 = 20;
+/// Width and height of an answer, in logical pixels.
+const BUTTON: (i32, i32) = (150, 32);
+/// Over what is behind the panel.
+const SHADE: Color32F = Color32F::new(0.0, 0.0, 0.0, 0.55);
+/// Lines of text.
+const LINES: i32 = 4;
+
+/// What the compositor draws of a question, told apart from frame to frame.
+#[derive(Debug)]
+pub(super) struct Parts {
+    marks: [Marks; 4],
+    shade: Id,
+}
+
+impl Default for Parts {
+    fn default() -> Self {
+        Self { marks: std::array::from_fn(|_| Marks::default()), shade: Id::new() }
+    }
+}
+
+/// Where the parts of the question are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// Everything.
+    pub panel: Rectangle<i32, Physical>,
+    /// The answers that there are: no, and yes.
+    pub answers: [Rectangle<i32, Physical>; 2],
+}
+
+impl Places {
+    /// Where they are on an output.
+    #[must_use]
+    pub fn new(layout: &Layout) -> Self {
+        let up = |length| frame::scale_up(length, layout.scale);
+        let (space, padding) = (layout.space(), up(PADDING));
+        let (line, heading) = LabelPainter::question_lines(layout.scale);
+        let w = up(WIDTH).min(space.size.w.saturating_sub(2 * up(AROUND))).max(1);
+        let button_h = up(BUTTON.1);
+        let h = (heading + (LINES - 1) * line + button_h + 3 * padding).min(space.size.h).max(1);
+        let corner = space.loc + Point::from(((space.size.w - w) / 2, (space.size.h - h) / 2));
+        let panel = Rectangle::new(corner, (w, h).into());
+        let button_w = up(BUTTON.0).min((w - 3 * padding) / 2).max(1);
+        let top = corner.y + h - padding - button_h;
+        let button = |from_right: i32| {
+            let left = corner.x + w - from_right * (padding + button_w);
+            Rectangle::new((left, top).into(), (button_w, button_h).into())
+        };
+        Self { panel, answers: [button(2), button(1)] }
+    }
+
+    /// The answer that is at a point.
+    #[must_use]
+    pub fn answer_at(&self, point: Point<i32, Physical>) -> Option<Answer> {
+        let [deny, allow] = &self.answers;
+        if deny.contains(point) { Some(Answer::Deny) } else { allow.contains(point).then_some(Answer::Allow) }
+    }
+}
+
+/// The question, the front-most element first; nothing while none is asked.
+pub(super) fn compose<R>(
+    comp: &mut Comp,
+    renderer: &mut R,
+    output: OutputId,
+    scene: &mut Vec<SceneElement<R>>,
+) where
+    R: Renderer + ImportAll + ImportMem,
+    R::TextureId: Texture + Send + Clone + 'static,
+{
+    if comp.decor.view != View::Screen || !comp.is_asking() {
+        return;
+    }
+    let (layout, now) = (*comp.shell.layout_on(output), comp.now());
+    if comp.shell.outputs().active().id != output {
+        shade(comp, &layout, scene);
+        return;
+    }
+    let consent = &comp.captures.consent;
+    let Some(program) = consent.question() else { return };
+    let places = Places::new(&layout);
+    let padding = frame::scale_up(PADDING, layout.scale);
+    let (line, heading) = LabelPainter::question_lines(layout.scale);
+    let texts = [
+        format!("May {} take pictures of the screen?", program.name()),
+        format!("{}, a program of this VM", program.path()),
+        String::from(
+            "It could see the windows of all VMs whose capture is \"include\", until this session ends.",
+        ),
+        String::from("Escape: no. Tab or arrows: the other answer. Enter: the marked answer."),
+    ];
+    let room = places.panel.size.w.saturating_sub(2 * padding).max(1);
+    let mut top = places.panel.loc.y + padding;
+    let mut lines = Vec::new();
+    for (index, text) in texts.into_iter().enumerate() {
+        let height = if index == 0 { heading } else { line };
+        let place = Rectangle::new((places.panel.loc.x + padding, top).into(), (room, height).into());
+        lines.push((place, text));
+        top += height;
+    }
+    let [deny, allow] = places.answers;
+    let choice = consent.choice();
+    let question = Question {
+        panel: places.panel,
+        lines,
+        answers: [(deny, "Do not allow", choice == Answer::Deny), (allow, "Allow", choice == Answer::Allow)],
+        armed: consent.is_armed(now),
+        edge: frame::scale_up(2, layout.scale),
+    };
+    let Decor { painter, prompt, .. } = &mut comp.decor;
+    match painter.question(renderer, &mut prompt.marks, &question, layout.scale) {
+        Ok(parts) => {
+            scene.extend(parts.into_iter().map(SceneElement::Label));
+            comp.captures.question_failed = false;
+        }
+        Err(error) => {
+            // What was not seen is not answered.
+            tracing::error!("error drawing a question: {error}");
+            comp.captures.question_failed = true;
+        }
+    }
+    shade(comp, &layout, scene);
+}
+
+/// Dims an output below its stripe.
+fn shade<R>(comp: &Comp, layout: &Layout, scene: &mut Vec<SceneElement<R>>)
+where
+    R: Renderer + ImportAll + ImportMem,
+    R::TextureId: Texture + Send + Clone + 'static,
+{
+    let (id, commit) = (comp.decor.prompt.shade.clone(), CommitCounter::default());
+    let shade = SolidColorRenderElement::new(id, layout.space(), commit, SHADE, Kind::Unspecified);
+    scene.push(SceneElement::Solid(shade));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answers_are_on_the_panel_and_the_panel_is_below_the_stripe_at_every_size() {
+        for (w, h, scale) in
+            [(64, 64, 1.0), (400, 300, 1.0), (800, 600, 1.5), (1280, 800, 1.25), (3840, 2160, 2.0)]
+        {
+            let layout = Layout { output: (w, h).into(), scale, ..Default::default() };
+            let places = Places::new(&layout);
+            assert!(layout.space().contains_rect(places.panel), "{w}x{h}");
+            let [deny, allow] = places.answers;
+            assert!(!deny.overlaps(allow), "{w}x{h}");
+            if w >= 400 {
+                assert!(places.panel.contains_rect(deny) && places.panel.contains_rect(allow), "{w}x{h}");
+            }
+            assert_eq!(places.answer_at(deny.loc), Some(Answer::Deny));
+            assert_eq!(places.answer_at(allow.loc), Some(Answer::Allow));
+            assert_eq!(places.answer_at(layout.stripe().loc), None);
+        }
+    }
+}

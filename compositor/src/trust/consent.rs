@@ -1,0 +1,238 @@
+//! Which local programs may take pictures, and what the user is asked about it.
+//!
+//! # Model
+//!
+//! A program that the configuration does not name is asked about when it first wants a picture. The answer holds until the
+//! session ends or the configuration is read again, for all processes of the program. Questions are shown one at a time, in their order;
+//! what is not answered waits, and goes when nobody waits for its answer any more.
+//!
+//! # Invariants
+//!
+//! * Without an answer nothing is allowed.
+//! * An answer counts only if the question was shown, unchanged and undisturbed, for [`ARMING`]: what was typed or
+//!   clicked for something else is no answer, and makes the time begin again.
+//! * There are at most [`MAX_QUESTIONS`] questions and [`MAX_ANSWERS`] answers; a program beyond them is refused.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use super::program::{FileId, Program};
+
+/// How long a question must have been in sight, and nothing pressed, before it takes an answer.
+pub const ARMING: Duration = Duration::from_millis(1000);
+/// Questions that wait.
+pub const MAX_QUESTIONS: usize = 8;
+/// Answers that are kept.
+pub const MAX_ANSWERS: usize = 256;
+
+/// What the user says, or is about to say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Answer {
+    /// The program may not.
+    #[default]
+    Deny,
+    /// The program may, until the session ends.
+    Allow,
+}
+
+/// Whether a program may take pictures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Permission {
+    /// It may.
+    Granted,
+    /// It may not.
+    Refused,
+    /// The user is asked.
+    Asked,
+}
+
+/// The question that is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Shown {
+    /// When it takes an answer.
+    armed_at: Duration,
+    /// The answer that Enter gives.
+    choice: Answer,
+}
+
+/// Questions and answers.
+#[derive(Debug, Default)]
+pub struct Consent {
+    answers: HashMap<FileId, Answer>,
+    questions: VecDeque<Program>,
+    shown: Option<Shown>,
+}
+
+impl Consent {
+    /// Whether a program may take pictures, which the configuration says nothing of. Asks if that is not known.
+    pub fn ask(&mut self, program: &Program) -> Permission {
+        match self.answers.get(&program.file()) {
+            Some(Answer::Allow) => return Permission::Granted,
+            Some(Answer::Deny) => return Permission::Refused,
+            None => {}
+        }
+        if self.questions.iter().any(|asked| asked.file() == program.file()) {
+            return Permission::Asked;
+        }
+        if self.questions.len() >= MAX_QUESTIONS || self.answers.len() >= MAX_ANSWERS {
+            return Permission::Refused;
+        }
+        self.questions.push_back(program.clone());
+        Permission::Asked
+    }
+
+    /// The program that is asked about next, or now.
+    #[must_use]
+    pub fn question(&self) -> Option<&Program> {
+        self.questions.front()
+    }
+
+    /// Drops the questions whose answer nobody waits for.
+    pub fn retain(&mut self, awaited: impl Fn(FileId) -> bool) {
+        let first = self.question().map(Program::file);
+        self.questions.retain(|program| awaited(program.file()));
+        if self.question().map(Program::file) != first {
+            self.shown = None;
+        }
+    }
+
+    /// The next question is in sight from now on; false if there is none or it was before.
+    pub fn show(&mut self, now: Duration) -> bool {
+        if self.questions.is_empty() || self.shown.is_some() {
+            return false;
+        }
+        self.shown = Some(Shown { armed_at: now.saturating_add(ARMING), choice: Answer::default() });
+        true
+    }
+
+    /// The question is out of sight, and will be new when it is seen again.
+    pub fn hide(&mut self) {
+        self.shown = None;
+    }
+
+    /// Whether a question is in sight.
+    #[must_use]
+    pub fn is_shown(&self) -> bool {
+        self.shown.is_some() && !self.questions.is_empty()
+    }
+
+    /// When the question that is shown takes an answer.
+    #[must_use]
+    pub fn armed_at(&self) -> Option<Duration> {
+        self.shown.as_ref().map(|shown| shown.armed_at)
+    }
+
+    /// Whether the question that is shown takes an answer.
+    #[must_use]
+    pub fn is_armed(&self, now: Duration) -> bool {
+        self.armed_at().is_some_and(|at| now >= at)
+    }
+
+    /// The answer that Enter gives.
+    #[must_use]
+    pub fn choice(&self) -> Answer {
+        self.shown.as_ref().map(|shown| shown.choice).unwrap_or_default()
+    }
+
+    /// Something was pressed. True if the question takes an answer; otherwise that was for something else, and the time
+    /// begins again.
+    pub fn press(&mut self, now: Duration) -> bool {
+        let Some(shown) = &mut self.shown else { return false };
+        if now < shown.armed_at {
+            shown.armed_at = now.saturating_add(ARMING);
+            return false;
+        }
+        true
+    }
+
+    /// The user moves on to the other answer.
+    pub fn turn_choice(&mut self) {
+        if let Some(shown) = &mut self.shown {
+            shown.choice = match shown.choice {
+                Answer::Deny => Answer::Allow,
+                Answer::Allow => Answer::Deny,
+            };
+        }
+    }
+
+    /// The user answers the question that is shown; returns the program that it was about.
+    pub fn answer(&mut self, answer: Answer) -> Option<Program> {
+        self.shown.take()?;
+        let program = self.questions.pop_front()?;
+        self.answers.insert(program.file(), answer);
+        Some(program)
+    }
+
+    /// Forgets all answers: whoever wants more pictures is asked about again.
+    pub fn forget(&mut self) {
+        self.answers.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const T: fn(u64) -> Duration = Duration::from_millis;
+
+    fn program() -> Program {
+        Program::of(i32::try_from(std::process::id()).ok()).unwrap()
+    }
+
+    #[test]
+    fn a_program_is_asked_about_once_and_the_answer_holds() {
+        for (answer, permission) in
+            [(Answer::Allow, Permission::Granted), (Answer::Deny, Permission::Refused)]
+        {
+            let mut consent = Consent::default();
+            assert_eq!(consent.ask(&program()), Permission::Asked);
+            assert_eq!(consent.ask(&program()), Permission::Asked);
+            assert!(consent.answer(answer).is_none(), "nobody has seen the question");
+            assert!(consent.show(T(0)) && !consent.show(T(5)));
+            assert_eq!(consent.answer(answer), Some(program()));
+            assert_eq!(consent.ask(&program()), permission);
+            assert!(consent.question().is_none() && !consent.is_shown());
+            consent.forget();
+            assert_eq!(consent.ask(&program()), Permission::Asked);
+        }
+    }
+
+    #[test]
+    fn what_is_pressed_before_the_question_was_seen_makes_the_time_begin_again() {
+        let mut consent = Consent::default();
+        consent.ask(&program());
+        assert!(!consent.press(T(0)));
+        consent.show(T(0));
+        assert!(!consent.press(T(999)) && !consent.is_armed(T(1000)));
+        assert!(!consent.press(T(1998)) && !consent.press(T(2997)));
+        assert!(consent.is_armed(T(3997)) && consent.press(T(3997)));
+        // Out of sight and back: all of it again.
+        consent.hide();
+        assert!(consent.show(T(4000)) && !consent.press(T(4500)));
+    }
+
+    #[test]
+    fn the_answer_that_enter_gives_is_no_until_the_user_moves_on() {
+        let mut consent = Consent::default();
+        consent.ask(&program());
+        consent.show(T(0));
+        assert_eq!(consent.choice(), Answer::Deny);
+        consent.turn_choice();
+        assert_eq!(consent.choice(), Answer::Allow);
+        consent.hide();
+        consent.show(T(9));
+        assert_eq!(consent.choice(), Answer::Deny);
+    }
+
+    #[test]
+    fn a_question_goes_with_whoever_waited_for_it() {
+        let mut consent = Consent::default();
+        consent.ask(&program());
+        consent.show(T(0));
+        consent.retain(|_| true);
+        assert!(consent.is_shown());
+        consent.retain(|_| false);
+        assert!(!consent.is_shown() && consent.question().is_none());
+        assert_eq!(consent.ask(&program()), Permission::Asked);
+    }
+}
