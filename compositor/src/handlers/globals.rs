@@ -53,6 +53,7 @@ const fn local(interface: &'static str, version: u32) -> Offered {
 
 /// All globals that the compositor creates, each once.
 pub const OFFERED: &[Offered] = &[
+    local("ext_data_control_manager_v1", 1),
     offered("ext_foreign_toplevel_image_capture_source_manager_v1", 1),
     offered("ext_foreign_toplevel_list_v1", 1),
     offered("ext_image_copy_capture_manager_v1", 1),
@@ -86,6 +87,7 @@ pub const OFFERED: &[Offered] = &[
     offered("xdg_toplevel_tag_manager_v1", 1),
     offered("xdg_wm_base", 6),
     offered("xdg_wm_dialog_v1", 1),
+    local("zwlr_data_control_manager_v1", 2),
     local("zwlr_foreign_toplevel_manager_v1", 3),
     local("zwlr_gamma_control_manager_v1", 1),
     local("zwlr_layer_shell_v1", 4),

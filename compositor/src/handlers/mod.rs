@@ -9,8 +9,10 @@ pub mod bounds;
 pub mod claim;
 pub mod commit_timing;
 pub mod compositor;
+pub mod data_control;
 pub mod decoration;
 pub mod dialog;
+pub mod ext_data_control;
 pub mod fifo;
 pub mod fixes;
 pub mod foreign;
@@ -50,6 +52,7 @@ pub mod toplevel_management;
 pub mod toplevel_tag;
 pub mod virtual_keyboard;
 pub mod vm_list;
+pub mod wlr_data_control;
 pub mod workspace;
 pub mod xdg_shell;
 
@@ -178,6 +181,8 @@ impl Protocols {
         vm_list::create(display);
         toplevel_management::create(display);
         workspace::create(display);
+        ext_data_control::create(display);
+        wlr_data_control::create(display);
         Self {
             compositor: CompositorState::new_v6::<State>(display),
             shm: ShmState::new::<State>(display, []),

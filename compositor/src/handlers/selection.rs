@@ -3,11 +3,14 @@
 //! What a client copies is kept with its origin. Smithay's seat never holds a client's source: it is given a
 //! selection of the compositor's own that stands for the focused origin's, so an offer can reach no client of
 //! another origin, at no moment. A drag stays with the windows of the origin that began it.
+//!
+//! Programs that look after the clipboard ([`super::data_control`]) are local ones, and see and set what is copied locally.
 
 use std::collections::HashMap;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use smithay::input::Seat;
+use smithay::reexports::wayland_protocols::ext::data_control::v1::server::ext_data_control_source_v1::ExtDataControlSourceV1;
 use smithay::reexports::wayland_protocols::wp::primary_selection::zv1::server::zwp_primary_selection_device_manager_v1::ZwpPrimarySelectionDeviceManagerV1;
 use smithay::reexports::wayland_protocols::wp::primary_selection::zv1::server::zwp_primary_selection_device_v1::{
     self, ZwpPrimarySelectionDeviceV1,
@@ -15,6 +18,7 @@ use smithay::reexports::wayland_protocols::wp::primary_selection::zv1::server::z
 use smithay::reexports::wayland_protocols::wp::primary_selection::zv1::server::zwp_primary_selection_source_v1::{
     self, ZwpPrimarySelectionSourceV1,
 };
+use smithay::reexports::wayland_protocols_wlr::data_control::v1::server::zwlr_data_control_source_v1::ZwlrDataControlSourceV1;
 use smithay::reexports::wayland_server::backend::{ClientId, ObjectId};
 use smithay::reexports::wayland_server::protocol::wl_data_device::{self, WlDataDevice};
 use smithay::reexports::wayland_server::protocol::wl_data_device_manager::WlDataDeviceManager;
@@ -33,6 +37,7 @@ use smithay::wayland::selection::primary_selection::{
 };
 use smithay::wayland::selection::{SelectionHandler, SelectionTarget};
 
+use super::data_control::Watcher;
 use crate::handlers::globals::delegate_global;
 use crate::state::State;
 use crate::trust::client::{end_for_misuse, origin_of};
@@ -45,24 +50,70 @@ const MAX_TYPES: usize = 128;
 /// The longest name of a type, in bytes.
 const MAX_TYPE_LENGTH: usize = 512;
 
+/// Who has what was copied.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Source {
+    /// A client that had the keyboard, of the clipboard.
+    Clipboard(WlDataSource),
+    /// A client that had the keyboard, of the primary selection.
+    Primary(ZwpPrimarySelectionSourceV1),
+    /// A local program that looks after the clipboard.
+    Ext(ExtDataControlSourceV1),
+    /// Likewise, by the older protocol.
+    Wlr(ZwlrDataControlSourceV1),
+}
+
+impl Source {
+    /// Has its content written to a pipe.
+    pub(super) fn send(&self, mime_type: String, fd: BorrowedFd<'_>) {
+        match self {
+            Self::Clipboard(source) => source.send(mime_type, fd),
+            Self::Primary(source) => source.send(mime_type, fd),
+            Self::Ext(source) => source.send(mime_type, fd),
+            Self::Wlr(source) => source.send(mime_type, fd),
+        }
+    }
+
+    /// Tells its client that something else was copied.
+    fn cancelled(&self) {
+        match self {
+            Self::Clipboard(source) => source.cancelled(),
+            Self::Primary(source) => source.cancelled(),
+            Self::Ext(source) => source.cancelled(),
+            Self::Wlr(source) => source.cancelled(),
+        }
+    }
+
+    pub(super) fn id(&self) -> ObjectId {
+        match self {
+            Self::Clipboard(source) => source.id(),
+            Self::Primary(source) => source.id(),
+            Self::Ext(source) => source.id(),
+            Self::Wlr(source) => source.id(),
+        }
+    }
+}
+
 /// What was copied, and by whom.
 #[derive(Clone, Debug)]
-struct Copied<S> {
-    source: S,
-    types: Vec<String>,
+pub(super) struct Copied {
+    pub(super) source: Source,
+    pub(super) types: Vec<String>,
 }
 
 /// All selections. Bounded by the configured origins.
 #[derive(Debug, Default)]
 pub struct Selections {
-    clipboard: HashMap<Origin, Copied<WlDataSource>>,
-    primary: HashMap<Origin, Copied<ZwpPrimarySelectionSourceV1>>,
+    clipboard: HashMap<Origin, Copied>,
+    primary: HashMap<Origin, Copied>,
     /// Types of sources that are not set yet, by source.
     offered: HashMap<ObjectId, Vec<String>>,
     /// Whose selections the seat stands for.
     shown: Option<Origin>,
     /// Who began the drag that goes on.
     drag: Option<Origin>,
+    /// The local programs that look after the clipboard.
+    pub(super) watchers: Vec<Watcher>,
 }
 
 impl Selections {
@@ -79,7 +130,70 @@ impl Selections {
     }
 }
 
+impl Selections {
+    /// What is copied at an origin.
+    pub(super) fn copied(&self, target: SelectionTarget, origin: &Origin) -> Option<&Copied> {
+        match target {
+            SelectionTarget::Clipboard => self.clipboard.get(origin),
+            SelectionTarget::Primary => self.primary.get(origin),
+        }
+    }
+
+    /// What a source stands for that is about to be set.
+    pub(super) fn described(&self, source: Source) -> Copied {
+        let types = self.offered.get(&source.id()).cloned().unwrap_or_default();
+        Copied { source, types }
+    }
+}
+
 impl State {
+    /// Something else, or nothing any more, is copied at an origin.
+    pub(super) fn select(&mut self, target: SelectionTarget, origin: &Origin, copied: Option<Copied>) {
+        let selections = &mut self.comp.selections;
+        let kept = copied.as_ref().map(|copied| copied.source.clone());
+        let all = match target {
+            SelectionTarget::Clipboard => &mut selections.clipboard,
+            SelectionTarget::Primary => &mut selections.primary,
+        };
+        let old = match copied {
+            Some(copied) => all.insert(origin.clone(), copied),
+            None => all.remove(origin),
+        };
+        if let Some(old) = old.filter(|old| Some(&old.source) != kept.as_ref()) {
+            old.source.cancelled();
+        }
+        self.tell_selection(target, origin);
+    }
+
+    /// A source is gone, and with it what it stood for.
+    pub(super) fn source_gone(&mut self, source: &ObjectId) {
+        self.comp.selections.offered.remove(source);
+        for target in [SelectionTarget::Clipboard, SelectionTarget::Primary] {
+            let all = match target {
+                SelectionTarget::Clipboard => &mut self.comp.selections.clipboard,
+                SelectionTarget::Primary => &mut self.comp.selections.primary,
+            };
+            let found = all.iter().find(|(_, copied)| copied.source.id() == *source);
+            if let Some(origin) = found.map(|(origin, _)| origin.clone()) {
+                all.remove(&origin);
+                self.tell_selection(target, &origin);
+            }
+        }
+    }
+
+    /// Tells those who may know it that something else is copied at an origin, and nobody else that anything happened.
+    fn tell_selection(&mut self, target: SelectionTarget, origin: &Origin) {
+        if self.comp.selections.shown.as_ref() == Some(origin) {
+            match target {
+                SelectionTarget::Clipboard => self.show_clipboard(),
+                SelectionTarget::Primary => self.show_primary(),
+            }
+        }
+        if *origin == Origin::Local {
+            self.tell_watchers(target);
+        }
+    }
+
     /// The keyboard has moved to a client: only selections of its own origin are offered to it.
     pub(crate) fn selection_focus(&mut self, focused: Option<&WlSurface>) {
         let display = self.comp.display.clone();
@@ -151,17 +265,8 @@ impl SelectionHandler for State {
     ) {
         // An offer outlives the focus. It stands for its origin's selection, and so can only ever reach what
         // that same origin copied.
-        match target {
-            SelectionTarget::Clipboard => {
-                if let Some(copied) = self.comp.selections.clipboard.get(origin) {
-                    copied.source.send(mime_type, fd.as_fd());
-                }
-            }
-            SelectionTarget::Primary => {
-                if let Some(copied) = self.comp.selections.primary.get(origin) {
-                    copied.source.send(mime_type, fd.as_fd());
-                }
-            }
+        if let Some(copied) = self.comp.selections.copied(target, origin) {
+            copied.source.send(mime_type, fd.as_fd());
         }
     }
 }
@@ -214,20 +319,9 @@ impl Dispatch<WlDataDevice, DataDeviceUserData> for State {
         match request {
             wl_data_device::Request::SetSelection { source, .. } => {
                 let Some(origin) = origin_of(device).filter(|_| state.may_copy(device)) else { return };
-                let selections = &mut state.comp.selections;
-                let copied = source.map(|source| {
-                    let types = selections.offered.get(&source.id()).cloned().unwrap_or_default();
-                    Copied { source, types }
-                });
-                let old = match copied.clone() {
-                    Some(copied) => selections.clipboard.insert(origin, copied),
-                    None => selections.clipboard.remove(&origin),
-                };
-                let kept = copied.as_ref().map(|copied| &copied.source);
-                if let Some(old) = old.filter(|old| Some(&old.source) != kept) {
-                    old.source.cancelled();
-                }
-                state.show_clipboard();
+                let selections = &state.comp.selections;
+                let copied = source.map(|source| selections.described(Source::Clipboard(source)));
+                state.select(SelectionTarget::Clipboard, &origin, copied);
             }
             // Smithay compares the serial alone, which another client could guess.
             wl_data_device::Request::StartDrag { .. } if !state.holds_pointer(device) => {}
@@ -273,13 +367,7 @@ impl Dispatch<WlDataSource, DataSourceUserData> for State {
         <DataDeviceState as Dispatch<WlDataSource, DataSourceUserData, Self>>::destroyed(
             state, client, source, data,
         );
-        let selections = &mut state.comp.selections;
-        selections.offered.remove(&source.id());
-        let before = selections.clipboard.len();
-        selections.clipboard.retain(|_, copied| copied.source.id() != source.id());
-        if selections.clipboard.len() != before {
-            state.show_clipboard();
-        }
+        state.source_gone(&source.id());
     }
 }
 
@@ -296,20 +384,9 @@ impl Dispatch<ZwpPrimarySelectionDeviceV1, PrimaryDeviceUserData> for State {
         match request {
             zwp_primary_selection_device_v1::Request::SetSelection { source, .. } => {
                 let Some(origin) = origin_of(device).filter(|_| state.may_copy(device)) else { return };
-                let selections = &mut state.comp.selections;
-                let copied = source.map(|source| {
-                    let types = selections.offered.get(&source.id()).cloned().unwrap_or_default();
-                    Copied { source, types }
-                });
-                let old = match copied.clone() {
-                    Some(copied) => selections.primary.insert(origin, copied),
-                    None => selections.primary.remove(&origin),
-                };
-                let kept = copied.as_ref().map(|copied| &copied.source);
-                if let Some(old) = old.filter(|old| Some(&old.source) != kept) {
-                    old.source.cancelled();
-                }
-                state.show_primary();
+                let selections = &state.comp.selections;
+                let copied = source.map(|source| selections.described(Source::Primary(source)));
+                state.select(SelectionTarget::Primary, &origin, copied);
             }
             other => {
                 <PrimarySelectionState as Dispatch<
@@ -352,19 +429,13 @@ impl Dispatch<ZwpPrimarySelectionSourceV1, PrimarySourceUserData> for State {
         <PrimarySelectionState as Dispatch<ZwpPrimarySelectionSourceV1, PrimarySourceUserData, Self>>::destroyed(
             state, client, source, data,
         );
-        let selections = &mut state.comp.selections;
-        selections.offered.remove(&source.id());
-        let before = selections.primary.len();
-        selections.primary.retain(|_, copied| copied.source.id() != source.id());
-        if selections.primary.len() != before {
-            state.show_primary();
-        }
+        state.source_gone(&source.id());
     }
 }
 
 impl Selections {
     /// Keeps a type that a source offers; false if the source offers too much.
-    fn note_type(&mut self, source: &impl Resource, mime_type: &str) -> bool {
+    pub(super) fn note_type(&mut self, source: &impl Resource, mime_type: &str) -> bool {
         let id = source.id();
         let siblings = || self.offered.keys().filter(|other| other.same_client_as(&id)).count();
         if !self.offered.contains_key(&id) && siblings() >= MAX_SOURCES {

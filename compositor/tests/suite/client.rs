@@ -111,6 +111,10 @@ pub struct Told {
     pub gone: Vec<wayland_client::backend::ObjectId>,
     /// Windows and their pictures.
     pub seen: crate::capture::Seen,
+    /// Offers of the clipboard to a program that looks after it.
+    pub control: Vec<wayland_client::backend::ObjectId>,
+    /// Offers of the clipboard, all together.
+    pub offered: usize,
     /// VMs and their windows.
     pub vms: crate::vm_list::Seen,
     /// Windows, as task bars know them.
@@ -204,6 +208,11 @@ impl Client {
     /// Binds an output, in the newest version.
     pub fn bind_output(&self, name: u32) -> wayland_client::protocol::wl_output::WlOutput {
         self.registry.bind(name, 4, &self.queue, ())
+    }
+
+    /// An object that was told of.
+    pub fn object<I: Proxy>(&self, id: wayland_client::backend::ObjectId) -> I {
+        I::from_id(&self.connection, id).unwrap()
     }
 
     pub fn bind<I: Proxy + 'static>(&self) -> I
@@ -582,6 +591,7 @@ impl Dispatch<WlDataDevice, ()> for Told {
         match event {
             wl_data_device::Event::DataOffer { id } => {
                 told.offers.insert(id.id(), Vec::new());
+                told.offered += 1;
             }
             wl_data_device::Event::Selection { id } => {
                 told.clipboard = id.and_then(|offer| told.offers.get(&offer.id()).cloned());

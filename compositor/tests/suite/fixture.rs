@@ -161,6 +161,10 @@ impl Fixture {
         &mut self.parties.server.state
     }
 
+    pub fn everybody(&self) -> Vec<Who> {
+        (0..self.parties.clients.len()).map(Who).collect()
+    }
+
     pub fn client(&mut self, who: Who) -> &mut Client {
         &mut self.parties.clients[who.0]
     }
