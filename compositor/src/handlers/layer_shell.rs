@@ -176,13 +176,15 @@ impl State {
     /// Tells the program of a layer surface the size of its place, if it is another one, or if it is the `first` time.
     fn tell_layer(&mut self, id: LayerId, first: bool) {
         let Some(output) = self.comp.layers.get(id).map(|layer| layer.output) else { return };
-        let scale = self.comp.shell.layout_on(output).scale;
+        let layout = self.comp.shell.layout_on(output);
+        let (scale, stripe) = (layout.scale, layout.stripe());
         let Some(layer) = self.comp.layers.get_mut(id) else { return };
+        let extent = layer.extent(stripe);
         let surface = &layer.handle.surface;
         if !first && !is_configured(surface.wl_surface()) {
             return;
         }
-        let (place, asked) = (layer.place.size, layer.wish.size);
+        let (place, asked) = (extent.size, layer.wish.size);
         let exact = told_size(place, scale);
         // What was asked for and had is told as it was asked for: rounding up twice would be another size.
         let told = |asked: i32, place: i32, exact: i32| {

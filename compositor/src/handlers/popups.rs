@@ -185,7 +185,7 @@ impl Comp {
     /// The content rectangle of a window, layer surface or popup, as drawn.
     pub(super) fn content_of(&self, surface: &WlSurface) -> Option<Rectangle<i32, Physical>> {
         if let Some(layer) = self.layers.find(|layer| layer.handle.wl_surface() == surface) {
-            return Some(layer.place);
+            return Some(layer.extent(self.shell.layout_on(layer.output).stripe()));
         }
         if let Some(window) = self.shell.find(|window| window.handle.wl_surface() == surface) {
             return Some(self.shell.content(window));
@@ -208,8 +208,8 @@ impl Comp {
         }
         if let Some(layer) = self.layers.find(|layer| layer.handle.wl_surface() == root) {
             let layout = self.shell.layout_on(layer.output);
-            let space = layout.space();
-            return self.place_popups(root, layer.place, layout, space, &mut AreaBudget::new(space));
+            let (space, extent) = (layout.space(), layer.extent(layout.stripe()));
+            return self.place_popups(root, extent, layout, space, &mut AreaBudget::new(space));
         }
         let Some(window) = self.shell.find(|window| window.handle.wl_surface() == root) else {
             return Vec::new();

@@ -86,7 +86,8 @@ impl Comp {
                 }
             }
             if layer.place.contains(pixel)
-                && let under @ Some(_) = self.in_tree(root, layer.place, point)
+                && let under @ Some(_) =
+                    self.in_tree(root, layer.extent(self.shell.layout_on(layer.output).stripe()), point)
             {
                 return Some((layer.id, under));
             }

@@ -478,12 +478,13 @@ fn layers<R>(
 {
     let config = comp.config.current().clone();
     let Some(style) = config.style(&Origin::Local) else { return };
-    let scale = comp.shell.layout_on(output).scale;
+    let layout = comp.shell.layout_on(output);
+    let (scale, stripe) = (layout.scale, layout.stripe());
     let shown = comp.layers.shown_top_down(above).filter(|layer| layer.output == output);
-    let shown: Vec<_> = shown.map(|layer| (layer.handle.wl_surface().clone(), layer.place)).collect();
-    for (surface, place) in shown {
+    let shown = shown.map(|layer| (layer.handle.wl_surface().clone(), layer.extent(stripe).loc, layer.place));
+    for (surface, corner, place) in shown.collect::<Vec<_>>() {
         popups(comp, renderer, &surface, style, Shows::All, scene);
-        guest(renderer, &surface, place, scale, Shows::All, scene);
+        tree(renderer, &surface, (corner, place), scale, scene);
     }
 }
 
@@ -562,20 +563,27 @@ pub(super) fn guest<R>(
     R: Renderer + ImportAll + ImportMem,
     R::TextureId: Texture + Send + Clone + 'static,
 {
-    if shows == Shows::Black {
-        return;
+    if shows == Shows::All {
+        tree(renderer, surface, (content.loc, content), scale, scene);
     }
+}
+
+/// A client's surface tree, laid out from a corner on and cut to a rectangle.
+fn tree<R>(
+    renderer: &mut R,
+    surface: &WlSurface,
+    (corner, content): (Point<i32, Physical>, Rectangle<i32, Physical>),
+    scale: f64,
+    scene: &mut Vec<SceneElement<R>>,
+) where
+    R: Renderer + ImportAll + ImportMem,
+    R::TextureId: Texture + Send + Clone + 'static,
+{
     // What lies outside the window's geometry, such as shadows, is moved out of the rectangle and cut off.
     let geometry = window_geometry(surface);
     let offset: Point<i32, Physical> = geometry.loc.to_f64().to_physical(scale).to_i32_round();
-    let tree: Vec<WaylandSurfaceRenderElement<R>> = render_elements_from_surface_tree(
-        renderer,
-        surface,
-        content.loc - offset,
-        scale,
-        1.0,
-        Kind::Unspecified,
-    );
+    let tree: Vec<WaylandSurfaceRenderElement<R>> =
+        render_elements_from_surface_tree(renderer, surface, corner - offset, scale, 1.0, Kind::Unspecified);
     for element in tree {
         let buffer = match element.texture() {
             WaylandSurfaceTexture::Texture(texture) => Some(texture.size()),

@@ -11,7 +11,7 @@
 //!
 //! # Invariants
 //!
-//! * Every rectangle lies in the space, whatever its program asks for: nothing reaches the stripe or leaves the output.
+//! * Every place lies in the space, whatever its program asks for: nothing is seen or hit on the stripe or outside the output.
 //! * The work area lies in the space, and each of its sides is at least half as long as the space's.
 //! * A surface that reserves no room changes no other one's place.
 
@@ -112,6 +112,19 @@ pub struct LayerSurface<H> {
     pub mapped: bool,
     /// Where it stands, in physical pixels of the output: the only place where its pixels may appear.
     pub place: Rectangle<i32, Physical>,
+}
+
+impl<H> LayerSurface<H> {
+    /// Where its content is laid out, of which what lies outside its place is not to be seen: its place, and of a surface that
+    /// fills the output whatever stands there the part below the stripe too. Programs take the places on such a surface for places
+    /// on the output, as slurp does, by which a person chooses a part of it.
+    #[must_use]
+    pub fn extent(&self, stripe: Rectangle<i32, Physical>) -> Rectangle<i32, Physical> {
+        let Wish { anchor, size, margin, zone, .. } = &self.wish;
+        let flush = [margin.top, margin.right, margin.bottom, margin.left] == [0; 4];
+        let fills = *zone == ExclusiveZone::DontCare && *anchor == Anchor::all() && size.is_empty() && flush;
+        if fills { self.place.merge(stripe) } else { self.place }
+    }
 }
 
 /// All layer surfaces.
@@ -371,6 +384,10 @@ mod tests {
         assert_eq!(place(bottom), rect((0, 780, 1280, 20)));
         assert_eq!(place(wallpaper), rect(SPACE));
         assert_eq!(place(below), left, "one that reserves nothing keeps clear of those that do");
+        let stripe = rect((0, 0, 1280, 24));
+        let extent = |id| layers.get(id).unwrap().extent(stripe);
+        assert_eq!(extent(wallpaper), rect((0, 0, 1280, 800)), "its own places are those of the output");
+        assert!([top, bottom, below].into_iter().all(|id| extent(id) == place(id)));
     }
 
     #[test]
