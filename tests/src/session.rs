@@ -656,6 +656,9 @@ fn write_compositor_configuration(options: &Options, root: &Path, regions: &Path
     for vm in &options.vms {
         let (_, color) = VM_COLORS.iter().find(|(name, _)| name == vm).expect("one of VM_COLORS");
         writeln!(text, "[vm.{vm}]\nlabel = \"{vm}\"\ncolor = \"#{color:06x}\"").expect("a String");
+        if let Some(rule) = options.capture.get(vm) {
+            writeln!(text, "capture = {rule:?}").expect("a String");
+        }
         if !options.limits.is_empty() {
             writeln!(text, "[vm.{vm}.limits]").expect("a String");
         }
@@ -666,6 +669,7 @@ fn write_compositor_configuration(options: &Options, root: &Path, regions: &Path
             writeln!(text, "[vm.{vm}.protocols]\n{table}").expect("a String");
         }
     }
+    text.push_str(&options.tables);
     fs::write(root.join("vitrail.toml"), text).expect("a configuration file");
 }
 

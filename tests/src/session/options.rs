@@ -34,6 +34,10 @@ pub struct Options {
     pub limits: BTreeMap<&'static str, u64>,
     /// The tables of protocols of VMs that have one, as TOML.
     pub protocols: BTreeMap<&'static str, String>,
+    /// What pictures of local programs show of VMs of which it is said.
+    pub capture: BTreeMap<&'static str, &'static str>,
+    /// More tables of the compositor's configuration, as TOML.
+    pub tables: String,
     /// Applications of the VMs are offered `zwp_linux_dmabuf_v1`.
     pub dmabuf: bool,
     /// `vitrail-session` runs the compositor.
@@ -54,6 +58,8 @@ impl Options {
             region_mib: 64,
             limits: BTreeMap::new(),
             protocols: BTreeMap::new(),
+            capture: BTreeMap::new(),
+            tables: String::new(),
             dmabuf: false,
             supervised: false,
         }
@@ -106,6 +112,20 @@ impl Options {
     #[must_use]
     pub fn protocols(mut self, vm: &'static str, table: &str) -> Self {
         self.protocols.insert(vm, table.to_owned());
+        self
+    }
+
+    /// The same with another rule for what pictures of local programs show of one VM.
+    #[must_use]
+    pub fn capture(mut self, vm: &'static str, rule: &'static str) -> Self {
+        self.capture.insert(vm, rule);
+        self
+    }
+
+    /// The same with more tables in the compositor's configuration.
+    #[must_use]
+    pub fn tables(mut self, text: &str) -> Self {
+        self.tables.push_str(text);
         self
     }
 
