@@ -114,11 +114,14 @@ impl Layout {
         Rectangle::new(corner, (self.output.w, (self.output.h - stripe).max(1)).into())
     }
 
-    /// Where windows may stand: the space, less what surfaces of the layer shell reserve.
+    /// Where windows may stand: the space, less what surfaces of the layer shell reserve. Those that leave no room for a frame
+    /// reserve nothing: a window must have a title bar to be reached by.
     #[must_use]
     pub fn work_area(&self) -> Rectangle<i32, Physical> {
         let space = self.space();
-        self.left.and_then(|left| left.intersection(space)).filter(|left| !left.is_empty()).unwrap_or(space)
+        let Some(left) = self.left.and_then(|left| left.intersection(space)) else { return space };
+        let (_, sum) = self.margins();
+        if left.size.w > sum.w && left.size.h > sum.h { left } else { space }
     }
 
     /// The frame around a content rectangle.

@@ -36,7 +36,9 @@ impl Themed {
 }
 
 fn write(path: &Path, theme: &str) {
-    fs::write(path, format!("[vm.work]\nlabel = \"Work\"\ncolor = \"#2e7d32\"\n[theme]\n{theme}\n")).unwrap();
+    let still = "[background]\npicture = \"none\"\nhint = false\n[animation]\nenabled = false\n";
+    fs::write(path, format!("{still}[vm.work]\nlabel = \"Work\"\ncolor = \"#2e7d32\"\n[theme]\n{theme}\n"))
+        .unwrap();
 }
 
 /// What the frames that were drawn one after the other have left.
