@@ -39,6 +39,18 @@ struct Canvas {
     drawn: bool,
     /// Where everything was in the last frame that was composed.
     still: Option<Still>,
+    /// Whether the pointer was in it.
+    pointer: PointerPlace,
+}
+
+/// Where the pointer is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum PointerPlace {
+    /// In the picture, above everything else.
+    #[default]
+    Picture,
+    /// Elsewhere, above the picture.
+    Apart,
 }
 
 impl fmt::Debug for Memory {
@@ -97,7 +109,9 @@ impl Memory {
         if !self.canvases.get(&output).is_some_and(fits) {
             let target = create_target(&mut self.renderer, size)?;
             let tracker = OutputDamageTracker::new(size, scale, Transform::Normal);
-            self.canvases.insert(output, Canvas { target, tracker, size, scale, drawn: false, still: None });
+            let pointer = PointerPlace::Picture;
+            let canvas = Canvas { target, tracker, size, scale, drawn: false, still: None, pointer };
+            self.canvases.insert(output, canvas);
         }
         Ok(())
     }
@@ -118,11 +132,22 @@ impl Memory {
         comp: &mut Comp,
         output: OutputId,
     ) -> Result<Vec<Rectangle<i32, Physical>>, BackendError> {
+        self.draw_with(comp, output, PointerPlace::Picture)
+    }
+
+    /// The same with or without the pointer.
+    pub(super) fn draw_with(
+        &mut self,
+        comp: &mut Comp,
+        output: OutputId,
+        pointer: PointerPlace,
+    ) -> Result<Vec<Rectangle<i32, Physical>>, BackendError> {
         let changed = comp.schedule.take_changed(output);
         let Self { renderer, canvases, repainted } = self;
         let Some(canvas) = canvases.get_mut(&output) else { return Ok(Vec::new()) };
         let drawn = std::mem::take(&mut canvas.drawn);
-        let still = canvas.still.take().filter(|_| drawn);
+        let same = std::mem::replace(&mut canvas.pointer, pointer) == pointer;
+        let still = canvas.still.take().filter(|_| drawn && same);
         let contents = match (still, changed) {
             (Some(still), Changed::Contents(windows)) => {
                 canvas.draw_contents(renderer, comp, output, still, &windows)?
@@ -157,15 +182,7 @@ impl Memory {
 
     /// The last frame of an output as it lies in memory.
     pub(super) fn pixels(&self, output: OutputId) -> Option<Pixels<'_>> {
-        let target = &self.canvases.get(&output)?.target;
-        let stride = target.stride();
-        let len = stride * target.height();
-        // SAFETY: asking for the pointer changes nothing; `from_raw_parts` below says what it is used for.
-        let data = unsafe { target.data() };
-        // SAFETY: the image was made by `create_target` with memory of its own, `height` rows of `stride` bytes, which were
-        // cleared then. It is freed with the image, and only the renderer writes to it, through `&mut self`.
-        let bytes = unsafe { std::slice::from_raw_parts(data.cast::<u8>(), len) };
-        Some(Pixels { bytes, stride })
+        Some(pixels_of(&self.canvases.get(&output)?.target))
     }
 }
 
@@ -178,7 +195,10 @@ impl Canvas {
         output: OutputId,
         age: usize,
     ) -> Result<Repainted, BackendError> {
-        let elements = scene::compose(comp, renderer, output, TITLES_PER_FRAME);
+        let elements = match self.pointer {
+            PointerPlace::Picture => scene::compose(comp, renderer, output, TITLES_PER_FRAME),
+            PointerPlace::Apart => scene::compose_below_pointer(comp, renderer, output, TITLES_PER_FRAME),
+        };
         let mut framebuffer = renderer.bind(&mut self.target)?;
         let result =
             self.tracker.render_output(renderer, &mut framebuffer, age, &elements, scene::BACKGROUND)?;
@@ -212,7 +232,20 @@ impl Canvas {
     }
 }
 
-fn create_target(
+/// A picture of [`create_target`] as it lies in memory.
+pub(super) fn pixels_of<'a>(target: &'a Image<'static, 'static>) -> Pixels<'a> {
+    let stride = target.stride();
+    let len = stride * target.height();
+    // SAFETY: asking for the pointer changes nothing; `from_raw_parts` below says what it is used for.
+    let data = unsafe { target.data() };
+    // SAFETY: the image was made by `create_target` with memory of its own, `height` rows of `stride` bytes, which were
+    // cleared then. It is freed with the image, and only the renderer writes to it, for which it is borrowed mutably.
+    let bytes = unsafe { std::slice::from_raw_parts(data.cast::<u8>(), len) };
+    Pixels { bytes, stride }
+}
+
+/// A picture with nothing in it.
+pub(super) fn create_target(
     renderer: &mut PixmanRenderer,
     size: Size<i32, Physical>,
 ) -> Result<Image<'static, 'static>, BackendError> {

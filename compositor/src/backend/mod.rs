@@ -9,6 +9,7 @@ pub mod drm;
 mod held;
 pub mod memory;
 pub mod nested;
+mod pointer;
 mod shared;
 mod stale;
 pub mod x11;

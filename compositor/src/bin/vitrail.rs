@@ -64,6 +64,11 @@ struct Arguments {
     #[arg(long)]
     control_input: bool,
 
+    /// On a console, always draw the pointer into the picture, also where the graphics card could show it by a plane of its own: for
+    /// viewers of virtual machines that do not show such planes
+    #[arg(long)]
+    no_cursor_plane: bool,
+
     /// Physical pixels per logical pixel; may be a fraction, such as 1.5
     #[arg(long, default_value_t = 1.0)]
     scale: f64,
@@ -229,7 +234,7 @@ fn open_backend(arguments: &Arguments, events: &LoopHandle<'static, State>) -> a
         }
         BackendName::Auto | BackendName::Drm | BackendName::Headless => {}
     }
-    let drm = Drm::open(events, scale, arguments.control_input);
+    let drm = Drm::open(events, scale, arguments.control_input, !arguments.no_cursor_plane);
     let drm = drm.context("vitrail cannot use this console; --backend headless draws off screen instead")?;
     Ok(Backend::Drm(Box::new(drm)))
 }

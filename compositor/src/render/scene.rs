@@ -174,6 +174,25 @@ where
     R::TextureId: Texture + Send + Clone + 'static,
 {
     let origin = output.origin();
+    let mut scene = Vec::new();
+    pointer(comp, renderer, output, &mut scene);
+    let mut scene: Vec<_> = scene.into_iter().map(|element| OnOutput::new(element, origin)).collect();
+    scene.extend(compose_below_pointer(comp, renderer, output, titles_per_vm));
+    scene
+}
+
+/// The same without the pointer, which is above all of it.
+pub fn compose_below_pointer<R>(
+    comp: &mut Comp,
+    renderer: &mut R,
+    output: OutputId,
+    titles_per_vm: u32,
+) -> Vec<OnOutput<R>>
+where
+    R: Renderer + ImportAll + ImportMem,
+    R::TextureId: Texture + Send + Clone + 'static,
+{
+    let origin = output.origin();
     let scene = compose_in_place(comp, renderer, output, titles_per_vm).into_iter();
     scene.map(|element| OnOutput::new(element, origin)).collect()
 }
@@ -195,7 +214,6 @@ where
     // A picture is of windows as they stand, and of none that is gone.
     let on_screen = comp.decor.view == View::Screen;
     let moves = on_screen && animation::step(comp, output);
-    pointer(comp, renderer, output, &mut scene);
     // Without the stripe nothing says who has the keyboard, so no window is drawn either.
     if let Err(error) = stripe(comp, renderer, (output, &layout), &mut scene) {
         tracing::error!("error drawing the stripe: {error}");
@@ -613,6 +631,21 @@ where
     }
 }
 
+/// The pointer alone, with its tip at a place, as it is on the output that it is on.
+pub fn pointer_at<R>(
+    comp: &mut Comp,
+    renderer: &mut R,
+    location: Point<i32, Physical>,
+) -> Vec<SceneElement<R>>
+where
+    R: Renderer + ImportAll + ImportMem,
+    R::TextureId: Texture + Send + Clone + 'static,
+{
+    let mut scene = Vec::new();
+    cursor::compose(comp, renderer, location, &mut scene);
+    scene
+}
+
 pub(super) fn solid<R>(id: Id, rect: Rectangle<i32, Physical>, color: Color32F) -> SceneElement<R>
 where
     R: Renderer + ImportAll + ImportMem,
@@ -672,7 +705,7 @@ fn is_settled(toplevel: &ToplevelSurface) -> bool {
 
 impl Comp {
     /// Where the pointer is drawn.
-    pub(super) fn drawn_pointer(&self) -> Option<Point<i32, Physical>> {
+    pub(crate) fn drawn_pointer(&self) -> Option<Point<i32, Physical>> {
         let location = self.input.visible_pointer()?;
         // A client may hide the pointer over its own content, and only while it has the keyboard and nothing is over it.
         let hidden = self.input.cursor == CursorImageStatus::Hidden

@@ -4,7 +4,10 @@
 //! takes its console, as root by the code of seatd that is in libseat and as an ordinary user by seatd, and shows a
 //! terminal. What is checked is what the screen of
 //! the virtual machine shows, compared with what vitrail says it has drawn, and what comes of the keys and movements that
-//! go into the virtual devices.
+//! go into the virtual devices. The pictures that QEMU takes of the screen lack what is on the pointer's plane: where they are
+//! compared, the pointer is drawn into the picture.
+
+mod pointer;
 
 use std::fs;
 use std::path::Path;
@@ -105,6 +108,7 @@ pub fn run(packages: &Packages, out: Option<&Path>) -> Result<()> {
         let mut desk = Desk { guest, qmp };
         let outcome = check(&mut desk, processes)
             .and_then(|()| resized(&mut desk, &vnc))
+            .and_then(|()| pointer::on_its_plane(&mut desk, &vnc))
             .and_then(|()| unprivileged(&mut desk));
         // What was on the screen and in the logs is of interest above all if something failed.
         desk.qmp.save_screen(&session.logs.join("screen.png"))?;
@@ -224,11 +228,7 @@ fn resized(desk: &mut Desk, vnc: &Path) -> Result<()> {
 /// Its end, and another start as an ordinary user.
 fn unprivileged(desk: &mut Desk) -> Result<()> {
     eprintln!("==> vitrail ends in order, and an ordinary user starts it with seatd");
-    let pid = desk.pid()?;
-    desk.guest
-        .check(&format!("kill {pid}; while [ -e /proc/{pid} ]; do sleep 0.1; done"), COMMAND_DEADLINE)?;
-    // The console shows text again.
-    desk.wait("the console", |desk| Ok((desk.qmp.screen()?.pixel(700, 2) == Some(0)).then_some(())))?;
+    desk.end()?;
     desk.guest.check(
         &format!(
             "/seatd/loader --library-path /seatd /seatd/seatd -u {USER} -n 9 9>/tmp/ready >/tmp/seatd.log 2>&1 & read line </tmp/ready; \
@@ -283,7 +283,7 @@ impl Desk {
         self.guest.check(
             &format!(
                 "mkfifo /tmp/ready /tmp/typed; touch /tmp/second; {ENVIRONMENT}; LIBSEAT_BACKEND=builtin \
-                 vitrail --backend drm --ready-fd 9 9>/tmp/ready >/tmp/vitrail.log 2>&1 & grep -qx READY=1 </tmp/ready"
+                 vitrail --backend drm --no-cursor-plane --ready-fd 9 9>/tmp/ready >/tmp/vitrail.log 2>&1 & grep -qx READY=1 </tmp/ready"
             ),
             COMMAND_DEADLINE,
         )?;
@@ -297,6 +297,14 @@ impl Desk {
             COMMAND_DEADLINE,
         )?;
         Ok(())
+    }
+
+    /// Ends vitrail, so that the console shows text again.
+    fn end(&mut self) -> Result<()> {
+        let pid = self.pid()?;
+        self.guest
+            .check(&format!("kill {pid}; while [ -e /proc/{pid} ]; do sleep 0.1; done"), COMMAND_DEADLINE)?;
+        self.wait("the console", |desk| Ok((desk.qmp.screen()?.pixel(700, 2) == Some(0)).then_some(())))
     }
 
     /// The process of vitrail.
@@ -333,13 +341,18 @@ impl Desk {
         })
     }
 
+    /// What vitrail says it shows.
+    fn drawn(&mut self) -> Result<Picture> {
+        self.guest
+            .quiet(&format!("{ENVIRONMENT}; vitrailctl screenshot /tmp/screen.png"), COMMAND_DEADLINE)?;
+        Picture::from_png(&self.guest.fetch("/tmp/screen.png", COMMAND_DEADLINE)?)
+    }
+
     /// Waits until the machine's screen shows, pixel by pixel, the picture that vitrail draws of its windows.
     fn shows_what_was_drawn(&mut self) -> Result<Picture> {
         let mut last = 0;
         let found = self.wait("the screen to show what was drawn", |desk| {
-            desk.guest
-                .quiet(&format!("{ENVIRONMENT}; vitrailctl screenshot /tmp/screen.png"), COMMAND_DEADLINE)?;
-            let drawn = Picture::from_png(&desk.guest.fetch("/tmp/screen.png", COMMAND_DEADLINE)?)?;
+            let drawn = desk.drawn()?;
             let shown = desk.qmp.screen()?;
             last = shown.differing(&drawn);
             Ok((last == 0).then_some(shown))

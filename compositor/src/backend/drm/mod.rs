@@ -10,8 +10,8 @@
 //! and in which mode is said by [`crate::shell::outputs`]; this follows ([`Drm::follow`]). A screen that is switched off or dark is
 //! given up, so that the card drives nothing.
 //!
-//! Frames are drawn by the processor ([`Memory`]) and copied into dumb buffers ([`screen`]), turned if the screen is. The card says
-//! when a frame is on a screen, and only then the next one of that screen is drawn: while nothing changes, nothing is sent and nothing wakes up.
+//! Frames are drawn by the processor ([`Memory`]) and copied into dumb buffers ([`screen`]), turned if the screen is; the pointer has
+//! a plane of its own where the card has one for it ([`cursor`]). The card says when a frame is on a screen, and only then the next one of that screen is drawn: while nothing changes, nothing is sent and nothing wakes up.
 //!
 //! # Invariants
 //!
@@ -19,6 +19,7 @@
 //! * While the session is paused no device is touched.
 
 mod connector;
+mod cursor;
 mod devices;
 mod input;
 mod screen;
@@ -41,7 +42,7 @@ use smithay::reexports::rustix::fs::OFlags;
 use smithay::utils::DeviceFd;
 
 use super::held::Held;
-use super::memory::Memory;
+use super::memory::{Memory, PointerPlace};
 use super::{BackendError, Drawn};
 use crate::handlers::gamma_control::GammaRamp;
 use crate::render::schedule::Presented;
@@ -137,11 +138,14 @@ pub struct Drm {
     /// Another console is in front.
     paused: bool,
     control_input: bool,
+    /// The pointer may be shown by a plane of its own.
+    cursor_plane: bool,
 }
 
 impl Drm {
     /// Takes the seat that this process is on: its main graphics card, the screens of that, and all input devices.
-    /// `control_input` is whether input is taken from the control socket, too.
+    /// `control_input` is whether input is taken from the control socket, too; `cursor_plane` is whether the pointer may be shown
+    /// by a plane of its own.
     ///
     /// # Errors
     ///
@@ -150,13 +154,14 @@ impl Drm {
         events: &LoopHandle<'static, State>,
         scale: f64,
         control_input: bool,
+        cursor_plane: bool,
     ) -> Result<Self, BackendError> {
         let (mut session, notifier) = LibSeatSession::new().map_err(DrmError::OpenSeat)?;
         let seat = session.seat();
         if !session.is_active() {
             return Err(DrmError::SeatInUse.into());
         }
-        let device = open_card(&mut session, &seat, events)?;
+        let device = open_card(&mut session, &seat, events, cursor_plane)?;
         insert(events, notifier, |event, (), state: &mut State| match event {
             SessionEvent::PauseSession => state.pause_session(),
             SessionEvent::ActivateSession => state.resume_session(),
@@ -191,6 +196,7 @@ impl Drm {
             memory: Memory::new()?,
             paused: false,
             control_input,
+            cursor_plane,
         })
     }
 
@@ -224,9 +230,11 @@ impl Drm {
     }
 
     pub(super) fn draw(&mut self, comp: &mut Comp, output: OutputId) -> Result<Drawn, BackendError> {
-        let damage = self.memory.draw(comp, output)?;
         let name = &comp.shell.outputs().of(output).head.name;
-        let screen = self.screens.iter_mut().find(|screen| screen.name() == name);
+        let mut screen = self.screens.iter_mut().find(|screen| screen.name() == name);
+        let apart = screen.as_mut().is_some_and(|screen| screen.place_pointer(comp, output));
+        let place = if apart { PointerPlace::Apart } else { PointerPlace::Picture };
+        let damage = self.memory.draw_with(comp, output, place)?;
         let (Some(screen), Some(pixels)) = (screen, self.memory.pixels(output)) else {
             return Ok(Drawn::Shown);
         };
@@ -234,7 +242,15 @@ impl Drm {
         if damage.is_empty() && screen.is_current() {
             return Ok(Drawn::Shown);
         }
-        screen.show(pixels, &damage)?;
+        match screen.show(pixels, &damage) {
+            Err(error) if apart => {
+                screen.give_up_cursor(&error);
+                let damage = self.memory.draw(comp, output)?;
+                let pixels = self.memory.pixels(output);
+                pixels.map_or(Ok(()), |pixels| screen.show(pixels, &damage))?;
+            }
+            shown => shown?,
+        }
         Ok(Drawn::Coming)
     }
 
@@ -289,7 +305,8 @@ impl Drm {
                 continue;
             };
             let choice = Choice { connector: plugged.connector, crtc: *crtc, mode };
-            let taken = take(device, &mut self.screens, choice, &output.head.name);
+            let name = &output.head.name;
+            let taken = take(device, &mut self.screens, choice, name, self.cursor_plane);
             match taken {
                 Ok(screen) => screen.turn(output.transform),
                 Err(error) => {
@@ -339,11 +356,12 @@ fn take<'a>(
     screens: &'a mut Vec<Screen>,
     choice: Choice,
     name: &str,
+    cursor_plane: bool,
 ) -> Result<&'a mut Screen, DrmError> {
     let (index, changed) = match screens.iter().position(|screen| screen.connector() == choice.connector) {
         Some(index) => (index, false),
         None => {
-            screens.push(Screen::new(device, choice, name.to_owned())?);
+            screens.push(Screen::new(device, choice, name.to_owned(), cursor_plane)?);
             (screens.len() - 1, true)
         }
     };
@@ -366,6 +384,7 @@ fn open_card(
     session: &mut LibSeatSession,
     seat: &str,
     events: &LoopHandle<'static, State>,
+    cursor_plane: bool,
 ) -> Result<DrmDevice, DrmError> {
     let path = primary_gpu(seat).map_err(DrmError::FindCard)?;
     let path = path.ok_or_else(|| DrmError::NoCard(seat.to_owned()))?;
@@ -375,6 +394,9 @@ fn open_card(
     let fd = DrmDeviceFd::new(DeviceFd::from(fd));
     if fd.get_driver_capability(DriverCapability::DumbBuffer).unwrap_or(0) == 0 {
         return Err(DrmError::NoDumbBuffers(path));
+    }
+    if cursor_plane {
+        cursor::understand(&fd);
     }
     let (device, notifier) =
         DrmDevice::new(fd, true).map_err(|source| DrmError::TakeCard { path: path.clone(), source })?;
@@ -447,8 +469,10 @@ impl State {
         }
         let heads = drm.heads();
         self.change_outputs(|outputs| {
-            let names: Vec<String> = outputs.all().map(|output| output.head.name.clone()).collect();
+            let connected = outputs.all().filter(|output| output.connected);
+            let names: Vec<String> = connected.map(|output| output.head.name.clone()).collect();
             for name in names.iter().filter(|name| heads.iter().all(|head| head.name != **name)) {
+                tracing::info!(output = %name, "the screen was unplugged");
                 outputs.disconnect(name);
             }
             for head in heads {

@@ -6,6 +6,7 @@
 //! # Invariants
 //!
 //! * The buffer that is on the screen, or on its way there, is not written.
+//! * The pointer is on a plane of its own ([`Cursor`]) or in the picture, never in both or in neither.
 //! * Each buffer has a list of what changed since it was last written ([`Stale`]); when its turn comes exactly that is copied.
 
 use std::{fmt, io};
@@ -15,14 +16,17 @@ use smithay::backend::allocator::{Allocator, Buffer as _, Fourcc, Modifier};
 use smithay::backend::drm::dumb::{DumbFramebuffer, framebuffer_from_dumb_buffer};
 use smithay::backend::drm::{DrmDevice, DrmSurface, PlaneConfig, PlaneState};
 use smithay::reexports::drm::control::dumbbuffer::DumbMapping;
-use smithay::reexports::drm::control::{Device as _, connector, crtc};
+use smithay::reexports::drm::control::{Device as _, connector, crtc, plane};
 use smithay::utils::{Physical, Rectangle, Size, Transform};
 
 use super::DrmError;
 use super::connector::Choice;
+use super::cursor::Cursor;
 use crate::backend::memory::Pixels;
 use crate::backend::stale::Stale;
 use crate::handlers::gamma_control::GammaRamp;
+use crate::shell::outputs::OutputId;
+use crate::state::Comp;
 
 /// Bytes of a pixel.
 const PIXEL: usize = 4;
@@ -37,6 +41,8 @@ pub(super) struct Screen {
     /// How the picture is turned on its way to the screen.
     transform: Transform,
     buffers: [ScanOut; 2],
+    /// What shows the pointer, if the graphics card can.
+    cursor: Option<Cursor>,
     /// Which buffer is written next.
     back: usize,
     /// A frame is on its way; the graphics card will say when it is shown.
@@ -47,13 +53,29 @@ pub(super) struct Screen {
 
 impl Screen {
     /// Takes a screen over. It shows nothing new before the first frame.
-    pub(super) fn new(device: &mut DrmDevice, choice: Choice, name: String) -> Result<Self, DrmError> {
+    pub(super) fn new(
+        device: &mut DrmDevice,
+        choice: Choice,
+        name: String,
+        cursor_plane: bool,
+    ) -> Result<Self, DrmError> {
         let surface = device
             .create_surface(choice.crtc, choice.mode, &[choice.connector])
             .map_err(DrmError::TakeScreen)?;
         let buffers = ScanOut::pair(device, choice.size())?;
         let transform = Transform::Normal;
-        Ok(Self { surface, name, choice, transform, buffers, back: 0, pending: false, current: false })
+        let cursor = if cursor_plane { Cursor::find(device, &surface) } else { None };
+        Ok(Self {
+            surface,
+            name,
+            choice,
+            transform,
+            buffers,
+            cursor,
+            back: 0,
+            pending: false,
+            current: false,
+        })
     }
 
     /// Shows another resolution from the next frame on.
@@ -122,7 +144,25 @@ impl Screen {
 
     /// Whether the screen shows the last frame, or will.
     pub(super) fn is_current(&self) -> bool {
-        self.current
+        self.current && self.cursor.as_ref().is_none_or(Cursor::is_current)
+    }
+
+    /// Prepares the pointer's plane for the next frame. False if the pointer is to be in the picture instead.
+    pub(super) fn place_pointer(&mut self, comp: &mut Comp, output: OutputId) -> bool {
+        let is_upright = self.transform == Transform::Normal;
+        self.cursor.as_mut().is_some_and(|cursor| {
+            if is_upright {
+                cursor.place(comp, &self.surface, output)
+            } else {
+                cursor.leave("the screen is turned")
+            }
+        })
+    }
+
+    /// From now on the pointer is in the picture, because a frame with its plane was refused.
+    pub(super) fn give_up_cursor(&mut self, error: &DrmError) {
+        tracing::debug!("the pointer is drawn by the processor: its plane was refused: {error:?}");
+        self.cursor = None;
     }
 
     /// Somebody else has used the screen.
@@ -131,14 +171,41 @@ impl Screen {
         for buffer in &mut self.buffers {
             buffer.stale.everything();
         }
+        if let Some(cursor) = &mut self.cursor {
+            cursor.forget();
+        }
     }
 
-    /// Copies what changed into the buffer whose turn it is, and sends that to the screen.
+    /// Copies what changed into the buffer whose turn it is, and sends that to the screen, with the pointer as it was placed
+    /// last. Where only the pointer has moved, its plane alone is sent.
     pub(super) fn show(
         &mut self,
         pixels: Pixels<'_>,
         damage: &[Rectangle<i32, Physical>],
     ) -> Result<(), DrmError> {
+        let modeset = self.surface.commit_pending();
+        let mut planes = Vec::with_capacity(2);
+        let with_picture = modeset || !self.current || !damage.is_empty();
+        if with_picture {
+            planes.push(self.draw_back(pixels, damage));
+        }
+        planes.extend(self.cursor.as_ref().map(Cursor::state));
+        let sent =
+            if modeset { self.surface.commit(planes, true) } else { self.surface.page_flip(planes, true) };
+        self.current = sent.is_ok();
+        sent.map_err(DrmError::Show)?;
+        if with_picture {
+            self.back = 1 - self.back;
+        }
+        if let Some(cursor) = &mut self.cursor {
+            cursor.sent();
+        }
+        self.pending = true;
+        Ok(())
+    }
+
+    /// Copies what changed into the buffer whose turn it is.
+    fn draw_back(&mut self, pixels: Pixels<'_>, damage: &[Rectangle<i32, Physical>]) -> PlaneState<'static> {
         let size = self.choice.size();
         for buffer in &mut self.buffers {
             buffer.stale.add(damage);
@@ -146,36 +213,14 @@ impl Screen {
         let [first, second] = &mut self.buffers;
         let buffer = if self.back == 0 { first } else { second };
         buffer.write(pixels, self.transform, size);
-        let whole = Rectangle::from_size(size);
-        let plane = PlaneState {
-            handle: self.surface.plane(),
-            config: Some(PlaneConfig {
-                src: Rectangle::from_size((f64::from(size.w), f64::from(size.h)).into()),
-                dst: whole,
-                transform: Transform::Normal,
-                alpha: 1.0,
-                // The kernel takes everything as changed. What it would need is what changed in this buffer; some drivers
-                // take it for what changed on the screen.
-                damage_clips: None,
-                fb: *buffer.framebuffer.as_ref(),
-                fence: None,
-            }),
-        };
-        let sent = if self.surface.commit_pending() {
-            self.surface.commit([plane], true)
-        } else {
-            self.surface.page_flip([plane], true)
-        };
-        self.current = sent.is_ok();
-        sent.map_err(DrmError::Show)?;
-        self.back = 1 - self.back;
-        self.pending = true;
-        Ok(())
+        // The kernel takes everything as changed. What it would need is what changed in this buffer; some drivers take it for
+        // what changed on the screen.
+        buffer.plane(self.surface.plane(), Rectangle::from_size(size))
     }
 }
 
 /// A buffer that the screen can show.
-struct ScanOut {
+pub(super) struct ScanOut {
     // Before the buffer that it is of.
     framebuffer: DumbFramebuffer,
     buffer: DumbBuffer,
@@ -195,17 +240,22 @@ impl fmt::Debug for ScanOut {
 
 impl ScanOut {
     fn pair(device: &DrmDevice, size: Size<i32, Physical>) -> Result<[Self; 2], DrmError> {
-        Ok([Self::new(device, size)?, Self::new(device, size)?])
+        let new = || Self::new(device, size, Fourcc::Xrgb8888);
+        Ok([new()?, new()?])
     }
 
-    fn new(device: &DrmDevice, size: Size<i32, Physical>) -> Result<Self, DrmError> {
+    pub(super) fn new(
+        device: &DrmDevice,
+        size: Size<i32, Physical>,
+        format: Fourcc,
+    ) -> Result<Self, DrmError> {
         use smithay::reexports::drm::buffer::Buffer as _;
         let fd = device.device_fd();
         let (w, h) = (size.w.unsigned_abs(), size.h.unsigned_abs());
         let buffer = DumbAllocator::new(fd.clone())
-            .create_buffer(w, h, Fourcc::Xrgb8888, &[Modifier::Linear])
+            .create_buffer(w, h, format, &[Modifier::Linear])
             .map_err(DrmError::Allocate)?;
-        let framebuffer = framebuffer_from_dumb_buffer(fd, &buffer, true)
+        let framebuffer = framebuffer_from_dumb_buffer(fd, &buffer, false)
             .map_err(|error| DrmError::Framebuffer(error.into()))?;
         // A mapping borrows the name of its buffer. It lasts as long as the buffer, so the name must stay where it is: a few
         // words for each new mode that are never given back.
@@ -216,8 +266,27 @@ impl ScanOut {
         Ok(Self { framebuffer, buffer, mapping, stride, stale: Stale::default() })
     }
 
+    /// This changed in the picture.
+    pub(super) fn note(&mut self, damage: &[Rectangle<i32, Physical>]) {
+        self.stale.add(damage);
+    }
+
+    /// Shows all of it at a place of the screen.
+    pub(super) fn plane(&self, handle: plane::Handle, dst: Rectangle<i32, Physical>) -> PlaneState<'static> {
+        let config = PlaneConfig {
+            src: Rectangle::from_size((f64::from(dst.size.w), f64::from(dst.size.h)).into()),
+            dst,
+            transform: Transform::Normal,
+            alpha: 1.0,
+            damage_clips: None,
+            fb: *self.framebuffer.as_ref(),
+            fence: None,
+        };
+        PlaneState { handle, config: Some(config) }
+    }
+
     /// Copies what is stale into a buffer of this size. The picture is turned.
-    fn write(&mut self, from: Pixels<'_>, transform: Transform, size: Size<i32, Physical>) {
+    pub(super) fn write(&mut self, from: Pixels<'_>, transform: Transform, size: Size<i32, Physical>) {
         // As it is seen.
         let upright = transform.invert().transform_size(size);
         for rectangle in self.stale.take(upright) {
