@@ -8,6 +8,7 @@ use smithay::reexports::drm::control::{
 use smithay::utils::{Physical, Size};
 
 use super::DrmError;
+use super::edid::{self, Identity};
 use crate::shell::outputs::{Head, OutputMode};
 use crate::state::is_sane;
 
@@ -71,11 +72,12 @@ pub(super) fn plugged(device: &impl ControlDevice, scale: f64) -> Result<Vec<Plu
         };
         let (width, height) = info.size().unwrap_or_default();
         let millimetres = |length: u32| i32::try_from(length).unwrap_or(0);
+        let Identity { make, model, serial } = edid::ask(device, *handle);
         let head = Head {
             name: info.to_string(),
-            make: String::new(),
-            model: String::new(),
-            serial: String::new(),
+            make,
+            model,
+            serial,
             millimetres: (millimetres(width), millimetres(height)),
             modes: modes.iter().map(told).collect(),
             preferred: told(&best),

@@ -21,6 +21,7 @@
 mod connector;
 mod cursor;
 mod devices;
+mod edid;
 mod input;
 mod screen;
 
