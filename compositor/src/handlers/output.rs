@@ -224,7 +224,14 @@ impl State {
 
     /// Changes the outputs, and makes everything follow: clients, the backend, frames, windows and the pointer.
     pub fn change_outputs<R>(&mut self, change: impl FnOnce(&mut Outputs) -> R) -> R {
+        let held = self.comp.input.interaction.map(|held| held.window());
+        let output_of_held = |comp: &Comp| held.and_then(|id| comp.shell.get(id)).map(|window| window.output);
+        let before = output_of_held(&self.comp);
         let result = self.comp.shell.change_outputs(change);
+        if let Some(held) = held.filter(|_| output_of_held(&self.comp) != before) {
+            // Where the hand took hold of it is not on an output any more.
+            self.forget_interaction(held);
+        }
         self.comp.announce_outputs();
         if let Err(error) = self.backend.follow(self.comp.shell.outputs()) {
             tracing::error!("error changing the outputs: {:#}", anyhow::Error::from(error));

@@ -228,6 +228,29 @@ fn what_is_unplugged_leaves_its_windows_to_another_output_and_gets_them_back() {
     picture(&mut fixture, right).assert_ring(WEB, on(right, before.2), 8);
 }
 
+/// Where the pointer was when a resize began is a place of the output that is gone; the window grew by the distance to there.
+#[test]
+fn a_window_in_the_users_hand_is_let_go_when_its_output_is_unplugged() {
+    let (mut fixture, right) = two();
+    let (_, web) = a_window_on_each(&mut fixture, right);
+    let ring = on(right, window(&mut fixture, "web").2);
+    point(&mut fixture, right, ring.loc.x + ring.size.w - 2, ring.loc.y + ring.size.h - 2);
+    fixture.state().input_pointer_button(BUTTON_LEFT, true);
+    let asked = |fixture: &mut Fixture, by: f64| {
+        fixture.client(web).ack(0);
+        fixture.client(web).draw(0, 200, 100, YELLOW);
+        fixture.roundtrip(web);
+        let before = fixture.client(web).configures(0).len();
+        fixture.state().input_pointer_motion_by(by, by);
+        fixture.roundtrip(web);
+        fixture.client(web).configures(0).len() - before
+    };
+    assert_eq!(asked(&mut fixture, 20.0), 1, "it is resized");
+    fixture.state().disconnect_output("right");
+    fixture.roundtrip(web);
+    assert_eq!(asked(&mut fixture, -50.0), 0);
+}
+
 #[test]
 fn the_pointer_goes_over_the_edge_that_two_outputs_share_and_stops_at_the_others() {
     let (mut fixture, right) = two();
