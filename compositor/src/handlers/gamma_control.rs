@@ -109,6 +109,8 @@ impl State {
 
     fn apply_gamma(&mut self, output: OutputId, ramp: Option<&GammaRamp>) -> bool {
         let name = self.comp.shell.outputs().of(output).head.name.clone();
+        // What is seen is another picture, though the compositor draws the same: whoever waits for a frame gets one.
+        self.comp.schedule.request();
         self.backend.set_gamma(&name, ramp)
     }
 

@@ -53,7 +53,7 @@ pub struct OutputManagers {
     managers: Vec<Manager>,
     configurations: BTreeMap<ConfigurationNumber, Configuration>,
     numbers: u64,
-    /// What was told last, and the serial of that.
+    /// What was told last, and the serial of that: never 0, by which wlr-randr knows that it was told nothing yet.
     told: BTreeMap<OutputId, HeadState>,
     serial: u32,
 }
@@ -261,7 +261,7 @@ impl State {
         if managers.told == now {
             return;
         }
-        managers.serial = managers.serial.wrapping_add(1);
+        managers.serial = managers.serial.wrapping_add(1).max(1);
         for manager in &mut managers.managers {
             manager.tell(&self.comp.display, self.comp.shell.outputs(), &now, managers.serial);
         }
@@ -385,6 +385,7 @@ impl GlobalDispatch<ZwlrOutputManagerV1, ()> for State {
             return;
         }
         managers.told.clone_from(&now);
+        managers.serial = managers.serial.max(1);
         let mut manager = Manager { object, heads: BTreeMap::new() };
         manager.tell(display, state.comp.shell.outputs(), &now, managers.serial);
         managers.managers.push(manager);
@@ -545,7 +546,8 @@ impl Dispatch<ZwlrOutputConfigurationHeadV1, (ConfigurationNumber, Option<Output
                     object.post_error(HeadError::InvalidScale, "a scale is more than nothing");
                     return;
                 }
-                set(object, &mut settings.scale, scale);
+                // In this protocol it is a number of 256ths, and everywhere else one of 120ths: 1.2 is meant by 307 of the former.
+                set(object, &mut settings.scale, (scale * 120.0).round() / 120.0);
             }
             Request::SetAdaptiveSync { state: WEnum::Unknown(_) } => {
                 object.post_error(HeadError::InvalidAdaptiveSyncState, "there is no such state");
