@@ -65,8 +65,11 @@ pub struct ConfigurationNumber(u64);
 #[derive(Debug)]
 struct Manager {
     object: ZwlrOutputManagerV1,
-    heads: BTreeMap<OutputId, (ZwlrOutputHeadV1, Vec<(ZwlrOutputModeV1, OutputMode)>, HeadState)>,
+    heads: BTreeMap<OutputId, ToldHead>,
 }
+
+/// What one client was told of an output: the head's object, those of its modes, and its state.
+type ToldHead = (ZwlrOutputHeadV1, Vec<(ZwlrOutputModeV1, OutputMode)>, HeadState);
 
 /// What is told of an output.
 #[derive(Clone, Debug, PartialEq)]
@@ -538,7 +541,7 @@ impl Dispatch<ZwlrOutputConfigurationHeadV1, (ConfigurationNumber, Option<Output
             Request::SetTransform { transform } => match transform {
                 WEnum::Value(transform) => set(object, &mut settings.transform, from_wire(transform)),
                 WEnum::Unknown(_) => {
-                    object.post_error(HeadError::InvalidTransform, "there is no such transform")
+                    object.post_error(HeadError::InvalidTransform, "there is no such transform");
                 }
             },
             Request::SetScale { scale } => {
