@@ -224,7 +224,7 @@ fn vms_see_nothing_by_which_outputs_are_set_up_darkened_or_coloured() {
         let another = fixture.connect(vm("work"));
         match global {
             "zwlr_output_manager_v1" => {
-                drop(fixture.client(another).bind_by_name::<ZwlrOutputManagerV1>(name))
+                drop(fixture.client(another).bind_by_name::<ZwlrOutputManagerV1>(name));
             }
             "zwlr_output_power_manager_v1" => {
                 drop(fixture.client(another).bind_by_name::<ZwlrOutputPowerManagerV1>(name));

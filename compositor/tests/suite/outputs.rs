@@ -237,8 +237,6 @@ fn a_window_in_the_users_hand_is_let_go_when_its_output_is_unplugged() {
     point(&mut fixture, right, ring.loc.x + ring.size.w - 2, ring.loc.y + ring.size.h - 2);
     fixture.state().input_pointer_button(BUTTON_LEFT, true);
     let asked = |fixture: &mut Fixture, by: f64| {
-        fixture.client(web).ack(0);
-        fixture.client(web).draw(0, 200, 100, YELLOW);
         fixture.roundtrip(web);
         let before = fixture.client(web).configures(0).len();
         fixture.state().input_pointer_motion_by(by, by);
