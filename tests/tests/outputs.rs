@@ -20,17 +20,17 @@ fn button(pressed: bool) -> Value {
 }
 
 fn output_of(session: &mut Session, title: &str) -> String {
-    let windows: Value = serde_json::from_str(&session.control(&["windows", "--json"])).unwrap();
-    let windows = windows.as_array().unwrap();
-    let window = windows.iter().find(|window| window["title"] == title).unwrap();
-    window["output"].as_str().unwrap().to_owned()
+    let windows: Value = serde_json::from_str(&session.control(&["windows", "--json"])).expect("JSON");
+    let windows = windows.as_array().expect("a list of windows");
+    let window = windows.iter().find(|window| window["title"] == title).expect("the window");
+    window["output"].as_str().expect("the output's name").to_owned()
 }
 
 /// Where the picture of a test is kept to be looked at, if somebody wants to.
 fn keep(session: &mut Session, name: &str, output: &str) {
     if let Some(directory) = std::env::var_os("VITRAIL_KEEP_PICTURES") {
         let path = std::path::Path::new(&directory).join(format!("{name}-{output}.png"));
-        session.control(&["screenshot", "--output", output, path.to_str().unwrap()]);
+        session.control(&["screenshot", "--output", output, path.to_str().expect("a path in UTF-8")]);
     }
 }
 

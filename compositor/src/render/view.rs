@@ -1,7 +1,7 @@
 //! For whom a scene is drawn: for the screen, or for a picture that a local program takes.
 //!
 //! A picture is drawn anew from the model, by the rule that the configuration has for each VM
-//! ([`CaptureRule`](crate::config::CaptureRule)); nothing is ever covered up afterwards. What a VM shows in a window, a
+//! ([`CaptureRule`]); nothing is ever covered up afterwards. What a VM shows in a window, a
 //! popup or a thumbnail goes through [`Comp::shows`], and so does what the input method shows of what is written there.
 
 use smithay::backend::renderer::{ImportAll, ImportMem, Renderer, Texture};
