@@ -332,6 +332,8 @@ impl State {
         if good {
             self.reconsider_captures();
         }
+        // Labels may be others.
+        self.comp.protocols.toplevel_lists.note_texts();
         self.windows_changed();
         good
     }

@@ -3,6 +3,9 @@
 //! A client of a VM is told of the windows of its own VM and of no others: it cannot learn from the list that other VMs exist.
 //! A client of the GUI VM is told of all. Identifiers are random, so that they do not tell how many windows there are.
 //!
+//! A VM is told the titles of its windows as they are. A client of the GUI VM, such as the program in which the user chooses what
+//! to share, is told the same as a task bar: whose each window is comes first ([`super::toplevel_texts`]).
+//!
 //! Titles are told with the next frame of the output, so that a client which changes its title all the time does not drown
 //! another that reads the list.
 //!
@@ -10,6 +13,7 @@
 //!
 //! * [`Shown`] has exactly the mapped windows, and a window that is mapped again is another one with another identifier.
 //! * A handle in it was given to a client that may see its window.
+//! * No client of the GUI VM is told a title without the label.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,10 +30,13 @@ use smithay::reexports::wayland_server::{
 };
 
 use super::foreign::new_handle;
-use crate::shell::window::WindowId;
+use super::toplevel_texts::Texts;
+use crate::config::Config;
+use crate::shell::window::{Window, WindowId};
 use crate::state::State;
 use crate::trust::client::{end_for_misuse, may_see, origin_of};
 use crate::trust::origin::Origin;
+use crate::trust::title::GuestText;
 
 /// Lists that the clients of one origin may have at a time. Each costs a handle for every window.
 const MAX_LISTS_PER_ORIGIN: usize = 16;
@@ -55,9 +62,23 @@ struct List {
 struct Shown {
     identifier: Arc<str>,
     origin: Origin,
-    title: String,
-    app_id: String,
-    handles: Vec<ExtForeignToplevelHandleV1>,
+    told: Both,
+    handles: Vec<Handle>,
+}
+
+/// An object of a window.
+#[derive(Debug)]
+struct Handle {
+    object: ExtForeignToplevelHandleV1,
+    /// It is a VM's.
+    of_vm: bool,
+}
+
+/// The texts of a window for its own VM, and for the GUI VM.
+#[derive(Debug, PartialEq, Eq)]
+struct Both {
+    plain: Texts,
+    labelled: Texts,
 }
 
 /// The lists of all clients.
@@ -70,8 +91,8 @@ pub struct ToplevelLists {
 }
 
 impl ToplevelLists {
-    /// Takes note that a window's title or application id may have changed.
-    pub(super) fn note_texts(&mut self) {
+    /// Takes note that a window's title or application id, or the label of its VM, may have changed.
+    pub(crate) fn note_texts(&mut self) {
         self.texts_changed = true;
     }
 
@@ -112,10 +133,28 @@ fn announce(display: &DisplayHandle, list: &List, window: WindowId, shown: &mut 
     };
     list.object.toplevel(&handle);
     handle.identifier(shown.identifier.to_string());
-    handle.title(shown.title.clone());
-    handle.app_id(shown.app_id.clone());
+    let of_vm = list.origin.is_vm();
+    let texts = shown.told.texts(of_vm);
+    handle.title(texts.title.clone());
+    handle.app_id(texts.app_id.clone());
     handle.done();
-    shown.handles.push(handle);
+    shown.handles.push(Handle { object: handle, of_vm });
+}
+
+impl Both {
+    fn of<H>(config: &Config, window: &Window<H>) -> Self {
+        let Window { origin, title, app_id, .. } = window;
+        // A VM that is not configured any more has its name still.
+        let label = config.style(origin).map_or(origin.name(), |style| style.label.as_str());
+        Self {
+            plain: Texts { title: title.clone(), app_id: app_id.clone() },
+            labelled: Texts::labelled(origin, label, &GuestText::new(title), &GuestText::new(app_id)),
+        }
+    }
+
+    fn texts(&self, for_vm: bool) -> &Texts {
+        if for_vm { &self.plain } else { &self.labelled }
+    }
 }
 
 impl State {
@@ -129,8 +168,7 @@ impl State {
         let mut shown = Shown {
             identifier: identifier.into(),
             origin: window.origin.clone(),
-            title: window.title.clone(),
-            app_id: window.app_id.clone(),
+            told: Both::of(self.comp.config.current(), window),
             handles: Vec::new(),
         };
         let lists = &mut self.comp.protocols.toplevel_lists;
@@ -143,7 +181,7 @@ impl State {
     /// A window is not mapped any more.
     pub(super) fn list_unmapped(&mut self, id: WindowId) {
         if let Some(shown) = self.comp.protocols.toplevel_lists.shown.remove(&id) {
-            shown.handles.iter().for_each(ExtForeignToplevelHandleV1::closed);
+            shown.handles.iter().for_each(|handle| handle.object.closed());
         }
         self.stop_captures(id);
     }
@@ -156,7 +194,7 @@ impl State {
         }
         for (id, shown) in &mut lists.shown {
             if let Some(window) = self.comp.shell.get(*id) {
-                shown.update(&window.title, &window.app_id);
+                shown.update(Both::of(self.comp.config.current(), window));
             }
         }
     }
@@ -164,18 +202,20 @@ impl State {
 
 impl Shown {
     /// Tells of another title or application id.
-    fn update(&mut self, title: &str, app_id: &str) {
-        let (new_title, new_app_id) = (self.title != title, self.app_id != app_id);
-        title.clone_into(&mut self.title);
-        app_id.clone_into(&mut self.app_id);
-        for handle in self.handles.iter().filter(|_| new_title || new_app_id) {
-            if new_title {
-                handle.title(self.title.clone());
+    fn update(&mut self, now: Both) {
+        let told = std::mem::replace(&mut self.told, now);
+        for Handle { object, of_vm } in &self.handles {
+            let (told, now) = (told.texts(*of_vm), self.told.texts(*of_vm));
+            if told == now {
+                continue;
             }
-            if new_app_id {
-                handle.app_id(self.app_id.clone());
+            if told.title != now.title {
+                object.title(now.title.clone());
             }
-            handle.done();
+            if told.app_id != now.app_id {
+                object.app_id(now.app_id.clone());
+            }
+            object.done();
         }
     }
 }
@@ -243,7 +283,7 @@ impl Dispatch<ExtForeignToplevelHandleV1, Mapped> for State {
 
     fn destroyed(state: &mut Self, _client: ClientId, handle: &ExtForeignToplevelHandleV1, mapped: &Mapped) {
         if let Some(shown) = state.comp.protocols.toplevel_lists.shown.get_mut(&mapped.window) {
-            shown.handles.retain(|known| known != handle);
+            shown.handles.retain(|known| known.object != *handle);
         }
     }
 }

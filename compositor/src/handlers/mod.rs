@@ -50,6 +50,7 @@ pub mod text_input;
 pub mod toplevel_icon;
 pub mod toplevel_management;
 pub mod toplevel_tag;
+pub(crate) mod toplevel_texts;
 pub mod virtual_keyboard;
 pub mod vm_list;
 pub mod wlr_data_control;

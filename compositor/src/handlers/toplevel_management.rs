@@ -3,9 +3,7 @@
 //! For programs of the GUI VM alone, as [`super::vm_list`] is, and told from the same [`Overview`]: the difference to
 //! what a list's client was told, once a frame.
 //!
-//! The protocol knows nothing of VMs. So that a task bar cannot show a window without saying whose it is, the label is a
-//! part of what it is told as title, and the VM's name of what it is told as application id, which is no name
-//! of an application that is installed in the GUI VM: a window cannot borrow the icon of one.
+//! The protocol knows nothing of VMs: title and application id say whose a window is ([`super::toplevel_texts`]).
 //!
 //! A request has no serial by which it could be seen that the user wanted it. To move the keyboard, and that may be to another
 //! VM, the client must be what the user used last ([`State::acts_for_user`]); otherwise the window does what it may do itself: it gets
@@ -35,15 +33,13 @@ use smithay::reexports::wayland_server::{
 };
 
 use super::foreign_toplevel_list::Mapped;
+use super::toplevel_texts::Texts;
 use crate::handlers::output::Announced;
 use crate::overview::{Overview, WindowState};
 use crate::shell::outputs::OutputId;
 use crate::shell::window::{Mode, WindowId};
 use crate::state::{Comp, State};
 use crate::trust::client::{end_for_misuse, is_local};
-use crate::trust::origin::Origin;
-use crate::trust::style::Label;
-use crate::trust::title::GuestText;
 
 /// The version that is offered.
 const VERSION: u32 = 3;
@@ -78,8 +74,7 @@ struct List {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Toplevel {
     identifier: Arc<str>,
-    title: String,
-    app_id: String,
+    texts: Texts,
     state: WindowState,
     parent: Option<WindowId>,
     output: OutputId,
@@ -97,21 +92,6 @@ pub(super) fn create(display: &DisplayHandle) {
     display.create_global::<State, ZwlrForeignToplevelManagerV1, ()>(VERSION, ());
 }
 
-/// The title of a window as a task bar shows it: its label, and then what its program says.
-fn labelled_title(label: &Label, title: &GuestText) -> String {
-    if title.is_empty() { format!("[{}]", label.as_str()) } else { format!("[{}] {title}", label.as_str()) }
-}
-
-/// The application id of a window: of a local one its own, of a VM's the VM's name and what is left of its own if
-/// it is to name no file.
-fn labelled_app_id(origin: &Origin, app_id: &GuestText) -> String {
-    let Origin::Vm(name) = origin else { return app_id.as_str().to_owned() };
-    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') { c } else { '_' };
-    let own: String = app_id.as_str().chars().map(plain).collect();
-    let separator = if own.is_empty() { "" } else { "." };
-    format!("vitrail.{name}{separator}{own}")
-}
-
 impl Comp {
     /// The windows as task bars are told of them.
     fn toplevels(&self, now: &Overview) -> BTreeMap<WindowId, Toplevel> {
@@ -120,8 +100,7 @@ impl Comp {
             let (parent, output) = self.shell.get(*id).map(|window| (window.parent, window.output))?;
             let toplevel = Toplevel {
                 identifier: Arc::clone(&window.identifier),
-                title: labelled_title(label, &window.title),
-                app_id: labelled_app_id(&window.origin, &window.app_id),
+                texts: Texts::labelled(&window.origin, label.as_str(), &window.title, &window.app_id),
                 state: window.state,
                 parent: parent.filter(|parent| now.windows.contains_key(parent)),
                 output,
@@ -246,11 +225,11 @@ impl List {
 
     /// Tells what of a window is not as it was told; everything if nothing was.
     fn tell_changes(&self, object: &ZwlrForeignToplevelHandleV1, told: Option<&Toplevel>, now: &Toplevel) {
-        if told.is_none_or(|told| told.title != now.title) {
-            object.title(now.title.clone());
+        if told.is_none_or(|told| told.texts.title != now.texts.title) {
+            object.title(now.texts.title.clone());
         }
-        if told.is_none_or(|told| told.app_id != now.app_id) {
-            object.app_id(now.app_id.clone());
+        if told.is_none_or(|told| told.texts.app_id != now.texts.app_id) {
+            object.app_id(now.texts.app_id.clone());
         }
         let version = object.version();
         let flags = flags(now.state, version);
@@ -444,28 +423,5 @@ impl Dispatch<ZwlrForeignToplevelHandleV1, Listed> for State {
         if told.is_none_or(|(object, _)| object != handle) {
             list.closed = list.closed.saturating_sub(1);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_application_id_of_a_vm_begins_with_the_vm_and_is_the_name_of_no_file() {
-        let work = Origin::Vm("work".parse().unwrap());
-        let told = |origin: &Origin, text: &str| labelled_app_id(origin, &GuestText::new(text));
-        assert_eq!(told(&work, "org.keepassxc.KeePassXC"), "vitrail.work.org.keepassxc.KeePassXC");
-        assert_eq!(told(&work, "/../../etc/x y"), "vitrail.work._.._.._etc_x_y");
-        assert_eq!(told(&work, ""), "vitrail.work");
-        assert_eq!(told(&Origin::Local, "foot"), "foot");
-    }
-
-    #[test]
-    fn a_title_begins_with_the_label_whatever_its_window_says() {
-        let label: Label = "Work".parse().unwrap();
-        let told = |text: &str| labelled_title(&label, &GuestText::new(text));
-        assert_eq!(told("[Web] bank\u{202e}\n"), "[Work] [Web] bank");
-        assert_eq!(told(""), "[Work]");
     }
 }
