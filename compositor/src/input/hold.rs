@@ -3,8 +3,8 @@
 //! # Model
 //!
 //! A press on a frame takes hold of the window, and so does one anywhere on it while the logo key is down: the left button
-//! moves, the right one resizes. A finger or a pen is a left button. Until the release the window's client is told that the
-//! pointer has left, and gets nothing. Where it is held at an edge of the output, a ring in the label's colour shows what becomes
+//! moves, the right one resizes. A finger or a pen is a left button. A client that is pressed may hand its window over
+//! ([`super::handing`]). Until the release the window's client is told that the pointer has left, and gets nothing. Where it is held at an edge of the output, a ring in the label's colour shows what becomes
 //! of the window if it is let go there.
 //!
 //! # Invariants
@@ -17,6 +17,7 @@ use smithay::reexports::wayland_protocols::xdg::shell::server::xdg_toplevel::Sta
 use smithay::utils::{Logical, Physical, Point, Rectangle, Size};
 use smithay::wayland::shell::xdg::ToplevelSurface;
 
+use super::frame_buttons::HeldButton;
 use super::pointer::{BUTTON_LEFT, BUTTON_RIGHT};
 use crate::handlers::xdg_shell::{MAX_UNACKNOWLEDGED, unacknowledged};
 use crate::render::frame::FrameButton;
@@ -149,9 +150,9 @@ pub(super) enum Holder {
 #[derive(Debug, Default)]
 pub(crate) struct Presses {
     /// What holds the window that is held.
-    holder: Holder,
+    pub(super) holder: Holder,
     /// The button of a frame that is held down.
-    button: Option<(WindowId, FrameButton)>,
+    pub(super) button: Option<HeldButton>,
     /// The title bar that was pressed last, and when.
     title: Option<(WindowId, u32)>,
 }
@@ -176,9 +177,13 @@ impl State {
 
     /// Begins what a press on a window is for.
     pub(super) fn take_hold(&mut self, holder: Holder, grip: Grip, location: Point<i32, Physical>) {
-        self.comp.input.presses.holder = holder;
         let now = self.input_time();
         let title = self.comp.input.presses.title.take();
+        if let Grip::Button(window, button) = grip {
+            self.hold_button(holder, window, button, location);
+            return;
+        }
+        self.comp.input.presses.holder = holder;
         match grip {
             Grip::TitleBar(window) => {
                 let again = title
@@ -198,41 +203,51 @@ impl State {
                     self.begin_resize(window, Edges::near(location, frame), location);
                 }
             }
-            Grip::Button(window, button) => self.comp.input.presses.button = Some((window, button)),
+            Grip::Button(..) => {}
         }
     }
 
     /// A button of the pointer was released: what is held is let go.
     pub(super) fn release_hold(&mut self, button: u32) {
-        let location = self.comp.input.visible_pointer();
-        if button == BUTTON_LEFT
-            && let Some((window, pressed)) = self.comp.input.presses.button.take()
-            && location.is_some_and(|at| self.comp.target_at(at) == Target::Button(window, pressed))
-        {
-            self.press_frame_button(window, pressed);
+        if button == BUTTON_LEFT {
+            self.release_button(Holder::Pointer);
         }
-        self.release_held(Holder::Pointer);
+        self.release_window(Holder::Pointer);
         self.comp.schedule.request();
     }
 
     /// Whether a window is held with this.
-    pub(super) fn is_holding(&self, holder: Holder) -> bool {
+    fn holds_window(&self, holder: Holder) -> bool {
         self.comp.input.interaction.is_some() && self.comp.input.presses.holder == holder
+    }
+
+    /// Whether a window, or a button of one, is held with this.
+    pub(super) fn is_holding(&self, holder: Holder) -> bool {
+        self.holds_window(holder) || self.holds_button(holder)
     }
 
     /// Moves or resizes what is held with this, to where it is now; whether there is anything.
     pub(super) fn interact_with(&mut self, holder: Holder, location: Point<i32, Physical>) -> bool {
-        let holding = self.is_holding(holder);
+        let on_button = self.move_on_button(holder, location);
+        let holding = self.holds_window(holder);
         if holding {
             self.interact(location);
+        }
+        if holding || on_button {
             self.comp.schedule.request();
         }
-        holding
+        holding || on_button
     }
 
     /// Lets go what is held with this; whether there was anything.
     pub(super) fn release_held(&mut self, holder: Holder) -> bool {
-        if !self.is_holding(holder) {
+        let button = self.release_button(holder);
+        self.release_window(holder) || button
+    }
+
+    /// Lets go the window that is held with this; whether there was one.
+    fn release_window(&mut self, holder: Holder) -> bool {
+        if !self.holds_window(holder) {
             return false;
         }
         match self.comp.input.interaction.take() {
@@ -255,15 +270,6 @@ impl State {
         self.comp.input.presses = Presses::default();
         if let Some(Interaction::Resize { window, .. }) = self.comp.input.interaction.take() {
             self.end_resize(window);
-        }
-    }
-
-    /// Does what a button of a frame says.
-    pub(super) fn press_frame_button(&mut self, window: WindowId, button: FrameButton) {
-        match button {
-            FrameButton::Minimize => self.minimize(window),
-            FrameButton::Maximize => self.toggle_mode(Some(window), Mode::Maximized),
-            FrameButton::Close => self.ask_to_close(Some(window)),
         }
     }
 

@@ -9,11 +9,10 @@ use smithay::backend::input::{Axis, AxisSource, ButtonState};
 use smithay::desktop::WindowSurfaceType;
 use smithay::desktop::utils::under_from_surface_tree;
 use smithay::input::pointer::{AxisFrame, ButtonEvent, MotionEvent, RelativeMotionEvent};
-use smithay::reexports::wayland_server::Resource;
 use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
-use smithay::utils::{Logical, Physical, Point, Rectangle, SERIAL_COUNTER, Serial};
+use smithay::utils::{Logical, Physical, Point, Rectangle, SERIAL_COUNTER};
 
-use super::hold::{Edges, Holder};
+use super::hold::Holder;
 use crate::handlers::geometry::window_geometry;
 use crate::shell::focus::Focus;
 use crate::shell::outputs::OutputId;
@@ -293,39 +292,6 @@ impl State {
             self.allow_input(&origin);
         }
         self.comp.schedule.request();
-    }
-
-    /// A client asks to be moved: granted while the press it names goes on, and is on this window.
-    pub(crate) fn client_moves(&mut self, window: WindowId, surface: &WlSurface, serial: Serial) {
-        if let Some(start) = self.hand_over(surface, serial) {
-            self.begin_move(window, start);
-        }
-    }
-
-    /// A client asks to be resized; likewise.
-    pub(crate) fn client_resizes(
-        &mut self,
-        window: WindowId,
-        surface: &WlSurface,
-        serial: Serial,
-        edges: Edges,
-    ) {
-        if let Some(start) = self.hand_over(surface, serial) {
-            self.begin_resize(window, edges, start);
-        }
-    }
-
-    /// Takes the pressed pointer from a client that asked for it, and returns where it is.
-    fn hand_over(&mut self, surface: &WlSurface, serial: Serial) -> Option<Point<i32, Physical>> {
-        let pointer = self.comp.seat.get_pointer()?;
-        let start = pointer.grab_start_data().filter(|_| pointer.has_grab(serial));
-        let focus = start.and_then(|start| start.focus);
-        if !focus.is_some_and(|(focus, _)| focus.id().same_client_as(&surface.id())) {
-            return None;
-        }
-        let time = self.input_time();
-        pointer.unset_grab(self, serial, time);
-        self.comp.input.visible_pointer()
     }
 }
 

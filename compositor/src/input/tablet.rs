@@ -4,7 +4,8 @@
 //!
 //! A pen near the tablet is over a surface by the rules of the pointer, and its client is told where it is. While its
 //! tip is down it belongs to the surface that it came down on, wherever it goes; and as it comes down it gives that
-//! surface's window the focus, as a press does. On a frame it takes hold of the window, as the left button does. Clients learn no name and no serial number of the device.
+//! surface's window the focus, as a press does. On a frame it takes hold of the window or presses
+//! a button, as the left button does. Clients learn no name and no serial number of the device.
 //!
 //! # Invariant
 //!
@@ -13,7 +14,7 @@
 use smithay::backend::input::{TabletToolCapabilities, TabletToolDescriptor, TabletToolType};
 use smithay::reexports::wayland_server::Resource;
 use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
-use smithay::utils::{Logical, Physical, Point, SERIAL_COUNTER};
+use smithay::utils::{Logical, Physical, Point, SERIAL_COUNTER, Serial};
 use smithay::wayland::tablet_manager::{TabletDescriptor, TabletHandle, TabletSeatTrait, TabletToolHandle};
 
 use super::hold::Holder;
@@ -25,9 +26,11 @@ pub(crate) struct Pen {
     tablet: TabletHandle,
     tool: TabletToolHandle,
     /// Where it is.
-    place: Point<f64, Physical>,
+    pub(super) place: Point<f64, Physical>,
     /// The surface that its tip came down on, and where its corner is.
-    held: Option<(WlSurface, Point<f64, Logical>)>,
+    pub(super) held: Option<(WlSurface, Point<f64, Logical>)>,
+    /// What a client was told by that the tip came down, the last time.
+    pub(super) serial: Option<Serial>,
 }
 
 impl State {
@@ -51,7 +54,7 @@ impl State {
         };
         let tool = seat.add_tool(self, &display, &tool);
         let place = self.comp.inside((x, y).into());
-        self.comp.input.pen = Some(Pen { tablet, tool, place, held: None });
+        self.comp.input.pen = Some(Pen { tablet, tool, place, held: None, serial: None });
         self.send_pen();
     }
 
@@ -81,11 +84,7 @@ impl State {
             if self.release_held(Holder::Pen) {
                 self.send_pen();
             }
-            if pen.held.is_some() {
-                pen.tool.tip_up(time);
-                self.hold_pen(None);
-                self.send_pen();
-            }
+            self.lift_pen();
             return;
         }
         self.note_hand(None);
@@ -105,7 +104,18 @@ impl State {
         // What was over it may not be any more.
         self.send_pen();
         let serial = self.comp.input.press_serial();
+        if let Some(pen) = &mut self.comp.input.pen {
+            pen.serial = Some(serial);
+        }
         pen.tool.tip_down(serial, time);
+    }
+
+    /// Tells the client that the tip is down on, if it is on one, that it was lifted.
+    pub(super) fn lift_pen(&mut self) {
+        let Some(pen) = self.comp.input.pen.clone().filter(|pen| pen.held.is_some()) else { return };
+        pen.tool.tip_up(self.input_time());
+        self.hold_pen(None);
+        self.send_pen();
     }
 
     /// The pen left the tablet.
@@ -116,6 +126,7 @@ impl State {
 
     /// No pen is near the tablet any more.
     pub(super) fn take_pen(&mut self) {
+        self.forget_button(Holder::Pen);
         self.release_held(Holder::Pen);
         if let Some(pen) = self.comp.input.pen.take() {
             let time = self.input_time();

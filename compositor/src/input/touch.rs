@@ -5,11 +5,12 @@
 //! A finger belongs to the surface that it came down on until it is lifted, wherever it goes. Each finger is looked
 //! at for itself: with Smithay's own rule the second finger would go to the surface of the first, which may be another
 //! VM's, with its position. What is drawn decides what is hit, as for the pointer, and a finger that comes down on a
-//! window gives that window the focus, as a press does. What comes down on a frame is the compositor's, and its buttons can be
-//! touched. A finger that comes down on the rest of a frame, or anywhere on a window while the logo key is down, takes hold of the
-//! window as the left button does ([`super::hold`]); no client is told of that finger.
+//! window gives that window the focus, as a press does. What comes down on a frame is the compositor's, and its buttons are
+//! done when they are let go ([`super::frame_buttons`]). A finger that comes down on the rest of a frame, or anywhere on a window
+//! while the logo key is down, takes hold of the window as the left button does ([`super::hold`]); no client is told of that
+//! finger. A client that asks for it hands its window over to the finger ([`super::handing`]).
 //!
-//! Touches start no drag, and a client that asks to be moved by one is not: both need the grab that Smithay's rule brings.
+//! Touches start no drag: that needs the grab that Smithay's rule brings.
 //!
 //! # Invariants
 //!
@@ -25,7 +26,7 @@ use smithay::input::touch::{
 use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
 use smithay::utils::{Logical, Physical, Point, SERIAL_COUNTER, Serial};
 
-use super::hold::{Grip, Holder};
+use super::hold::Holder;
 use super::pointer::BUTTON_LEFT;
 use crate::shell::Target;
 use crate::state::State;
@@ -33,8 +34,19 @@ use crate::state::State;
 /// Fingers that can be down at the same time.
 pub const MAX_FINGERS: u32 = 16;
 
-/// The fingers that are down on a client's surface, and where they are in physical pixels of the output.
-pub(crate) type Fingers = BTreeMap<u32, Point<f64, Physical>>;
+/// A finger that is down on a client's surface.
+#[derive(Clone, Debug)]
+pub(crate) struct Finger {
+    /// Where it is, in physical pixels of the output.
+    pub(super) place: Point<f64, Physical>,
+    /// The surface that it came down on.
+    pub(super) surface: WlSurface,
+    /// What its client was told it by.
+    pub(super) serial: Serial,
+}
+
+/// The fingers that are down on clients' surfaces.
+pub(crate) type Fingers = BTreeMap<u32, Finger>;
 
 impl State {
     /// A finger came down at a place of the output, in physical pixels. `finger` tells it from the others that are
@@ -47,6 +59,7 @@ impl State {
         }
         if self.comp.input.fingers.contains_key(&finger) || self.is_holding(Holder::Finger(finger)) {
             // A device that lost the end of it.
+            self.forget_button(Holder::Finger(finger));
             self.input_touch_up(finger);
         }
         let place = self.comp.inside((x, y).into());
@@ -55,14 +68,11 @@ impl State {
             return;
         }
         let Some(under) = self.comp.surface_at(place) else { return };
-        self.comp.input.fingers.insert(finger, place);
         self.note_hand(Some(&under.0));
-        let event = DownEvent {
-            slot: slot(finger),
-            location: self.comp.logical(place),
-            serial: self.comp.input.press_serial(),
-            time: self.input_time(),
-        };
+        let serial = self.comp.input.press_serial();
+        self.comp.input.fingers.insert(finger, Finger { place, surface: under.0.clone(), serial });
+        let location = self.comp.logical(place);
+        let event = DownEvent { slot: slot(finger), location, serial, time: self.input_time() };
         touch.down(self, Some(under), &event);
     }
 
@@ -77,8 +87,8 @@ impl State {
         if self.interact_with(Holder::Finger(finger), to.to_i32_floor()) {
             return;
         }
-        let Some(place) = self.comp.input.fingers.get_mut(&finger) else { return };
-        *place = to;
+        let Some(known) = self.comp.input.fingers.get_mut(&finger) else { return };
+        known.place = to;
         let event =
             MotionEvent { slot: slot(finger), location: self.comp.logical(to), time: self.input_time() };
         touch.motion(self, None, &event);
@@ -87,8 +97,15 @@ impl State {
     /// A finger was lifted.
     pub fn input_touch_up(&mut self, finger: u32) {
         self.note_activity();
+        if !self.release_held(Holder::Finger(finger)) {
+            self.lift_finger(finger);
+        }
+    }
+
+    /// Tells the client that a finger is on, if it is on one, that it was lifted.
+    pub(super) fn lift_finger(&mut self, finger: u32) {
         let Some(touch) = self.comp.seat.get_touch() else { return };
-        if self.release_held(Holder::Finger(finger)) || self.comp.input.fingers.remove(&finger).is_none() {
+        if self.comp.input.fingers.remove(&finger).is_none() {
             return;
         }
         let (serial, time) = (SERIAL_COUNTER.next_serial(), self.input_time());
@@ -115,10 +132,10 @@ impl State {
             self.let_go();
         }
         // Smithay 0.7 leaves out every finger that nothing was said of since the last frame.
-        for (finger, place) in std::mem::take(&mut self.comp.input.fingers) {
+        for (finger, known) in std::mem::take(&mut self.comp.input.fingers) {
             let event = MotionEvent {
                 slot: slot(finger),
-                location: self.comp.logical(place),
+                location: self.comp.logical(known.place),
                 time: self.input_time(),
             };
             touch.motion(self, None, &event);
@@ -133,9 +150,10 @@ impl State {
             self.click_in_question(place.to_i32_floor());
             return false;
         }
-        // The pointer holds a window, or a drag goes on: the screen is under the user's other hand.
+        // Something holds a window or a button, or a drag goes on: the screen is under the user's other hand.
         if self.comp.selections.is_dragging()
             || self.comp.input.interaction.is_some()
+            || self.comp.input.presses.button.is_some()
             || self.comp.input.switcher.is_some()
         {
             return false;
@@ -150,15 +168,11 @@ impl State {
             // A menu that a finger comes down beside closes, as with the pointer.
             self.dismiss_popups(&focused);
         }
-        // What a button of a frame is for is done as it is touched.
-        let grip = self.grip(BUTTON_LEFT, target).filter(|grip| !matches!(grip, Grip::Button(..)));
+        let grip = self.grip(BUTTON_LEFT, target);
         self.press_target(target, pixel, grip.is_some());
         if let Some(grip) = grip {
             self.take_hold(holder, grip, pixel);
             return false;
-        }
-        if let Target::Button(window, button) = target {
-            self.press_frame_button(window, button);
         }
         if let Some(workspace) = self.comp.workspace_at(pixel) {
             self.switch_workspace(workspace);

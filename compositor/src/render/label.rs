@@ -262,8 +262,8 @@ pub struct Title<'a> {
     pub focused: bool,
     /// The window asks for attention.
     pub urgent: bool,
-    /// The button under the pointer.
-    pub hovered: Option<FrameButton>,
+    /// The button under the pointer, and whether it is pressed.
+    pub hovered: Option<(FrameButton, bool)>,
     /// The button that maximises puts the window back.
     pub maximized: bool,
 }
@@ -455,7 +455,8 @@ impl LabelPainter {
         for (rect, button) in rects.buttons.iter().zip(FrameButton::ALL).filter(|(rect, _)| !rect.is_empty())
         {
             let glyph = Glyph::of(button, title.maximized);
-            let subject = Subject::button(style, glyph, title.focused, title.hovered == Some(button));
+            let pressed = title.hovered.filter(|(other, _)| *other == button).map(|(_, pressed)| pressed);
+            let subject = Subject::button(style, glyph, title.focused, pressed);
             let key = Key::new(subject, rect.size.h, rect.size.w, scale);
             self.picture(renderer, &key, rect.loc, elements)?;
         }
@@ -685,10 +686,16 @@ impl Subject {
         Self::Chip { text: "!".to_owned(), text_color: Rgb::BLACK, background: WARNING }
     }
 
-    fn button(style: &LabelStyle, glyph: Glyph, focused: bool, hovered: bool) -> Self {
+    /// `pressed` is of the one under the pointer alone. A pressed one has the colours the other way round.
+    fn button(style: &LabelStyle, glyph: Glyph, focused: bool, pressed: Option<bool>) -> Self {
         let ink = style.color.readable();
-        let color = if focused || hovered { ink } else { ink.mix(style.color, 60) };
-        Self::Button { glyph, color, background: hovered.then(|| style.color.mix(ink, 60)) }
+        let (color, background) = match pressed {
+            Some(true) => (style.color, Some(ink)),
+            Some(false) => (ink, Some(style.color.mix(ink, 60))),
+            None if focused => (ink, None),
+            None => (ink.mix(style.color, 60), None),
+        };
+        Self::Button { glyph, color, background }
     }
 
     fn pattern(style: &LabelStyle) -> Self {

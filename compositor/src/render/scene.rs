@@ -29,12 +29,13 @@ use super::animation::{self, Movements};
 use super::background::{self, Background};
 use super::cursor::{self, Cursors};
 use super::elements::{BACKING, Guest, OnOutput, SceneElement};
-use super::frame::{self, FrameButton};
+use super::frame;
 use super::label::{LabelElement, LabelError, LabelPainter, Marks, Places, StripeText, Title};
 use super::view::{Shows, View};
 use super::{prompt, switcher};
 use crate::config::Config;
 use crate::handlers::geometry::window_geometry;
+use crate::input::frame_buttons::Pointed;
 use crate::input::hold::Interaction;
 use crate::shell::outputs::{OutputId, Outputs};
 use crate::shell::popup::PopupRects;
@@ -231,12 +232,12 @@ where
     let shown = comp.shell.shown_top_down().filter(|window| window.output == output);
     let windows: Vec<WindowId> = shown.map(|window| window.id).collect();
     layers(comp, renderer, output, true, &mut scene);
-    let hovered = hovered(comp);
+    let pointed = comp.pointed_button();
     for id in windows {
         if on_screen {
             animation::compose_leaving(comp, renderer, (output, Some(id)), &mut scene);
         }
-        window(comp, renderer, id, hovered, &mut scene);
+        window(comp, renderer, id, pointed, &mut scene);
     }
     if on_screen {
         animation::compose_leaving(comp, renderer, (output, None), &mut scene);
@@ -370,21 +371,12 @@ fn lock<R>(
     scene.push(solid(ground, layout.space(), LOCKED));
 }
 
-/// The button under the pointer, and its window.
-fn hovered(comp: &Comp) -> Option<(WindowId, FrameButton)> {
-    let pointed = comp.input.visible_pointer().filter(|_| comp.input.interaction.is_none());
-    match pointed.map(|point| comp.target_at(point)) {
-        Some(Target::Button(window, button)) => Some((window, button)),
-        _ => None,
-    }
-}
-
 /// One window with its popups. Without a label there is no window.
 fn window<R>(
     comp: &mut Comp,
     renderer: &mut R,
     id: WindowId,
-    hovered: Option<(WindowId, FrameButton)>,
+    pointed: Option<Pointed>,
     scene: &mut Vec<SceneElement<R>>,
 ) where
     R: Renderer + ImportAll + ImportMem,
@@ -403,7 +395,8 @@ fn window<R>(
     let focused = comp.focused_window().is_some_and(|focused| focused.id == id);
     let maximized = window.mode == Mode::Maximized;
     let urgent = window.urgent;
-    let hovered = hovered.filter(|(window, _)| *window == id).map(|(_, button)| button);
+    let pointed = pointed.filter(|pointed| pointed.window == id);
+    let hovered = pointed.map(|pointed| (pointed.button, pointed.pressed));
     let surface = window.handle.wl_surface().clone();
     let content = comp.shell.content(window);
     let on_screen = comp.decor.view == View::Screen;

@@ -37,7 +37,8 @@ fn title(fixture: &mut Fixture) -> Point<i32, Physical> {
     frame.loc + Point::from((frame.size.w / 2, 12))
 }
 
-fn button(fixture: &mut Fixture, button: FrameButton) -> Point<i32, Physical> {
+/// A place on a button of the focused window's frame, near its left upper corner.
+pub fn button(fixture: &mut Fixture, button: FrameButton) -> Point<i32, Physical> {
     let shell = &fixture.state().comp.shell;
     let frame = shell.frame(shell.focused().unwrap());
     let index = FrameButton::ALL.iter().position(|other| *other == button).unwrap();

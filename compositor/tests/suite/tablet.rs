@@ -1,5 +1,6 @@
 //! The pen of a graphics tablet.
 
+use vitrail::render::frame::FrameButton;
 use wayland_client::{Connection, Dispatch, QueueHandle, WEnum, delegate_noop, event_created_child};
 use wayland_protocols::wp::tablet::zv2::client::zwp_tablet_manager_v2::ZwpTabletManagerV2;
 use wayland_protocols::wp::tablet::zv2::client::zwp_tablet_pad_v2::ZwpTabletPadV2;
@@ -9,6 +10,7 @@ use wayland_protocols::wp::tablet::zv2::client::zwp_tablet_v2::{self, ZwpTabletV
 
 use crate::client::Told;
 use crate::fixture::{Fixture, Who, vm};
+use crate::hold::button;
 
 const BLUE: [u8; 4] = [0, 0, 255, 255];
 const NOTHING: [&str; 0] = [];
@@ -64,7 +66,10 @@ impl Dispatch<ZwpTabletToolV2, ()> for Told {
             Event::Capability { capability: WEnum::Value(capability) } => format!("has {capability:?}"),
             Event::ProximityIn { .. } => String::from("in"),
             Event::ProximityOut => String::from("out"),
-            Event::Down { .. } => String::from("down"),
+            Event::Down { serial } => {
+                told.press = serial;
+                String::from("down")
+            }
             Event::Up => String::from("up"),
             Event::Motion { x, y } => format!("motion {x} {y}"),
             Event::Pressure { pressure } => format!("pressure {pressure}"),
@@ -84,11 +89,15 @@ struct Party {
 
 impl Party {
     fn new(fixture: &mut Fixture, name: &str) -> Self {
+        Self::sized(fixture, name, (200, 100))
+    }
+
+    fn sized(fixture: &mut Fixture, name: &str, size: (i32, i32)) -> Self {
         let who = fixture.connect(vm(name));
         let client = fixture.client(who);
         let (seat, manager) = (client.seat(), client.bind::<ZwpTabletManagerV2>());
         manager.get_tablet_seat(&seat, &client.queue, ());
-        let window = fixture.window(who, 200, 100, BLUE);
+        let window = fixture.window(who, size.0, size.1, BLUE);
         let content = fixture.report().into_iter().find(|window| window.vm == name).unwrap().content;
         Self { who, window, x: content.loc.x, y: content.loc.y }
     }
@@ -304,4 +313,55 @@ fn a_pen_presses_the_buttons_of_a_frame() {
     fixture.state().input_tablet_tip(false);
     assert_ne!(fixture.report()[0].frame, maximised);
     assert!(!party.told(&mut fixture).contains(&String::from("down")));
+}
+
+#[test]
+fn a_client_that_asks_for_it_is_moved_by_the_pen_that_is_on_it() {
+    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let party = Party::new(&mut fixture, "work");
+    let before = fixture.report()[0].frame;
+    party.near(&mut fixture, 20, 30);
+    fixture.state().input_tablet_tip(true);
+    assert!(party.told(&mut fixture).contains(&String::from("down")));
+    let client = fixture.client(party.who);
+    let (seat, press) = (client.seat(), client.told.press);
+    let toplevel = client.told.shown[party.window].toplevel.clone().unwrap();
+    toplevel._move(&seat, press);
+    let told = party.told(&mut fixture);
+    assert!(told.contains(&String::from("up")) && told.contains(&String::from("out")), "{told:?}");
+    party.motion(&mut fixture, 50, 40, 0.5);
+    assert_eq!(fixture.report()[0].frame.loc - before.loc, (30, 10).into());
+    assert_eq!(party.told(&mut fixture), NOTHING);
+    fixture.state().input_tablet_tip(false);
+    // The pen is over the window again, and its tip is not down: the serial is worth nothing.
+    assert!(party.told(&mut fixture).contains(&String::from("in")));
+    toplevel._move(&seat, press);
+    fixture.roundtrip(party.who);
+    party.motion(&mut fixture, 80, 60, 0.0);
+    assert_eq!(fixture.report()[0].frame.loc - before.loc, (30, 10).into());
+}
+
+#[test]
+fn a_button_of_a_frame_is_done_when_the_pen_is_lifted_over_it() {
+    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let party = Party::sized(&mut fixture, "work", (340, 200));
+    let place = button(&mut fixture, FrameButton::Close);
+    let asked = |fixture: &mut Fixture| {
+        fixture.roundtrip(party.who);
+        fixture.client(party.who).told.shown[party.window].asked_to_close
+    };
+    let (x, y) = (f64::from(place.x), f64::from(place.y));
+    fixture.state().input_tablet_in(x, y);
+    fixture.state().input_tablet_tip(true);
+    party.motion(&mut fixture, 50, 50, 0.5);
+    fixture.state().input_tablet_tip(false);
+    fixture.state().input_tablet_motion(x, y, 0.0);
+    fixture.state().input_tablet_tip(true);
+    fixture.state().input_tablet_out();
+    fixture.state().input_tablet_in(x, y);
+    assert!(!asked(&mut fixture), "a pen that was moved away, and one that was taken away");
+    fixture.state().input_tablet_tip(true);
+    assert!(!asked(&mut fixture));
+    fixture.state().input_tablet_tip(false);
+    fixture.wait("the request", asked);
 }

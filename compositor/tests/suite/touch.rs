@@ -1,6 +1,9 @@
 //! Fingers on the touch screen.
 
+use smithay::utils::{Physical, Point, Rectangle};
 use vitrail::input::touch::MAX_FINGERS;
+use vitrail::render::frame::FrameButton;
+use vitrail::shell::window::Mode;
 use vitrail::trust::origin::Origin;
 use wayland_client::protocol::wl_compositor::WlCompositor;
 use wayland_client::protocol::wl_touch::{self, WlTouch};
@@ -8,6 +11,7 @@ use wayland_client::{Connection, Dispatch, QueueHandle};
 
 use crate::client::Told;
 use crate::fixture::{Fixture, Who, vm};
+use crate::hold::button;
 
 const BLUE: [u8; 4] = [0, 0, 255, 255];
 const NOTHING: [&str; 0] = [];
@@ -23,7 +27,10 @@ impl Dispatch<WlTouch, ()> for Told {
     ) {
         use wl_touch::Event;
         told.log.push(match event {
-            Event::Down { id, x, y, .. } => format!("down {id} {x} {y}"),
+            Event::Down { serial, id, x, y, .. } => {
+                told.press = serial;
+                format!("down {id} {x} {y}")
+            }
             Event::Motion { id, x, y, .. } => format!("motion {id} {x} {y}"),
             Event::Up { id, .. } => format!("up {id}"),
             Event::Frame => String::from("frame"),
@@ -43,12 +50,16 @@ struct Party {
 
 impl Party {
     fn new(fixture: &mut Fixture, name: &str) -> Self {
+        Self::sized(fixture, name, (200, 100))
+    }
+
+    fn sized(fixture: &mut Fixture, name: &str, size: (i32, i32)) -> Self {
         let who = fixture.connect(vm(name));
         let client = fixture.client(who);
         let seat = client.seat();
         seat.get_touch(&client.queue, ());
         seat.get_keyboard(&client.queue, ());
-        let window = fixture.window(who, 200, 100, BLUE);
+        let window = fixture.window(who, size.0, size.1, BLUE);
         let content = fixture.report().into_iter().find(|window| window.vm == name).unwrap().content;
         Self { who, window, x: content.loc.x, y: content.loc.y }
     }
@@ -239,7 +250,7 @@ fn a_lock_ends_the_fingers_that_are_down_as_if_they_had_not_been() {
     assert!(told.iter().all(|line| !line.starts_with("up") && !line.contains(" 50 40")), "{told:?}");
 }
 
-fn frame(fixture: &mut Fixture) -> smithay::utils::Rectangle<i32, smithay::utils::Physical> {
+fn frame(fixture: &mut Fixture) -> Rectangle<i32, Physical> {
     fixture.report()[0].frame
 }
 
@@ -321,4 +332,133 @@ fn what_a_finger_holds_is_let_go_when_the_finger_or_the_window_is_gone() {
     up(&mut fixture, 1);
     other.down(&mut fixture, 1, 10, 10);
     assert_eq!(other.told(&mut fixture), ["down 1 10 10", "frame"]);
+}
+
+fn touch(fixture: &mut Fixture, finger: u32, at: Point<i32, Physical>) {
+    fixture.state().input_touch_down(finger, f64::from(at.x), f64::from(at.y));
+}
+
+/// A button did what it says as it was touched, so a finger that came down on it by mistake closed the window.
+#[test]
+fn a_button_of_a_frame_is_done_when_the_finger_is_lifted_over_it_and_shows_that_it_is_pressed() {
+    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let party = Party::sized(&mut fixture, "work", (340, 200));
+    let place = button(&mut fixture, FrameButton::Maximize);
+    let mode = |fixture: &mut Fixture| fixture.state().comp.shell.focused().unwrap().mode;
+    // Beside the picture on it.
+    let ground = Rectangle::new(place - Point::from((8, 6)), (3, 3).into());
+    let white = [255; 4];
+    touch(&mut fixture, 0, place);
+    assert_eq!(mode(&mut fixture), Mode::Floating);
+    fixture.screenshot().assert_solid("pressed", white, ground);
+    party.motion(&mut fixture, 0, 50, 50);
+    assert!(
+        fixture.screenshot().other_than(white, ground).is_some(),
+        "what the finger is not over is not pressed"
+    );
+    up(&mut fixture, 0);
+    assert_eq!(mode(&mut fixture), Mode::Floating, "the user thought better of it");
+    // Neither is one done that was taken for a palm, whose end was lost, or that the other hand let go.
+    touch(&mut fixture, 0, place);
+    fixture.state().input_touch_cancel();
+    up(&mut fixture, 0);
+    touch(&mut fixture, 0, place);
+    touch(&mut fixture, 0, (700, 500).into());
+    up(&mut fixture, 0);
+    touch(&mut fixture, 0, place);
+    touch(&mut fixture, 1, place);
+    up(&mut fixture, 1);
+    fixture.click(place.x, place.y + 100);
+    assert_eq!(mode(&mut fixture), Mode::Floating);
+    up(&mut fixture, 0);
+    assert_eq!(mode(&mut fixture), Mode::Maximized);
+    assert_eq!(party.told(&mut fixture), NOTHING);
+}
+
+impl Party {
+    fn asks_to_be_moved(&self, fixture: &mut Fixture, serial: u32) {
+        let client = fixture.client(self.who);
+        let seat = client.seat();
+        client.told.shown[self.window].toplevel.as_ref().unwrap()._move(&seat, serial);
+        fixture.roundtrip(self.who);
+    }
+}
+
+/// Programs that draw a title bar of their own, or let themselves be moved by their toolbar, ask for it with the touch; they were
+/// not moved.
+#[test]
+fn a_client_that_asks_for_it_is_moved_by_the_finger_that_is_on_it() {
+    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let party = Party::new(&mut fixture, "work");
+    let before = frame(&mut fixture);
+    party.down(&mut fixture, 2, 20, 30);
+    party.down(&mut fixture, 3, 120, 30);
+    assert_eq!(party.told(&mut fixture), ["down 2 20 30", "frame", "down 3 120 30", "frame"]);
+    let serial = fixture.client(party.who).told.press;
+    party.motion(&mut fixture, 3, 121, 30);
+    party.asks_to_be_moved(&mut fixture, serial);
+    assert_eq!(party.told(&mut fixture), ["motion 3 121 30", "frame", "up 3", "frame"]);
+    party.motion(&mut fixture, 3, 141, 40);
+    assert_eq!(frame(&mut fixture).loc - before.loc, (20, 10).into());
+    // The other finger is the client's still.
+    party.motion(&mut fixture, 2, 21, 30);
+    assert_eq!(party.told(&mut fixture).len(), 2);
+    up(&mut fixture, 3);
+    party.motion(&mut fixture, 3, 300, 300);
+    assert_eq!(frame(&mut fixture).loc - before.loc, (20, 10).into());
+    // Once lifted it moves nothing any more.
+    party.asks_to_be_moved(&mut fixture, serial);
+    party.motion(&mut fixture, 3, 60, 60);
+    party.motion(&mut fixture, 2, 60, 60);
+    assert_eq!(frame(&mut fixture).loc - before.loc, (20, 10).into());
+}
+
+#[test]
+fn a_client_is_resized_by_the_finger_that_is_on_it() {
+    use wayland_protocols::xdg::shell::client::xdg_toplevel::ResizeEdge;
+    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let party = Party::new(&mut fixture, "work");
+    party.down(&mut fixture, 0, 198, 98);
+    fixture.roundtrip(party.who);
+    let client = fixture.client(party.who);
+    let (seat, press) = (client.seat(), client.told.press);
+    let toplevel = client.told.shown[party.window].toplevel.clone().unwrap();
+    toplevel.resize(&seat, press, ResizeEdge::BottomRight);
+    fixture.roundtrip(party.who);
+    party.motion(&mut fixture, 0, 228, 118);
+    fixture.roundtrip(party.who);
+    assert_eq!(fixture.client(party.who).configures(party.window).last().unwrap().size, (230, 120));
+}
+
+/// A serial says which press is meant, and is a number that can be guessed.
+#[test]
+fn the_finger_on_another_vms_window_and_a_window_in_the_users_hand_move_nothing_for_a_client() {
+    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let work = Party::new(&mut fixture, "work");
+    let web = Party::new(&mut fixture, "web");
+    let frames = |fixture: &mut Fixture| -> Vec<_> {
+        fixture.report().into_iter().map(|window| (window.vm, window.frame)).collect()
+    };
+    work.down(&mut fixture, 0, 5, 95);
+    fixture.roundtrip(work.who);
+    let serial = fixture.client(work.who).told.press;
+    let before = frames(&mut fixture);
+    web.asks_to_be_moved(&mut fixture, serial);
+    work.motion(&mut fixture, 0, 60, 60);
+    assert_eq!(frames(&mut fixture), before);
+    assert_eq!(work.told(&mut fixture).last().unwrap(), "frame", "its finger is on it still");
+    // The user holds the other window with the pointer.
+    let title = web.y - 12;
+    fixture.state().input_pointer_motion(f64::from(web.x + 60), f64::from(title));
+    fixture.state().input_pointer_button(vitrail::input::pointer::BUTTON_LEFT, true);
+    work.asks_to_be_moved(&mut fixture, serial);
+    work.motion(&mut fixture, 0, 90, 90);
+    fixture.state().input_pointer_motion(f64::from(web.x + 70), f64::from(title));
+    fixture.state().input_pointer_button(vitrail::input::pointer::BUTTON_LEFT, false);
+    let after = frames(&mut fixture);
+    let of = |frames: &[(String, Rectangle<i32, Physical>)], vm: &str| {
+        frames.iter().find(|(of, _)| of == vm).unwrap().1
+    };
+    assert_eq!(of(&after, "work"), of(&before, "work"));
+    assert_eq!(of(&after, "web").loc - of(&before, "web").loc, (10, 0).into());
 }
