@@ -1,4 +1,4 @@
-//! The file: TOML, one table for each window.
+//! The file: TOML, a key for titles and one table for each window.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Read, Write};
@@ -47,28 +47,30 @@ pub enum FileError {
 /// Keys that are not known are left alone: a newer version may have written them.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-struct Document {
-    window: Vec<Place>,
+pub(super) struct Document {
+    /// What titles are hashed with, as [`TitleKey::text`](super::titles::TitleKey::text).
+    pub(super) key: String,
+    /// The places.
+    pub(super) window: Vec<Place>,
 }
 
-/// Reads the places; none if the file does not exist.
-pub(super) fn read(path: &Path) -> Result<Vec<Place>, FileError> {
+/// Reads the file; one that does not exist has nothing in it.
+pub(super) fn read(path: &Path) -> Result<Document, FileError> {
     let failed = |source| FileError::Read { path: path.to_owned(), source };
     let file = match fs::File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Document::default()),
         opened => opened.map_err(failed)?,
     };
     let mut text = String::new();
     file.take(MAX_FILE).read_to_string(&mut text).map_err(failed)?;
-    let document: Document = toml::from_str(&text)
-        .map_err(|source| FileError::Parse { path: path.to_owned(), source: Box::new(source) })?;
-    Ok(document.window)
+    toml::from_str(&text)
+        .map_err(|source| FileError::Parse { path: path.to_owned(), source: Box::new(source) })
 }
 
 /// Puts a new file in the place of the old one, for the user alone to read. A crash of the program leaves the one or the
 /// other. It is not waited for until the disk has it: after a power failure the old one is good enough.
-pub(super) fn write(path: &Path, places: &[Place]) -> Result<(), FileError> {
-    let text = toml::to_string(&Document { window: places.to_vec() })?;
+pub(super) fn write(path: &Path, document: &Document) -> Result<(), FileError> {
+    let text = toml::to_string(document)?;
     let failed = |source| FileError::Write { path: path.to_owned(), source };
     if let Some(directory) = path.parent() {
         DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;

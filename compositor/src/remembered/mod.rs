@@ -4,20 +4,23 @@
 //!
 //! While the compositor runs, the places of its windows are written to the file, at most once in [`PAUSE`] and only if they have
 //! changed. When it starts it reads the file. A place that was read is given once, to the next window of the same origin and
-//! application id when it is first shown; until then it stays in the file. Places of windows that are closed while
-//! the compositor runs are forgotten.
+//! application id when it is first shown; until then it stays in the file. Where there were several of them, one that had the
+//! title that the window has now comes first ([`titles`]). Places of windows that are closed while the compositor runs are
+//! forgotten.
 //!
 //! # Invariants
 //!
-//! * A place is the matter of one origin: an application id is the VM's word, and it chooses among places of that VM's own
-//!   windows and no others.
-//! * A place says where a window stands and never whether it has the focus, and one under the pointer is not given to
+//! * A place is the matter of one origin: application ids and titles are the VM's words, and they choose among places of that
+//!   VM's own windows and no others.
+//! * No title is in the file, and nothing made of one but where several windows have the same application id.
+//! * A place says where a window stands, or that it is minimised, and never whether it has the focus, and one under the pointer is not given to
 //!   a window that opens without the focus ([`Shell::show`](crate::shell::Shell::show)).
 //! * The file is bounded: so many places for each origin of the configuration, with application ids of bounded length.
 //!   What a VM opens cannot push out places of another one.
 //! * A file that cannot be read or written is logged and otherwise ignored.
 
 mod file;
+mod titles;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -27,7 +30,9 @@ use calloop::timer::{TimeoutAction, Timer};
 use serde::{Deserialize, Serialize};
 use smithay::utils::{Logical, Physical, Point, Size};
 
+use self::file::Document;
 pub use self::file::FileError;
+use self::titles::TitleKey;
 use crate::config::Config;
 use crate::shell::Shell;
 use crate::shell::window::{Mode, Window, WindowId};
@@ -62,6 +67,9 @@ pub struct Place {
     /// The name of the window's origin.
     vm: String,
     app_id: String,
+    /// What is told of the title ([`TitleKey::digest`]), if there were several windows of the application.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    title: String,
     /// The output it was on; none in files from before there were several.
     #[serde(default)]
     output: String,
@@ -74,12 +82,14 @@ pub struct Place {
     /// Which workspace it was on, from 0.
     #[serde(default)]
     workspace: usize,
+    #[serde(default)]
+    minimized: bool,
     mode: Kind,
 }
 
 impl Place {
     /// The place of a window; `None` if it is none that can be found again.
-    fn of<H>(shell: &Shell<H>, window: &Window<H>) -> Option<Self> {
+    fn of<H>(shell: &Shell<H>, window: &Window<H>, key: Option<TitleKey>) -> Option<Self> {
         // A dialog goes where its parent is, and often has its application id.
         let lasting = window.mapped && window.parent.is_none();
         if !lasting || window.app_id.is_empty() || window.app_id.len() > MAX_APP_ID {
@@ -87,15 +97,18 @@ impl Place {
         }
         let output = shell.outputs().of(window.output);
         let location = window.location - output.layout.origin;
+        let (vm, app_id) = (window.origin.name(), &window.app_id);
         Some(Self {
-            vm: window.origin.name().to_owned(),
-            app_id: window.app_id.clone(),
+            vm: vm.to_owned(),
+            app_id: app_id.clone(),
+            title: key.map(|key| key.digest(vm, app_id, &window.title)).unwrap_or_default(),
             output: output.head.name.clone(),
             x: location.x,
             y: location.y,
             width: window.size.w,
             height: window.size.h,
             workspace: window.workspace(),
+            minimized: window.minimized,
             mode: match window.mode {
                 Mode::Floating => Kind::Floating,
                 Mode::Maximized => Kind::Maximized,
@@ -133,6 +146,8 @@ impl Place {
 #[derive(Debug)]
 pub struct Remembered {
     path: PathBuf,
+    /// What titles are hashed with; none if there are no random numbers, and titles are not remembered.
+    key: Option<TitleKey>,
     /// Places of a run before this one that no window has been given yet, the oldest window's first.
     left: Vec<Place>,
     /// What the file holds.
@@ -149,16 +164,21 @@ impl Remembered {
     /// Takes up what the file says. One that does not exist says nothing.
     #[must_use]
     pub fn open(path: PathBuf) -> Self {
-        let left = file::read(&path).unwrap_or_else(|error| {
+        let Document { key, window: left } = file::read(&path).unwrap_or_else(|error| {
             tracing::warn!("the places of windows are not known any more: {error}");
-            Vec::new()
+            Document::default()
         });
-        Self { path, written: left.clone(), left, seen: 0, armed: false, failed: false }
+        let key = TitleKey::parse(&key).or_else(TitleKey::random);
+        Self { path, key, written: left.clone(), left, seen: 0, armed: false, failed: false }
     }
 
-    /// The place for the next window of an origin and application id. Each is given once.
-    pub fn take(&mut self, origin: &Origin, app_id: &str) -> Option<Place> {
-        let found = self.left.iter().position(|place| place.vm == origin.name() && place.app_id == app_id)?;
+    /// The place for the next window of an origin and application id: one of a window with its title, or else the first. Each
+    /// is given once.
+    pub fn take(&mut self, origin: &Origin, app_id: &str, title: &str) -> Option<Place> {
+        let digest = self.key.map(|key| key.digest(origin.name(), app_id, title)).unwrap_or_default();
+        let own = |place: &Place| place.vm == origin.name() && place.app_id == app_id;
+        let titled = self.left.iter().position(|place| own(place) && place.title == digest);
+        let found = titled.filter(|_| !digest.is_empty()).or_else(|| self.left.iter().position(own))?;
         Some(self.left.remove(found))
     }
 
@@ -167,7 +187,7 @@ impl Remembered {
     fn places<H>(&self, shell: &Shell<H>, config: &Config) -> Vec<Place> {
         let mut windows: Vec<&Window<H>> = shell.bottom_up().collect();
         windows.sort_by_key(|window| window.id);
-        let open = windows.into_iter().filter_map(|window| Place::of(shell, window));
+        let open = windows.into_iter().filter_map(|window| Place::of(shell, window, self.key));
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
         let mut places: Vec<Place> = open.chain(self.left.iter().cloned()).collect();
         places.retain(|place| {
@@ -177,6 +197,17 @@ impl Remembered {
             *count = count.saturating_add(1);
             known && *count <= MAX_PLACES
         });
+        // One alone is known without its title, and is not written anew whenever that changes.
+        let mut windows: BTreeMap<(String, String), usize> = BTreeMap::new();
+        for place in &places {
+            let count = windows.entry((place.vm.clone(), place.app_id.clone())).or_default();
+            *count = count.saturating_add(1);
+        }
+        for place in &mut places {
+            if windows.get(&(place.vm.clone(), place.app_id.clone())) == Some(&1) {
+                place.title.clear();
+            }
+        }
         places
     }
 
@@ -184,9 +215,11 @@ impl Remembered {
         if places == self.written {
             return;
         }
-        match file::write(&self.path, &places) {
+        let key = self.key.map(TitleKey::text).unwrap_or_default();
+        let document = Document { key, window: places };
+        match file::write(&self.path, &document) {
             Ok(()) => {
-                self.written = places;
+                self.written = document.window;
                 self.failed = false;
             }
             Err(error) => {
@@ -211,7 +244,7 @@ impl State {
         // One that was shown before has a size.
         let fresh = |window: &&Window<_>| window.size.w == 0 && window.parent.is_none();
         let Some(window) = self.comp.shell.get(id).filter(fresh) else { return };
-        let Some(place) = remembered.take(&window.origin, &window.app_id) else { return };
+        let Some(place) = remembered.take(&window.origin, &window.app_id, &window.title) else { return };
         // One whose output is not there opens where the user is.
         let named = self.comp.shell.outputs().named(&place.output).filter(|output| output.in_use);
         let output = named.unwrap_or(self.comp.shell.outputs().active()).id;
@@ -219,6 +252,7 @@ impl State {
         if let Some(window) = self.comp.shell.get_mut(id) {
             window.size = place.size();
             window.mode = place.mode();
+            window.minimized = place.minimized;
             window.recalled = Some(output.origin() + place.location());
         }
         // One that is not there any more changes nothing.

@@ -334,7 +334,7 @@ impl<H> Shell<H> {
 
     /// Shows a window that has its first content, on the current workspace, on that of its parent or on that of its
     /// predecessor. It is placed where it covers least, or where its predecessor stood; it takes the focus if the rule allows,
-    /// and otherwise opens below the focused window. Returns whether it took the focus.
+    /// and otherwise opens below the focused window. One whose predecessor was minimised stays so. Returns whether it took the focus.
     pub fn show(
         &mut self,
         id: WindowId,
@@ -354,7 +354,10 @@ impl<H> Shell<H> {
         let (_, sum) = layout.margins();
         let outer = (content.w + sum.w, content.h + sum.h).into();
         let (origin, here) = (window.origin.clone(), window.here);
-        let takes = here && focus::may_take(&origin, focused.as_ref().map(|(_, origin)| origin));
+        // What a client asked for before it showed anything is over; what its predecessor was is not.
+        let minimized = recalled.is_some() && window.minimized;
+        let takes =
+            here && !minimized && focus::may_take(&origin, focused.as_ref().map(|(_, origin)| origin));
         let obstacles: Vec<placement::Obstacle> = self
             .shown_top_down()
             .filter(|other| other.output == output)
@@ -379,9 +382,10 @@ impl<H> Shell<H> {
             }
             window.location = location;
             window.mapped = true;
-            window.minimized = false;
+            window.minimized = minimized;
         }
         if !takes
+            && !minimized
             && self.outputs.of(output).workspaces.tiles()
             && let Some(window) = self.get_mut(id)
         {

@@ -257,10 +257,21 @@ impl Client {
 
     /// A toplevel without content.
     pub fn create_window(&mut self) -> usize {
+        self.create_named_window("", "")
+    }
+
+    /// The same, with an application id and a title from the beginning, unless they are empty.
+    pub fn create_named_window(&mut self, app_id: &str, title: &str) -> usize {
         let surface = self.surface();
         let index = self.told.shown.len();
         let xdg = self.bind::<XdgWmBase>().get_xdg_surface(&surface, &self.queue, index);
         let toplevel = xdg.get_toplevel(&self.queue, index);
+        if !app_id.is_empty() {
+            toplevel.set_app_id(app_id.to_owned());
+        }
+        if !title.is_empty() {
+            toplevel.set_title(title.to_owned());
+        }
         surface.commit();
         self.push(surface, xdg, Some(toplevel))
     }

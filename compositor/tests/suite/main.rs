@@ -33,6 +33,7 @@ mod pacing;
 mod placing;
 mod popups;
 mod relative_pointer;
+mod remembered;
 mod repaint;
 mod replaced_buffers;
 mod screencopy;
