@@ -8,11 +8,13 @@
 //!
 //! * Everything but the operation's own subject: no window is lost or made, mapped or unmapped, minimised, restored, laid out,
 //!   moved, resized or adopted by the way.
+//! * There are up to two screens, which are plugged in and out. A window goes to another output with its family, by the user's hand or
+//!   when it is first shown; and when its own is gone, or has come back. Workspaces are each output's own.
 //! * Whatever a client does, while another VM has the keyboard that keeps it, and all windows of others keep their places, their
 //!   frames, their order and their marks.
 //!
-//! And in every state: the focus is valid, and is lost only where there is nobody to have it; every frame can be reached; families are of
-//! one VM; workspaces agree with their windows ([`Shell::check`] looks at part of that in its own way).
+//! And in every state: the focus is valid, and is lost only where there is nobody to have it; every frame can be reached on its output, and
+//! is on no other; families are of one VM; workspaces agree with their windows ([`Shell::check`] looks at part of that in its own way).
 
 use std::collections::BTreeMap;
 
@@ -20,13 +22,13 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use smithay::utils::{Physical, Point, Rectangle};
 
+use super::Shell;
 use super::columns::Arrangement;
-use super::outputs::Outputs;
+use super::outputs::{Head, OutputId, Outputs};
 use super::stacking::Element;
 use super::window::{Mode, WindowId};
 use super::workspaces::Workspace;
 use super::zone::{Half, Zone};
-use super::{Layout, Shell};
 use crate::trust::origin::Origin;
 
 /// What the user does.
@@ -46,7 +48,10 @@ enum Hand {
     MoveTile(bool),
     SwapTiles(Index),
     Workspaces(usize),
-    Output { size: (i32, i32), scale: f64 },
+    Plug { screen: usize, size: (i32, i32), scale: f64 },
+    Unplug(usize),
+    Visit(usize),
+    Carry(usize),
     Bars(Option<(i32, i32, i32, i32)>),
 }
 
@@ -116,8 +121,11 @@ fn hand() -> impl Strategy<Value = Hand> {
         1 => any::<bool>().prop_map(Hand::MoveTile),
         1 => any::<Index>().prop_map(Hand::SwapTiles),
         1 => (0..5usize).prop_map(Hand::Workspaces),
-        1 => ((64..3000i32, 64..2000i32), prop_oneof![Just(1.0), Just(1.5), Just(2.0), 0.5..4.0f64])
-            .prop_map(|(size, scale)| Hand::Output { size, scale }),
+        3 => (0..2usize, (64..3000i32, 64..2000i32), prop_oneof![Just(1.0), Just(1.5), Just(2.0), 0.5..4.0f64])
+            .prop_map(|(screen, size, scale)| Hand::Plug { screen, size, scale }),
+        2 => (0..2usize).prop_map(Hand::Unplug),
+        2 => (0..2usize).prop_map(Hand::Visit),
+        3 => (0..2usize).prop_map(Hand::Carry),
         1 => proptest::option::of(bar).prop_map(Hand::Bars),
     ]
 }
@@ -155,6 +163,7 @@ struct Seen {
     above: bool,
     urgent: bool,
     parent: Option<WindowId>,
+    output: OutputId,
     workspace: usize,
     location: Point<i32, Physical>,
     size: (i32, i32),
@@ -169,7 +178,8 @@ struct Snapshot {
     /// From the bottom up.
     order: Vec<WindowId>,
     focused: Option<WindowId>,
-    workspace: usize,
+    /// The scale of each output in use, and its workspace.
+    outputs: BTreeMap<OutputId, (f64, usize)>,
 }
 
 impl Snapshot {
@@ -182,6 +192,7 @@ impl Snapshot {
             above: window.is_above(),
             urgent: window.urgent,
             parent: window.parent,
+            output: window.output,
             workspace: window.workspace(),
             location: window.location,
             size: (window.size.w, window.size.h),
@@ -192,8 +203,23 @@ impl Snapshot {
             windows: shell.bottom_up().map(|window| (window.id, seen(window))).collect(),
             order: shell.bottom_up().map(|window| window.id).collect(),
             focused: shell.focused().map(|window| window.id),
-            workspace: shell.workspaces().current(),
+            outputs: shell
+                .outputs()
+                .used()
+                .map(|output| (output.id, (output.layout.scale, output.workspaces().current())))
+                .collect(),
         }
+    }
+
+    /// Whether two windows are of one family.
+    fn related(&self, one: WindowId, other: WindowId) -> bool {
+        let root = |mut id: WindowId| {
+            while let Some(parent) = self.windows.get(&id).and_then(|window| window.parent) {
+                id = parent;
+            }
+            id
+        };
+        root(one) == root(other)
     }
 
     fn origin_of_focus(&self) -> Option<&Origin> {
@@ -216,6 +242,12 @@ struct May {
     place: bool,
     size: bool,
     parent: bool,
+}
+
+const SCREENS: [&str; 2] = ["left", "right"];
+
+fn screen(number: usize, size: (i32, i32), scale: f64) -> Head {
+    Head::virtual_one(SCREENS[number], size.into(), scale)
 }
 
 fn configured(count: usize) -> Vec<Workspace> {
@@ -246,7 +278,8 @@ fn do_by_hand(shell: &mut Shell<usize>, id: WindowId, hand: &Hand) -> May {
             return May { lay_out: true, ..May::default() };
         }
         Hand::Drag(x, y) => {
-            shell.get_mut(id).unwrap().location = (x, y).into();
+            let window = shell.get_mut(id).unwrap();
+            window.location = window.output.origin() + Point::from((x, y));
             return May { place: true, ..May::default() };
         }
         Hand::Stretch(w, h) => {
@@ -275,13 +308,25 @@ fn do_by_hand(shell: &mut Shell<usize>, id: WindowId, hand: &Hand) -> May {
             shell.swap_tiles(id, *other.get(&others));
         }
         Hand::Workspaces(count) => shell.set_workspaces(&configured(count)),
-        Hand::Output { size, scale } => {
-            let layout = &mut shell.outputs.active_mut().layout;
-            (layout.output, layout.scale) = (size.into(), scale);
+        Hand::Plug { screen: number, size, scale } => {
+            shell.change_outputs(|outputs| outputs.connect(screen(number, size, scale)));
+        }
+        Hand::Unplug(number) => shell.change_outputs(|outputs| outputs.disconnect(SCREENS[number])),
+        Hand::Visit(number) => {
+            if let Some(output) = shell.outputs().named(SCREENS[number]).map(|output| output.id) {
+                shell.visit(output);
+            }
+        }
+        Hand::Carry(number) => {
+            if let Some(output) = shell.outputs().named(SCREENS[number]).map(|output| output.id) {
+                shell.move_to_output(id, output);
+            }
         }
         Hand::Bars(left) => {
-            shell.outputs.active_mut().layout.left =
-                left.map(|(x, y, w, h)| Rectangle::new((x, y).into(), (w, h).into()));
+            let layout = &mut shell.outputs.active_mut().layout;
+            let corner = layout.origin;
+            layout.left =
+                left.map(|(x, y, w, h)| Rectangle::new(corner + Point::from((x, y)), (w, h).into()));
         }
     }
     May::default()
@@ -357,19 +402,58 @@ fn check_the_rest(before: &Snapshot, after: &Snapshot, op: &Op, subject: WindowI
             "{id:?} is minimised or restored"
         );
         assert!(own(may.lay_out) || is.mode == was.mode, "{id:?} is laid out by the way");
-        assert!(own(may.place) || is.location == was.location, "{id:?} moves by the way");
+        let carried = check_output(before, after, op, subject, *id);
+        assert!(own(may.place) || carried || is.location == was.location, "{id:?} moves by the way");
         assert!(own(may.size) || is.size == was.size, "{id:?} is resized by the way");
         let inherits = removed && was.parent == Some(subject) && is.parent == orphans;
         assert!(own(may.parent) || inherits || is.parent == was.parent, "{id:?} is adopted by the way");
         let sent = matches!(
             op,
-            Op::Hand(_, Hand::Send(_) | Hand::Workspaces(_)) | Op::Ask(_, Ask::Map { .. } | Ask::Parent(_))
+            Op::Hand(_, Hand::Send(_) | Hand::Workspaces(_) | Hand::Carry(_))
+                | Op::Ask(_, Ask::Map { .. } | Ask::Parent(_))
         );
-        assert!(sent || is.workspace == was.workspace, "{id:?} is on another workspace by the way");
+        assert!(
+            sent || carried || is.workspace == was.workspace,
+            "{id:?} is on another workspace by the way"
+        );
     }
-    let goes =
-        matches!(op, Op::Hand(_, Hand::Activate | Hand::NextWindow | Hand::Switch(_) | Hand::Workspaces(_)));
-    assert!(goes || after.workspace == before.workspace, "only the user changes workspaces");
+    let plugs = plugs(op);
+    let goes = matches!(
+        op,
+        Op::Hand(
+            _,
+            Hand::Activate | Hand::NextWindow | Hand::Switch(_) | Hand::Workspaces(_) | Hand::Carry(_)
+        )
+    );
+    assert!(goes || plugs || after.outputs == before.outputs, "only the user changes workspaces and outputs");
+    assert!(
+        !plugs || after.origin_of_focus() == before.origin_of_focus(),
+        "no VM gets or loses the keyboard by a screen"
+    );
+}
+
+fn plugs(op: &Op) -> bool {
+    matches!(op, Op::Hand(_, Hand::Plug { .. } | Hand::Unplug(_)))
+}
+
+/// Why a window is on another output than before, or its output another size: whether it may have moved because of that.
+fn check_output(before: &Snapshot, after: &Snapshot, op: &Op, subject: WindowId, id: WindowId) -> bool {
+    let (was, is) = (&before.windows[&id], &after.windows[&id]);
+    if was.output == is.output {
+        let scale = |snapshot: &Snapshot| snapshot.outputs.get(&is.output).map(|(scale, _)| *scale);
+        return plugs(op) && scale(before) != scale(after);
+    }
+    assert!(after.outputs.contains_key(&is.output), "{id:?} goes to an output that is not there");
+    if plugs(op) {
+        let gone = !after.outputs.contains_key(&was.output);
+        let new = !before.outputs.contains_key(&is.output);
+        assert!(gone || new, "{id:?} leaves an output that stays for one that was there");
+    } else {
+        let by = matches!(op, Op::Hand(_, Hand::Carry(_)) | Op::Ask(_, Ask::Map { .. } | Ask::Parent(_)));
+        let related = before.related(id, subject) || after.related(id, subject);
+        assert!(by && related, "{id:?} is on another output by the way");
+    }
+    true
 }
 
 /// What a client cannot do to others.
@@ -393,14 +477,24 @@ fn check_others(before: &Snapshot, after: &Snapshot, client: &Origin) {
 /// What holds in every state.
 fn check_state(shell: &Shell<usize>) {
     shell.check();
-    let (area, space) = (shell.layout().work_area(), shell.layout().space().size);
-    // An output of 64 pixels at a scale of 4 is not much more than the stripe.
-    let (corner, sum) = shell.layout().margins();
-    let room = space.h > corner.y && space.w > sum.w;
+    let used: Vec<_> = shell.outputs().used().collect();
     for window in shell.bottom_up() {
         let frame = shell.frame(window);
-        assert!(!frame.outer.overlaps(shell.layout().stripe()), "no frame reaches the stripe");
-        let handle = frame.title_bar.intersection(shell.layout().space());
+        let layout = shell.layout_of(window);
+        let (area, space) = (layout.work_area(), layout.space());
+        // An output of 64 pixels at a scale of 4 is not much more than the stripe.
+        let (corner, sum) = layout.margins();
+        let room = space.size.h > corner.y && space.size.w > sum.w;
+        for output in &used {
+            assert!(!frame.outer.overlaps(output.layout.stripe()), "no frame reaches a stripe");
+            let own = output.id == window.output;
+            assert!(own || !frame.outer.overlaps(output.layout.whole()), "each is on one output");
+        }
+        assert!(
+            used.iter().any(|output| output.id == window.output),
+            "none is on an output that is not there"
+        );
+        let handle = frame.title_bar.intersection(space);
         let width = handle.map_or(0, |handle| handle.size.w);
         assert!(
             width > 0 || !room,
@@ -411,23 +505,29 @@ fn check_state(shell: &Shell<usize>) {
             assert_eq!(shell.get(member).unwrap().origin, window.origin, "a family is of one VM");
         }
     }
-    let shown: Vec<_> = shell.bottom_up().filter(|window| window.shown()).collect();
-    assert!(
-        shown.iter().all(|window| window.workspace() == shell.workspaces().current()),
-        "what is shown is on the current workspace"
-    );
-    let report = shell.workspaces_report();
-    assert_eq!(report.iter().filter(|workspace| workspace.current).count(), 1);
+    for window in shell.bottom_up().filter(|window| window.shown()) {
+        let current = shell.outputs().of(window.output).workspaces().current();
+        assert_eq!(window.workspace(), current, "what is shown is on the current workspace of its output");
+    }
+    if let Some(focused) = shell.focused() {
+        assert!(focused.shown(), "what has the keyboard is shown");
+    }
+    let mut windows = 0;
+    for output in used {
+        let report = shell.workspaces_report_on(output.id);
+        assert_eq!(report.iter().filter(|workspace| workspace.current).count(), 1);
+        windows += report.iter().map(|workspace| workspace.windows).sum::<usize>();
+    }
     let mapped = shell.bottom_up().filter(|window| window.mapped).count();
-    assert_eq!(report.iter().map(|workspace| workspace.windows).sum::<usize>(), mapped, "each is on one");
+    assert_eq!(windows, mapped, "each is on one workspace of one output");
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
     #[test]
     fn nobody_loses_what_an_operation_is_not_about(ops in proptest::collection::vec(op(), 1..80)) {
-        let layout = Layout { output: (1280, 800).into(), scale: 1.0, ..Default::default() };
-        let mut shell = Shell::new(Outputs::single(layout));
+        let heads = vec![screen(0, (1280, 800), 1.0), screen(1, (1920, 1080), 1.5)];
+        let mut shell = Shell::new(Outputs::new(heads));
         shell.set_workspaces(&configured(3));
         for number in 0..6 {
             shell.add(0, origin(number));
@@ -445,7 +545,10 @@ proptest! {
             let after = Snapshot::of(&shell);
             check_state(&shell);
             let lost = before.focused.is_some() && after.focused.is_none();
-            let anybody = shell.shown_top_down().next().is_some();
+            // Who goes to an empty workspace of one output takes the keyboard from the other one's windows.
+            let here = matches!(op, Op::Hand(_, Hand::Switch(_) | Hand::Workspaces(_)));
+            let active = shell.outputs().active().id;
+            let anybody = shell.shown_top_down().any(|window| !here || window.output == active);
             assert!(!lost || !anybody, "the keyboard goes to somebody as long as there is anybody");
             check_the_rest(&before, &after, op, subject, may);
             if let (Op::Ask(..), Some(window)) = (op, before.windows.get(&subject)) {
