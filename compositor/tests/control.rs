@@ -350,6 +350,18 @@ fn input_moves_the_pointer_and_mistakes_are_refused() {
     compositor.said(&["input", "type", "some text\\n"]);
     assert!(compositor.complained(&["input", "key", "nokey", "tap"]).contains("no key is called"));
     assert!(compositor.complained(&["input", "type", "é"]).contains("no key for 'é'"));
+    // By the layout of the session, which a reload may change.
+    fs::write(
+        compositor.directory.path().join("vitrail.toml"),
+        format!("{CONFIG}[input.keyboard]\nlayout = \"fr\"\n"),
+    )
+    .unwrap();
+    compositor.said(&["reload"]);
+    compositor.said(&["input", "type", "é"]);
+    let said = compositor.complained(&["input", "type", "a\u{4e2d}"]);
+    assert!(said.contains("\"French\" has no key for '\u{4e2d}'"), "{said}");
+    // More than one request, and not cut within a character.
+    compositor.said(&["input", "type", &"é".repeat(5000)]);
 }
 
 #[test]

@@ -181,7 +181,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
         Command::Input { input, output } => {
             // The words are checked first: a mistake in them needs no compositor to be found.
-            let events = input.events()?;
+            let events = input.events(|text| input::spell(&mut connect()?, text))?;
             let mut client = connect()?;
             for events in events.chunks(MAX_EVENTS) {
                 let request = Request::Input { events: events.to_vec(), output: output.clone() };

@@ -119,6 +119,13 @@ impl Keymap {
         Self { file: KeymapFile::new(keymap), text: keymap.get_as_string(xkb::KEYMAP_FORMAT_TEXT_V1) }
     }
 
+    /// The keymap as libxkbcommon has it; `None` if it does not understand its own words.
+    pub(crate) fn compiled(&self) -> Option<xkb::Keymap> {
+        let context = xkb::Context::new(xkb::CONTEXT_NO_FLAGS);
+        let (format, flags) = (xkb::KEYMAP_FORMAT_TEXT_V1, xkb::KEYMAP_COMPILE_NO_FLAGS);
+        xkb::Keymap::new_from_string(&context, self.text.clone(), format, flags)
+    }
+
     /// Whether it is the same keymap.
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {

@@ -26,6 +26,7 @@ pub mod program;
 pub mod prompt;
 pub mod recent;
 pub mod release;
+pub mod spelling;
 pub mod switcher;
 pub mod tablet;
 pub mod touch;

@@ -55,6 +55,7 @@ impl Handler for State {
                 }
             }
             Request::Input { events, output } => self.play(&events, output.as_deref()),
+            Request::Spell { text } => self.spelled(&text),
         }
     }
 }
@@ -65,7 +66,7 @@ fn on_output(rect: Rectangle<i32, Physical>, origin: Point<i32, Physical>) -> Re
 }
 
 /// An answer in JSON.
-fn value<T: Serialize>(answer: &T) -> Reply {
+pub(super) fn value<T: Serialize>(answer: &T) -> Reply {
     match serde_json::to_value(answer) {
         Ok(value) => Reply::Ok(value),
         Err(error) => Reply::Error(format!("error writing the answer: {error}")),

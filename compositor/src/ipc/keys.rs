@@ -1,6 +1,4 @@
-//! Names of keys and buttons, as Linux calls them (`linux/input-event-codes.h`), and how text is typed.
-
-use super::protocol::InputEvent;
+//! Names of keys and buttons, as Linux calls them (`linux/input-event-codes.h`).
 
 /// Keys by name, without the `KEY_` of the header, in lower case.
 const KEYS: &[(&str, u32)] = &[
@@ -118,34 +116,6 @@ pub const MAX_CODE: u32 = 0x2ff;
 /// The pointer's buttons by name.
 const BUTTONS: &[(&str, u32)] = &[("left", 0x110), ("right", 0x111), ("middle", 0x112)];
 
-/// The left shift key.
-const SHIFT: u32 = 42;
-
-/// Characters of the US layout: name of the key, character without and with shift.
-const PUNCTUATION: &[(&str, char, char)] = &[
-    ("1", '1', '!'),
-    ("2", '2', '@'),
-    ("3", '3', '#'),
-    ("4", '4', '$'),
-    ("5", '5', '%'),
-    ("6", '6', '^'),
-    ("7", '7', '&'),
-    ("8", '8', '*'),
-    ("9", '9', '('),
-    ("0", '0', ')'),
-    ("minus", '-', '_'),
-    ("equal", '=', '+'),
-    ("leftbrace", '[', '{'),
-    ("rightbrace", ']', '}'),
-    ("backslash", '\\', '|'),
-    ("semicolon", ';', ':'),
-    ("apostrophe", '\'', '"'),
-    ("grave", '`', '~'),
-    ("comma", ',', '<'),
-    ("dot", '.', '>'),
-    ("slash", '/', '?'),
-];
-
 fn find(table: &[(&str, u32)], name: &str) -> Option<u32> {
     table.iter().find(|(known, _)| *known == name).map(|(_, code)| *code)
 }
@@ -166,34 +136,6 @@ pub fn button(name: &str) -> Option<u32> {
 /// Every name that [`key`] knows.
 pub fn key_names() -> impl Iterator<Item = &'static str> {
     KEYS.iter().map(|(name, _)| *name)
-}
-
-/// The key that types a character in the US layout, and whether shift must be held.
-#[must_use]
-pub fn typed(c: char) -> Option<(u32, bool)> {
-    let plain = |name: &str, shift| key(name).map(|code| (code, shift));
-    match c {
-        'a'..='z' | 'A'..='Z' => {
-            plain(c.to_ascii_lowercase().encode_utf8(&mut [0; 4]), c.is_ascii_uppercase())
-        }
-        ' ' => plain("space", false),
-        '\n' => plain("enter", false),
-        '\t' => plain("tab", false),
-        _ => {
-            let (name, unshifted, _) =
-                PUNCTUATION.iter().find(|(_, unshifted, shifted)| [*unshifted, *shifted].contains(&c))?;
-            plain(name, c != *unshifted)
-        }
-    }
-}
-
-/// The events of typing a character; `None` if the US layout does not have it.
-#[must_use]
-pub fn type_char(c: char) -> Option<Vec<InputEvent>> {
-    let (code, shift) = typed(c)?;
-    let tap = [InputEvent::Key { code, pressed: true }, InputEvent::Key { code, pressed: false }];
-    let hold = |pressed| shift.then_some(InputEvent::Key { code: SHIFT, pressed });
-    Some(hold(true).into_iter().chain(tap).chain(hold(false)).collect())
 }
 
 #[cfg(test)]
@@ -220,21 +162,5 @@ mod tests {
         codes.sort_unstable();
         codes.dedup();
         assert_eq!((names.len(), codes.len()), (KEYS.len(), KEYS.len()));
-    }
-
-    #[test]
-    fn every_printable_ascii_character_can_be_typed() {
-        for c in ' '..='~' {
-            assert!(typed(c).is_some(), "{c}");
-        }
-        assert_eq!(typed('é'), None);
-    }
-
-    #[test]
-    fn shift_is_held_around_a_capital() {
-        let key = |code, pressed| InputEvent::Key { code, pressed };
-        assert_eq!(type_char('A').unwrap(), [key(42, true), key(30, true), key(30, false), key(42, false)]);
-        assert_eq!(type_char('a').unwrap(), [key(30, true), key(30, false)]);
-        assert_eq!(typed('"'), Some((40, true)));
     }
 }

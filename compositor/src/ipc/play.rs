@@ -4,9 +4,10 @@
 use serde_json::Value;
 use smithay::utils::{Physical, Point};
 
+use super::handle::value;
 use super::keys;
 use super::outputs::no_such_output;
-use super::protocol::{InputEvent, MAX_EVENTS};
+use super::protocol::{InputEvent, MAX_EVENTS, MAX_SPELLED};
 use super::server::Reply;
 use crate::input::gesture::GestureStep;
 use crate::input::touch;
@@ -44,6 +45,20 @@ impl State {
             self.play_one(event.on(origin.to_f64()));
         }
         Reply::Ok(Value::Object(serde_json::Map::new()))
+    }
+
+    /// The keys that type a text, to be played.
+    pub(super) fn spelled(&self, text: &str) -> Reply {
+        if text.len() > MAX_SPELLED {
+            return Reply::Error(format!("a text has at most {MAX_SPELLED} bytes"));
+        }
+        match self.spell(text) {
+            Ok(keys) => {
+                let keys = keys.into_iter().map(|(code, pressed)| InputEvent::Key { code, pressed });
+                value(&keys.collect::<Vec<_>>())
+            }
+            Err(error) => Reply::Error(error.to_string()),
+        }
     }
 
     fn play_one(&mut self, event: InputEvent) {

@@ -13,6 +13,8 @@ use crate::shell::workspaces::WorkspaceReport;
 pub const MAX_REQUEST: usize = 64 * 1024;
 /// The most events of one [`Request::Input`].
 pub const MAX_EVENTS: usize = 512;
+/// The longest text of one [`Request::Spell`], in bytes.
+pub const MAX_SPELLED: usize = 4096;
 
 /// What a client may ask for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -80,6 +82,12 @@ pub enum Request {
         /// The output that the places are on; the first one, if it is left out.
         #[serde(default)]
         output: Option<String>,
+    },
+    /// The keys that type a text in the layout of the session, as a list of [`InputEvent`]; nothing is typed. An error says which
+    /// character has no key.
+    Spell {
+        /// At most [`MAX_SPELLED`] bytes.
+        text: String,
     },
 }
 

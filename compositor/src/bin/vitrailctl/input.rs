@@ -3,8 +3,9 @@
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use vitrail::input::gesture::Gesture;
+use vitrail::ipc::client::Client;
 use vitrail::ipc::keys;
-use vitrail::ipc::protocol::InputEvent;
+use vitrail::ipc::protocol::{InputEvent, MAX_SPELLED, Request};
 
 #[derive(Debug, Subcommand)]
 pub enum Input {
@@ -38,7 +39,7 @@ pub enum Input {
         /// What to do with it
         action: KeyAction,
     },
-    /// Type a text by the US layout
+    /// Type a text by the keys of the session's layout; all of it, or nothing if a character has no key
     Type {
         /// The text; \n and \t in it are Enter and Tab
         text: String,
@@ -210,12 +211,12 @@ pub enum KeyAction {
 }
 
 impl Input {
-    /// What the command does, event by event.
+    /// What the command does, event by event. `spell` says what types a text.
     ///
     /// # Errors
     ///
     /// If there is no such key, or no key for a character.
-    pub fn events(&self) -> Result<Vec<InputEvent>> {
+    pub fn events(&self, spell: impl FnOnce(&str) -> Result<Vec<InputEvent>>) -> Result<Vec<InputEvent>> {
         /// The states of a button or key that an action goes through.
         fn states(press: bool, release: bool) -> impl Iterator<Item = bool> {
             press.then_some(true).into_iter().chain(release.then_some(false))
@@ -259,15 +260,25 @@ impl Input {
             }
             Self::Type { text } => {
                 let text = text.replace("\\n", "\n").replace("\\t", "\t");
-                let mut events = Vec::new();
-                for c in text.chars() {
-                    let typed = keys::type_char(c);
-                    events.extend(typed.with_context(|| format!("the US layout has no key for {c:?}"))?);
-                }
-                events
+                spell(&text)?
             }
         })
     }
+}
+
+/// The keys that type a text in the layout of a session.
+pub fn spell(client: &mut Client, text: &str) -> Result<Vec<InputEvent>> {
+    let (mut events, mut rest) = (Vec::new(), text);
+    while !rest.is_empty() {
+        let mut end = rest.len().min(MAX_SPELLED);
+        while !rest.is_char_boundary(end) {
+            end -= 1;
+        }
+        let (part, more) = rest.split_at(end);
+        events.extend(client.request::<Vec<InputEvent>>(&Request::Spell { text: part.to_owned() })?);
+        rest = more;
+    }
+    Ok(events)
 }
 
 #[cfg(test)]
@@ -279,7 +290,9 @@ mod tests {
     fn events(words: &[&str]) -> Vec<InputEvent> {
         let words = ["vitrailctl", "input"].iter().chain(words);
         match crate::Arguments::try_parse_from(words).unwrap().command {
-            crate::Command::Input { input, .. } => input.events().unwrap(),
+            crate::Command::Input { input, .. } => {
+                input.events(|text| bail!("{text:?} is to be typed")).unwrap()
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -296,7 +309,9 @@ mod tests {
     fn keys_text_and_places_become_events() {
         let key = |code, pressed| InputEvent::Key { code, pressed };
         assert_eq!(events(&["key", "enter", "tap"]), [key(28, true), key(28, false)]);
-        assert_eq!(events(&["type", "l\\n"]), [key(38, true), key(38, false), key(28, true), key(28, false)]);
+        let text = Input::Type { text: String::from("l\\n\\t") };
+        let spelled = text.events(|text| Ok(vec![key(u32::try_from(text.len())?, text == "l\n\t")]));
+        assert_eq!(spelled.unwrap(), [key(3, true)]);
         assert_eq!(events(&["move", "-1", "2.5"]), [InputEvent::Move { x: -1.0, y: 2.5 }]);
         assert_eq!(events(&["move-by", "-1", "2.5"]), [InputEvent::MoveBy { dx: -1.0, dy: 2.5 }]);
         assert_eq!(events(&["scroll", "0", "-3"]), [InputEvent::Scroll { dx: 0.0, dy: -3.0 }]);
