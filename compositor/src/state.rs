@@ -1,7 +1,9 @@
 //! The compositor's state, split into the backend and everything else, so that a backend can be given the
 //! rest to read while it is itself borrowed.
 
+use std::cell::RefCell;
 use std::os::unix::net::UnixStream;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,7 +39,7 @@ use crate::shell::outputs::{Head, Outputs};
 use crate::trust::client::{self, ClientState, Members, Privilege};
 use crate::trust::limits::{Accounts, LimitError, Resource as Counted};
 use crate::trust::origin::Origin;
-use crate::trust::throttle::Throttle;
+use crate::trust::throttle::{Fed, Outbox, Throttle};
 
 /// Bytes that wait for a client that does not read, before its connection is ended.
 const MAX_PENDING_BYTES: usize = 1 << 20;
@@ -49,6 +51,17 @@ pub struct State {
     pub backend: Backend,
     /// The rest.
     pub comp: Comp,
+    /// How the bytes of clients come and go.
+    wires: Wires,
+}
+
+/// What reads clients' requests and writes their events.
+#[derive(Debug)]
+struct Wires {
+    /// The protocol library. Borrowed while it calls the handlers, which come here by nothing but its handle.
+    display: Rc<RefCell<Display<State>>>,
+    /// What the library has written and the clients have not been given.
+    outbox: Outbox<ClientId>,
 }
 
 /// Everything but the backend.
@@ -163,6 +176,23 @@ pub enum AcceptError {
     Events(#[source] calloop::Error),
 }
 
+impl Wires {
+    /// Has the event loop serve a display.
+    fn new(mut display: Display<State>, events: &LoopHandle<'static, State>) -> calloop::Result<Self> {
+        let readable = display.backend().poll_fd().try_clone_to_owned()?;
+        let display = Rc::new(RefCell::new(display));
+        let served = Rc::clone(&display);
+        // Requests are dispatched when a throttle has given them to the library; what is left are ends of connections.
+        let source = Generic::new(readable, Interest::READ, TriggerMode::Level);
+        let callback = move |_, _: &mut _, state: &mut State| {
+            served.borrow_mut().dispatch_clients(state)?;
+            Ok(PostAction::Continue)
+        };
+        events.insert_source(source, callback).map_err(|error| error.error)?;
+        Ok(Self { display, outbox: Outbox::new()? })
+    }
+}
+
 impl State {
     /// A headless compositor without clients, whose display is served by the event loop.
     ///
@@ -214,13 +244,7 @@ impl State {
         let mut shell = Shell::new(outputs);
         shell.set_workspaces(&config.current().workspaces);
         let decor = Decor::new().map_err(StateError::Labels)?;
-        events
-            .insert_source(Generic::new(display, Interest::READ, TriggerMode::Level), |_, display, state| {
-                // SAFETY: the display is not dropped: it stays in the source, which stays in the loop.
-                unsafe { display.get_mut() }.dispatch_clients(state)?;
-                Ok(PostAction::Continue)
-            })
-            .map_err(|error| StateError::Events(error.error))?;
+        let wires = Wires::new(display, &events).map_err(StateError::Events)?;
         if backend.is_watched() {
             // Whoever sits before the screen sees that it is there before the first window comes.
             schedule.request();
@@ -253,7 +277,7 @@ impl State {
             remembered: None,
         };
         comp.announce_outputs();
-        Ok(Self { backend, comp })
+        Ok(Self { backend, comp, wires })
     }
 
     /// Lets a client in. Every connection comes through here, and gets its identity here.
@@ -277,11 +301,20 @@ impl State {
         let (throttle, library) = Throttle::new(stream)?;
         let client = self.comp.display.insert_client(library, Arc::clone(&data) as _)?;
         self.comp.members.enter(client.id(), &data);
-        let counted = client.clone();
-        self.comp
-            .events
-            .insert_source(throttle, move |(), (), state| state.comp.count_objects(&counted))
-            .map_err(|error| AcceptError::Events(error.error))?;
+        let (sender, display) = (client.clone(), Rc::clone(&self.wires.display));
+        let fed = move |fed: Fed, (): &mut (), state: &mut Self| {
+            // If it is in use, or fails, the display's own source finds what there is in the next turn.
+            if let Ok(mut display) = display.try_borrow_mut() {
+                let _ = display.backend().dispatch_single_client(state, sender.id());
+            }
+            if fed.check {
+                state.comp.count_objects(&sender);
+            }
+        };
+        self.wires
+            .outbox
+            .insert(client.id(), throttle, &self.comp.events, fed)
+            .map_err(AcceptError::Events)?;
         Ok(client)
     }
 
@@ -298,6 +331,10 @@ impl State {
         self.answer_ipc();
         // A client that cannot be written to is ended by the library; there is nothing to report.
         let _ = self.comp.display.flush_clients();
+        let mut library = self.comp.display.backend_handle();
+        self.wires.outbox.serve(&self.comp.events, |client| {
+            let _ = library.flush(Some(client.clone()));
+        });
     }
 
     /// Reads the configuration again: labels follow with the next frame, limits at once, protocols with new connections,

@@ -186,7 +186,7 @@ impl State {
     /// wakes the event loop once it can, and this is asked again.
     pub(crate) fn plan_repaint(&mut self) {
         let now = self.comp.now();
-        let State { backend, comp } = self;
+        let State { backend, comp, .. } = self;
         if comp.lock.awaits_frame() && comp.schedule.shows_lock() {
             // The last output that was waited for is gone or dark.
             self.confirm_lock();

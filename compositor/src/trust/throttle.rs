@@ -7,14 +7,25 @@
 //! One chunk is buffered in each direction, no more; who does not take its chunk is not read from. A client
 //! that does not read is ended by the library, whose own output buffer is bounded. File descriptors travel
 //! with the chunk they came with; more than [`MAX_FDS`] in one message end the connection.
+//!
+//! Neither direction waits for another turn of the event loop, which costs five system calls: the throttle says when
+//! the library has been given bytes, so that it reads them at once, and an [`Outbox`] finds the clients for which the
+//! library has written in this turn. Both only do earlier what the event loop would find to be done in its next turn.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::rc::{Rc, Weak};
 
 use calloop::generic::Generic;
-use calloop::{EventSource, Interest, Mode, Poll, PostAction, Readiness, Token, TokenFactory};
+use calloop::{
+    EventSource, Interest, LoopHandle, Mode, Poll, PostAction, Readiness, RegistrationToken, Token,
+    TokenFactory,
+};
+use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
@@ -32,6 +43,8 @@ pub const CHECK_INTERVAL: usize = 64 << 10;
 const CHUNK: usize = 8 << 10;
 /// File descriptors in one message, as in the reference implementation.
 pub const MAX_FDS: usize = 28;
+/// Clients that an [`Outbox`] serves in one turn. The event loop serves the others.
+const SERVED: usize = 64;
 
 /// One direction of a connection: at most one chunk that was read and not yet written.
 #[derive(Debug)]
@@ -42,6 +55,8 @@ struct Lane {
     fds: Vec<OwnedFd>,
     /// Bytes received since this was last reset.
     received: usize,
+    /// Chunks given to the receiver, or parts of them.
+    delivered: u64,
 }
 
 /// How moving bytes ended.
@@ -57,7 +72,7 @@ enum Moved {
 
 impl Lane {
     fn new() -> Self {
-        Self { bytes: Box::new([0; CHUNK]), start: 0, end: 0, fds: Vec::new(), received: 0 }
+        Self { bytes: Box::new([0; CHUNK]), start: 0, end: 0, fds: Vec::new(), received: 0, delivered: 0 }
     }
 
     fn is_empty(&self) -> bool {
@@ -78,8 +93,12 @@ impl Lane {
             if budget == 0 {
                 return Ok(Moved::Idle);
             }
-            match self.receive(from, budget.min(CHUNK)) {
+            let most = budget.min(CHUNK);
+            match self.receive(from, most) {
                 Ok(0) => return Ok(Moved::Ended),
+                // Less than there was room for is all that there was, so that it need not be asked for more. Only
+                // descriptors end a read earlier; if these come after it, the event loop finds them in its next turn.
+                Ok(count) if count < most && self.fds.is_empty() => budget = 0,
                 Ok(count) => budget = budget.saturating_sub(count),
                 Err(Errno::AGAIN) => return Ok(Moved::Idle),
                 Err(Errno::INTR) => {}
@@ -121,6 +140,7 @@ impl Lane {
         // The fds went with the first byte.
         self.fds.clear();
         self.start += sent.min(self.end - self.start);
+        self.delivered = self.delivered.wrapping_add(1);
         Ok(())
     }
 }
@@ -130,15 +150,75 @@ fn bits(interest: Interest) -> (bool, bool) {
     (interest.readable, interest.writable)
 }
 
-/// The join between a client's socket and the protocol library. An event source that does its work by itself,
-/// and removes itself when either side is done. It calls back once in [`CHECK_INTERVAL`] bytes of the client.
+/// Which end of a connection has something to tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Client,
+    Library,
+}
+
+/// What a throttle has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fed {
+    /// The client has sent [`CHECK_INTERVAL`] bytes since this was last said.
+    pub check: bool,
+}
+
+/// A client's socket and our end of the socket pair, with what is under way between them.
 #[derive(Debug)]
-pub struct Throttle {
+struct Join {
     client: Generic<UnixStream>,
     library: Generic<UnixStream>,
     to_library: Lane,
     to_client: Lane,
 }
+
+impl Join {
+    /// Moves what can be moved once an end has become ready; false when the connection is over.
+    fn turn(&mut self, ready: End) -> bool {
+        if (ready == End::Library || !self.to_client.is_empty()) && !self.outward() {
+            return false;
+        }
+        if ready == End::Library && self.to_library.is_empty() {
+            return true;
+        }
+        let (client, library) = (self.client.get_ref().as_fd(), self.library.get_ref().as_fd());
+        match self.to_library.pump(client, library, BUDGET) {
+            Ok(Moved::Idle | Moved::Blocked) => true,
+            Ok(Moved::Ended) | Err(_) => {
+                // The library's last words must not be lost when the client is gone half.
+                self.outward();
+                false
+            }
+        }
+    }
+
+    /// Moves what the library has written; false when the connection is over.
+    fn outward(&mut self) -> bool {
+        let (client, library) = (self.client.get_ref().as_fd(), self.library.get_ref().as_fd());
+        matches!(self.to_client.pump(library, client, OUTWARD), Ok(Moved::Idle | Moved::Blocked))
+    }
+
+    /// What to wait for: bytes where a chunk could be put, room where one waits to go.
+    fn interests(&self) -> (Interest, Interest) {
+        let client = Interest { readable: self.to_library.is_empty(), writable: !self.to_client.is_empty() };
+        let library = Interest { readable: self.to_client.is_empty(), writable: !self.to_library.is_empty() };
+        (client, library)
+    }
+
+    /// Takes over what is now to be waited for; returns whether the event loop must be told.
+    fn follow_interests(&mut self) -> bool {
+        let after = self.interests();
+        let before = [self.client.interest, self.library.interest].map(bits);
+        (self.client.interest, self.library.interest) = after;
+        before != [after.0, after.1].map(bits)
+    }
+}
+
+/// The join between a client's socket and the protocol library. An event source that does its work by itself,
+/// and removes itself when either side is done. It calls back when the library has been given bytes to read.
+#[derive(Debug)]
+pub struct Throttle(Rc<RefCell<Join>>);
 
 impl Throttle {
     /// Joins a client's socket to a new socket pair, whose other end is for the protocol library.
@@ -150,37 +230,18 @@ impl Throttle {
         let (ours, library) = UnixStream::pair()?;
         client.set_nonblocking(true)?;
         ours.set_nonblocking(true)?;
-        let throttle = Self {
+        let join = Join {
             client: Generic::new(client, Interest::READ, Mode::Level),
             library: Generic::new(ours, Interest::READ, Mode::Level),
             to_library: Lane::new(),
             to_client: Lane::new(),
         };
-        Ok((throttle, library))
-    }
-
-    /// Moves what can be moved; false when the connection is over.
-    fn turn(&mut self) -> bool {
-        let (client, library) = (self.client.get_ref().as_fd(), self.library.get_ref().as_fd());
-        // Towards the client first: the library's last words must not be lost when the client is gone half.
-        let outward = self.to_client.pump(library, client, OUTWARD);
-        let inward = self.to_library.pump(client, library, BUDGET);
-        match (outward, inward) {
-            (Ok(Moved::Ended), _) | (Err(_), _) | (_, Ok(Moved::Ended) | Err(_)) => false,
-            (Ok(_), Ok(_)) => true,
-        }
-    }
-
-    /// What to wait for: bytes where a chunk could be put, room where one waits to go.
-    fn interests(&self) -> (Interest, Interest) {
-        let client = Interest { readable: self.to_library.is_empty(), writable: !self.to_client.is_empty() };
-        let library = Interest { readable: self.to_client.is_empty(), writable: !self.to_library.is_empty() };
-        (client, library)
+        Ok((Self(Rc::new(RefCell::new(join))), library))
     }
 }
 
 impl EventSource for Throttle {
-    type Event = ();
+    type Event = Fed;
     type Metadata = ();
     type Ret = ();
     type Error = std::io::Error;
@@ -192,50 +253,142 @@ impl EventSource for Throttle {
         mut callback: F,
     ) -> Result<PostAction, Self::Error>
     where
-        F: FnMut((), &mut ()),
+        F: FnMut(Fed, &mut ()),
     {
-        let before = self.interests();
-        let mut of_library = false;
-        self.client.process_events(readiness, token, |_, _| Ok(PostAction::Continue))?;
-        self.library.process_events(readiness, token, |_, _| {
-            of_library = true;
+        let mut join = self.0.borrow_mut();
+        let before = join.interests();
+        let mut ready = End::Client;
+        join.client.process_events(readiness, token, |_, _| Ok(PostAction::Continue))?;
+        join.library.process_events(readiness, token, |_, _| {
+            ready = End::Library;
             Ok(PostAction::Continue)
         })?;
-        if !self.turn() {
+        let delivered = join.to_library.delivered;
+        if !join.turn(ready) {
             return Ok(PostAction::Remove);
         }
-        if self.to_library.received >= CHECK_INTERVAL {
-            self.to_library.received = 0;
-            callback((), &mut ());
+        let fed = join.to_library.delivered != delivered;
+        let check = join.to_library.received >= CHECK_INTERVAL;
+        if check {
+            join.to_library.received = 0;
         }
-        let after = self.interests();
+        let after = join.interests();
         // An event of a side nothing was awaited from is its end. If what waits for the other side still
         // cannot be delivered, it never will be.
         let unasked = |interest: Interest| !interest.readable && !interest.writable;
-        let side = |(client, library): (Interest, Interest)| if of_library { library } else { client };
+        let side =
+            |(client, library): (Interest, Interest)| if ready == End::Library { library } else { client };
         if unasked(side(before)) && unasked(side(after)) {
             return Ok(PostAction::Remove);
         }
-        if [before.0, before.1].map(bits) == [after.0, after.1].map(bits) {
-            return Ok(PostAction::Continue);
+        let changed = join.follow_interests();
+        drop(join);
+        if fed {
+            callback(Fed { check }, &mut ());
         }
-        (self.client.interest, self.library.interest) = after;
-        Ok(PostAction::Reregister)
+        Ok(if changed { PostAction::Reregister } else { PostAction::Continue })
     }
 
     fn register(&mut self, poll: &mut Poll, factory: &mut TokenFactory) -> calloop::Result<()> {
-        self.client.register(poll, factory)?;
-        self.library.register(poll, factory)
+        let mut join = self.0.borrow_mut();
+        join.client.register(poll, factory)?;
+        join.library.register(poll, factory)
     }
 
     fn reregister(&mut self, poll: &mut Poll, factory: &mut TokenFactory) -> calloop::Result<()> {
-        self.client.reregister(poll, factory)?;
-        self.library.reregister(poll, factory)
+        let mut join = self.0.borrow_mut();
+        join.client.reregister(poll, factory)?;
+        join.library.reregister(poll, factory)
     }
 
     fn unregister(&mut self, poll: &mut Poll) -> calloop::Result<()> {
-        self.client.unregister(poll)?;
-        self.library.unregister(poll)
+        let mut join = self.0.borrow_mut();
+        join.client.unregister(poll)?;
+        join.library.unregister(poll)
+    }
+}
+
+/// Gives clients what the library has written for them, in the turn in which it has. Asking for that costs one system
+/// call, however many clients there are. What it leaves is found by the throttles in the next turn. `K` is what clients are
+/// known by.
+#[derive(Debug)]
+pub struct Outbox<K> {
+    /// Our ends of the socket pairs. Each is told once of what is written, so that those whose clients take nothing
+    /// are not tried in every turn.
+    written: OwnedFd,
+    served: HashMap<u64, Served<K>>,
+    next: u64,
+}
+
+/// A connection of an [`Outbox`].
+#[derive(Debug)]
+struct Served<K> {
+    client: K,
+    join: Weak<RefCell<Join>>,
+    token: RegistrationToken,
+}
+
+impl<K> Outbox<K> {
+    /// Without connections.
+    ///
+    /// # Errors
+    ///
+    /// If the system is out of descriptors.
+    pub fn new() -> std::io::Result<Self> {
+        Ok(Self { written: epoll::create(epoll::CreateFlags::CLOEXEC)?, served: HashMap::new(), next: 0 })
+    }
+
+    /// Adds a throttle to the event loop and to those that are served here.
+    ///
+    /// # Errors
+    ///
+    /// If the system or the event loop refuses it.
+    pub fn insert<D: 'static>(
+        &mut self,
+        client: K,
+        throttle: Throttle,
+        events: &LoopHandle<'static, D>,
+        fed: impl FnMut(Fed, &mut (), &mut D) + 'static,
+    ) -> calloop::Result<()> {
+        self.served.retain(|_, served| served.join.strong_count() > 0);
+        let (join, key) = (Rc::downgrade(&throttle.0), self.next);
+        self.next = self.next.wrapping_add(1);
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
+        let data = epoll::EventData::new_u64(key);
+        epoll::add(&self.written, throttle.0.borrow().library.get_ref(), data, flags)
+            .map_err(std::io::Error::from)?;
+        // It leaves the set by being closed, with the throttle.
+        let token = events.insert_source(throttle, fed).map_err(|error| error.error)?;
+        self.served.insert(key, Served { client, join, token });
+        Ok(())
+    }
+
+    /// Moves what the library has written since this was last called, and says for which clients: the library may have kept
+    /// more for them because there was no room, and would not be asked for it before something else happens. Must not be called
+    /// by a callback of the event loop.
+    pub fn serve<D>(&self, events: &LoopHandle<'static, D>, mut moved: impl FnMut(&K)) {
+        if self.served.is_empty() {
+            return;
+        }
+        let mut space = [MaybeUninit::uninit(); SERVED];
+        // If it fails, the throttles find what there is in the next turn.
+        let Ok((found, _)) = epoll::wait(&self.written, &mut space, Some(&Timespec::default())) else {
+            return;
+        };
+        for event in found {
+            let Some(Served { client, join, token }) = self.served.get(&event.data.u64()) else { continue };
+            let Some(join) = join.upgrade() else { continue };
+            let (going, changed) = {
+                let mut join = join.borrow_mut();
+                (join.outward(), join.follow_interests())
+            };
+            // A connection whose end cannot be waited for any more would stay for ever.
+            if !going || (changed && events.update(token).is_err()) {
+                events.remove(*token);
+                continue;
+            }
+            moved(client);
+        }
     }
 }
 
@@ -253,8 +406,20 @@ mod tests {
         let (client, theirs) = UnixStream::pair().unwrap();
         let (throttle, library) = Throttle::new(theirs).unwrap();
         let events = EventLoop::try_new().unwrap();
-        events.handle().insert_source(throttle, |(), (), ()| {}).unwrap();
+        events.handle().insert_source(throttle, |_, (), ()| {}).unwrap();
         (client, library, events)
+    }
+
+    /// As [`join`], with an outbox, and what the throttle has said.
+    fn join_with_outbox() -> (UnixStream, UnixStream, EventLoop<'static, Vec<Fed>>, Outbox<()>) {
+        let (client, theirs) = UnixStream::pair().unwrap();
+        let (throttle, library) = Throttle::new(theirs).unwrap();
+        let events = EventLoop::try_new().unwrap();
+        let mut outbox = Outbox::new().unwrap();
+        outbox.insert((), throttle, &events.handle(), |fed, (), said: &mut Vec<Fed>| said.push(fed)).unwrap();
+        client.set_nonblocking(true).unwrap();
+        library.set_nonblocking(true).unwrap();
+        (client, library, events, outbox)
     }
 
     fn turn(events: &mut EventLoop<'static, ()>) {
@@ -331,5 +496,112 @@ mod tests {
         let mut client = client;
         // What fitted is there, and after it the end.
         while client.read(&mut peer).unwrap() > 0 {}
+    }
+
+    #[test]
+    fn it_is_said_when_the_library_has_been_given_bytes_and_at_no_other_time() {
+        let (mut client, mut library, mut events, _outbox) = join_with_outbox();
+        let mut said = Vec::new();
+        client.write_all(b"request").unwrap();
+        events.dispatch(Duration::ZERO, &mut said).unwrap();
+        assert_eq!(said, [Fed { check: false }]);
+        assert_eq!(library.read(&mut [0; 16]).unwrap(), 7);
+        library.write_all(b"event").unwrap();
+        events.dispatch(Duration::ZERO, &mut said).unwrap();
+        assert_eq!(client.read(&mut [0; 16]).unwrap(), 5);
+        assert_eq!(said.len(), 1);
+    }
+
+    #[test]
+    fn it_is_said_once_in_an_interval_that_the_library_is_to_be_looked_at() {
+        let (mut client, mut library, mut events, _outbox) = join_with_outbox();
+        let mut said = Vec::new();
+        for _ in 0..2 * CHECK_INTERVAL / BUDGET {
+            client.write_all(&[7; BUDGET]).unwrap();
+            events.dispatch(Duration::ZERO, &mut said).unwrap();
+            assert_eq!(library.read(&mut [0; 2 * BUDGET]).unwrap(), BUDGET);
+        }
+        assert_eq!(said.iter().filter(|fed| fed.check).count(), 2);
+    }
+
+    #[test]
+    fn what_the_library_writes_is_with_the_client_in_the_same_turn() {
+        let (mut client, mut library, events, outbox) = join_with_outbox();
+        library.write_all(b"event").unwrap();
+        outbox.serve(&events.handle(), |()| {});
+        let mut text = [0; 16];
+        assert_eq!(client.read(&mut text).unwrap(), 5);
+        assert_eq!(text.get(..5).unwrap(), b"event");
+    }
+
+    /// Whatever an outbox leaves is served by the event loop.
+    #[test]
+    fn a_client_that_reads_late_is_given_everything_in_order() {
+        let (mut client, mut library, mut events, outbox) = join_with_outbox();
+        let mut said = Vec::new();
+        let mut written = 0_usize;
+        let numbers: Vec<u8> = (0..=255).cycle().take(4096).collect();
+        let mut refused = 0;
+        while refused < 3 {
+            match library.write(numbers.get(written % 256..).unwrap()) {
+                Ok(count) => (written, refused) = (written + count, 0),
+                Err(_) => refused += 1,
+            }
+            outbox.serve(&events.handle(), |()| {});
+        }
+        let mut read = 0_usize;
+        let mut bytes = [0; 4096];
+        for _ in 0..written {
+            events.dispatch(Duration::from_millis(20), &mut said).unwrap();
+            while let Ok(count) = client.read(&mut bytes) {
+                let expected = numbers.iter().cycle().skip(read % 256);
+                assert!(bytes.iter().take(count).eq(expected.take(count)));
+                read += count;
+            }
+            if read == written {
+                return;
+            }
+        }
+        panic!("{read} of {written} bytes came");
+    }
+
+    /// A client that takes nothing costs the others nothing: it is tried when the library has written more for it, and not in
+    /// every turn.
+    #[test]
+    fn a_client_that_takes_nothing_is_waited_for_and_not_tried_in_every_turn() {
+        let (_client, mut library, mut events, outbox) = join_with_outbox();
+        let mut said = Vec::new();
+        let mut refused = 0;
+        while refused < 3 {
+            refused = if library.write(&[0; 4096]).is_ok() { 0 } else { refused + 1 };
+            outbox.serve(&events.handle(), |()| {});
+        }
+        let mut space = [MaybeUninit::uninit(); SERVED];
+        let (found, _) = epoll::wait(&outbox.written, &mut space, Some(&Timespec::default())).unwrap();
+        assert!(found.is_empty());
+        let start = std::time::Instant::now();
+        events.dispatch(Duration::from_millis(20), &mut said).unwrap();
+        assert!(start.elapsed() >= Duration::from_millis(20), "the event loop had nothing to wake up for");
+    }
+
+    #[test]
+    fn the_last_words_of_the_library_arrive_before_the_end() {
+        let (mut client, mut library, mut events, outbox) = join_with_outbox();
+        library.write_all(b"last words").unwrap();
+        drop(library);
+        outbox.serve(&events.handle(), |()| {});
+        events.dispatch(Duration::from_millis(20), &mut Vec::new()).unwrap();
+        let mut text = String::new();
+        client.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "last words");
+    }
+
+    /// What cannot be given to a client whole ends its connection there and then: nobody would find it again in the next turn.
+    #[test]
+    fn a_message_that_cannot_be_passed_on_ends_the_connection() {
+        let (mut client, library, events, outbox) = join_with_outbox();
+        send(&library, b"x", &[library.as_fd(); MAX_FDS + 1]);
+        outbox.serve(&events.handle(), |()| {});
+        assert_eq!(client.read(&mut [0; 16]).unwrap(), 0);
     }
 }

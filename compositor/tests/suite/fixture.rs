@@ -179,6 +179,13 @@ impl Fixture {
         self.outer.dispatch(Duration::from_millis(20), &mut self.parties).unwrap();
     }
 
+    /// Turns the compositor's loop once, and nothing else, as it does by itself: it waits so long for something to do.
+    pub fn turn_compositor(&mut self, wait: Duration) {
+        let Server { events, state } = &mut self.parties.server;
+        events.dispatch(wait, state).unwrap();
+        state.after_dispatch();
+    }
+
     #[track_caller]
     pub fn wait(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
         let start = Instant::now();
@@ -221,7 +228,7 @@ impl Fixture {
     }
 
     pub fn screenshot(&mut self) -> Screen {
-        let State { backend, comp } = self.state();
+        let State { backend, comp, .. } = self.state();
         Screen(backend.screenshot(comp).unwrap())
     }
 

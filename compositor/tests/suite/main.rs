@@ -48,6 +48,7 @@ mod toplevel_management;
 mod touch;
 mod traps;
 mod turned;
+mod turns;
 mod virtual_keyboard;
 mod visibility;
 mod vm_list;

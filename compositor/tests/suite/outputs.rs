@@ -90,7 +90,7 @@ fn output(fixture: &mut Fixture, name: &str) -> OutputId {
 
 /// A picture of an output.
 fn picture(fixture: &mut Fixture, output: OutputId) -> Screen {
-    let vitrail::State { backend, comp } = fixture.state();
+    let vitrail::State { backend, comp, .. } = fixture.state();
     Screen(backend.screenshot_of(comp, output).unwrap())
 }
 

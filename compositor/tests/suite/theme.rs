@@ -43,7 +43,7 @@ fn write(path: &Path, theme: &str) {
 
 /// What the frames that were drawn one after the other have left.
 fn drawn(fixture: &mut Fixture) -> Screen {
-    let Vitrail { backend, comp } = fixture.state();
+    let Vitrail { backend, comp, .. } = fixture.state();
     backend.draw(comp, OutputId::FIRST).unwrap();
     Screen(backend.last_frame().unwrap())
 }

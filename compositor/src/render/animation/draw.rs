@@ -208,7 +208,7 @@ pub(in crate::render) fn guest<R>(
 impl State {
     /// Takes a picture of a window that is about to be closed, if it is to be seen closing and there is something to be seen.
     pub(crate) fn keep_last_picture(&mut self, id: WindowId) {
-        let Self { backend, comp } = self;
+        let Self { backend, comp, .. } = self;
         if comp.config.current().animation.duration.is_zero() || comp.lock.is_locked() {
             return;
         }
