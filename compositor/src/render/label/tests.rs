@@ -5,7 +5,7 @@ use smithay::backend::renderer::damage::OutputDamageTracker;
 use smithay::backend::renderer::pixman::{PixmanError, PixmanRenderer};
 use smithay::backend::renderer::{Bind, ExportMem, Offscreen};
 use smithay::reexports::pixman;
-use smithay::utils::Size;
+use smithay::utils::{Size, Transform};
 
 use super::*;
 use crate::render::frame::FrameMetrics;
