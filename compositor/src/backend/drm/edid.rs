@@ -94,7 +94,7 @@ mod tests {
             ("DEL", "0xA0C4", "77")
         );
         edid[72..90].copy_from_slice(b"\0\0\0\xfc\0DELL U2720Q\n ");
-        edid[90..108].copy_from_slice(b"\0\0\0\xff\0ABC\x1b[1m\n      ");
+        edid[90..108].copy_from_slice(b"\0\0\0\xff\0ABC\x1b[1m\n     ");
         let named = parse(&edid).unwrap();
         assert_eq!((named.model.as_str(), named.serial.as_str()), ("DELL U2720Q", "ABC[1m"));
     }
