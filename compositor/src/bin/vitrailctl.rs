@@ -123,7 +123,7 @@ enum Command {
         #[arg(long)]
         waybar: bool,
     },
-    /// Move the pointer, click, type, touch and draw (headless compositors only)
+    /// Move the pointer, click, type, touch and draw (headless compositors, and those started with --control-input)
     Input {
         /// The output that places are on, by its name; by default the first one
         #[arg(long, value_name = "NAME")]
