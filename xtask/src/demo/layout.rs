@@ -102,6 +102,19 @@ impl Layout {
         self.root.join("vitrail.toml")
     }
 
+    /// Where the compositor reads and keeps the places of windows.
+    pub fn places(&self) -> PathBuf {
+        self.root.join("places.toml")
+    }
+
+    /// Says where windows are to stand, before there are any.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write_places(&self, text: &str) -> Result<()> {
+        write(&self.places(), text)
+    }
+
     fn gate_socket(&self) -> PathBuf {
         self.runtime().join("gate.sock")
     }

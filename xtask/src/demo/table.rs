@@ -22,6 +22,20 @@ pub struct Area {
     pub h: i32,
 }
 
+impl Area {
+    fn contains(&self, x: i32, y: i32) -> bool {
+        (self.x..self.x + self.w).contains(&x) && (self.y..self.y + self.h).contains(&y)
+    }
+}
+
+/// A point of a window's title bar that no window above it covers. The list has the lowest window first.
+pub fn handle(windows: &[Window], index: usize) -> Option<(i32, i32)> {
+    let frame = &windows.get(index)?.frame;
+    let y = frame.y + 10;
+    let mut points = [4, 3, 5, 2, 6].iter().map(|eighths| (frame.x + frame.w * eighths / 8, y));
+    points.find(|(x, y)| !windows.iter().skip(index + 1).any(|above| above.frame.contains(*x, *y)))
+}
+
 /// Parses the output of `vitrailctl windows --json`.
 ///
 /// # Errors

@@ -24,7 +24,8 @@ pub struct Vm {
 pub const VMS: &[Vm] = &[
     Vm {
         name: "work",
-        script: "weston-terminal & foot --title 'quarterly report' --window-size-chars 76x16 sh -c \
+        script: "printf 'Quarterly report\\n\\nEvery window has the name and the colour of the VM that it came from.\\n' \
+                 > $XDG_RUNTIME_DIR/report.txt; gtk4-print-editor $XDG_RUNTIME_DIR/report.txt & foot --font monospace:size=10 --title 'quarterly report' --window-size-chars 60x8 sh -c \
                  'printf \"\\033[1mThis is the VM work.\\033[0m\\n\\n\"; ip -brief address 2>/dev/null; \
                  ls /run/vm; exec cat' & wait",
         windows: 2,
@@ -117,10 +118,18 @@ impl Vm {
 pub const LOCAL_TITLE: &str = "vitrailctl vms";
 
 /// A client of the GUI VM itself: a terminal that lists the VMs, then takes [`LOCAL_TITLE`]. The terminal puts
-/// a title through at once and text with its next frame, so the title is held back by several frames.
-pub fn local_client(programs: &Path) -> Command {
+/// a title through at once and text with its next frame, so the title is held back by several frames. `letters` is their size
+/// in points.
+pub fn local_client(programs: &Path, letters: i32) -> Command {
     let mut command = Command::new("foot");
-    command.args(["--window-size-chars", "94x16", "sh", "-c"]);
+    command.args([
+        "--font",
+        &format!("monospace:size={letters}"),
+        "--window-size-chars",
+        "100x16",
+        "sh",
+        "-c",
+    ]);
     let ctl = programs.join("vitrailctl");
     command.arg(format!("'{}' vms; sleep 0.3; printf '\\033]2;{LOCAL_TITLE}\\007'; exec cat", ctl.display()));
     command
