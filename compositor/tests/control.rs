@@ -304,7 +304,7 @@ fn a_forbidden_protocol_is_a_mistake_at_its_line() {
     let config = compositor.path("vitrail.toml");
     fs::write(&config, format!("{CONFIG}[defaults.protocols]\nallow = [\"zwlr_layer_shell_v1\"]\n")).unwrap();
     let complaint = compositor.complained(&["reload"]);
-    let place = format!("{}:10:10: zwlr_layer_shell_v1 is never shown to a VM", config.display());
+    let place = format!("{}:12:10: zwlr_layer_shell_v1 is never shown to a VM", config.display());
     assert!(
         complaint.starts_with(&place) && complaint.contains("Draws over the whole screen"),
         "{complaint}"
@@ -326,7 +326,7 @@ fn check_needs_no_compositor_and_shows_the_line() {
     let output = check();
     assert_eq!(output.status.code(), Some(1));
     let complaint = String::from_utf8(output.stderr).unwrap();
-    let place = format!("{}:11:9: VM work has the colour #2e7d32 already\n", file.display());
+    let place = format!("{}:13:9: VM work has the colour #2e7d32 already\n", file.display());
     assert!(complaint.starts_with(&place), "{complaint}");
     assert!(complaint.contains("13 | color = \"#2E7D32\"\n   |         ^^^^^^^^^"), "{complaint}");
 }
