@@ -20,11 +20,11 @@ Signals:
                    End the session: its programs, then the compositor
 
 Exit status:
-  0 if the session was ended, or the compositor ended in order; 1 if the compositor cannot be started or
-  has crashed too often; 2 if the command line is wrong.
+  0 if the session was ended, or the compositor ended in order; 1 if the compositor cannot be
+  started or has crashed too often; 2 if the command line is wrong.
 
 Examples:
-  vitrail-session                            the session, with the configuration of the user or the system
+  vitrail-session                            the session, with the user's configuration or the system's
   vitrail-session --config FILE              with another one
   vitrail-session -- --backend headless      options behind -- are the compositor's";
 
