@@ -34,7 +34,8 @@ const HEADING: i32 = 40;
 const CAP: i32 = 24;
 const GAP: i32 = 6;
 const KEYS: i32 = 190;
-const WIDTH: i32 = 470;
+/// The most that a line's words may take up.
+const WORDS: i32 = 480;
 const RADIUS: i32 = 14;
 const SIZE: i32 = 14;
 
@@ -153,16 +154,23 @@ fn caps(chord: &Chord) -> Vec<String> {
 fn paint(fonts: &mut Fonts, lines: &[Line], scale: f64) -> Result<Drawn, LabelError> {
     let px = |length: i32| scale_up(length, scale);
     let rows = i32::try_from(lines.len()).unwrap_or(i32::MAX);
-    let (width, height) = (px(WIDTH), px(2 * PADDING + HEADING).saturating_add(rows.saturating_mul(px(ROW))));
-    let mut canvas = Canvas::new(width, height)?;
-    canvas.fill_rounded(PANEL, px(RADIUS) as f32);
     let size = px(SIZE) as f32;
     let heading = "Nothing is open yet. The main keys:";
-    let mut line = fonts.line(heading, Weight::Bold, size * 1.15, px(HEADING), width - px(2 * PADDING))?;
-    let mut text = Canvas::new(line.width(), px(HEADING))?;
-    fonts.draw(&mut line, &mut text, (0, 0), INK)?;
-    canvas.lay(&text, px(PADDING), px(PADDING - 8));
-    for (index, (caps, what)) in lines.iter().enumerate() {
+    let mut line = fonts.line(heading, Weight::Bold, size * 1.15, px(HEADING), px(WORDS))?;
+    let mut title = Canvas::new(line.width(), px(HEADING))?;
+    fonts.draw(&mut line, &mut title, (0, 0), INK)?;
+    let mut words = Vec::with_capacity(lines.len());
+    for (_, what) in lines {
+        words.push(fonts.line(what, Weight::Regular, size, px(ROW), px(WORDS))?);
+    }
+    // As wide as the longest line, with as much room at both ends.
+    let longest = words.iter().map(|line| line.width()).max().unwrap_or(0).saturating_add(px(KEYS));
+    let width = longest.max(title.width()).saturating_add(px(2 * PADDING));
+    let height = px(2 * PADDING + HEADING).saturating_add(rows.saturating_mul(px(ROW)));
+    let mut canvas = Canvas::new(width, height)?;
+    canvas.fill_rounded(PANEL, px(RADIUS) as f32);
+    canvas.lay(&title, px(PADDING), px(PADDING - 8));
+    for (index, ((caps, _), mut line)) in lines.iter().zip(words).enumerate() {
         let row = i32::try_from(index).unwrap_or(i32::MAX);
         let y = px(PADDING + HEADING).saturating_add(row.saturating_mul(px(ROW)));
         let top = y + (px(ROW) - px(CAP)) / 2;
@@ -177,7 +185,6 @@ fn paint(fonts: &mut Fonts, lines: &[Line], scale: f64) -> Result<Drawn, LabelEr
             canvas.lay(&key, x, top);
             x += width + px(GAP);
         }
-        let mut line = fonts.line(what, Weight::Regular, size, px(ROW), width - px(PADDING + KEYS))?;
         let mut text = Canvas::new(line.width(), px(ROW))?;
         fonts.draw(&mut line, &mut text, (0, 0), FAINT)?;
         canvas.lay(&text, px(PADDING + KEYS).max(x), y);
@@ -200,6 +207,20 @@ mod tests {
         assert!(shown.contains(&(vec!["Alt".to_owned(), "F4".to_owned()], "close the window")));
         keys.remove("alt+f4".parse().unwrap());
         assert!(lines(&keys).iter().all(|(_, what)| *what != "close the window"));
+    }
+
+    /// The longest line ended in an ellipsis at the panel's very edge: its width did not follow from what it says.
+    #[test]
+    fn the_panel_is_wider_than_its_longest_line_by_the_same_room_at_both_ends() {
+        let mut fonts = Fonts::new().unwrap();
+        for scale in [1.0, 1.5, 2.0] {
+            let px = |length: i32| scale_up(length, scale);
+            let what = "something that needs quite a few more words than the other lines";
+            let lines = [(vec!["Super".to_owned()], "short"), (vec!["Super".to_owned()], what)];
+            let whole = fonts.line(what, Weight::Regular, px(SIZE) as f32, px(ROW), i32::MAX / 2).unwrap();
+            let drawn = paint(&mut fonts, &lines, scale).unwrap();
+            assert_eq!(drawn.size.w, px(KEYS) + whole.width() + px(2 * PADDING), "{scale}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::trust::style::Rgb;
 
 /// The letters of what stands out, and of what does not.
 const INK: Rgb = Rgb([0xe8, 0xea, 0xed]);
-const FAINT: Rgb = Rgb([0x80, 0x84, 0x8a]);
+const FAINT: Rgb = Rgb([0x9a, 0xa0, 0xa6]);
 /// The ground of a workspace that has windows.
 const RAISED: Rgb = Rgb([0x3c, 0x40, 0x45]);
 
