@@ -444,8 +444,10 @@ impl State {
     /// Tells a window that it is no longer being resized.
     fn end_resize(&self, id: WindowId) {
         let window = self.comp.shell.get(id).filter(|window| window.mode == Mode::Floating);
-        if let Some(size) = window.map(|window| window.size) {
-            self.ask_size(id, size, false);
+        if let Some(window) = window {
+            // What it was asked for last: a client that has not drawn that yet would be asked for its old size again.
+            let asked = window.handle.with_pending_state(|pending| pending.size);
+            self.ask_size(id, asked.unwrap_or(window.size), false);
         }
     }
 
