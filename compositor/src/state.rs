@@ -39,6 +39,7 @@ use crate::shell::outputs::{Head, Outputs};
 use crate::trust::client::{self, ClientState, Members, Privilege};
 use crate::trust::limits::{Accounts, LimitError, Resource as Counted};
 use crate::trust::origin::Origin;
+use crate::trust::program::Process;
 use crate::trust::throttle::{Fed, Outbox, Throttle};
 
 /// Bytes that wait for a client that does not read, before its connection is ended.
@@ -295,9 +296,8 @@ impl State {
         let account = self.comp.accounts.open(&origin, limits);
         let policy = self.comp.config.current().policy(&origin).cloned();
         // Of the client's own socket: what the library sees of it is the throttle's.
-        let peer = rustix::net::sockopt::socket_peercred(&stream).ok();
-        let pid = peer.map(|peer| peer.pid.as_raw_nonzero().get());
-        let data = Arc::new(ClientState::new(origin, privilege, policy, account, pid)?);
+        let process = if origin.is_vm() { None } else { Process::of_peer(&stream) };
+        let data = Arc::new(ClientState::new(origin, privilege, policy, account, process)?);
         let (throttle, library) = Throttle::new(stream)?;
         let client = self.comp.display.insert_client(library, Arc::clone(&data) as _)?;
         self.comp.members.enter(client.id(), &data);

@@ -13,7 +13,7 @@ use vitrail_protocols::Policy;
 
 use super::limits::{Account, LimitError, Resource as Counted};
 use super::origin::Origin;
-use super::program::{Program, ProgramError};
+use super::program::{Process, Program, ProgramError};
 use super::rate::RateLimit;
 
 /// What a client may do beyond the ordinary.
@@ -39,7 +39,7 @@ pub struct ClientState {
     /// What its origin uses.
     pub account: Arc<Account>,
     /// The process that opened the connection; the gate's for the clients of VMs.
-    pid: Option<i32>,
+    process: Option<Process>,
     /// Counted among the connections of its origin.
     counted: AtomicBool,
     /// Its live objects of all kinds when they were last counted.
@@ -57,7 +57,7 @@ impl ClientState {
         privilege: Privilege,
         policy: Option<Arc<Policy>>,
         account: Arc<Account>,
-        pid: Option<i32>,
+        process: Option<Process>,
     ) -> Result<Self, LimitError> {
         account.take(Counted::Clients)?;
         Ok(Self {
@@ -66,7 +66,7 @@ impl ClientState {
             privilege,
             policy,
             account,
-            pid,
+            process,
             counted: AtomicBool::new(true),
             objects: AtomicU32::new(0),
         })
@@ -100,7 +100,8 @@ impl ClientState {
     ///
     /// If it is not known.
     pub fn program(&self) -> Result<Program, ProgramError> {
-        Program::of(self.pid.filter(|_| self.origin == Origin::Local))
+        let process = self.process.as_ref().filter(|_| self.origin == Origin::Local);
+        process.ok_or(ProgramError::NoProcess)?.program()
     }
 
     /// Enters how many objects of all kinds the client has now.
