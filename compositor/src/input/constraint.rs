@@ -5,7 +5,7 @@
 //! A constraint is a client's wish, at most one for each surface. It is in force while all of this holds
 //! ([`Comp::constrainable`]): the window of its surface has the keyboard, nothing but its surface is under the
 //! pointer, the pointer is in its region, and the user neither moves nor resizes a window, nor drags, nor has a
-//! menu open. Whoever changes one of these calls [`State::refresh_constraint`], which ends the constraint in force
+//! menu open, nor is asked anything. Whoever changes one of these calls [`State::refresh_constraint`], which ends the constraint in force
 //! or begins another one; nothing else does.
 //!
 //! # Invariants
@@ -172,7 +172,8 @@ impl State {
         if constraint.lifetime == Lifetime::Oneshot {
             constraints.by_surface.remove(&surface);
         }
-        if active.locked {
+        // Not onto the answer of a question.
+        if active.locked && !self.comp.is_asking() {
             self.follow_hint(&active);
         }
     }
@@ -210,7 +211,11 @@ impl State {
 impl Comp {
     /// The surface whose constraint is to be in force now, and where its corner is.
     fn constrainable(&self) -> Option<(WlSurface, Point<f64, Logical>)> {
-        if self.input.interaction.is_some() || self.selections.is_dragging() || self.popup_grab_active() {
+        if self.input.interaction.is_some()
+            || self.selections.is_dragging()
+            || self.popup_grab_active()
+            || self.is_asking()
+        {
             return None;
         }
         let point = self.input.pointer?;

@@ -163,8 +163,9 @@ impl State {
         }
         let sym = key.raw_latin_sym_or_raw_current_sym();
         if self.comp.is_asking() {
-            // Everything is the question's, chords and modifiers too.
-            return Some(Deed::Answer(sym));
+            // Everything is the question's, chords and modifiers too, though no chord is an answer.
+            let chord = modifiers.ctrl || modifiers.alt || modifiers.logo;
+            return Some(Deed::Answer(sym.filter(|_| !chord)));
         }
         let binding = sym.and_then(|sym| self.comp.config.current().keys.find(modifiers, sym));
         if self.comp.input.switcher.is_some() {

@@ -4,18 +4,21 @@
 //!
 //! While a question is shown the keyboard, the pointer, fingers and the pen are the compositor's. Escape says no, Tab and the
 //! arrow keys go to the other answer, Enter gives the marked one, and so does a press on it. Nothing counts that comes before
-//! the question has been in sight, with nothing pressed, for [`ARMING`](crate::trust::consent::ARMING).
+//! the question has been in sight, with nothing pressed, for [`ARMING`](crate::trust::consent::ARMING), and whatever is no
+//! answer shows that the user is at something else, and makes that time begin again.
 //!
 //! # Invariants
 //!
-//! * No client, and no input method, gets a press of a key or anything of the pointer while a question is shown. What was held
-//!   before is released to whoever had it.
+//! * No client, and no input method, gets a press of a key or anything of the pointer, fingers or the pen while a question is
+//!   shown. A key or button that was held before is released to whoever had it; what fingers, the pen and a drag did is over.
+//! * No client holds the pointer while a question is shown, nor says what it looks like or where it is put.
 //! * What virtual keyboards type goes to the window with the keyboard and answers nothing.
-//! * A locked session shows no question: those that wait are asked when it is unlocked.
+//! * A locked session and a dark output show no question: those that wait are asked when there is somebody to see them.
 
 use calloop::timer::{TimeoutAction, Timer};
 use smithay::input::keyboard::Keysym;
-use smithay::utils::{Physical, Point};
+use smithay::input::pointer::MotionEvent;
+use smithay::utils::{Physical, Point, SERIAL_COUNTER};
 
 use crate::render::prompt::Places;
 use crate::state::{Comp, State};
@@ -48,19 +51,65 @@ impl Comp {
 impl State {
     /// Shows the next question, if there is one and none is shown; after each turn of the event loop.
     pub(crate) fn plan_question(&mut self) {
-        if self.comp.lock.is_locked() {
+        self.drop_questions();
+        let seen = !self.comp.lock.is_locked() && self.comp.shell.outputs().active().powered;
+        let now = self.comp.now();
+        if !seen {
             self.comp.captures.consent.hide();
-            return;
+        } else if self.comp.captures.consent.show(now) {
+            self.take_input_for_question();
         }
-        if !self.comp.captures.consent.show(self.comp.now()) {
-            return;
+        if self.comp.is_asking() {
+            self.place_question();
+            self.comp.captures.was_asking = true;
+        } else if std::mem::take(&mut self.comp.captures.was_asking) {
+            // The pointer may have moved meanwhile, and what was taken from clients is theirs again.
+            self.windows_changed();
+            self.send_motion();
+            self.comp.schedule.request();
         }
+    }
+
+    /// Everything that the user holds is let go, and the next thing that is pressed is the question's.
+    fn take_input_for_question(&mut self) {
         self.close_switcher(false);
         self.stop_repeat();
         self.end_placing();
         self.let_go();
+        self.cancel_touch();
+        self.withdraw_pen();
+        self.end_drag();
+        self.refresh_constraint();
         self.arm_question();
         self.comp.schedule.request();
+    }
+
+    /// What is dragged is not dropped anywhere.
+    fn end_drag(&mut self) {
+        let Some(pointer) = self.comp.seat.get_pointer().filter(|_| self.comp.selections.is_dragging())
+        else {
+            return;
+        };
+        let (serial, time) = (SERIAL_COUNTER.next_serial(), self.input_time());
+        // Over nobody first: to end the grab is to drop what it has on whoever is under it.
+        let nowhere = MotionEvent { location: pointer.current_location(), serial, time };
+        pointer.motion(self, None, &nowhere);
+        pointer.unset_grab(self, serial, time);
+        pointer.frame(self);
+    }
+
+    /// The question is in sight again, as if it were new: whoever comes back to the screen has not seen it.
+    pub(crate) fn question_unseen(&mut self) {
+        self.comp.captures.consent.hide();
+    }
+
+    /// Sees to it that a question that is elsewhere than before is looked at there first.
+    fn place_question(&mut self) {
+        let (panel, now) = (Places::new(self.comp.shell.layout()).panel, self.comp.now());
+        if self.comp.captures.consent.place(panel, now) {
+            self.arm_question();
+            self.comp.schedule.request();
+        }
     }
 
     /// Asks for a frame in which the question looks as if it took an answer, once it does.
@@ -90,6 +139,7 @@ impl State {
 
     /// Something was pressed while a question is shown; whether that may be an answer.
     fn is_answer(&mut self) -> bool {
+        self.place_question();
         let now = self.comp.now();
         let counts = self.comp.captures.consent.press(now) && !self.comp.captures.question_failed;
         self.arm_question();
@@ -97,7 +147,14 @@ impl State {
         counts
     }
 
-    /// A key was pressed while a question is shown.
+    /// What was pressed while a question is shown is no answer.
+    fn is_elsewhere(&mut self) {
+        let now = self.comp.now();
+        self.comp.captures.consent.disturb(now);
+        self.arm_question();
+    }
+
+    /// A key was pressed while a question is shown; `None` for one that is part of a chord.
     pub(super) fn press_in_question(&mut self, key: Option<Keysym>) {
         if !self.is_answer() {
             return;
@@ -114,7 +171,9 @@ impl State {
             ) => {
                 consent.turn_choice();
             }
-            _ => {}
+            // Shift for the Tab key that goes back.
+            Some(key) if key.is_modifier_key() => {}
+            _ => self.is_elsewhere(),
         }
     }
 
@@ -123,8 +182,11 @@ impl State {
         if !self.is_answer() {
             return;
         }
-        if let Some(answer) = Places::new(self.comp.shell.layout()).answer_at(at) {
-            self.answer_question(answer);
+        let places = Places::new(self.comp.shell.layout());
+        match places.answer_at(at) {
+            Some(answer) => self.answer_question(answer),
+            None if places.panel.contains(at) => {}
+            None => self.is_elsewhere(),
         }
     }
 
@@ -132,8 +194,5 @@ impl State {
         let Some(program) = self.comp.captures.consent.answer(answer) else { return };
         tracing::info!(program = %program.path(), allowed = answer == Answer::Allow, "the user was asked about pictures of the screen");
         self.settle_consent(program.file(), answer == Answer::Allow);
-        // The pointer may have moved meanwhile.
-        self.windows_changed();
-        self.send_motion();
     }
 }

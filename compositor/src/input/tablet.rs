@@ -137,6 +137,12 @@ impl State {
         }
     }
 
+    /// The pen is nobody's from now on, neither its tip nor, if nothing is under it, the pen.
+    pub(super) fn withdraw_pen(&mut self) {
+        self.lift_pen();
+        self.send_pen();
+    }
+
     fn hold_pen(&mut self, held: Option<(WlSurface, Point<f64, Logical>)>) {
         if let Some(pen) = &mut self.comp.input.pen {
             pen.held = held;

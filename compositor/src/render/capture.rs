@@ -209,6 +209,8 @@ pub struct Captures {
     pub(crate) copies: Screencopies,
     /// Which local programs may take pictures.
     pub(crate) consent: Consent,
+    /// A question was shown in the last turn of the event loop.
+    pub(crate) was_asking: bool,
     /// The question that is shown could not be drawn.
     pub(crate) question_failed: bool,
     /// The timer after which the question takes an answer.

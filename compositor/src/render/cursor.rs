@@ -228,7 +228,7 @@ impl Comp {
             Some(Interaction::Resize { edges, .. }) => return edges.icon(),
             None => {}
         }
-        let Some(at) = self.input.visible_pointer().filter(|_| self.input.switcher.is_none()) else {
+        let Some(at) = self.input.visible_pointer().filter(|_| !self.overlay_has_input()) else {
             return CursorIcon::Default;
         };
         match self.target_at(at) {

@@ -9,12 +9,14 @@
 //! # Invariants
 //!
 //! * Without an answer nothing is allowed.
-//! * An answer counts only if the question was shown, unchanged and undisturbed, for [`ARMING`]: what was typed or
-//!   clicked for something else is no answer, and makes the time begin again.
+//! * An answer counts only if the question was shown, unchanged, at one place and undisturbed, for [`ARMING`]: what was
+//!   typed or clicked for something else is no answer, and makes the time begin again.
 //! * There are at most [`MAX_QUESTIONS`] questions and [`MAX_ANSWERS`] answers; a program beyond them is refused.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
+
+use smithay::utils::{Physical, Rectangle};
 
 use super::program::{FileId, Program};
 
@@ -49,6 +51,8 @@ pub enum Permission {
 /// The question that is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Shown {
+    /// Where it is among the physical pixels of all outputs, once that is known.
+    panel: Option<Rectangle<i32, Physical>>,
     /// When it takes an answer.
     armed_at: Duration,
     /// The answer that Enter gives.
@@ -101,7 +105,8 @@ impl Consent {
         if self.questions.is_empty() || self.shown.is_some() {
             return false;
         }
-        self.shown = Some(Shown { armed_at: now.saturating_add(ARMING), choice: Answer::default() });
+        let armed_at = now.saturating_add(ARMING);
+        self.shown = Some(Shown { panel: None, armed_at, choice: Answer::default() });
         true
     }
 
@@ -143,6 +148,24 @@ impl Consent {
             return false;
         }
         true
+    }
+
+    /// Something was pressed that is no answer, so the user is at something else: the time begins again.
+    pub fn disturb(&mut self, now: Duration) {
+        if let Some(shown) = &mut self.shown {
+            shown.armed_at = now.saturating_add(ARMING);
+        }
+    }
+
+    /// The question is at a place. True if it was elsewhere before: then nobody has seen it there yet, and the time begins
+    /// again.
+    pub fn place(&mut self, panel: Rectangle<i32, Physical>, now: Duration) -> bool {
+        let Some(shown) = &mut self.shown else { return false };
+        let moved = shown.panel.replace(panel).is_some_and(|before| before != panel);
+        if moved {
+            self.disturb(now);
+        }
+        moved
     }
 
     /// The user moves on to the other answer.
@@ -212,6 +235,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_answer_and_another_place_make_the_time_begin_again() {
+        let at = |x| Rectangle::new((x, 40).into(), (520, 200).into());
+        let mut consent = Consent::default();
+        assert!(!consent.place(at(0), T(0)));
+        consent.ask(&program());
+        consent.show(T(0));
+        assert!(!consent.place(at(100), T(10)) && !consent.place(at(100), T(900)));
+        assert!(consent.is_armed(T(1000)) && consent.press(T(1000)));
+        consent.disturb(T(1000));
+        assert!(!consent.is_armed(T(1999)) && consent.is_armed(T(2000)));
+        assert!(consent.place(at(1400), T(2500)) && !consent.is_armed(T(3499)) && consent.is_armed(T(3500)));
+    }
+
+    #[test]
     fn the_answer_that_enter_gives_is_no_until_the_user_moves_on() {
         let mut consent = Consent::default();
         consent.ask(&program());
@@ -222,6 +259,50 @@ mod tests {
         consent.hide();
         consent.show(T(9));
         assert_eq!(consent.choice(), Answer::Deny);
+    }
+
+    /// Enter for the first question, pressed twice, is no answer to the second.
+    #[test]
+    fn two_programs_that_ask_at_once_are_asked_about_one_after_the_other_and_each_is_looked_at() {
+        use std::process::{Command, Stdio};
+        let mut child = Command::new("/bin/cat").stdin(Stdio::piped()).spawn().unwrap();
+        let other = Program::of(i32::try_from(child.id()).ok()).unwrap();
+        let mut consent = Consent::default();
+        assert_eq!(consent.ask(&program()), Permission::Asked);
+        consent.show(T(0));
+        assert_eq!(consent.ask(&other), Permission::Asked);
+        assert_eq!(consent.question(), Some(&program()), "the question that is seen is not exchanged");
+        consent.turn_choice();
+        assert!(consent.press(T(1000)));
+        assert_eq!(consent.answer(Answer::Allow), Some(program()));
+        assert!(consent.answer(Answer::Allow).is_none(), "nobody has seen the other one");
+        assert!(consent.show(T(1000)) && !consent.press(T(1001)));
+        assert_eq!((consent.question(), consent.choice()), (Some(&other), Answer::Deny));
+        assert_eq!(consent.ask(&program()), Permission::Granted);
+        // The first of two goes with its program.
+        let mut consent = Consent::default();
+        consent.ask(&other);
+        consent.ask(&program());
+        consent.show(T(0));
+        consent.retain(|file| file == program().file());
+        assert!(!consent.is_armed(T(5000)) && consent.show(T(5000)) && !consent.is_armed(T(5999)));
+        drop(child.stdin.take());
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn questions_are_bounded() {
+        let mut consent = Consent::default();
+        let program = program();
+        consent.questions.extend(std::iter::repeat_n(program, MAX_QUESTIONS));
+        let mut child =
+            std::process::Command::new("/bin/cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
+        let other = Program::of(i32::try_from(child.id()).ok()).unwrap();
+        assert_eq!(consent.ask(&other), Permission::Refused);
+        consent.questions.pop_back();
+        assert_eq!(consent.ask(&other), Permission::Asked);
+        drop(child.stdin.take());
+        child.wait().unwrap();
     }
 
     #[test]

@@ -139,7 +139,7 @@ impl Method {
         fixture.roundtrip(self.who);
     }
 
-    fn keys(&self, fixture: &mut Fixture) -> Vec<(u32, bool)> {
+    pub fn keys(&self, fixture: &mut Fixture) -> Vec<(u32, bool)> {
         fixture.roundtrip(self.who);
         std::mem::take(&mut fixture.client(self.who).told.keys)
     }
@@ -149,7 +149,7 @@ impl Method {
         std::mem::take(&mut fixture.client(self.who).told.log)
     }
 
-    fn grab(&self, fixture: &mut Fixture) -> ZwpInputMethodKeyboardGrabV2 {
+    pub fn grab(&self, fixture: &mut Fixture) -> ZwpInputMethodKeyboardGrabV2 {
         let queue = fixture.client(self.who).queue.clone();
         let grab = self.object.grab_keyboard(&queue, ());
         fixture.roundtrip(self.who);

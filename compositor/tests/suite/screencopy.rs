@@ -1,5 +1,8 @@
 //! Pictures of the output for local programs: what they show of each VM, who is asked, and who gets none.
 
+mod question;
+
+use std::cell::OnceCell;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
@@ -81,14 +84,19 @@ fn compositor(more: &str, work: &str) -> Fixture {
 struct Taken {
     file: File,
     width: i32,
+    /// What is in it, once it was looked at.
+    bytes: OnceCell<Vec<u8>>,
 }
 
 impl Taken {
     fn pixel(&self, x: i32, y: i32) -> [u8; 4] {
-        let mut bytes = [0; 4];
-        self.file.read_exact_at(&mut bytes, ((y * self.width + x) * 4) as u64).unwrap();
-        let [b, g, r, a] = bytes;
-        [r, g, b, a]
+        let bytes = self.bytes.get_or_init(|| {
+            let mut bytes = vec![0; self.file.metadata().unwrap().len() as usize];
+            self.file.read_exact_at(&mut bytes, 0).unwrap();
+            bytes
+        });
+        let at = ((y * self.width + x) * 4) as usize;
+        [bytes[at + 2], bytes[at + 1], bytes[at], bytes[at + 3]]
     }
 
     #[track_caller]
@@ -128,7 +136,7 @@ impl Fixture {
         let bytes = vec![UNTOUCHED; (w * h * 4) as usize];
         let (pool, file) = client.pool_and_file(&bytes, w * h * 4);
         let buffer = pool.create_buffer(0, w, h, w * 4, Format::Xrgb8888, &client.queue, ());
-        (buffer, Taken { file, width: w })
+        (buffer, Taken { file, width: w, bytes: OnceCell::new() })
     }
 
     fn heard(&mut self, who: Who, word: &str) -> bool {
@@ -473,7 +481,7 @@ fn a_question_goes_with_its_program_and_waits_for_a_locked_session() {
     let (local, _) = desktop(&mut fixture);
     let asker = fixture.connect(Origin::Local);
     let frame = fixture.copy_frame(asker, 0, false, None);
-    fixture.wait("a question", |fixture| fixture.state().comp.is_asking());
+    fixture.wait_question();
     let lock = session_lock::lock(&mut fixture, local);
     assert!(!fixture.state().comp.is_asking());
     fixture.tap_key(ENTER);

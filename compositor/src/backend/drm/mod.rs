@@ -446,6 +446,7 @@ impl State {
         }
         // Screens may have been plugged in meanwhile.
         self.look_for_screens();
+        self.question_unseen();
         self.comp.schedule.request();
     }
 

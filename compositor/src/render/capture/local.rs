@@ -120,7 +120,26 @@ impl State {
             }
         }
         captures.copies.reconsider(named);
+        // Whoever is named now and waits for an answer needs none.
+        let mut waiting = captures.copies.pending();
+        waiting.extend(
+            captures.sessions.values().filter(|session| session.pending).flat_map(|s| s.asker.clone()),
+        );
+        waiting.retain(|asker| named(asker));
         self.comp.captures = captures;
+        for asker in waiting {
+            self.settle_consent(asker.0.file(), true);
+        }
+    }
+
+    /// Nobody is asked about programs that wait for no answer.
+    pub(crate) fn drop_questions(&mut self) {
+        if self.comp.captures.consent.question().is_none() {
+            return;
+        }
+        let mut consent = std::mem::take(&mut self.comp.captures.consent);
+        consent.retain(|file| self.comp.captures.awaits(file));
+        self.comp.captures.consent = consent;
     }
 
     /// A client gave up something of its pictures: nobody is asked for those that nobody waits for, and the stripe does not

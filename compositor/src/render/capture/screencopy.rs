@@ -138,6 +138,12 @@ impl Screencopies {
         self.frames.values().any(|frame| matches!(frame.stage, Stage::Pending) && frame.is_of(file))
     }
 
+    /// The programs that wait for an answer.
+    pub(super) fn pending(&self) -> Vec<Asker> {
+        let frames = self.frames.values().filter(|frame| matches!(frame.stage, Stage::Pending));
+        frames.filter_map(|frame| frame.asker.clone()).collect()
+    }
+
     pub(super) fn settle(&mut self, file: FileId, allowed: bool) {
         for frame in self.frames.values_mut() {
             if matches!(frame.stage, Stage::Pending) && frame.is_of(file) {
