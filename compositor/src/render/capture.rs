@@ -42,7 +42,7 @@ use smithay::utils::{Physical, Point, Rectangle, Size, Transform};
 use crate::handlers::foreign_toplevel_list::Mapped;
 use crate::render::elements::OnOutput;
 use crate::render::scene::{self, Own};
-use crate::render::view;
+use crate::render::view::{self, View};
 use crate::shell::Layout;
 use crate::shell::outputs::OutputId;
 use crate::shell::window::WindowId;
@@ -215,8 +215,10 @@ pub struct Captures {
     pub(crate) question_failed: bool,
     /// The timer after which the question takes an answer.
     pub(crate) arming: Option<RegistrationToken>,
-    /// What the stripe says of them, on the screen and in pictures.
-    pub(super) words: Option<String>,
+    /// What the stripe says of them on the screen.
+    words: Option<String>,
+    /// What it says of them in pictures.
+    words_in_pictures: Option<String>,
     /// Who has taken pictures lately.
     activity: Activity,
 }
@@ -518,7 +520,12 @@ impl State {
                 } else {
                     self.comp.margin_of(source.window)
                 };
+                // That a client hides it is told by the rule of its VM, as in the picture.
+                if !session.origin.is_vm() {
+                    self.comp.decor.view = View::Capture { pointer: true };
+                }
                 let pointer = self.comp.pointer_over(source.window).map(|place| place + corner);
+                self.comp.decor.view = View::Screen;
                 session.touched |= pointer != session.pointer;
                 session.pointer = pointer;
             }

@@ -287,33 +287,42 @@ where
         },
         None => StripeText::Nobody,
     };
-    if comp.decor.view == View::Screen {
-        comp.captures.words = comp.captures.in_words(comp.now());
+    let on_screen = comp.decor.view == View::Screen;
+    if on_screen {
+        comp.captures.say(comp.now());
     }
-    let capturing = comp.captures.words.as_deref();
+    let capturing = comp.captures.said(on_screen).map(str::to_owned);
     // What is behind the lock is not told.
-    let workspaces = if locked { Vec::new() } else { comp.shell.workspaces_report_on(output) };
+    let shown = |origin: &Origin| comp.shows(origin).is_some();
+    let heard = |origin: &Origin| comp.shows(origin) == Some(Shows::All);
+    let workspaces = if locked { Vec::new() } else { comp.shell.workspaces_told_on(output, shown, heard) };
     let Decor { painter, outputs, .. } = &mut comp.decor;
     let OutputDecor { stripe, banner, workspaces_ground, workspaces_at, indicator, .. } =
         outputs.entry(output).or_default();
-    match painter.workspaces(renderer, workspaces_ground, layout.stripe(), &workspaces, layout.scale) {
-        Ok((parts, places)) => {
-            scene.extend(parts.into_iter().map(SceneElement::Label));
-            *workspaces_at = places;
-        }
-        Err(error) => {
-            tracing::warn!("error drawing the workspaces: {error}");
-            workspaces_at.clear();
-        }
-    }
-    let start = workspaces_at.first().map(|(_, rect)| rect.loc.x);
+    let places =
+        match painter.workspaces(renderer, workspaces_ground, layout.stripe(), &workspaces, layout.scale) {
+            Ok((parts, places)) => {
+                scene.extend(parts.into_iter().map(SceneElement::Label));
+                // Where they are in a picture is nowhere that somebody could press them.
+                if on_screen {
+                    workspaces_at.clone_from(&places);
+                }
+                places
+            }
+            Err(error) => {
+                tracing::warn!("error drawing the workspaces: {error}");
+                workspaces_at.clear();
+                Vec::new()
+            }
+        };
+    let start = places.first().map(|(_, rect)| rect.loc.x);
     let end = layout.origin.x.saturating_add(layout.output.w);
     let mut reserved = start.map_or(0, |start| end.saturating_sub(start));
     if let Some(words) = capturing {
         let free = layout.output.w.saturating_sub(reserved);
         // Who takes pictures must be seen: without that there is no stripe, and without a stripe no window.
         let (parts, width) =
-            painter.indicator(renderer, indicator, layout.stripe(), free, words, layout.scale)?;
+            painter.indicator(renderer, indicator, layout.stripe(), free, &words, layout.scale)?;
         scene.extend(parts.into_iter().map(SceneElement::Label));
         reserved = reserved.saturating_add(width);
     }
@@ -394,7 +403,8 @@ fn window<R>(
     let imitates = config.foreign_labels(style).any(|label| text.resembles(label));
     let focused = comp.focused_window().is_some_and(|focused| focused.id == id);
     let maximized = window.mode == Mode::Maximized;
-    let urgent = window.urgent;
+    // So is that it wants attention.
+    let urgent = window.urgent && shows == Shows::All;
     let pointed = pointed.filter(|pointed| pointed.window == id);
     let hovered = pointed.map(|pointed| (pointed.button, pointed.pressed));
     let surface = window.handle.wl_surface().clone();

@@ -155,7 +155,7 @@ fn picture<R>(
     let Decor { painter, cells, .. } = &mut comp.decor;
     let own = cells.entry(id).or_default();
     let backing = own.backing.clone();
-    let urgent = window.urgent;
+    let urgent = window.urgent && shows == Shows::All;
     let title = Title { text: &text, imitates, focused: chosen, urgent, hovered: None, maximized: false };
     match painter.frame(renderer, &mut own.marks, &rects, style, title, scale) {
         Ok(label) => scene.extend(label.into_iter().map(SceneElement::Label)),

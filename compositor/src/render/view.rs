@@ -87,14 +87,27 @@ where
     R: Renderer + ImportAll + ImportMem,
     R::TextureId: Texture + Send + Clone + 'static,
 {
+    comp.decor.view = View::Capture { pointer: pointer.is_some() };
+    let scene = compose_framed(comp, renderer, id, own, pointer);
+    comp.decor.view = View::Screen;
+    scene
+}
+
+fn compose_framed<R>(
+    comp: &mut Comp,
+    renderer: &mut R,
+    id: WindowId,
+    own: &mut Own,
+    pointer: Option<Point<i32, Physical>>,
+) -> Vec<SceneElement<R>>
+where
+    R: Renderer + ImportAll + ImportMem,
+    R::TextureId: Texture + Send + Clone + 'static,
+{
     let mut scene = Vec::new();
     let config = comp.config.current().clone();
-    comp.decor.view = View::Capture { pointer: pointer.is_some() };
-    let shows = comp.shell.get(id).and_then(|window| comp.shows(&window.origin));
-    comp.decor.view = View::Screen;
-    let (Some(window), Some(shows), false) = (comp.shell.get(id), shows, comp.lock.is_locked()) else {
-        return scene;
-    };
+    let Some(window) = comp.shell.get(id).filter(|_| !comp.lock.is_locked()) else { return scene };
+    let Some(shows) = comp.shows(&window.origin) else { return scene };
     let Some(style) = config.style(&window.origin) else { return scene };
     let layout = *comp.shell.layout_of(window);
     let rects = layout.frame(Rectangle::new(layout.margins().0, comp.shell.content(window).size));

@@ -19,6 +19,7 @@ use super::Shell;
 use super::columns::Arrangement;
 use super::outputs::OutputId;
 use super::window::{Window, WindowId};
+use crate::trust::origin::Origin;
 
 /// The most workspaces.
 pub const MAX_WORKSPACES: usize = 9;
@@ -221,16 +222,28 @@ impl<H> Shell<H> {
     /// The workspaces of an output in their order.
     #[must_use]
     pub fn workspaces_report_on(&self, output: OutputId) -> Vec<WorkspaceReport> {
+        self.workspaces_told_on(output, |_| true, |_| true)
+    }
+
+    /// The same for somebody who is told only of the windows of some origins, and of the wish for attention only of some.
+    #[must_use]
+    pub fn workspaces_told_on(
+        &self,
+        output: OutputId,
+        shown: impl Fn(&Origin) -> bool,
+        heard: impl Fn(&Origin) -> bool,
+    ) -> Vec<WorkspaceReport> {
         let workspaces = &self.outputs.of(output).workspaces;
         let report = workspaces.list.iter().enumerate().map(|(index, workspace)| {
             let on = move |window: &&Window<H>| window.output == output && window.workspace == index;
-            let windows = || self.bottom_up().filter(|window| window.mapped).filter(on);
+            let told = |window: &&Window<H>| window.mapped && shown(&window.origin);
+            let windows = || self.bottom_up().filter(told).filter(on);
             WorkspaceReport {
                 name: workspace.name.clone(),
                 layout: workspace.arrangement,
                 current: index == workspaces.current,
                 windows: windows().count(),
-                urgent: windows().any(|window| window.urgent),
+                urgent: windows().any(|window| window.urgent && heard(&window.origin)),
             }
         });
         report.collect()

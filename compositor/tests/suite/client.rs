@@ -88,6 +88,8 @@ pub struct Told {
     keymap: Option<File>,
     /// Serial of the last press.
     pub press: u32,
+    /// Serial with which the pointer came.
+    pub enter: u32,
     /// Buttons that were let go.
     pub releases: u32,
     /// Surface under the pointer, and where on it.
@@ -564,7 +566,8 @@ impl Dispatch<WlPointer, ()> for Told {
         _: &QueueHandle<Self>,
     ) {
         match event {
-            wl_pointer::Event::Enter { surface, surface_x, surface_y, .. } => {
+            wl_pointer::Event::Enter { serial, surface, surface_x, surface_y } => {
+                told.enter = serial;
                 told.log.push(format!("enter {surface_x} {surface_y}"));
                 told.pointer = Some((surface, surface_x, surface_y));
             }

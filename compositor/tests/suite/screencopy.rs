@@ -1,5 +1,6 @@
 //! Pictures of the output for local programs: what they show of each VM, who is asked, and who gets none.
 
+mod pictures;
 mod question;
 
 use std::cell::OnceCell;

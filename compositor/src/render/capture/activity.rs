@@ -60,6 +60,25 @@ impl Captures {
     /// Who takes pictures, in words; `None`: nobody.
     #[must_use]
     pub fn in_words(&self, now: Duration) -> Option<String> {
+        in_words(&self.present(now))
+    }
+
+    /// Settles what the stripe says from now on.
+    pub(crate) fn say(&mut self, now: Duration) {
+        let mut all = self.present(now);
+        self.words = in_words(&all);
+        // What a VM does is told in pictures by its rule, and this is nothing that is shown of it.
+        all.retain(|(_, what)| *what != What::OwnWindow);
+        self.words_in_pictures = in_words(&all);
+    }
+
+    /// What the stripe says, on the screen or in pictures.
+    pub(crate) fn said(&self, on_screen: bool) -> Option<&str> {
+        if on_screen { self.words.as_deref() } else { self.words_in_pictures.as_deref() }
+    }
+
+    /// Who takes pictures of what, each once.
+    fn present(&self, now: Duration) -> Vec<(String, What)> {
         let recent = self.activity.until.iter().filter(|(_, until)| now < **until);
         let live = self.sessions.values().filter_map(|session| {
             let source = session.source.as_ref().filter(|_| session.began && session.object.is_some())?;
@@ -69,7 +88,7 @@ impl Captures {
         let mut all: Vec<(String, What)> = recent.map(|(who, _)| who.clone()).chain(live).collect();
         all.sort();
         all.dedup();
-        in_words(&all)
+        all
     }
 }
 

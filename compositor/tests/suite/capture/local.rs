@@ -145,3 +145,65 @@ fn the_gate_takes_no_pictures_of_windows() {
     assert!(fixture.client(gate).told.seen.sessions[index].stopped);
     assert!(!fixture.state().comp.is_asking());
 }
+
+/// The window is gone before anybody has said whether there may be pictures of it.
+#[test]
+fn a_question_about_a_window_goes_with_the_window() {
+    let mut fixture = local_compositor("", "");
+    let (local, work) = (fixture.connect(Origin::Local), fixture.connect(vm("work")));
+    let window = fixture.window(work, 200, 100, RED);
+    let (_session, index) = fixture.session(local);
+    fixture.wait("a question", |fixture| fixture.state().comp.is_asking());
+    let shown = &fixture.client(work).told.shown[window];
+    shown.toplevel.as_ref().unwrap().destroy();
+    shown.xdg.destroy();
+    fixture.wait("the end of the question", |fixture| !fixture.state().comp.is_asking());
+    fixture.roundtrip(local);
+    assert!(fixture.client(local).told.seen.sessions[index].stopped);
+}
+
+/// That a VM hides the pointer over its window is its word, which a picture tells by its rule.
+#[test]
+fn the_pointer_over_a_black_window_is_in_its_picture_whatever_the_vm_makes_of_it() {
+    for (rule, color, hidden) in [("", RED, true), ("capture = 'black'", BLACK, false)] {
+        let mut fixture = local_compositor(NAMED, rule);
+        let (local, work) = (fixture.connect(Origin::Local), fixture.connect(vm("work")));
+        let client = fixture.client(work);
+        let (seat, queue) = (client.seat(), client.queue.clone());
+        let pointer = seat.get_pointer(&queue, ());
+        fixture.window(work, 200, 100, RED);
+        let report = fixture.report().remove(0);
+        let (frame, content) = (report.frame, report.content);
+        fixture.click(content.loc.x + 100, content.loc.y + 50);
+        fixture.roundtrip(work);
+        pointer.set_cursor(fixture.client(work).told.enter, None, 0, 0);
+        fixture.roundtrip(work);
+        fixture.list(local);
+        let source = fixture.source(local, 0);
+        let (session, _) = fixture.session_with(local, &source, Options::PaintCursors);
+        let paper = fixture.paper(local, frame.size.w, frame.size.h);
+        fixture.take(local, &session, &paper);
+        let corner = content.loc - frame.loc;
+        let plain = (0..100).flat_map(|y| (0..200).map(move |x| (x, y)));
+        let plain = plain.filter(|(x, y)| paper.pixel(corner.x + x, corner.y + y) == color).count();
+        assert_eq!(plain == 200 * 100, hidden, "{rule}");
+    }
+}
+
+/// By the rule of the VM there may be nothing of it in the picture, and so nothing of what it does.
+#[test]
+fn a_picture_does_not_speak_of_vms_that_take_pictures() {
+    let allow = "[defaults.protocols]\nallow = ['ext_foreign_toplevel_list_v1', 'ext_image_copy_capture_manager_v1', \
+                 'ext_foreign_toplevel_image_capture_source_manager_v1']\n";
+    let mut fixture = local_compositor(&format!("{NAMED}{allow}"), "capture = 'omit'");
+    let (local, work) = (fixture.connect(Origin::Local), fixture.connect(vm("work")));
+    fixture.window(work, 200, 100, RED);
+    let (own, _) = fixture.session(work);
+    let paper = fixture.paper(work, 200, 100);
+    fixture.take(work, &own, &paper);
+    assert!(is_capturing(&mut fixture), "the screen says it");
+    let (session, _) = output_session(&mut fixture, local);
+    let paper = fixture.paper(local, 400, 300);
+    fixture.take(local, &session, &paper);
+    assert!((0..400).all(|x| paper.pixel(x, 0) != crate::screencopy::CAPTURING));
+}
