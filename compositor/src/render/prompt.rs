@@ -28,8 +28,8 @@ const PADDING: i32 = 20;
 const BUTTON: (i32, i32) = (150, 32);
 /// Over what is behind the panel.
 const SHADE: Color32F = Color32F::new(0.0, 0.0, 0.0, 0.55);
-/// Lines of text.
-const LINES: i32 = 4;
+/// What is free above each line of text, in logical pixels: what is asked, of whom, what it means, and how it is answered.
+const GAPS: [i32; 5] = [0, 4, 12, 0, 12];
 
 /// What the compositor draws of a question, told apart from frame to frame.
 #[derive(Debug)]
@@ -62,7 +62,8 @@ impl Places {
         let (line, heading) = LabelPainter::question_lines(layout.scale);
         let w = up(WIDTH).min(space.size.w.saturating_sub(2 * up(AROUND))).max(1);
         let button_h = up(BUTTON.1);
-        let h = (heading + (LINES - 1) * line + button_h + 3 * padding).min(space.size.h).max(1);
+        let text: i32 = GAPS.iter().map(|gap| line + up(*gap)).sum();
+        let h = (heading - line + text + button_h + 3 * padding).min(space.size.h).max(1);
         let corner = space.loc + Point::from(((space.size.w - w) / 2, (space.size.h - h) / 2));
         let panel = Rectangle::new(corner, (w, h).into());
         let button_w = up(BUTTON.0).min((w - 3 * padding) / 2).max(1);
@@ -107,16 +108,16 @@ pub(super) fn compose<R>(
     let (line, heading) = LabelPainter::question_lines(layout.scale);
     let texts = [
         format!("May {} take pictures of the screen?", program.name()),
-        format!("{}, a program of this VM", program.path()),
-        String::from(
-            "It could see the windows of all VMs whose capture is \"include\", until this session ends.",
-        ),
-        String::from("Escape: no. Tab or arrows: the other answer. Enter: the marked answer."),
+        format!("{}, a local program", program.path()),
+        String::from("It could see all windows at any time, until the session ends,"),
+        String::from("but not into those of VMs whose capture is \"black\" or \"omit\"."),
+        String::from("Escape: no.   Tab or arrows: the other answer.   Enter: the marked one."),
     ];
     let room = places.panel.size.w.saturating_sub(2 * padding).max(1);
     let mut top = places.panel.loc.y + padding;
     let mut lines = Vec::new();
-    for (index, text) in texts.into_iter().enumerate() {
+    for (index, (text, gap)) in texts.into_iter().zip(GAPS).enumerate() {
+        top += frame::scale_up(gap, layout.scale);
         let height = if index == 0 { heading } else { line };
         let place = Rectangle::new((places.panel.loc.x + padding, top).into(), (room, height).into());
         lines.push((place, text));
