@@ -72,7 +72,8 @@ const NAMED: &str = "[capture]\nallow = ['/proc/self/exe']\n";
 
 fn config(more: &str, work: &str, web: &str) -> Live {
     let text = format!(
-        "{more}[local]\ncolor = '#5f6368'\n[vm.work]\ncolor = '#2e7d32'\n{work}\n[vm.web]\ncolor = '#c62828'\n{web}\n"
+        "{more}[local]\ncolor = '#5f6368'\n[vm.work]\ncolor = '#2e7d32'\n{work}\n[vm.web]\ncolor = '#c62828'\n{web}\n\
+         [background]\npicture = 'none'\nhint = false\n[animation]\nenabled = false\n"
     );
     Live::fixed(Config::parse(Path::new("test.toml"), &text).unwrap())
 }

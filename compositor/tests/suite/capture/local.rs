@@ -14,7 +14,8 @@ const NAMED: &str = "[capture]\nallow = ['/proc/self/exe']\n";
 
 fn local_compositor(more: &str, work: &str) -> Fixture {
     let text = format!(
-        "{more}[vm.work]\ncolor = '#2e7d32'\n{work}\n[vm.web]\ncolor = '#c62828'\n[local]\ncolor = '#5f6368'\n"
+        "{more}[vm.work]\ncolor = '#2e7d32'\n{work}\n[vm.web]\ncolor = '#c62828'\n[local]\ncolor = '#5f6368'\n\
+         [background]\npicture = 'none'\nhint = false\n[animation]\nenabled = false\n"
     );
     Fixture::with(Live::fixed(Config::parse(Path::new("test.toml"), &text).unwrap()), (400, 300), 1.0)
 }
