@@ -28,7 +28,7 @@ use crate::handlers::selection::Selections;
 use crate::handlers::session_lock::SessionLock;
 use crate::input::Input;
 use crate::ipc::server::Server;
-use crate::remembered::Remembered;
+use crate::remembered::Recovery;
 use crate::render::capture::Captures;
 use crate::render::label::LabelError;
 use crate::render::scene::Decor;
@@ -114,10 +114,8 @@ pub struct Comp {
     pub gate: Option<Gate>,
     /// The control socket, if there is one.
     pub ipc: Option<Server>,
-    /// Who starts the compositor again after a crash and has to know then whether the session was locked.
-    pub keeper: Option<std::fs::File>,
-    /// Where windows stood, if that is kept.
-    pub remembered: Option<Remembered>,
+    /// What is kept for the time after a crash.
+    pub recovery: Recovery,
 }
 
 /// What a headless compositor with one output is started with.
@@ -274,8 +272,7 @@ impl State {
             socket: None,
             gate: None,
             ipc: None,
-            keeper: None,
-            remembered: None,
+            recovery: Recovery::default(),
         };
         comp.announce_outputs();
         Ok(Self { backend, comp, wires })

@@ -181,7 +181,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     let ipc = ipc.context("where shall the control socket be? Say it with --ipc, or set XDG_RUNTIME_DIR")?;
     state.start_ipc(&ipc).context("error making the control socket")?;
     // Before the first program can connect, which is when the event loop runs.
-    state.comp.keeper =
+    state.comp.recovery.keeper =
         ready.as_ref().map(File::try_clone).transpose().context("error keeping --ready-fd")?;
     if arguments.locked {
         state.begin_locked();

@@ -82,7 +82,7 @@ impl State {
     /// Tells whoever starts the compositor again after a crash whether the session is locked. It knows that it is before the
     /// program that locks does, so that a crash never unlocks what somebody was told to be locked.
     fn report_lock(&self) {
-        let Some(mut keeper) = self.comp.keeper.as_ref() else { return };
+        let Some(mut keeper) = self.comp.recovery.keeper.as_ref() else { return };
         let message = format!("{LOCKED_PREFIX}{}\n", u8::from(self.comp.lock.is_locked()));
         if let Err(error) = keeper.write_all(message.as_bytes()) {
             tracing::error!("error reporting the lock, so that it would not outlive a crash: {error}");

@@ -232,15 +232,24 @@ impl Remembered {
     }
 }
 
+/// What is kept for the time after a crash.
+#[derive(Debug, Default)]
+pub struct Recovery {
+    /// Who starts the compositor again and has to know then whether the session was locked.
+    pub keeper: Option<std::fs::File>,
+    /// Where windows stood, if that is kept.
+    pub remembered: Option<Remembered>,
+}
+
 impl State {
     /// Remembers the places of windows in a file from now on, and gives those that it holds already to windows to come.
     pub fn remember_places(&mut self, path: PathBuf) {
-        self.comp.remembered = Some(Remembered::open(path));
+        self.comp.recovery.remembered = Some(Remembered::open(path));
     }
 
     /// Gives a window that is about to be told its size the place of its predecessor, if there is one.
     pub(crate) fn recall_place(&mut self, id: WindowId) {
-        let Some(remembered) = &mut self.comp.remembered else { return };
+        let Some(remembered) = &mut self.comp.recovery.remembered else { return };
         // One that was shown before has a size.
         let fresh = |window: &&Window<_>| window.size.w == 0 && window.parent.is_none();
         let Some(window) = self.comp.shell.get(id).filter(fresh) else { return };
@@ -262,12 +271,12 @@ impl State {
     /// Plans to look at the places of the windows, if they may have changed and that is not planned yet.
     pub(crate) fn plan_remembering(&mut self) {
         let changes = self.comp.shell.changes();
-        let Some(remembered) = &mut self.comp.remembered else { return };
+        let Some(remembered) = &mut self.comp.recovery.remembered else { return };
         if remembered.armed || remembered.seen == changes {
             return;
         }
         let inserted = self.comp.events.insert_source(Timer::from_duration(PAUSE), |_, (), state| {
-            if let Some(remembered) = &mut state.comp.remembered {
+            if let Some(remembered) = &mut state.comp.recovery.remembered {
                 remembered.armed = false;
             }
             state.write_places();
@@ -281,7 +290,7 @@ impl State {
 
     /// Writes the places of the windows, if they have changed.
     pub(crate) fn write_places(&mut self) {
-        let Some(remembered) = &mut self.comp.remembered else { return };
+        let Some(remembered) = &mut self.comp.recovery.remembered else { return };
         remembered.seen = self.comp.shell.changes();
         let places = remembered.places(&self.comp.shell, self.comp.config.current());
         remembered.write(places);
