@@ -361,7 +361,7 @@ impl State {
         if outputs != *self.comp.shell.outputs().configured() {
             self.change_outputs(|known| known.configure(&outputs));
         }
-        self.configure_input(&before.input);
+        self.configure_input(&before);
         self.configure_theme(&before.theme);
         if good {
             self.reconsider_captures();

@@ -12,6 +12,7 @@ use vitrail_protocols::policy::{ProtocolsTable, RuleMistake};
 use vitrail_protocols::{Limits, Policy, VmName};
 
 use super::capture::{Capture, CaptureRule};
+use super::guest::InputKeys;
 use super::input::Input;
 use super::keys::{Keys, Workspaces};
 use super::look::{Animation, Background};
@@ -71,6 +72,7 @@ struct Defaults {
     limits: Option<Spanned<Limits>>,
     protocols: ProtocolsTable,
     capture: Option<Spanned<String>>,
+    input: InputKeys,
 }
 
 #[derive(Debug, Deserialize)]
@@ -86,6 +88,8 @@ struct Vm {
     #[serde(default)]
     protocols: ProtocolsTable,
     capture: Option<Spanned<String>>,
+    #[serde(default)]
+    input: InputKeys,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -156,7 +160,8 @@ impl Document {
             let policy = Arc::new(Policy::new(&default_rules, &vm.get_ref().protocols.rules()?));
             let titles = word_or(vm.get_ref().titles.as_ref(), Charset::Ascii)?;
             let capture = word_or(vm.get_ref().capture.as_ref(), default_capture)?;
-            vms.insert(vm_name, VmConfig { style, titles, limits, policy, capture });
+            let input = vm.get_ref().input.or(self.root.defaults.input).rules();
+            vms.insert(vm_name, VmConfig { style, titles, limits, policy, capture, input });
         }
         let keys = self.root.keys.check()?;
         let input = self.root.input.check()?;

@@ -19,6 +19,7 @@
 pub mod capture;
 pub mod document;
 pub mod error;
+pub mod guest;
 pub mod input;
 pub mod keys;
 pub mod live;
@@ -36,6 +37,7 @@ use vitrail_protocols::{Limits, Policy, VmName};
 
 pub use self::capture::{CaptureConfig, CaptureRule};
 pub use self::error::{ConfigError, Diagnostic};
+pub use self::guest::InputRules;
 pub use self::input::InputConfig;
 pub use self::live::Live;
 pub use self::look::{AnimationConfig, BackgroundConfig};
@@ -79,6 +81,8 @@ pub struct VmConfig {
     pub policy: Arc<Policy>,
     /// What pictures that local programs take show of it.
     pub capture: CaptureRule,
+    /// What it may do with the devices.
+    pub input: InputRules,
 }
 
 /// A configuration that was read and found valid.
@@ -193,6 +197,15 @@ impl Config {
         match origin {
             Origin::Local => CaptureRule::Include,
             Origin::Vm(name) => self.vms.get(name).map_or(CaptureRule::Omit, |vm| vm.capture),
+        }
+    }
+
+    /// What an origin may do with the devices: of a VM that is not configured as little as of one of which nothing is said.
+    #[must_use]
+    pub fn input_rules(&self, origin: &Origin) -> InputRules {
+        match origin {
+            Origin::Local => InputRules::free(),
+            Origin::Vm(name) => self.vms.get(name).map_or_else(InputRules::guarded, |vm| vm.input),
         }
     }
 

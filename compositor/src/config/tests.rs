@@ -362,7 +362,9 @@ fn keys_of(table: &str) -> Vec<String> {
 #[test]
 fn the_documentation_names_every_key_of_these_tables() {
     let documentation = include_str!("../../../docs/configuration.md");
-    for (table, count) in [("input.keyboard", 7), ("input.touchpad", 9), ("theme", 6), ("session", 4)] {
+    for (table, count) in
+        [("defaults.input", 2), ("input.keyboard", 7), ("input.touchpad", 9), ("theme", 6), ("session", 4)]
+    {
         let keys = keys_of(table);
         assert!(keys.len() >= count, "{table}: {keys:?}");
         for key in keys {

@@ -71,9 +71,13 @@ impl Dispatch<WlSeat, SeatUserData<Self>> for State {
         if listens && !state.comp.input.listeners.add(client, display) {
             return;
         }
+        let keyboard = matches!(request, Request::GetKeyboard { .. });
         <SeatState<Self> as Dispatch<WlSeat, SeatUserData<Self>, Self>>::request(
             state, client, seat, request, data, display, data_init,
         );
+        if keyboard {
+            state.tell_new_keyboard(client);
+        }
     }
 
     fn destroyed(state: &mut Self, client: ClientId, seat: &WlSeat, data: &SeatUserData<Self>) {

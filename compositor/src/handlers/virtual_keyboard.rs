@@ -29,6 +29,7 @@ use smithay::reexports::wayland_server::{
 use smithay::utils::SERIAL_COUNTER;
 
 use crate::input::keymap::Keymap;
+use crate::input::repeat::TypedOn;
 use crate::ipc::keys::MAX_CODE;
 use crate::state::{Comp, State};
 use crate::trust::client::is_local;
@@ -66,6 +67,14 @@ struct Heard {
 /// Creates the global.
 pub(super) fn create(display: &DisplayHandle) {
     display.create_global::<State, ZwpVirtualKeyboardManagerV1, ()>(VERSION, ());
+}
+
+impl VirtualKeyboards {
+    /// Whether a key of a virtual keyboard is one that is repeated while it is held.
+    pub(crate) fn repeats(&self, object: &ObjectId, code: u32) -> bool {
+        let keymap = self.all.get(object).and_then(|keyboard| keyboard.keymap.as_ref());
+        keymap.is_some_and(|keymap| keymap.repeats(code))
+    }
 }
 
 impl State {
@@ -120,6 +129,12 @@ impl State {
         for keyboard in &listening {
             keyboard.key(serial.into(), time, code, state);
         }
+        let on = TypedOn::Virtual(object.clone());
+        if pressed && !listening.is_empty() {
+            self.begin_key_repeat(code, on, serial);
+        } else if !pressed {
+            self.key_came_up(code, &on);
+        }
         !listening.is_empty()
     }
 
@@ -136,7 +151,7 @@ impl State {
 impl Comp {
     /// Lets the focused client hear a virtual keyboard: all of its objects have the keymap and the modifiers then. Returns
     /// the objects.
-    fn hear_virtual(&mut self, object: &ObjectId) -> Vec<WlKeyboard> {
+    pub(crate) fn hear_virtual(&mut self, object: &ObjectId) -> Vec<WlKeyboard> {
         let Some(keyboard) = self.seat.get_keyboard() else { return Vec::new() };
         let Some(client) = keyboard.current_focus().and_then(|surface| surface.client()) else {
             return Vec::new();

@@ -1,18 +1,19 @@
 //! What a reload of the configuration changes at the devices, without anybody having to plug them in again.
 
 use super::keymap::Keymap;
-use crate::config::InputConfig;
+use crate::config::Config;
 use crate::config::input::KeyboardConfig;
 use crate::state::State;
 
 impl State {
     /// Sets the devices up as they are configured now. `before` is what was configured.
-    pub(crate) fn configure_input(&mut self, before: &InputConfig) {
+    pub(crate) fn configure_input(&mut self, before: &Config) {
         let config = self.comp.config.current().clone();
-        if config.input.keyboard != before.keyboard {
-            self.configure_keyboard(&config.input.keyboard, &before.keyboard);
+        if config.input.keyboard != before.input.keyboard {
+            self.configure_keyboard(&config.input.keyboard, &before.input.keyboard);
         }
-        if config.input != *before {
+        self.configure_repeat(before);
+        if config.input != before.input {
             self.backend.configure_devices(&config.input);
         }
     }
@@ -20,7 +21,7 @@ impl State {
     /// Gives the seat another keymap, if it is another one, and tells clients and the input method.
     fn configure_keyboard(&mut self, config: &KeyboardConfig, before: &KeyboardConfig) {
         let Some(keyboard) = self.comp.seat.get_keyboard() else { return };
-        let KeyboardConfig { layout, repeat_delay, repeat_rate } = config;
+        let layout = &config.layout;
         if *layout != before.layout {
             let keymap = Keymap::of_layout(layout);
             // The one that types with a keymap of its own shows it again with its next key.
@@ -32,7 +33,6 @@ impl State {
                 Err(error) => tracing::error!("error changing the keyboard's layout: {error}"),
             }
         }
-        keyboard.change_repeat_info(*repeat_rate, *repeat_delay);
         self.comp.tell_method_keyboard();
     }
 }

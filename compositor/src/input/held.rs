@@ -20,6 +20,8 @@ use calloop::timer::{TimeoutAction, Timer};
 use super::action::Action;
 use super::chord::Binding;
 use super::placing::{Placement, Placing};
+use super::repeat::Repeat;
+use super::settling::Settling;
 use crate::state::State;
 
 /// How long a chord is held that does what it does for being held.
@@ -35,7 +37,7 @@ struct Waiting {
     timer: RegistrationToken,
 }
 
-/// What becomes of the keys that the compositor has kept and that are down.
+/// What becomes of the keys that are down.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     /// The timer of what is done again.
@@ -45,6 +47,10 @@ pub(crate) struct Held {
     releases: Vec<(u32, Action)>,
     /// The window that the keys move or resize.
     pub(super) placing: Option<Placing>,
+    /// The key that an application is told again and again.
+    pub(super) key: Repeat,
+    /// Whether keys that are pressed now are meant for who has the keyboard.
+    pub(super) settling: Settling,
 }
 
 impl Held {

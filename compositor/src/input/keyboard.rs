@@ -10,8 +10,9 @@
 //!    moved or resized with keys ([`super::placing`]);
 //! 4. the compositor's chords, but not those that may be inhibited while a client inhibits the shortcuts
 //!    ([`crate::handlers::shortcuts_inhibit`]);
-//! 5. the input method, while a text input is active and it listens;
-//! 6. what has the keyboard.
+//! 5. nobody, for a moment after the keyboard came to a VM without the user's hand ([`super::settling`]);
+//! 6. the input method, while a text input is active and it listens;
+//! 7. what has the keyboard.
 //!
 //! # Invariants
 //!
@@ -28,6 +29,7 @@ use smithay::wayland::shell::xdg::ToplevelSurface;
 
 use super::action::Action;
 use super::chord::Binding;
+use super::repeat::TypedOn;
 use crate::shell::focus::Focus;
 use crate::shell::window::Window;
 use crate::state::{Comp, State};
@@ -106,6 +108,9 @@ impl State {
             let typed_into = keyboard.current_focus().filter(|_| !matches!(way, Way::Kept(_)));
             self.note_hand(typed_into.as_ref());
         }
+        if pressed && !matches!(way, Way::Window) {
+            self.end_key_repeat();
+        }
         let kept_modifier = matches!(way, Way::Kept(_)) && modifiers_changed;
         match way {
             Way::Kept(deed) => {
@@ -118,7 +123,13 @@ impl State {
                 self.tell_modifiers();
                 let Stroke { serial, time, .. } = stroke;
                 keyboard.input_forward(self, keycode, key_state, serial, time, modifiers_changed);
+                if pressed {
+                    self.begin_key_repeat(code, TypedOn::Seat, serial);
+                }
             }
+        }
+        if !pressed {
+            self.key_came_up(code, &TypedOn::Seat);
         }
         self.settle_switcher(&keyboard.modifier_state());
         if (all || kept_modifier) && !self.comp.takes_all_keys() {
@@ -135,11 +146,16 @@ impl State {
     /// Decides where a key goes that is pressed. The one place where keys are kept from clients.
     fn way_of_press(&mut self, code: u32, modifiers: &ModifiersState, key: &KeysymHandle<'_>) -> Way {
         let deed = self.deed(modifiers, key);
-        let takes = self.comp.method_takes_keys();
+        let (takes, now) = (self.comp.method_takes_keys(), self.comp.now());
         let input = &mut self.comp.input;
+        input.held.settling.note_press(now);
         if let Some(deed) = deed {
             input.kept_keys.push(code);
             return Way::Kept(deed);
+        }
+        if input.held.settling.takes_press(now) {
+            input.kept_keys.push(code);
+            return Way::Kept(Deed::Nothing);
         }
         if takes {
             input.method_keys.retain(|other| *other != code);
@@ -263,10 +279,16 @@ impl State {
                 }
             }
         }
+        self.end_key_repeat();
         self.end_virtual_typing();
+        let by_hand = self.comp.shell.take_by_hand();
         let left = old.as_ref().and_then(|(_, surface)| origin_of(surface));
         if left.as_ref() != self.comp.focused_origin() {
             self.release_keys();
+            self.comp.settle_keys(left.is_some(), by_hand);
+        }
+        if matches!(focused, Some((Focus::Layer(_) | Focus::Lock, _))) {
+            self.comp.shell.keep_for_nobody();
         }
         let serial = SERIAL_COUNTER.next_serial();
         let time = self.input_time();
@@ -304,24 +326,29 @@ impl State {
 
     /// Ends, for the client that has the keyboard or for the input method, the keys that are held down; what is left of them
     /// reaches nobody. So the next client neither takes a key for its own nor repeats it, and the input method does not
-    /// repeat it into the next client. Modifiers stay as they are.
+    /// repeat it into the next client. That is told of no key that is down, but which modifiers are in force.
     fn release_keys(&mut self) {
         let Some(keyboard) = self.comp.seat.get_keyboard() else { return };
-        let held: Vec<Keycode> = keyboard.with_pressed_keysyms(|keys| {
-            let plain = keys.iter().filter(|key| !key.modified_sym().is_modifier_key());
-            plain.map(|key| key.raw_code()).collect()
+        let held: Vec<(Keycode, bool)> = keyboard.with_pressed_keysyms(|keys| {
+            keys.iter().map(|key| (key.raw_code(), key.modified_sym().is_modifier_key())).collect()
         });
-        for key in held {
+        for (key, modifier) in held {
             let code = evdev_code(key);
-            if self.comp.input.kept_keys.contains(&code) {
+            let method = self.comp.input.method_keys.contains(&code);
+            if self.comp.input.kept_keys.contains(&code) || (method && modifier) {
                 continue;
             }
             self.comp.input.kept_keys.push(code);
             let (serial, time) = (SERIAL_COUNTER.next_serial(), self.input_time());
-            if self.comp.input.method_keys.contains(&code) {
+            if method {
                 self.comp.input.method_keys.retain(|other| *other != code);
                 keyboard.input_intercept(self, key, KeyState::Released, |_, _, _| ());
                 self.comp.key_to_method(code, false, serial, time, None);
+                continue;
+            }
+            if modifier {
+                // For the client only: what the user holds is in force for what is typed next.
+                keyboard.input_forward(self, key, KeyState::Released, serial, time, false);
                 continue;
             }
             keyboard

@@ -10,7 +10,10 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt as _;
 
 use rustix::fs::{FileType, MemfdFlags};
-use smithay::input::keyboard::{KeymapFile, XkbConfig, xkb};
+use smithay::input::keyboard::{Keycode, KeymapFile, XkbConfig, xkb};
+
+use super::keyboard::XKB_OFFSET;
+use crate::ipc::keys::MAX_CODE;
 
 /// The largest keymap that is read, in bytes. Those of real layouts have some 70 KiB.
 pub const MAX_LENGTH: u32 = 1 << 20;
@@ -38,6 +41,8 @@ pub struct Keymap {
     /// For `wl_keyboard`.
     pub file: KeymapFile,
     text: String,
+    /// The keys that are repeated while they are held, by their codes of evdev, in order.
+    repeated: Vec<u32>,
 }
 
 /// What the keys of a keyboard are, in the words of libxkbcommon (`xkb_rule_names`). What is empty, or `None`, is what the
@@ -116,7 +121,19 @@ impl Keymap {
     }
 
     fn new(keymap: &xkb::Keymap) -> Self {
-        Self { file: KeymapFile::new(keymap), text: keymap.get_as_string(xkb::KEYMAP_FORMAT_TEXT_V1) }
+        let keys = keymap.min_keycode().raw()..=keymap.max_keycode().raw().min(MAX_CODE + XKB_OFFSET);
+        let repeated = keys.filter(|key| keymap.key_repeats(Keycode::new(*key)));
+        Self {
+            file: KeymapFile::new(keymap),
+            text: keymap.get_as_string(xkb::KEYMAP_FORMAT_TEXT_V1),
+            repeated: repeated.map(|key| key.saturating_sub(XKB_OFFSET)).collect(),
+        }
+    }
+
+    /// Whether a key is repeated while it is held: letters are, modifiers are not. `code` is an evdev key code.
+    #[must_use]
+    pub fn repeats(&self, code: u32) -> bool {
+        self.repeated.binary_search(&code).is_ok()
     }
 
     /// The keymap as libxkbcommon has it; `None` if it does not understand its own words.

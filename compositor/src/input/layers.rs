@@ -24,6 +24,7 @@ impl State {
     /// The user pressed the bare desktop: what they had chosen to type into gives the keyboard back.
     pub(super) fn press_desktop(&mut self) {
         self.comp.layers.choose_none();
+        self.comp.shell.keep_for_nobody();
         self.sync_focus();
     }
 

@@ -6,7 +6,8 @@
 use std::collections::HashMap;
 
 use smithay::reexports::wayland_server::backend::ClientId;
-use smithay::reexports::wayland_server::{Client, DisplayHandle};
+use smithay::reexports::wayland_server::protocol::wl_keyboard::WlKeyboard;
+use smithay::reexports::wayland_server::{Client, DisplayHandle, Resource, Weak};
 
 use crate::trust::client::end_for_misuse;
 
@@ -17,6 +18,8 @@ pub const MAX_LISTENERS: u32 = 128;
 #[derive(Debug, Default)]
 pub struct Listeners {
     by_client: HashMap<ClientId, u32>,
+    /// The keyboards among them. Those that are gone are forgotten when there is a new one.
+    keyboards: Vec<Weak<WlKeyboard>>,
 }
 
 impl Listeners {
@@ -29,6 +32,17 @@ impl Listeners {
         }
         *count += 1;
         true
+    }
+
+    /// Remembers a new keyboard.
+    pub(crate) fn add_keyboard(&mut self, keyboard: &WlKeyboard) {
+        self.keyboards.retain(|known| known.upgrade().is_ok());
+        self.keyboards.push(keyboard.downgrade());
+    }
+
+    /// All keyboards.
+    pub(crate) fn keyboards(&self) -> impl Iterator<Item = WlKeyboard> {
+        self.keyboards.iter().filter_map(|keyboard| keyboard.upgrade().ok())
     }
 
     /// Counts a destroyed object.

@@ -18,6 +18,7 @@ impl State {
         // Before the pointer is taken: while a window is chosen nobody is told of it.
         self.comp.input.switcher = None;
         self.stop_repeat();
+        self.end_key_repeat();
         self.end_placing();
         self.let_go();
         self.comp.input.cursor = CursorImageStatus::default_named();

@@ -26,6 +26,8 @@ pub mod program;
 pub mod prompt;
 pub mod recent;
 pub mod release;
+pub mod repeat;
+pub mod settling;
 pub mod spelling;
 pub mod switcher;
 pub mod tablet;
@@ -119,10 +121,11 @@ impl Input {
         display: &DisplayHandle,
         config: &KeyboardConfig,
     ) -> Result<(Seat<State>, Self), smithay::input::keyboard::Error> {
-        let KeyboardConfig { layout, repeat_delay, repeat_rate } = config;
+        let layout = &config.layout;
         let keymap = Keymap::of_layout(layout).map_err(|_| smithay::input::keyboard::Error::BadKeymap)?;
         let mut seat = seats.new_wl_seat(display, "seat0");
-        seat.add_keyboard(layout.names(), *repeat_delay, *repeat_rate)?;
+        // Whoever may repeat keys by itself is told so afterwards (`repeat`).
+        seat.add_keyboard(layout.names(), 0, 0)?;
         seat.add_pointer();
         seat.add_touch_with_default_grab(|| Box::<EachFinger>::default());
         // After the seat: weston's clients ask for the tablets of those seats that they know by then, and of no later one.

@@ -74,6 +74,7 @@ impl State {
     fn take_input_for_question(&mut self) {
         self.close_switcher(false);
         self.stop_repeat();
+        self.end_key_repeat();
         self.end_placing();
         self.let_go();
         self.cancel_touch();

@@ -84,7 +84,7 @@ impl<H> Shell<H> {
 
     /// If the focused window has got a modal dialog, the dialog has the focus from now on.
     pub(super) fn settle_modal(&mut self) {
-        if let Some(focused) = self.focused
+        if let Some(focused) = self.focus.window
             && self.modal_over(focused) != focused
         {
             self.activate(focused);
@@ -163,7 +163,7 @@ impl<H> Shell<H> {
             self.stack.bottom_up().all(|window| !window.above || !window.origin.is_vm()),
             "no VM is kept above"
         );
-        if let Some(focused) = self.focused {
+        if let Some(focused) = self.focus.window {
             assert_eq!(self.modal_over(focused), focused, "the focused window does not wait for a dialog");
         }
     }

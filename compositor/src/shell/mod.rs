@@ -12,7 +12,7 @@
 //! * The frame of a snapped window is inside its part of the work area.
 //! * Only windows of the GUI VM itself are kept above others.
 //! * The frame of a maximised or fullscreen window is the work area, which never contains the stripe.
-//! * The focus moves from one VM to another only by the user's hand, or because the focused window is gone.
+//! * The focus moves from one VM to another only by the user's hand.
 //! * Choosing a window reaches every mapped window of the workspaces on the outputs that does not wait for a dialog, each once
 //!   in a round.
 
@@ -32,6 +32,7 @@ pub mod zone;
 
 use smithay::utils::{Logical, Physical, Point, Rectangle, Size};
 
+use self::focus::Focused;
 use self::layers::LayerId;
 use self::outputs::Outputs;
 use crate::render::frame::{self, FrameButton, FrameMetrics, FrameRects};
@@ -220,7 +221,7 @@ pub fn scaled(length: i32, scale: f64) -> i32 {
 pub struct Shell<H> {
     outputs: Outputs,
     stack: Stack<Window<H>>,
-    focused: Option<WindowId>,
+    focus: Focused,
     next_id: u64,
     /// How often the focus was given to a window.
     turns: u64,
@@ -232,7 +233,7 @@ impl<H> Shell<H> {
     /// A shell without windows.
     #[must_use]
     pub fn new(outputs: Outputs) -> Self {
-        Self { outputs, stack: Stack::default(), focused: None, next_id: 1, turns: 0, changes: 0 }
+        Self { outputs, stack: Stack::default(), focus: Focused::default(), next_id: 1, turns: 0, changes: 0 }
     }
 
     /// Adds a window that is not shown yet, at the bottom.
@@ -252,9 +253,7 @@ impl<H> Shell<H> {
         let window = self.stack.remove(id)?;
         self.changes = self.changes.saturating_add(1);
         self.inherit(id, window.parent);
-        if self.focused == Some(id) {
-            self.focused = None;
-        }
+        self.focus.leave(id, &window.origin);
         self.settle_modal();
         Some(window)
     }
@@ -296,7 +295,7 @@ impl<H> Shell<H> {
     /// The window that has the keyboard.
     #[must_use]
     pub fn focused(&self) -> Option<&Window<H>> {
-        self.focused.and_then(|id| self.get(id))
+        self.focus.window.and_then(|id| self.get(id))
     }
 
     /// Whose keyboard it is at the moment.
@@ -356,8 +355,7 @@ impl<H> Shell<H> {
         let (origin, here) = (window.origin.clone(), window.here);
         // What a client asked for before it showed anything is over; what its predecessor was is not.
         let minimized = recalled.is_some() && window.minimized;
-        let takes =
-            here && !minimized && focus::may_take(&origin, focused.as_ref().map(|(_, origin)| origin));
+        let takes = here && !minimized && self.may_take(&origin);
         let obstacles: Vec<placement::Obstacle> = self
             .shown_top_down()
             .filter(|other| other.output == output)
@@ -384,17 +382,21 @@ impl<H> Shell<H> {
             window.mapped = true;
             window.minimized = minimized;
         }
+        let tiles = self.outputs.of(output).workspaces.tiles();
         if !takes
             && !minimized
-            && self.outputs.of(output).workspaces.tiles()
+            && (here || tiles)
             && let Some(window) = self.get_mut(id)
         {
-            // Below windows that fill the screen nobody would see that it is there.
-            window.tiling.joined = false;
+            // It may be below others, or elsewhere than the user looks.
             window.urgent = true;
+            window.tiling.joined &= !tiles;
         }
         match focused {
-            _ if takes => self.activate(id),
+            _ if takes => {
+                self.activate(id);
+                self.focus.by_hand = false;
+            }
             Some((below, _)) => self.stack.move_below(id, below),
             None => {}
         }
@@ -402,14 +404,23 @@ impl<H> Shell<H> {
         takes
     }
 
+    /// The window that has the focus is not there to be typed into any more. Returns it.
+    fn lose_focus(&mut self) -> Option<WindowId> {
+        let (id, origin) = self.focused().map(|window| (window.id, window.origin.clone()))?;
+        self.focus.leave(id, &origin);
+        Some(id)
+    }
+
+    fn put_away(&mut self, id: WindowId, away: impl FnOnce(&mut Window<H>)) {
+        let Some(window) = self.get_mut(id) else { return };
+        away(window);
+        let origin = window.origin.clone();
+        self.focus.leave(id, &origin);
+    }
+
     /// Hides a window whose content is gone; it may be shown again later.
     pub fn hide(&mut self, id: WindowId) {
-        if let Some(window) = self.get_mut(id) {
-            window.mapped = false;
-        }
-        if self.focused == Some(id) {
-            self.focused = None;
-        }
+        self.put_away(id, |window| window.mapped = false);
     }
 
     /// Gives the focus to a window by the user's hand, and raises it; or its modal dialog, if it has one. Its workspace comes
@@ -423,7 +434,7 @@ impl<H> Shell<H> {
             self.visit(output);
             let used = self.modal_over(id);
             self.raise_family(used);
-            self.give_focus(used);
+            self.give_focus(used, true);
             for done in [id, used] {
                 if let Some(window) = self.get_mut(done) {
                     window.tiling.joined = true;
@@ -438,11 +449,12 @@ impl<H> Shell<H> {
     pub fn request_attention(&mut self, id: WindowId, may_focus: bool) -> bool {
         let Some(window) = self.get(id) else { return false };
         let (origin, shown) = (window.origin.clone(), window.shown());
-        if may_focus && shown && focus::may_take(&origin, self.focused_origin()) {
+        if may_focus && shown && self.may_take(&origin) {
             self.activate(id);
+            self.focus.by_hand = false;
             return true;
         }
-        let focused = self.focused == Some(id);
+        let focused = self.focus.window == Some(id);
         if let Some(window) = self.get_mut(id) {
             window.urgent = !focused;
         }
@@ -451,12 +463,7 @@ impl<H> Shell<H> {
 
     /// Takes the window off the screen until the user asks for it again.
     pub fn minimize(&mut self, id: WindowId) {
-        if let Some(window) = self.get_mut(id) {
-            window.minimized = true;
-        }
-        if self.focused == Some(id) {
-            self.focused = None;
-        }
+        self.put_away(id, |window| window.minimized = true);
     }
 
     /// Shows a window again that was taken off the screen, below the one that has the focus; if none has it and its workspace
@@ -466,7 +473,7 @@ impl<H> Shell<H> {
             return;
         };
         window.minimized = false;
-        match self.focused {
+        match self.focus.window {
             Some(focused) => {
                 self.stack.move_below(id, focused);
                 // One that is kept above does not come below one that is not.
@@ -478,29 +485,39 @@ impl<H> Shell<H> {
         }
     }
 
-    /// After the focused window of `left` has gone: its VM's top-most window gets the focus, or else the
-    /// top-most of all.
+    /// After a window of `left` has gone: if it had the focus, its VM's top-most window gets it, and no other VM's.
     pub fn settle_focus(&mut self, left: &Origin) {
-        if self.focused.is_none() {
-            let successor = focus::successor(&self.stack, left).map(|id| self.modal_over(id));
-            if let Some(successor) = successor {
-                self.give_focus(successor);
-            }
+        if self.focus.kept_for.as_ref() != Some(left) {
+            return;
+        }
+        let successor = focus::successor(&self.stack, left).map(|id| self.modal_over(id));
+        if let Some(successor) = successor {
+            self.give_focus(successor, false);
         }
     }
 
-    fn give_focus(&mut self, id: WindowId) {
-        self.focused = Some(id);
+    /// Whether a window of an origin may take the focus by itself.
+    fn may_take(&self, origin: &Origin) -> bool {
+        self.focus.may_be_taken_by(origin, self.focused_origin())
+    }
+
+    /// Whether the user's hand has given the focus to a window since this was last asked.
+    pub fn take_by_hand(&mut self) -> bool {
+        std::mem::take(&mut self.focus.by_hand)
+    }
+
+    /// The user's hand has gone elsewhere: the focus is kept for nobody any more.
+    pub fn keep_for_nobody(&mut self) {
+        self.focus.kept_for = None;
+    }
+
+    fn give_focus(&mut self, id: WindowId, by_hand: bool) {
+        self.focus = Focused { window: Some(id), kept_for: None, by_hand };
         self.turns = self.turns.saturating_add(1);
         let turn = self.turns;
         if let Some(window) = self.get_mut(id) {
             window.last_focus = turn;
         }
-    }
-
-    /// Takes the focus from all windows.
-    pub fn clear_focus(&mut self) {
-        self.focused = None;
     }
 
     /// The windows that the user may choose from: those of the workspaces on all outputs, minimised ones included, the one that had
@@ -554,7 +571,7 @@ impl<H> Shell<H> {
         self.check_outputs();
         self.check_workspaces();
         self.check_columns();
-        if let Some(id) = self.focused {
+        if let Some(id) = self.focus.window {
             assert!(self.get(id).is_some_and(Element::shown), "the focused window is shown");
         }
         for window in self.shown_top_down() {

@@ -26,7 +26,7 @@ use super::Shell;
 use super::columns::Arrangement;
 use super::outputs::{Head, OutputId, Outputs};
 use super::stacking::Element;
-use super::window::{Mode, WindowId};
+use super::window::{Mode, Window, WindowId};
 use super::workspaces::Workspace;
 use super::zone::{Half, Zone};
 use crate::trust::origin::Origin;
@@ -184,7 +184,7 @@ struct Snapshot {
 
 impl Snapshot {
     fn of(shell: &Shell<usize>) -> Self {
-        let seen = |window: &super::Window<usize>| Seen {
+        let seen = |window: &Window<usize>| Seen {
             origin: window.origin.clone(),
             mapped: window.mapped,
             minimized: window.minimized,
@@ -548,8 +548,15 @@ proptest! {
             // Who goes to an empty workspace of one output takes the keyboard from the other one's windows.
             let here = matches!(op, Op::Hand(_, Hand::Switch(_) | Hand::Workspaces(_)));
             let active = shell.outputs().active().id;
-            let anybody = shell.shown_top_down().any(|window| !here || window.output == active);
-            assert!(!lost || !anybody, "the keyboard goes to somebody as long as there is anybody");
+            let fits = |window: &Window<usize>| match here {
+                true => window.output == active,
+                false => Some(&window.origin) == before.origin_of_focus(),
+            };
+            let anybody = shell.shown_top_down().any(fits);
+            assert!(!lost || !anybody, "the keyboard stays with the VM as long as it has a window there");
+            let (was, is) = (before.origin_of_focus(), after.origin_of_focus());
+            let moved = was.is_some() && is.is_some() && was != is;
+            assert!(!moved || matches!(op, Op::Hand(..)), "to another VM only by the user's hand");
             check_the_rest(&before, &after, op, subject, may);
             if let (Op::Ask(..), Some(window)) = (op, before.windows.get(&subject)) {
                 check_others(&before, &after, &window.origin);

@@ -187,7 +187,9 @@ impl<H> Shell<H> {
             output.workspaces.enter(workspace);
         }
         self.note_here();
-        self.focused = self.focused.filter(|id| self.get(*id).is_some_and(Element::shown));
+        if self.focused().is_some_and(|window| !window.shown()) {
+            self.lose_focus();
+        }
         self.settle_modal();
     }
 

@@ -56,6 +56,56 @@ fn an_unfocused_window_does_not_open_under_the_pointer() {
     assert!(!shell.frame(window).outer.contains(pointer));
 }
 
+/// The keyboard went to the top-most window of whichever VM, so that a password that was being typed went on into another VM
+/// when the window that it was for crashed. A VM could also give its keyboard to another one by minimising itself.
+#[test]
+fn the_focus_is_kept_for_a_vm_whose_last_window_goes_until_the_user_gives_it_away() {
+    for go in [Shell::remove_and_settle, Shell::hide_and_settle, Shell::minimize_and_settle] {
+        let mut shell = shell(1.0);
+        let (next, _) = show(&mut shell, origin(2), (300, 200));
+        let (first, _) = show(&mut shell, origin(1), (300, 200));
+        let (second, _) = show(&mut shell, origin(1), (300, 200));
+        shell.activate(first);
+        shell.activate(second);
+        go(&mut shell, second);
+        assert_eq!(shell.focused().unwrap().id, first, "a window of the same VM has it");
+        go(&mut shell, first);
+        assert!(shell.focused().is_none(), "no window of another VM has it by itself");
+        let (late, took) = show(&mut shell, origin(3), (300, 200));
+        assert!(!took && shell.get(late).unwrap().urgent, "nor one that opens");
+        assert!(!shell.request_attention(next, true), "nor one that asks for it");
+        shell.take_by_hand();
+        let (again, took) = show(&mut shell, origin(1), (300, 200));
+        assert!(took && !shell.take_by_hand(), "its VM has it again with its next window");
+        go(&mut shell, again);
+        shell.activate(next);
+        assert!(shell.focused().unwrap().id == next && shell.take_by_hand(), "the user's hand gives it");
+        assert!(!shell.take_by_hand(), "once");
+        go(&mut shell, next);
+        shell.keep_for_nobody();
+        let (_, took) = show(&mut shell, origin(3), (300, 200));
+        assert!(took, "the user has been elsewhere, and nobody is typing for anybody");
+        shell.check();
+    }
+}
+
+impl Shell<usize> {
+    fn remove_and_settle(&mut self, id: WindowId) {
+        let window = self.remove(id).unwrap();
+        self.settle_focus(&window.origin);
+    }
+
+    fn hide_and_settle(&mut self, id: WindowId) {
+        self.hide(id);
+        self.settle_focus(&self.get(id).unwrap().origin.clone());
+    }
+
+    fn minimize_and_settle(&mut self, id: WindowId) {
+        self.minimize(id);
+        self.settle_focus(&self.get(id).unwrap().origin.clone());
+    }
+}
+
 /// Were the place of its predecessor always given back, a VM could wait for the user's pointer to be where one of its windows
 /// was, and open a window for the next click.
 #[test]
@@ -473,7 +523,7 @@ fn apply(shell: &mut Shell<usize>, op: &Op) {
         }
         Op::Show(index, w, h, pointer) => {
             let Some((id, new)) = named(index) else { return };
-            let before = shell.focused_origin().cloned();
+            let may = shell.may_take(&new);
             let tiles = |shell: &Shell<usize>| -> Vec<_> {
                 let others = shell.bottom_up().filter(|window| window.id != id);
                 let mut tiles: Vec<_> =
@@ -488,19 +538,22 @@ fn apply(shell: &mut Shell<usize>, op: &Op) {
                 took || !fresh || tiles(shell) == tiled,
                 "what opens beside the user's work moves none of it"
             );
-            let may = before.as_ref().is_none_or(|focused| *focused == new);
             assert!(!took || may, "the focus rule");
             assert!(took || !may || !shell.get(id).unwrap().here, "what may take the focus here does");
         }
         Op::Hide(index) => {
             let Some((id, left)) = named(index) else { return };
+            let before = shell.focused_origin().cloned();
             shell.hide(id);
             shell.settle_focus(&left);
+            assert!(shell.focused_origin().is_none_or(|is| Some(is) == before.as_ref()), "to no other VM");
         }
         Op::Remove(index) => {
             let Some((id, left)) = named(index) else { return };
+            let before = shell.focused_origin().cloned();
             shell.remove(id);
             shell.settle_focus(&left);
+            assert!(shell.focused_origin().is_none_or(|is| Some(is) == before.as_ref()), "to no other VM");
         }
         Op::Activate(index) => {
             if let Some((id, _)) = named(index) {
@@ -557,9 +610,9 @@ fn apply(shell: &mut Shell<usize>, op: &Op) {
         }
         Op::Attention(index, trusted) => {
             let Some((id, origin)) = named(index) else { return };
-            let before = shell.focused_origin().cloned();
+            let may = shell.may_take(&origin);
             let got = shell.request_attention(id, trusted);
-            assert!(!got || trusted && before.is_none_or(|focused| focused == origin), "the focus rule");
+            assert!(!got || trusted && may, "the focus rule");
             assert!(!got || shell.get(id).unwrap().here, "nothing on another workspace gets the focus");
         }
         Op::Snap(index, step) => {

@@ -163,7 +163,7 @@ impl<H> Shell<H> {
                 home.workspace = home.workspace.min(last);
             }
         }
-        let focused = self.focused.take();
+        let focused = std::mem::take(&mut self.focus).window;
         self.enter(self.outputs.active().id, focused, None);
     }
 
@@ -179,7 +179,7 @@ impl<H> Shell<H> {
         if !self.outputs.get(output).is_some_and(|output| fits(&output.workspaces)) {
             return;
         }
-        let focused = self.focused.take();
+        let focused = std::mem::take(&mut self.focus).window;
         let was_here = |id: &WindowId| self.get(*id).is_some_and(|window| window.output == output);
         let (here, elsewhere) = (focused.filter(was_here), focused.filter(|id| !was_here(id)));
         let wanted = self.outputs.get_mut(output).and_then(|output| output.workspaces.switch(to, here));
@@ -187,7 +187,7 @@ impl<H> Shell<H> {
     }
 
     /// Puts a window onto a workspace of its output, with everything that is above or below it in its family. If it had the
-    /// keyboard, that goes to another window that is on an output.
+    /// keyboard, that goes to another window of its VM that is on an output.
     pub fn move_to_workspace(&mut self, id: WindowId, to: usize) {
         let Some((origin, output)) = self.get(id).map(|window| (window.origin.clone(), window.output)) else {
             return;
@@ -202,7 +202,7 @@ impl<H> Shell<H> {
         }
         self.note_here();
         if self.focused().is_some_and(|focused| !focused.here) {
-            let focused = self.focused.take();
+            let focused = self.lose_focus();
             if let Some(output) = self.outputs.get_mut(output)
                 && let Some(left) = output.workspaces.left.get_mut(to)
             {
@@ -269,9 +269,9 @@ impl<H> Shell<H> {
         let top = || self.shown_top_down().find(|window| window.output == output).map(|window| window.id);
         let focused = wanted.filter(shown).or_else(top).or_else(|| elsewhere.filter(shown));
         let focused = focused.map(|id| self.modal_over(id));
-        self.focused = None;
+        self.focus = super::focus::Focused::default();
         if let Some(id) = focused {
-            self.give_focus(id);
+            self.give_focus(id, true);
             if let Some(window) = self.get_mut(id) {
                 window.urgent = false;
             }

@@ -187,6 +187,9 @@ fn a_window_that_wants_attention_says_so_on_its_frame_until_it_is_used() {
     let (work, web) = (fixture.connect(vm("work")), fixture.connect(vm("web")));
     fixture.window(work, 300, 150, BLUE);
     let window = fixture.window(web, 200, 100, BLUE);
+    assert!(marked(&mut fixture, 200), "it opened beside what is used");
+    press(&mut fixture, web, 200);
+    press(&mut fixture, work, 300);
     assert!(!marked(&mut fixture, 200));
     activate(&mut fixture, web, window, "made up");
     assert_eq!(state(&mut fixture), (Some(300), vec![200]));
@@ -203,6 +206,8 @@ fn a_bell_marks_its_window_and_takes_nothing() {
     let (work, web) = (fixture.connect(vm("work")), fixture.connect(vm("web")));
     let own = fixture.window(work, 300, 150, BLUE);
     let window = fixture.window(web, 200, 100, BLUE);
+    press(&mut fixture, web, 200);
+    press(&mut fixture, work, 300);
     let ring = |fixture: &mut Fixture, who: Who, window: usize| {
         let surface = surface(fixture, who, window);
         fixture.client(who).bind::<XdgSystemBellV1>().ring(Some(&surface));

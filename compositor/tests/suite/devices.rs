@@ -4,6 +4,7 @@ use std::fs;
 
 use vitrail::config::Live;
 use vitrail::shell::window::Mode;
+use vitrail::trust::origin::Origin;
 
 use crate::fixture::{Fixture, vm};
 
@@ -24,30 +25,30 @@ fn a_reload_changes_the_layout_for_applications_and_for_chords() {
     let path = directory.path().join("vitrail.toml");
     fs::write(&path, format!("[input.keyboard]\nlayout = \"us\"\n{VM}")).unwrap();
     let mut fixture = Fixture::configured_as(Live::load(&path).unwrap());
-    let work = fixture.connect(vm("work"));
-    fixture.client(work).listen();
-    fixture.window(work, 200, 100, [0, 0, 255, 255]);
-    fixture.roundtrip(work);
-    let first = fixture.client(work).told.keymaps.last().unwrap().clone();
+    let local = fixture.connect(Origin::Local);
+    fixture.client(local).listen();
+    fixture.window(local, 200, 100, [0, 0, 255, 255]);
+    fixture.roundtrip(local);
+    let first = fixture.client(local).told.keymaps.last().unwrap().clone();
     assert_eq!(symbol(&first, "AC01"), "a");
-    assert_eq!(fixture.client(work).told.repeats.last(), Some(&(25, 600)));
+    assert_eq!(fixture.client(local).told.repeats.last(), Some(&(25, 600)));
 
     let french = "[input.keyboard]\nlayout = \"fr\"\nvariant = \"\"\noptions = \"caps:escape\"\n\
                   repeat_delay = 300\nrepeat_rate = 40\n";
     fs::write(&path, format!("{french}{VM}[keys]\n\"logo+q\" = \"maximize\"\n")).unwrap();
     assert!(fixture.state().reload());
-    fixture.roundtrip(work);
-    let second = fixture.client(work).told.keymaps.last().unwrap().clone();
+    fixture.roundtrip(local);
+    let second = fixture.client(local).told.keymaps.last().unwrap().clone();
     assert_eq!([symbol(&second, "AC01"), symbol(&second, "CAPS")], ["q", "Escape"]);
-    assert_eq!(fixture.client(work).told.repeats.last(), Some(&(40, 300)));
+    assert_eq!(fixture.client(local).told.repeats.last(), Some(&(40, 300)));
     // The key that an American keyboard calls A.
     fixture.chord(&["leftmeta", "a"]);
     assert_eq!(fixture.state().comp.shell.focused().unwrap().mode, Mode::Maximized);
 
-    let told = fixture.client(work).told.keymaps.len();
+    let told = fixture.client(local).told.keymaps.len();
     assert!(fixture.state().reload());
-    fixture.roundtrip(work);
-    assert_eq!(fixture.client(work).told.keymaps.len(), told, "nothing has changed, so nothing was said");
+    fixture.roundtrip(local);
+    assert_eq!(fixture.client(local).told.keymaps.len(), told, "nothing has changed, so nothing was said");
 }
 
 /// Rules, model and variant reach libxkbcommon, too.

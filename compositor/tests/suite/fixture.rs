@@ -227,6 +227,16 @@ impl Fixture {
         self.state().comp.windows_report()
     }
 
+    /// The user has seen what has opened.
+    pub fn see_all(&mut self) {
+        let shell = &mut self.state().comp.shell;
+        let windows: Vec<_> = shell.bottom_up().map(|window| window.id).collect();
+        for id in windows {
+            shell.get_mut(id).unwrap().urgent = false;
+        }
+        self.state().comp.schedule.request();
+    }
+
     pub fn screenshot(&mut self) -> Screen {
         let State { backend, comp, .. } = self.state();
         Screen(backend.screenshot(comp).unwrap())

@@ -5,6 +5,7 @@ use wayland_protocols::xdg::shell::client::xdg_toplevel::State;
 use crate::fixture::{Fixture, Who, vm};
 
 const BLUE: [u8; 4] = [0, 0, 255, 255];
+const KEY_A: u32 = 30;
 
 fn focused(fixture: &mut Fixture) -> Option<String> {
     fixture.report().into_iter().find(|window| window.focused).map(|window| window.vm)
@@ -84,20 +85,103 @@ fn a_click_gives_the_focus_and_raises() {
     assert_eq!(told.map(|(_, x, y)| (x, y)), Some((5.0, 6.0)));
 }
 
+/// The keyboard went to the window of whichever VM was next, and what was being typed with it.
 #[test]
-fn the_focus_stays_in_the_vm_when_its_window_closes_and_moves_on_after_the_last() {
+fn the_keyboard_stays_in_the_vm_when_its_window_closes_and_is_nobodys_after_the_last_until_the_user_gives_it()
+{
     let mut fixture = Fixture::sized(800, 600, 1.0);
-    let (work, first, _web, _) = two(&mut fixture);
+    let (work, first, web, _) = two(&mut fixture);
     let third = fixture.window(work, 100, 50, BLUE);
     assert_eq!(focused(&mut fixture).as_deref(), Some("work"));
-    for (window, next) in [(third, "work"), (first, "web")] {
+    for (window, next) in [(third, Some("work")), (first, None)] {
         let shown = &fixture.client(work).told.shown[window];
         shown.toplevel.as_ref().unwrap().destroy();
         shown.xdg.destroy();
         shown.surface.destroy();
         fixture.roundtrip(work);
-        assert_eq!(focused(&mut fixture).as_deref(), Some(next));
+        assert_eq!(focused(&mut fixture).as_deref(), next);
     }
+    fixture.window(web, 100, 50, BLUE);
+    fixture.state().input_key(KEY_A, true);
+    fixture.state().input_key(KEY_A, false);
+    fixture.roundtrip(web);
+    let told = &fixture.client(web).told;
+    assert!(told.keyboard.is_none() && told.keys.is_empty(), "{:?}", told.keys);
+    assert!(fixture.report().iter().all(|window| window.vm == "web" && !window.focused));
+    // By the keyboard alone: the first one of the list is there at once.
+    fixture.chord(&["leftmeta", "tab"]);
+    fixture.wait("the keyboard", |fixture| fixture.client(web).told.keyboard.is_some());
+    fixture.state().input_key(KEY_A, true);
+    fixture.state().input_key(KEY_A, false);
+    fixture.roundtrip(web);
+    assert_eq!(fixture.client(web).told.keys, [(KEY_A, true), (KEY_A, false)]);
+}
+
+/// A splash screen that closes before the window that it announces does not cost an application the keyboard.
+#[test]
+fn a_vm_whose_last_window_has_gone_has_the_keyboard_again_with_its_next() {
+    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let (work, first, _, _) = two(&mut fixture);
+    fixture.client(work).told.shown[first].surface.attach(None, 0, 0);
+    fixture.client(work).told.shown[first].surface.commit();
+    fixture.roundtrip(work);
+    assert_eq!(focused(&mut fixture), None);
+    fixture.window(work, 100, 50, BLUE);
+    assert_eq!(focused(&mut fixture).as_deref(), Some("work"));
+}
+
+/// What is typed on when a window takes a keyboard that nobody had: it is not for that window. A key whose press was kept back
+/// stays so until it comes up; and nothing is kept back if the option says so.
+#[test]
+fn keys_that_are_being_typed_when_a_window_takes_the_free_keyboard_do_not_reach_it() {
+    for (settle, reached) in [(5000, false), (0, true)] {
+        let mut fixture = Fixture::written(&format!("[vm.web.input]\nsettle_ms = {settle}\n"));
+        fixture.state().input_key(KEY_A, true);
+        fixture.state().input_key(KEY_A, false);
+        let web = fixture.connect(vm("web"));
+        fixture.client(web).listen();
+        fixture.window(web, 200, 100, BLUE);
+        fixture.wait("the keyboard", |fixture| fixture.client(web).told.keyboard.is_some());
+        fixture.state().input_key(KEY_A, true);
+        fixture.state().input_key(KEY_A, false);
+        fixture.roundtrip(web);
+        assert_eq!(!fixture.client(web).told.keys.is_empty(), reached, "{settle}");
+        // The hand that gives the keyboard away knows what it types.
+        let (x, y) = content(&mut fixture, "web");
+        fixture.chord(&["leftmeta", "n"]);
+        fixture.chord(&["leftmeta", "tab"]);
+        fixture.client(web).told.keys.clear();
+        fixture.click(x + 5, y + 5);
+        fixture.state().input_key(KEY_A, true);
+        fixture.state().input_key(KEY_A, false);
+        fixture.roundtrip(web);
+        assert!(fixture.client(web).told.keys.contains(&(KEY_A, true)), "{settle}");
+    }
+}
+
+/// A window of another VM that opens while one has the keyboard is beside it, not under the pointer, and marked.
+#[test]
+fn a_new_window_of_another_vm_opens_beside_what_is_used_and_is_marked() {
+    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let work = fixture.connect(vm("work"));
+    fixture.window(work, 200, 100, BLUE);
+    let used = fixture.report()[0].frame;
+    fixture
+        .state()
+        .input_pointer_motion(f64::from(used.loc.x + used.size.w + 60), f64::from(used.loc.y + 60));
+    let web = fixture.connect(vm("web"));
+    fixture.client(web).listen();
+    fixture.window(web, 200, 100, BLUE);
+    fixture.roundtrip(web);
+    let opened = fixture.report().into_iter().find(|window| window.vm == "web").unwrap();
+    assert!(!opened.frame.overlaps(used), "{:?} is over {used:?}", opened.frame);
+    let pointer = fixture.state().comp.input.visible_pointer().unwrap();
+    assert!(!opened.frame.contains(pointer) && fixture.client(web).told.pointer.is_none());
+    let urgent = |fixture: &mut Fixture| fixture.state().comp.shell.find(|window| window.urgent).is_some();
+    assert!(urgent(&mut fixture));
+    let (x, y) = content(&mut fixture, "web");
+    fixture.click(x + 5, y + 5);
+    assert!(!urgent(&mut fixture), "the user has seen it");
 }
 
 #[test]
@@ -106,7 +190,7 @@ fn a_minimized_window_gives_up_the_focus_and_comes_back_by_the_key() {
     let (work, first, _, _) = two(&mut fixture);
     fixture.client(work).told.shown[first].toplevel.as_ref().unwrap().set_minimized();
     fixture.roundtrip(work);
-    assert_eq!(focused(&mut fixture).as_deref(), Some("web"));
+    assert_eq!(focused(&mut fixture), None, "no VM gives the keyboard to another one");
     assert_eq!(fixture.report().len(), 1);
     let (leftmeta, tab) = (125, 15);
     for (key, pressed) in [(leftmeta, true), (tab, true), (tab, false), (leftmeta, false)] {
@@ -183,7 +267,6 @@ fn frame_callbacks_come_and_an_idle_compositor_draws_nothing() {
 
 #[test]
 fn a_key_that_is_held_does_not_come_along_to_another_vm() {
-    const KEY_A: u32 = 30;
     let mut fixture = Fixture::sized(800, 600, 1.0);
     let (work, _, web, _) = two(&mut fixture);
     fixture.state().input_key(KEY_A, true);

@@ -59,6 +59,7 @@ fn compose(scale: f64) -> Picture {
     fixture.client(web).draw(popup, 90, 70, [0xff, 0xff, 0xff, 0xff]);
     fixture.roundtrip(web);
     fixture.roundtrip(work);
+    fixture.see_all();
     fixture.screenshot().0
 }
 
@@ -110,6 +111,7 @@ fn switcher(scale: f64) -> Picture {
             .set_title(format!("{name} [Web] bank"));
         fixture.roundtrip(who);
     }
+    fixture.see_all();
     fixture.state().input_key(125, true);
     fixture.state().input_key(15, true);
     fixture.screenshot().0
@@ -190,6 +192,7 @@ fn titles(scale: f64) -> Picture {
             shell.get_mut(id).unwrap().location = (size(x), size(y)).into();
         }
     }
+    fixture.see_all();
     fixture.screenshot().0
 }
 

@@ -25,6 +25,7 @@ mod identity;
 mod idle_inhibit;
 mod idle_notify;
 mod input_method;
+mod key_repeat;
 mod labels;
 mod layer_shell;
 mod output_control;

@@ -188,3 +188,23 @@ fn a_keymap_that_is_none_ends_its_program_and_hurts_nobody() {
     }
     assert!(keys(&mut fixture, work).is_empty() && !fixture.client(work).ended());
 }
+
+/// A virtual keyboard that holds a key down leaves the repeating to whoever repeats those of the seat.
+#[test]
+fn a_key_that_a_program_holds_is_repeated_until_it_lets_it_go() {
+    let mut fixture = Fixture::written("[input.keyboard]\nrepeat_delay = 100\nrepeat_rate = 100\n");
+    let (work, _) = two(&mut fixture);
+    let typist = typist(&mut fixture);
+    typist.key(&mut fixture, KEY_A, true);
+    fixture.wait("repeats", |fixture| fixture.client(work).told.keys.len() > 3);
+    typist.key(&mut fixture, KEY_A, false);
+    fixture.roundtrip(work);
+    let told = keys(&mut fixture, work);
+    assert_eq!(told.last(), Some(&(KEY_A, false)));
+    assert_eq!(told.iter().filter(|(_, pressed)| !pressed).count(), 1);
+    assert!(!fixture.state().comp.is_repeating_key());
+    typist.key(&mut fixture, KEY_A, true);
+    typist.object.destroy();
+    fixture.roundtrip(typist.who);
+    assert!(!fixture.state().comp.is_repeating_key(), "its program is gone");
+}

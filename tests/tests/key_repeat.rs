@@ -1,0 +1,52 @@
+//! A real terminal in a VM types a key that is held as often as the compositor says, and no longer than it is held.
+
+use std::fs;
+
+use serde_json::json;
+use vitrail_tests::deadline::Deadline;
+use vitrail_tests::process::{self, Process};
+use vitrail_tests::session::{Options, Session};
+
+const KEY_A: u32 = 30;
+const KEY_B: u32 = 48;
+
+/// The terminal writes what is typed into a file, and the events that it was sent into its log. It takes a press of a key that is
+/// down already for one more letter, and adds none by itself.
+#[test]
+fn foot_types_one_letter_for_each_press_that_the_compositor_repeats() {
+    assert!(process::is_installed("foot"), "foot is not installed; `cargo xtask setup` does it");
+    let tables = "[input.keyboard]\nrepeat_delay = 200\nrepeat_rate = 50\n";
+    let mut session = Session::with(Options::new(&["work"]).tables(tables));
+    let typed = session.root().join("typed");
+    fs::write(&typed, "").unwrap();
+    let script = format!("stty raw -echo; exec cat >> {}", typed.display());
+    let mut command = session.application("work", "foot");
+    command.env("WAYLAND_DEBUG", "1").args(["--config=/dev/null", "sh", "-c", &script]);
+    let foot = Process::start("foot", &session.logs(), &mut command, &[]);
+    session.wait_windows("foot", |windows| !windows.is_empty());
+    // The shell is ready once something arrives.
+    session.tap(KEY_B);
+    process::wait_for_content(&typed, "b", Deadline::patient());
+
+    let key = |code: u32, pressed: bool| json!({"event": "key", "code": code, "pressed": pressed});
+    session.input(&[key(KEY_A, true)]);
+    let wait = |what: &str, wanted: &dyn Fn(&str) -> bool| {
+        let holds = || fs::read_to_string(&typed).is_ok_and(|text| wanted(&text));
+        assert!(process::wait_for_change(&typed, Deadline::patient(), holds), "waited too long for {what}");
+    };
+    wait("repeats", &|text| text.matches('a').count() > 5);
+    session.input(&[key(KEY_A, false)]);
+    session.tap(KEY_B);
+    wait("the next key", &|text| text.len() > 1 && text.ends_with('b'));
+    let text = fs::read_to_string(&typed).unwrap();
+    let log = foot.log();
+    let presses = log.lines().filter(|line| is_press(line, KEY_A)).count();
+    assert!(log.lines().any(|line| line.contains(".repeat_info(0, 0)")), "it was told not to repeat");
+    assert_eq!(text.bytes().filter(|byte| *byte == b'a').count(), presses, "{text}\n{log}");
+    assert_eq!(text, format!("b{}b", "a".repeat(presses)));
+}
+
+/// `wl_keyboard#12.key(serial, time, code, 1)`, as libwayland writes it.
+fn is_press(line: &str, code: u32) -> bool {
+    line.contains("wl_keyboard") && line.contains(".key(") && line.ends_with(&format!(", {code}, 1)"))
+}
