@@ -16,6 +16,7 @@ use crate::shell::window::{Mode, Window, WindowId};
 use crate::state::{Comp, State};
 use crate::trust::limits::Resource;
 use crate::trust::origin::Origin;
+use crate::trust::panel::Operation;
 use crate::trust::style::LabelStyle;
 use crate::trust::title::GuestText;
 
@@ -51,6 +52,8 @@ pub struct VmView {
     pub keyboard: bool,
     /// One of its windows asks for attention.
     pub urgent: bool,
+    /// What the user has done to it and not taken back.
+    pub restraints: Vec<Operation>,
 }
 
 /// What is told of a window.
@@ -110,6 +113,7 @@ impl Comp {
             style: style.clone(),
             clients: self.clients_of(origin),
             keyboard: self.shell.focused_origin() == Some(origin),
+            restraints: self.restraints(origin),
             urgent: self
                 .shell
                 .bottom_up()

@@ -164,6 +164,9 @@ pub enum StateError {
 /// Why a connection was not let in.
 #[derive(Debug, thiserror::Error)]
 pub enum AcceptError {
+    /// The user has disconnected the VM.
+    #[error("The user has disconnected it")]
+    Barred,
     /// The origin has as many connections as it may have.
     #[error(transparent)]
     Limit(#[from] LimitError),
@@ -282,13 +285,16 @@ impl State {
     ///
     /// # Errors
     ///
-    /// If the origin has reached its limit of connections, or the system is out of something.
+    /// If the origin has reached its limit of connections or was disconnected by the user, or the system is out of something.
     pub fn accept(
         &mut self,
         stream: UnixStream,
         origin: Origin,
         privilege: Privilege,
     ) -> Result<Client, AcceptError> {
+        if self.comp.members.barred.contains(&origin) {
+            return Err(AcceptError::Barred);
+        }
         let limits = limits_of(self.comp.config.current(), &origin);
         let account = self.comp.accounts.open(&origin, limits);
         let policy = self.comp.config.current().policy(&origin).cloned();
@@ -323,7 +329,7 @@ impl State {
         self.plan_idle();
         self.plan_remembering();
         self.plan_overview();
-        self.plan_question();
+        self.plan_dialogs();
         self.plan_repaint();
         self.answer_ipc();
         // A client that cannot be written to is ended by the library; there is nothing to report.
@@ -349,13 +355,13 @@ impl State {
         let config = self.comp.config.current();
         self.comp.accounts.set_limits(|origin| limits_of(config, origin));
         // A VM that is not configured any more has no label, and what has no label is not let in.
-        for client in self.comp.members.without(|origin| config.style(origin).is_some()) {
-            self.comp.display.backend_handle().kill_client(client, DisconnectReason::ConnectionClosed);
-        }
+        let unknown = self.comp.members.without(|origin| config.style(origin).is_some());
+        let workspaces = config.workspaces.clone();
+        self.end_clients(unknown);
         if let Some(gate) = self.comp.gate.as_ref().filter(|_| good) {
             gate.reload();
         }
-        let workspaces = config.workspaces.clone();
+        self.forget_restraints();
         self.comp.shell.set_workspaces(&workspaces);
         let outputs = self.comp.config.current().outputs.clone();
         if outputs != *self.comp.shell.outputs().configured() {
@@ -370,6 +376,19 @@ impl State {
         self.comp.protocols.toplevel_lists.note_texts();
         self.windows_changed();
         good
+    }
+
+    /// Ends connections, and lets go at once what was theirs: by itself the library does that when it next hears of somebody.
+    pub(crate) fn end_clients(&mut self, clients: Vec<ClientId>) {
+        for client in clients {
+            let reason = DisconnectReason::ConnectionClosed;
+            self.comp.display.backend_handle().kill_client(client.clone(), reason);
+            let display = Rc::clone(&self.wires.display);
+            if let Ok(mut display) = display.try_borrow_mut() {
+                // There is nothing left to hear of it.
+                let _ = display.backend().dispatch_single_client(self, client);
+            }
+        }
     }
 
     /// Ends the event loop in order.

@@ -6,13 +6,14 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use serde_json::Value;
-use vitrail::config::Config;
+use vitrail::config::{Config, lint};
 use vitrail::ipc::client::{Client, ClientError, default_path};
 use vitrail::ipc::outputs::{self, OutputReport, VirtualOutput};
 use vitrail::ipc::protocol::{MAX_EVENTS, Request, Status, VmReport, WhyReport, WindowInfo, WindowList};
 use vitrail::ipc::table;
+use vitrail::trust::panel::Operation;
 
 #[path = "vitrailctl/input.rs"]
 mod input;
@@ -35,6 +36,7 @@ const AFTER_HELP: &str = "\
 Examples:
   vitrailctl windows                     which window is from which VM
   vitrailctl vms                         what each VM uses of what it may
+  vitrailctl pause work                  keep keys and pointer from that VM until `vitrailctl resume work`
   vitrailctl why work wp_viewporter      whether that VM sees that protocol, and which rule decided
   vitrailctl check vitrail.toml          find mistakes before a reload does
   vitrailctl watch --waybar              the VMs as a module of a bar, event by event
@@ -51,10 +53,22 @@ enum Command {
     },
     /// List the VMs with what they use of what they may, and their gate workers with what has passed through them
     Vms {
-        /// Print a list of {vm, label, color, pattern, limits, usage, worker}
+        /// Print a list of {vm, label, color, pattern, restraints, limits, usage, worker}
         #[arg(long)]
         json: bool,
     },
+    /// Take all windows of a VM off the screen, those that it still opens among them; its programs go on
+    Hide(OneVm),
+    /// Show the windows of a VM again
+    Show(OneVm),
+    /// Give a VM no more input: no key, nothing of the pointer, of fingers or of the pen. Its windows are still drawn
+    Pause(OneVm),
+    /// Give a VM input again
+    Resume(OneVm),
+    /// End all connections of a VM, which ends its programs, and let it have no new ones
+    Disconnect(OneVm),
+    /// Let a VM that was disconnected connect again
+    Admit(OneVm),
     /// Say whether a VM sees a global of an interface, in which version, and which rule decided: the class of the interface and
     /// its reason, a key of the configuration, or that the compositor does not offer it. This is about new connections
     Why {
@@ -102,7 +116,8 @@ enum Command {
     },
     /// Read the configuration again; if it has a mistake, the one in force stays
     Reload,
-    /// Check a configuration file and show the first mistake; needs no compositor
+    /// Check a configuration file: show the first mistake, or else warn of colours that are hard to tell apart; needs no
+    /// compositor
     Check {
         /// The file
         file: PathBuf,
@@ -117,7 +132,8 @@ enum Command {
         timeout: u64,
     },
     /// Print a line of JSON with the VMs and their windows, and one more whenever something of them changes, at most one a
-    /// frame: a list of {vm, label, color, pattern, clients, keyboard, urgent, windows}
+    /// frame: a list of {vm, label, color, pattern, clients, keyboard, urgent,
+    /// restraints, windows}
     Watch {
         /// Print {text, alt, tooltip, class} instead, for a custom module of waybar with "return-type": "json"
         #[arg(long)]
@@ -132,6 +148,12 @@ enum Command {
         #[command(subcommand)]
         input: input::Input,
     },
+}
+
+#[derive(Debug, Args)]
+struct OneVm {
+    /// The VM, by its name in the configuration; `local`, programs of the GUI VM itself, can be hidden
+    vm: String,
 }
 
 fn main() -> ExitCode {
@@ -151,6 +173,12 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         Command::Check { file } => check(file),
         Command::Windows { json } => windows(&mut connect()?, *json),
         Command::Vms { json } => vms(&mut connect()?, *json),
+        Command::Hide(one) => restrain(&mut connect()?, one, Operation::Hide, true),
+        Command::Show(one) => restrain(&mut connect()?, one, Operation::Hide, false),
+        Command::Pause(one) => restrain(&mut connect()?, one, Operation::Pause, true),
+        Command::Resume(one) => restrain(&mut connect()?, one, Operation::Pause, false),
+        Command::Disconnect(one) => restrain(&mut connect()?, one, Operation::Disconnect, true),
+        Command::Admit(one) => restrain(&mut connect()?, one, Operation::Disconnect, false),
         Command::Why { vm, interface, json } => {
             let request = Request::Why { vm: vm.clone(), interface: interface.clone() };
             let report: WhyReport = connect()?.request(&request)?;
@@ -223,7 +251,11 @@ fn check(file: &Path) -> Result<ExitCode> {
         Ok(config) => {
             let vms = config.vms.len();
             let plural = if vms == 1 { "" } else { "s" };
-            print(&format!("{} is valid: {vms} VM{plural}\n", file.display()))
+            let mut text = format!("{} is valid: {vms} VM{plural}\n", file.display());
+            for warning in lint::warnings(&config) {
+                text.push_str(&format!("warning: {warning}\n"));
+            }
+            print(&text)
         }
         Err(error) => {
             // Not as an error of vitrailctl: the message begins with the place, as editors expect it.
@@ -248,6 +280,11 @@ fn vms(client: &mut Client, json: bool) -> Result<ExitCode> {
         return print(&pretty(&reports)?);
     }
     print(&format!("{}{error}", table::vms(&reports)))
+}
+
+fn restrain(client: &mut Client, OneVm { vm }: &OneVm, operation: Operation, on: bool) -> Result<ExitCode> {
+    client.request::<Value>(&Request::Restrain { vm: vm.clone(), operation, on })?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn screenshot(client: &mut Client, file: &Path, output: Option<&str>) -> Result<ExitCode> {

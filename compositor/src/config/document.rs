@@ -20,7 +20,7 @@ use super::outputs::OutputTables;
 use super::session::Session;
 use super::theme::Theme;
 use super::{Config, GateConfig, VmConfig};
-use crate::trust::style::{LabelStyle, Pattern, Rgb};
+use crate::trust::style::{LabelStyle, Mark, Pattern, Rgb};
 use crate::trust::title::Charset;
 
 /// The directory that an address or region may begin with instead of `/`.
@@ -53,6 +53,8 @@ struct Local {
     label: Option<Spanned<String>>,
     #[serde(alias = "colour")]
     color: Option<Spanned<String>>,
+    pattern: Option<Spanned<String>>,
+    mark: Option<Spanned<String>>,
     titles: Option<Spanned<String>>,
 }
 
@@ -82,6 +84,7 @@ struct Vm {
     #[serde(alias = "colour")]
     color: Option<Spanned<String>>,
     pattern: Option<Spanned<String>>,
+    mark: Option<Spanned<String>>,
     titles: Option<Spanned<String>>,
     /// Read for its errors and their places; which keys were given is known from [`Document::plain`].
     limits: Option<Spanned<Limits>>,
@@ -256,7 +259,9 @@ impl Local {
         let whole = Spanned::new(0..0, String::from("local"));
         let label = word(self.label.as_ref().unwrap_or(&whole))?;
         let color = word_or(self.color.as_ref(), Rgb([0x5f, 0x63, 0x68]))?;
-        Ok(LabelStyle { label, color, pattern: Pattern::Solid })
+        let pattern = word_or(self.pattern.as_ref(), Pattern::Solid)?;
+        let mark = word_or(self.mark.as_ref(), Mark::None)?;
+        Ok(LabelStyle { label, color, pattern, mark })
     }
 }
 
@@ -335,6 +340,7 @@ impl Vm {
             label: word(self.label.as_ref().unwrap_or(name))?,
             color: word(color)?,
             pattern: word_or(self.pattern.as_ref(), Pattern::Solid)?,
+            mark: word_or(self.mark.as_ref(), Mark::None)?,
         })
     }
 }

@@ -77,8 +77,22 @@ impl Keys {
                 Some(binding) => bindings.put(binding),
                 None => bindings.remove(chord),
             }
+            if !bindings.has_secure_attention() && !self.is_secure_attention_later(written) {
+                let message = "This was the last chord of secure-attention, and there must be one";
+                return Err(Mistake::at(written, message));
+            }
         }
         Ok(bindings)
+    }
+}
+
+impl Keys {
+    /// Whether an entry further down gives a chord to secure-attention.
+    fn is_secure_attention_later(&self, before: &Spanned<String>) -> bool {
+        let later = self.0.iter().filter(|(chord, _)| chord.span().start > before.span().start);
+        let mut bindings =
+            later.filter_map(|(chord, entry)| entry.get_ref().check(word(chord).ok()?, entry).ok()?);
+        bindings.any(|binding| binding.action == Action::SecureAttention && binding.hold.is_none())
     }
 }
 
@@ -97,6 +111,14 @@ impl Entry {
         };
         if *repeat && hold.is_some() {
             return Err(Mistake::at(place, "A chord repeats, or waits for being held, and not both"));
+        }
+        if release.as_ref().is_some_and(|step| matches!(step.check(place), Ok(Action::XRay)))
+            || hold.is_some() && action == Action::XRay
+        {
+            return Err(Mistake::at(
+                place,
+                "x-ray lasts while its key is held, so it is an action or a hold alone",
+            ));
         }
         let later = |step: &Option<Step>| step.as_ref().map(|step| step.check(place)).transpose();
         let (hold, release) = (later(hold)?, later(release)?);

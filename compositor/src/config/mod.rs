@@ -22,6 +22,7 @@ pub mod error;
 pub mod guest;
 pub mod input;
 pub mod keys;
+pub mod lint;
 pub mod live;
 pub mod look;
 pub mod outputs;
@@ -43,7 +44,7 @@ pub use self::live::Live;
 pub use self::look::{AnimationConfig, BackgroundConfig};
 pub use self::session::SessionConfig;
 pub use self::theme::ThemeConfig;
-pub use crate::trust::style::{Label, LabelStyle, Pattern, Rgb};
+pub use crate::trust::style::{Label, LabelStyle, Mark, Pattern, Rgb};
 
 use self::document::Document;
 use crate::input::chord::Bindings;

@@ -132,7 +132,7 @@ fn an_unknown_key_is_refused_where_it_stands() {
         ("[defaults.protocols]\nalow = []", 2, 1),
         ("[vm.a]\ncolor = \"#111111\"\n[vm.a.protocols]\n  denny = []", 4, 3),
         ("[gate]\ncommand = [\"g\"]\nlistn = \"unix:/x\"", 3, 1),
-        ("[local]\npattern = \"dots\"", 2, 1),
+        ("[local]\npatern = \"dots\"", 2, 1),
         ("[vms.a]\ncolor = \"#111111\"", 1, 2),
     ] {
         let diagnostic = refused(text);

@@ -42,6 +42,7 @@ use crate::handlers::globals::delegate_global;
 use crate::state::State;
 use crate::trust::client::{end_for_misuse, origin_of};
 use crate::trust::origin::Origin;
+use crate::trust::title::GuestText;
 
 /// Sources that one client may have at a time.
 const MAX_SOURCES: usize = 64;
@@ -49,6 +50,8 @@ const MAX_SOURCES: usize = 64;
 const MAX_TYPES: usize = 128;
 /// The longest name of a type, in bytes.
 const MAX_TYPE_LENGTH: usize = 512;
+/// The most characters of a type that the user is told.
+const MAX_TOLD: usize = 40;
 
 /// Who has what was copied.
 #[derive(Clone, Debug, PartialEq)]
@@ -137,6 +140,18 @@ impl Selections {
             SelectionTarget::Clipboard => self.clipboard.get(origin),
             SelectionTarget::Primary => self.primary.get(origin),
         }
+    }
+
+    /// Whose clipboards hold something, and of which types: the first one, the client's word made safe, and how many more.
+    pub(crate) fn clipboards(&self) -> impl Iterator<Item = (&Origin, String)> {
+        let mut all: Vec<_> = self.clipboard.iter().collect();
+        all.sort_by_key(|(origin, _)| *origin);
+        all.into_iter().filter_map(|(origin, copied)| {
+            let first: String =
+                GuestText::new(copied.types.first()?).as_str().chars().take(MAX_TOLD).collect();
+            let more = copied.types.len().saturating_sub(1);
+            Some((origin, if more == 0 { first } else { format!("{first} and {more} more types") }))
+        })
     }
 
     /// What a source stands for that is about to be set.

@@ -100,7 +100,7 @@ impl Comp {
         let surface = inhibitors.keyboard.as_ref()?;
         let inhibitor = inhibitors.by_surface.get(&surface.id())?;
         let origin = origin_of(surface)?;
-        (!self.input.released.contains(&origin)).then_some(inhibitor)
+        (!self.input.trusted.released.contains(&origin)).then_some(inhibitor)
     }
 
     /// Whose window gets the shortcuts now.

@@ -106,10 +106,11 @@ impl State {
     }
 
     fn virtual_key(&mut self, object: &ObjectId, code: u32, pressed: bool) {
+        let suspended = pressed && self.comp.is_attending();
         let Some(keyboard) = self.comp.input.virtual_keyboards.all.get_mut(object) else { return };
         let down = keyboard.down.contains(&code);
-        if down == pressed || code > MAX_CODE {
-            // Nothing changes; or it was pressed for another window.
+        if down == pressed || code > MAX_CODE || suspended {
+            // Nothing changes; or it was pressed for another window, or while nobody gets anything.
             return;
         }
         keyboard.down.retain(|other| *other != code);

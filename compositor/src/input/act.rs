@@ -62,13 +62,15 @@ impl State {
             }
             Action::OutputBeside(forwards) => self.go_beside(*forwards),
             Action::MoveToOutputBeside(forwards) => self.carry_beside(focused, *forwards),
+            Action::SecureAttention => self.attend(),
             Action::ReleaseInput => self.release_input(),
             Action::Run(command) => self.run_program(command),
             Action::Reload => {
                 self.reload();
             }
             Action::Quit => self.stop(),
-            Action::Nothing => {}
+            // Of a key that is held, and that is looked after where it is pressed.
+            Action::XRay | Action::Nothing => {}
         }
     }
 

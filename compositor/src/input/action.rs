@@ -42,6 +42,10 @@ pub enum Action {
     MoveToOutputBeside(bool),
     /// Takes pointer and shortcuts back from the client that locked or confined the one, or inhibits the others.
     ReleaseInput,
+    /// Opens the trusted panel.
+    SecureAttention,
+    /// While its key is held, shows labels alone and nothing of what any window shows.
+    XRay,
     /// Starts a program of the GUI VM.
     Run(Vec<String>),
     /// Reads the configuration again.
@@ -64,7 +68,7 @@ pub enum ActionError {
 }
 
 /// The actions that need no more than their name.
-const NAMES: [(&str, Action); 27] = [
+const NAMES: [(&str, Action); 29] = [
     ("next-window", Action::SwitchWindow(true)),
     ("previous-window", Action::SwitchWindow(false)),
     ("close", Action::Close),
@@ -88,6 +92,8 @@ const NAMES: [(&str, Action); 27] = [
     ("move-to-next-output", Action::MoveToOutputBeside(true)),
     ("move-to-previous-output", Action::MoveToOutputBeside(false)),
     ("release-input", Action::ReleaseInput),
+    ("secure-attention", Action::SecureAttention),
+    ("x-ray", Action::XRay),
     ("reload", Action::Reload),
     ("quit", Action::Quit),
     ("nothing", Action::Nothing),
@@ -105,8 +111,8 @@ impl Action {
     /// Whether a client that inhibits the shortcuts gets the keys instead.
     #[must_use]
     pub fn can_be_inhibited(&self) -> bool {
-        // Without that one there would be no way out.
-        *self != Self::ReleaseInput
+        // Without these there would be no way out, and no way to tell a label from a picture of one.
+        !matches!(self, Self::ReleaseInput | Self::SecureAttention | Self::XRay)
     }
 
     /// The names that the configuration may use, the numbered ones with their first number.

@@ -8,6 +8,8 @@
 //!
 //! # Invariants
 //!
+//! * Some chord opens the trusted panel, whatever is configured ([`Bindings::has_secure_attention`] holds of what the
+//!   configuration makes).
 //! * The logo key with Escape takes the input back whatever is configured, so that no client can hold it for good.
 //! * No chord is a key that types a character by itself: the keyboard stays usable whatever is configured.
 
@@ -39,6 +41,18 @@ impl Modifiers {
     #[must_use]
     pub fn held(self, now: &ModifiersState) -> bool {
         self.logo && now.logo || self.ctrl && now.ctrl || self.alt && now.alt
+    }
+
+    /// Whether all of these others are among them.
+    #[must_use]
+    pub fn include(self, others: Self) -> bool {
+        let both = [
+            (self.logo, others.logo),
+            (self.ctrl, others.ctrl),
+            (self.alt, others.alt),
+            (self.shift, others.shift),
+        ];
+        both.into_iter().all(|(here, there)| here || !there)
     }
 
     /// Whether there is one beside shift.
@@ -181,7 +195,7 @@ impl Binding {
 pub struct Bindings(Vec<Binding>);
 
 /// The chords that there are without any configuration: name, action, whether it repeats.
-const DEFAULTS: [(&str, Action, bool); 29] = [
+const DEFAULTS: [(&str, Action, bool); 31] = [
     ("logo+tab", Action::SwitchWindow(true), true),
     ("logo+shift+tab", Action::SwitchWindow(false), true),
     ("alt+tab", Action::SwitchWindow(true), true),
@@ -193,6 +207,8 @@ const DEFAULTS: [(&str, Action, bool); 29] = [
     ("logo+f", Action::Fullscreen, false),
     ("logo+t", Action::AlwaysOnTop, false),
     ("logo+c", Action::Columns, false),
+    ("ctrl+alt+delete", Action::SecureAttention, false),
+    ("logo+x", Action::XRay, false),
     ("alt+f7", Action::Place(Placement::Move), false),
     ("alt+f8", Action::Place(Placement::Resize), false),
     ("logo+left", Action::Snap(Direction::Left), false),
@@ -256,6 +272,24 @@ impl Bindings {
             return Some(Binding::new(chord, Action::ReleaseInput));
         }
         self.0.iter().find(|binding| binding.chord == chord).cloned()
+    }
+
+    /// Whether a key that is pressed now is the secure attention key. More may be held than its modifiers, unless that means
+    /// something else.
+    #[must_use]
+    pub fn is_secure_attention(&self, modifiers: &ModifiersState, key: Keysym) -> bool {
+        if let Some(exact) = self.find(modifiers, key) {
+            return exact.action == Action::SecureAttention;
+        }
+        let held = Modifiers::from(modifiers);
+        let mut all = self.0.iter().filter(|binding| binding.action == Action::SecureAttention);
+        all.any(|binding| binding.chord.key == key && held.include(binding.chord.modifiers))
+    }
+
+    /// Whether there is a secure attention key.
+    #[must_use]
+    pub fn has_secure_attention(&self) -> bool {
+        self.0.iter().any(|binding| binding.action == Action::SecureAttention && binding.hold.is_none())
     }
 
     /// All of them but the one that cannot be changed.

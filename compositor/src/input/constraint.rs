@@ -173,7 +173,7 @@ impl State {
             constraints.by_surface.remove(&surface);
         }
         // Not onto the answer of a question.
-        if active.locked && !self.comp.is_asking() {
+        if active.locked && !self.comp.has_dialog() {
             self.follow_hint(&active);
         }
     }
@@ -214,7 +214,7 @@ impl Comp {
         if self.input.interaction.is_some()
             || self.selections.is_dragging()
             || self.popup_grab_active()
-            || self.is_asking()
+            || self.has_dialog()
         {
             return None;
         }
@@ -225,7 +225,7 @@ impl Comp {
         let told = self.seat.get_pointer().and_then(|pointer| pointer.current_focus());
         if told.as_ref() != Some(&surface)
             || root_of(&surface) != *focused.handle.wl_surface()
-            || self.input.released.contains(&focused.origin)
+            || self.input.trusted.released.contains(&focused.origin)
         {
             return None;
         }

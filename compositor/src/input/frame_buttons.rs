@@ -99,7 +99,7 @@ impl Comp {
             Holder::Pointer => self.input.visible_pointer(),
             Holder::Finger(_) | Holder::Pen => Some(held.place),
         };
-        let reaches = self.input.switcher.is_none() && !self.is_asking();
+        let reaches = self.input.switcher.is_none() && !self.has_dialog();
         let target = place.filter(|_| reaches).map(|place| self.target_at(place));
         target == Some(Target::Button(held.window, held.button))
     }

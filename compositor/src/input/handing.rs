@@ -49,7 +49,7 @@ impl State {
 
     /// What presses a client that asks for it, if it may.
     fn hand_over(&mut self, surface: &WlSurface, serial: Serial) -> Option<Handed> {
-        if self.comp.is_asking() {
+        if self.comp.has_dialog() {
             return None;
         }
         let input = &self.comp.input;

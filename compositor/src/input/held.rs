@@ -4,7 +4,8 @@
 //!
 //! A chord does its action when it is pressed. One that *repeats* does it again while it is held. One with an action for being
 //! *held* waits: held for [`HOLD`] it does that, and let go before, its ordinary action. One with an action for its *release*
-//! does that when its key comes up, whatever happened before: so it is in force while it is held, as a microphone may be.
+//! does that when its key comes up, whatever happened before: so it is in force while it is held, as a microphone may be. The
+//! X-ray ([`super::xray`]) is such a chord by itself.
 //!
 //! # Invariants
 //!
@@ -77,18 +78,27 @@ impl State {
         held.releases.retain(|(other, _)| *other != code);
         held.releases.extend(release.map(|release| (code, release)));
         if let Some(hold) = hold {
-            self.wait_for_hold(action, hold);
+            self.wait_for_hold(code, action, hold);
             return;
         }
         if repeat {
             let again = action.clone();
             self.begin_repeat(REPEAT, move |state| state.act(&again));
         }
-        self.act(&action);
+        self.act_while_held(code, &action);
+    }
+
+    /// Does what a chord is for whose key is down.
+    fn act_while_held(&mut self, code: u32, action: &Action) {
+        match action {
+            Action::XRay => self.begin_xray(code),
+            other => self.act(other),
+        }
     }
 
     /// The key of a chord came up.
     pub(super) fn release_chord(&mut self, code: u32) {
+        self.end_xray_of(code);
         let held = &mut self.comp.input.held;
         let Some(index) = held.releases.iter().position(|(other, _)| *other == code) else { return };
         let (_, action) = held.releases.remove(index);
@@ -130,10 +140,10 @@ impl State {
         }
     }
 
-    fn wait_for_hold(&mut self, tap: Action, hold: Action) {
+    fn wait_for_hold(&mut self, code: u32, tap: Action, hold: Action) {
         let inserted = self.comp.events.insert_source(Timer::from_duration(HOLD), move |_, (), state| {
             state.comp.input.held.waiting = None;
-            state.act(&hold);
+            state.act_while_held(code, &hold);
             TimeoutAction::Drop
         });
         match inserted {

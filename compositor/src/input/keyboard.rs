@@ -5,14 +5,17 @@
 //! A key that is pressed goes to the first that wants it ([`State::way_of_press`]):
 //!
 //! 1. the console switch, on a backend that has consoles;
-//! 2. the lock of a locked session, which has every other key;
-//! 3. a question of the compositor's, or the overlay in which a window is chosen, while one is shown, or a window that is
-//!    moved or resized with keys ([`super::placing`]);
-//! 4. the compositor's chords, but not those that may be inhibited while a client inhibits the shortcuts
+//! 2. the lock of a locked session, which has every other key but the secure attention key;
+//! 3. the trusted panel, by the secure attention key and while it is open ([`super::panel`]), or a question of the compositor's,
+//!    while one is shown;
+//! 4. the X-ray, by its chord ([`super::xray`]);
+//! 5. the overlay in which a window is chosen, while it is shown, or a window that is moved or resized with keys
+//!    ([`super::placing`]);
+//! 6. the compositor's chords, but not those that may be inhibited while a client inhibits the shortcuts
 //!    ([`crate::handlers::shortcuts_inhibit`]);
-//! 5. nobody, for a moment after the keyboard came to a VM without the user's hand ([`super::settling`]);
-//! 6. the input method, while a text input is active and it listens;
-//! 7. what has the keyboard.
+//! 7. nobody, for a moment after the keyboard came to a VM without the user's hand ([`super::settling`]);
+//! 8. the input method, while a text input is active and it listens;
+//! 9. what has the keyboard.
 //!
 //! # Invariants
 //!
@@ -62,6 +65,10 @@ enum Deed {
     Place(Keysym, bool),
     /// A question is shown; the key may be its answer.
     Answer(Option<Keysym>),
+    /// It is the secure attention key.
+    Attend,
+    /// The trusted panel is open; the key may be meant for it.
+    Panel(Option<Keysym>),
     /// What its chord does.
     Chord(Binding),
     /// Nothing.
@@ -173,17 +180,29 @@ impl State {
         {
             return Some(Deed::SwitchConsole(number));
         }
+        let sym = key.raw_latin_sym_or_raw_current_sym();
+        let keys = &self.comp.config.current().keys;
+        let attention = sym.is_some_and(|sym| keys.is_secure_attention(modifiers, sym));
         // A locked session has no windows to do anything to, and a chord must not tell what is behind the lock.
         if self.comp.lock.is_locked() {
-            return None;
+            return attention.then_some(Deed::Nothing);
         }
-        let sym = key.raw_latin_sym_or_raw_current_sym();
+        if attention {
+            return Some(Deed::Attend);
+        }
+        // Everything is the panel's or the question's, chords and modifiers too, though no chord is an answer.
+        let chord = modifiers.ctrl || modifiers.alt || modifiers.logo;
+        if self.comp.is_attending() {
+            return Some(Deed::Panel(sym.filter(|_| !chord)));
+        }
         if self.comp.is_asking() {
-            // Everything is the question's, chords and modifiers too, though no chord is an answer.
-            let chord = modifiers.ctrl || modifiers.alt || modifiers.logo;
             return Some(Deed::Answer(sym.filter(|_| !chord)));
         }
-        let binding = sym.and_then(|sym| self.comp.config.current().keys.find(modifiers, sym));
+        let binding = sym.and_then(|sym| keys.find(modifiers, sym));
+        if binding.as_ref().is_some_and(|binding| binding.action == Action::XRay) {
+            // Whatever goes on: that is when it is needed.
+            return binding.map(Deed::Chord);
+        }
         if self.comp.input.switcher.is_some() {
             // Everything is the overlay's, modifiers too: what is pressed now must not reach what is behind it.
             let steps = binding.filter(|binding| matches!(binding.action, Action::SwitchWindow(_)));
@@ -219,6 +238,8 @@ impl State {
             Deed::SwitchConsole(console) => self.backend.switch_console(console),
             Deed::Choose(key) => self.press_in_switcher(key),
             Deed::Answer(key) => self.press_in_question(key),
+            Deed::Attend => self.attend(),
+            Deed::Panel(key) => self.press_in_panel(key),
             Deed::Place(key, fine) => self.press_in_placing(key, fine),
             Deed::Chord(binding) => self.press_chord(code, binding),
             Deed::Nothing => {}
@@ -327,7 +348,7 @@ impl State {
     /// Ends, for the client that has the keyboard or for the input method, the keys that are held down; what is left of them
     /// reaches nobody. So the next client neither takes a key for its own nor repeats it, and the input method does not
     /// repeat it into the next client. That is told of no key that is down, but which modifiers are in force.
-    fn release_keys(&mut self) {
+    pub(super) fn release_keys(&mut self) {
         let Some(keyboard) = self.comp.seat.get_keyboard() else { return };
         let held: Vec<(Keycode, bool)> = keyboard.with_pressed_keysyms(|keys| {
             keys.iter().map(|key| (key.raw_code(), key.modified_sym().is_modifier_key())).collect()
@@ -385,7 +406,7 @@ impl Comp {
         if let Some(layer) = self.layers.focused() {
             return Some((Focus::Layer(layer.id), layer.handle.wl_surface().clone()));
         }
-        let window = self.shell.focused()?;
+        let window = self.shell.focused().filter(|window| !self.is_paused(&window.origin))?;
         Some((Focus::Window(window.id), window.handle.wl_surface().clone()))
     }
 }

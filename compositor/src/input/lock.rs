@@ -17,6 +17,8 @@ impl State {
     pub(crate) fn take_input(&mut self) {
         // Before the pointer is taken: while a window is chosen nobody is told of it.
         self.comp.input.switcher = None;
+        self.end_xray();
+        self.comp.input.trusted.panel = None;
         self.stop_repeat();
         self.end_key_repeat();
         self.end_placing();

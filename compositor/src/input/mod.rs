@@ -20,6 +20,7 @@ pub mod keymap;
 pub mod layers;
 pub mod listeners;
 pub mod lock;
+pub(crate) mod panel;
 pub mod placing;
 pub mod pointer;
 pub mod program;
@@ -27,11 +28,14 @@ pub mod prompt;
 pub mod recent;
 pub mod release;
 pub mod repeat;
+pub mod restraint;
 pub mod settling;
 pub mod spelling;
 pub mod switcher;
 pub mod tablet;
 pub mod touch;
+pub(crate) mod trusted;
+pub(crate) mod xray;
 
 use smithay::input::pointer::CursorImageStatus;
 use smithay::input::{Seat, SeatState};
@@ -52,10 +56,10 @@ use hold::{Interaction, Presses};
 use keymap::Keymap;
 use listeners::Listeners;
 use recent::Recent;
-use release::Released;
 use switcher::Switcher;
 use tablet::Pen;
 use touch::{EachFinger, Fingers};
+use trusted::Trusted;
 
 /// Where keyboard and pointer are.
 #[derive(Debug)]
@@ -70,8 +74,8 @@ pub struct Input {
     pub(crate) pen: Option<Pen>,
     /// What clients do with the pointer.
     pub(crate) constraints: Constraints,
-    /// Whom the user took pointer and shortcuts back from.
-    pub(crate) released: Released,
+    /// What the user does against VMs, with keys that none of them gets.
+    pub(crate) trusted: Trusted,
     /// The shape that the client under the pointer chose.
     pub(crate) cursor: CursorImageStatus,
     /// What the compositor itself does with the pointer.
@@ -136,7 +140,7 @@ impl Input {
             fingers: Fingers::new(),
             pen: None,
             constraints: Constraints::default(),
-            released: Released::default(),
+            trusted: Trusted::default(),
             cursor: CursorImageStatus::default_named(),
             interaction: None,
             presses: Presses::default(),

@@ -80,8 +80,8 @@ impl State {
             self.comp.input.visible_pointer().filter(|_| pressed && self.comp.overlay_has_input())
         {
             self.comp.input.kept_buttons.push(button);
-            if self.comp.is_asking() {
-                self.click_in_question(at);
+            if self.comp.has_dialog() {
+                self.click_in_dialog(at);
             } else {
                 self.click_in_switcher(at);
             }
@@ -400,6 +400,10 @@ impl Comp {
         }
         for window in self.shell.shown_top_down() {
             let root = window.handle.wl_surface();
+            // It shields what is below and gets nothing.
+            let hit = |surface: &WlSurface, content| {
+                if self.is_paused(&window.origin) { None } else { self.in_tree(surface, content, point) }
+            };
             let popups = self.popup_rects(root).into_iter();
             let mut popups: Vec<(WlSurface, PopupRects)> =
                 popups.map(|popup| (popup.surface.wl_surface().clone(), popup.rects)).collect();
@@ -408,7 +412,7 @@ impl Comp {
             }
             for (surface, rects) in popups.iter().rev() {
                 if rects.content.contains(pixel) {
-                    return self.in_tree(surface, rects.content, point);
+                    return hit(surface, rects.content);
                 }
                 if rects.outer().contains(pixel) {
                     return None;
@@ -416,7 +420,7 @@ impl Comp {
             }
             let frame = self.shell.frame(window);
             if frame.content.contains(pixel) {
-                return self.in_tree(root, frame.content, point);
+                return hit(root, frame.content);
             }
             if frame.outer.contains(pixel) {
                 return None;

@@ -15,6 +15,8 @@
 //! * What virtual keyboards type goes to the window with the keyboard and answers nothing.
 //! * A locked session and a dark output show no question: those that wait are asked when there is somebody to see them.
 
+use std::time::Duration;
+
 use calloop::timer::{TimeoutAction, Timer};
 use smithay::input::keyboard::Keysym;
 use smithay::input::pointer::MotionEvent;
@@ -28,7 +30,13 @@ impl Comp {
     /// Whether a question is shown.
     #[must_use]
     pub fn is_asking(&self) -> bool {
-        !self.lock.is_locked() && self.captures.consent.is_shown()
+        !self.lock.is_locked() && !self.is_attending() && self.captures.consent.is_shown()
+    }
+
+    /// Whether keyboard and pointer are a question's, or the trusted panel's.
+    #[must_use]
+    pub fn has_dialog(&self) -> bool {
+        self.is_attending() || self.is_asking()
     }
 
     /// Whether the question that is shown takes an answer by now.
@@ -37,30 +45,40 @@ impl Comp {
         self.captures.consent.is_armed(self.now()) && !self.captures.question_failed
     }
 
+    /// When the question or panel that is shown takes an answer.
+    fn dialog_armed_at(&self) -> Option<Duration> {
+        let panel = self.input.trusted.panel.as_ref().map(|panel| panel.arming.armed_at());
+        panel.or_else(|| self.captures.consent.armed_at())
+    }
+
     /// Whether every key that is pressed is the compositor's.
     pub(super) fn takes_all_keys(&self) -> bool {
-        self.is_asking() || self.input.takes_all_keys()
+        self.has_dialog() || self.input.takes_all_keys()
     }
 
     /// Whether keyboard and pointer are the compositor's own, for something that it shows over the windows.
     pub(crate) fn overlay_has_input(&self) -> bool {
-        self.input.switcher.is_some() || self.is_asking()
+        self.input.switcher.is_some() || self.has_dialog()
     }
 }
 
 impl State {
     /// Shows the next question, if there is one and none is shown; after each turn of the event loop.
-    pub(crate) fn plan_question(&mut self) {
+    pub(crate) fn plan_dialogs(&mut self) {
+        self.plan_panel();
         self.drop_questions();
-        let seen = !self.comp.lock.is_locked() && self.comp.shell.outputs().active().powered;
+        let free = !self.comp.lock.is_locked() && !self.comp.is_attending();
+        let seen = free && self.comp.shell.outputs().active().powered;
         let now = self.comp.now();
         if !seen {
             self.comp.captures.consent.hide();
         } else if self.comp.captures.consent.show(now) {
-            self.take_input_for_question();
+            self.take_input_for_dialog();
         }
         if self.comp.is_asking() {
             self.place_question();
+        }
+        if self.comp.has_dialog() {
             self.comp.captures.was_asking = true;
         } else if std::mem::take(&mut self.comp.captures.was_asking) {
             // The pointer may have moved meanwhile, and what was taken from clients is theirs again.
@@ -70,8 +88,8 @@ impl State {
         }
     }
 
-    /// Everything that the user holds is let go, and the next thing that is pressed is the question's.
-    fn take_input_for_question(&mut self) {
+    /// Everything that the user holds is let go, and the next thing that is pressed is the question's or the panel's.
+    pub(super) fn take_input_for_dialog(&mut self) {
         self.close_switcher(false);
         self.stop_repeat();
         self.end_key_repeat();
@@ -81,12 +99,12 @@ impl State {
         self.withdraw_pen();
         self.end_drag();
         self.refresh_constraint();
-        self.arm_question();
+        self.arm_dialog();
         self.comp.schedule.request();
     }
 
     /// What is dragged is not dropped anywhere.
-    fn end_drag(&mut self) {
+    pub(super) fn end_drag(&mut self) {
         let Some(pointer) = self.comp.seat.get_pointer().filter(|_| self.comp.selections.is_dragging())
         else {
             return;
@@ -99,30 +117,34 @@ impl State {
         pointer.frame(self);
     }
 
-    /// The question is in sight again, as if it were new: whoever comes back to the screen has not seen it.
+    /// The question or panel is in sight again, as if it were new: whoever comes back to the screen has not seen it.
     pub(crate) fn question_unseen(&mut self) {
+        let now = self.comp.now();
         self.comp.captures.consent.hide();
+        if let Some(panel) = &mut self.comp.input.trusted.panel {
+            panel.arming.disturb(now);
+        }
     }
 
     /// Sees to it that a question that is elsewhere than before is looked at there first.
     fn place_question(&mut self) {
         let (panel, now) = (Places::new(self.comp.shell.layout()).panel, self.comp.now());
         if self.comp.captures.consent.place(panel, now) {
-            self.arm_question();
+            self.arm_dialog();
             self.comp.schedule.request();
         }
     }
 
-    /// Asks for a frame in which the question looks as if it took an answer, once it does.
-    fn arm_question(&mut self) {
+    /// Asks for a frame in which the question or panel looks as if it took an answer, once it does.
+    pub(super) fn arm_dialog(&mut self) {
         if self.comp.captures.arming.is_some() {
             return;
         }
-        let Some(at) = self.comp.captures.consent.armed_at() else { return };
+        let Some(at) = self.comp.dialog_armed_at() else { return };
         let timer = Timer::from_duration(at.saturating_sub(self.comp.now()));
         let inserted = self.comp.events.insert_source(timer, |_, (), state| {
             let now = state.comp.now();
-            match state.comp.captures.consent.armed_at() {
+            match state.comp.dialog_armed_at() {
                 // It began again meanwhile.
                 Some(at) if at > now => TimeoutAction::ToDuration(at.saturating_sub(now)),
                 _ => {
@@ -143,7 +165,7 @@ impl State {
         self.place_question();
         let now = self.comp.now();
         let counts = self.comp.captures.consent.press(now) && !self.comp.captures.question_failed;
-        self.arm_question();
+        self.arm_dialog();
         self.comp.schedule.request();
         counts
     }
@@ -152,7 +174,7 @@ impl State {
     fn is_elsewhere(&mut self) {
         let now = self.comp.now();
         self.comp.captures.consent.disturb(now);
-        self.arm_question();
+        self.arm_dialog();
     }
 
     /// A key was pressed while a question is shown; `None` for one that is part of a chord.
@@ -178,8 +200,16 @@ impl State {
         }
     }
 
-    /// A button, a finger or the pen was pressed while a question is shown.
-    pub(super) fn click_in_question(&mut self, at: Point<i32, Physical>) {
+    /// A button, a finger or the pen was pressed while a question is shown or the trusted panel is open.
+    pub(super) fn click_in_dialog(&mut self, at: Point<i32, Physical>) {
+        if self.comp.is_attending() {
+            self.click_in_panel(at);
+        } else {
+            self.click_in_question(at);
+        }
+    }
+
+    fn click_in_question(&mut self, at: Point<i32, Physical>) {
         if !self.is_answer() {
             return;
         }

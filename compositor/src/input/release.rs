@@ -23,16 +23,22 @@ impl State {
     /// The user takes the input back from the VM that has the keyboard.
     pub(crate) fn release_input(&mut self) {
         let Some(origin) = self.comp.focused_origin().cloned() else { return };
-        if !self.comp.input.released.contains(&origin) {
-            self.comp.input.released.0.push(origin);
-        }
+        self.take_back(&origin);
         self.refresh_constraint();
         self.refresh_shortcuts();
     }
 
+    /// The user takes the input back from a VM, whatever of it that holds.
+    pub(super) fn take_back(&mut self, origin: &Origin) {
+        let released = &mut self.comp.input.trusted.released;
+        if !released.contains(origin) {
+            released.0.push(origin.clone());
+        }
+    }
+
     /// The user clicked into a window of this VM. Its pointer constraints are looked at with the motion that follows.
     pub(super) fn allow_input(&mut self, origin: &Origin) {
-        self.comp.input.released.0.retain(|other| other != origin);
+        self.comp.input.trusted.released.0.retain(|other| other != origin);
         self.refresh_shortcuts();
     }
 }

@@ -146,8 +146,8 @@ impl State {
     /// Gives the focus to what a finger or pen came down on, and lets it take hold of a window by its frame; false if that is
     /// no client's place.
     pub(super) fn press_screen(&mut self, holder: Holder, place: Point<f64, Physical>) -> bool {
-        if self.comp.is_asking() {
-            self.click_in_question(place.to_i32_floor());
+        if self.comp.has_dialog() {
+            self.click_in_dialog(place.to_i32_floor());
             return false;
         }
         // Something holds a window or a button, or a drag goes on: the screen is under the user's other hand.

@@ -18,6 +18,7 @@ use super::why;
 use crate::state::{Comp, State, limits_of};
 use crate::trust::limits::Resource;
 use crate::trust::origin::Origin;
+use crate::trust::panel::Operation;
 use crate::trust::style::LabelStyle;
 use crate::trust::title::GuestText;
 
@@ -39,6 +40,7 @@ impl Handler for State {
             }
             Request::WaitVms { generation } => self.wait_vms(generation),
             Request::Vms {} => value(&self.comp.vm_reports()),
+            Request::Restrain { vm, operation, on } => self.restrain_by_name(&vm, operation, on),
             Request::Why { vm, interface } => value(&self.comp.why(&vm, &interface)),
             Request::Status {} => value(&self.comp.status()),
             Request::Outputs {} => value(&self.comp.output_reports()),
@@ -103,6 +105,21 @@ impl State {
             self.comp.schedule.request();
         }
         Reply::Wait(Awaited::Vms(known))
+    }
+
+    fn restrain_by_name(&mut self, vm: &str, operation: Operation, on: bool) -> Reply {
+        let config = self.comp.config.current();
+        let origins = std::iter::once(Origin::Local).chain(config.vms.keys().cloned().map(Origin::Vm));
+        let Some(origin) = origins.into_iter().find(|origin| origin.name() == vm) else {
+            return Reply::Error(format!("the configuration has no VM \"{}\"", vm.escape_debug()));
+        };
+        if !operation.applies_to(&origin) {
+            return Reply::Error(String::from(
+                "programs of the GUI VM itself can be hidden, and nothing else",
+            ));
+        }
+        self.restrain(&origin, operation, on);
+        Reply::Ok(json!({}))
     }
 
     fn save_screenshot(&mut self, path: &Path, output: Option<&str>) -> Reply {
@@ -185,6 +202,7 @@ impl Comp {
             label: style.label.to_string(),
             color: style.color.to_string(),
             pattern: style.pattern.as_str().to_owned(),
+            restraints: self.restraints(origin),
             limits: limits_of(self.config.current(), origin),
             usage: self.usage(origin),
             worker,

@@ -8,6 +8,7 @@ use vitrail_protocols::{Limits, WorkerReport};
 use crate::input::gesture::Gesture;
 use crate::overview::{Overview, WindowState, WindowView};
 use crate::shell::workspaces::WorkspaceReport;
+use crate::trust::panel::Operation;
 
 /// The longest request, in bytes with its line feed.
 pub const MAX_REQUEST: usize = 64 * 1024;
@@ -39,6 +40,15 @@ pub enum Request {
     WaitVms {
         /// The generation that the client knows.
         generation: u64,
+    },
+    /// Hides a VM's windows, pauses its input or disconnects it, or takes that back.
+    Restrain {
+        /// The VM's name; of `local`, the GUI VM's own programs, windows alone can be hidden.
+        vm: String,
+        /// What is done.
+        operation: Operation,
+        /// Whether it is done, and not taken back.
+        on: bool,
     },
     /// Whether a VM sees an interface, and which rule decided; answered with [`WhyReport`].
     Why {
@@ -300,6 +310,8 @@ pub struct VmInfo {
     pub keyboard: bool,
     /// Whether one of its windows asks for attention and has not had it.
     pub urgent: bool,
+    /// What the user has done to it and not taken back.
+    pub restraints: Vec<Operation>,
     /// Its windows, the oldest first.
     pub windows: Vec<VmWindow>,
 }
@@ -339,6 +351,7 @@ impl From<&Overview> for VmList {
                 clients: vm.clients,
                 keyboard: vm.keyboard,
                 urgent: vm.urgent,
+                restraints: vm.restraints.clone(),
                 windows: windows.map(VmWindow::from).collect(),
             }
         });
@@ -404,6 +417,8 @@ pub struct VmReport {
     pub color: String,
     /// Its pattern.
     pub pattern: String,
+    /// What the user has done to it and not taken back: `hide`, `pause`, `disconnect`.
+    pub restraints: Vec<Operation>,
     /// What it may use. The largest number there is says that there is no limit.
     pub limits: Limits,
     /// What it uses.
@@ -531,6 +546,10 @@ mod tests {
                 Request::Why { vm: "work".into(), interface: "wl_shm".into() },
             ),
             (r#"{"request":"wait_frame","frame":7}"#, Request::WaitFrame { frame: 7 }),
+            (
+                r#"{"request":"restrain","vm":"work","operation":"pause","on":true}"#,
+                Request::Restrain { vm: "work".into(), operation: Operation::Pause, on: true },
+            ),
             (
                 r#"{"request":"screenshot","path":"/a.png"}"#,
                 Request::Screenshot { path: "/a.png".into(), output: None },

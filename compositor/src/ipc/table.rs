@@ -104,6 +104,7 @@ pub fn vms(reports: &[VmReport]) -> String {
         ("LABEL", Align::Left),
         ("COLOUR", Align::Left),
         ("PATTERN", Align::Left),
+        ("STATE", Align::Left),
         ("CLIENTS", Align::Right),
         ("WINDOWS", Align::Right),
         ("POPUPS", Align::Right),
@@ -111,7 +112,8 @@ pub fn vms(reports: &[VmReport]) -> String {
         ("BUFFERS", Align::Right),
         ("SHM MIB", Align::Right),
     ]);
-    for VmReport { vm, label, color, pattern, limits, usage, .. } in reports {
+    for VmReport { vm, label, color, pattern, restraints, limits, usage, .. } in reports {
+        let state: Vec<&str> = restraints.iter().map(|done| done.state()).collect();
         let of = |used: u64, limit: u32| match limit {
             u32::MAX => format!("{used}/-"),
             limit => format!("{used}/{limit}"),
@@ -121,6 +123,7 @@ pub fn vms(reports: &[VmReport]) -> String {
             label.clone(),
             color.clone(),
             pattern.clone(),
+            if state.is_empty() { String::from("-") } else { state.join(", ") },
             of(usage.clients.into(), limits.clients),
             of(usage.windows.into(), limits.toplevels),
             of(usage.popups.into(), limits.popups),
@@ -309,6 +312,7 @@ mod tests {
             label: String::from("Work"),
             color: String::from("#2e7d32"),
             pattern: String::from("solid"),
+            restraints: Vec::new(),
             limits: Limits::default(),
             usage: Usage { clients: 2, windows: 3, shm_bytes: 1, ..Usage::default() },
             worker: Some(WorkerReport {

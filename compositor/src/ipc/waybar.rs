@@ -131,6 +131,7 @@ mod tests {
             clients: 1,
             keyboard: false,
             urgent: false,
+            restraints: Vec::new(),
             windows,
         }
     }

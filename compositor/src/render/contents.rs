@@ -107,7 +107,8 @@ struct Around {
 impl Around {
     /// `None` where windows are not simply there.
     fn of(comp: &Comp) -> Option<Self> {
-        if comp.lock.is_locked() || comp.overlay_has_input() || comp.input.interaction.is_some() {
+        let overlaid = comp.overlay_has_input() || comp.is_xray();
+        if comp.lock.is_locked() || overlaid || comp.input.interaction.is_some() {
             return None;
         }
         let pointer = comp.drawn_pointer();

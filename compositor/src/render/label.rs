@@ -18,9 +18,11 @@
 //!   are always painted.
 //! * The cache never holds more than [`MAX_PICTURES`] pictures or [`MAX_BYTES`] of pixels.
 
+mod dialog;
 mod indicator;
+mod mark;
+mod name;
 mod picture;
-mod question;
 mod workspaces;
 
 use std::collections::HashMap;
@@ -32,15 +34,18 @@ use smithay::backend::renderer::utils::CommitCounter;
 use smithay::backend::renderer::{ImportMem, Renderer};
 use smithay::utils::{Physical, Point, Rectangle};
 
+pub(super) use self::dialog::PANEL;
+pub use self::dialog::{Button, Dialog, DialogMarks, Line, Tone};
+pub use self::indicator::Sign;
+pub(super) use self::indicator::{CAPTURING, RESTRAINED};
 pub use self::picture::PictureElement;
 pub(super) use self::picture::placed_picture;
-pub use self::question::Question;
 pub use self::workspaces::Places;
 use super::canvas::{Canvas, CanvasSizeError};
 use super::frame::{self, FrameButton, FrameRects, Ring};
 use super::glyph::Glyph;
 use super::text::{Fonts, TextError, Weight};
-use crate::trust::style::{LabelStyle, Pattern, Rgb};
+use crate::trust::style::{LabelStyle, Mark, Pattern, Rgb};
 use crate::trust::title::GuestText;
 
 /// The most pictures that are kept.
@@ -61,9 +66,9 @@ const BUTTON_RADIUS: i32 = 4;
 /// Radius of a chip's corners, in logical pixels.
 const CHIP_RADIUS: i32 = 6;
 /// The stripe where nothing has the keyboard.
-const NEUTRAL: Rgb = Rgb([0x20, 0x21, 0x24]);
+pub(super) const NEUTRAL: Rgb = Rgb([0x20, 0x21, 0x24]);
 /// The banner's colour.
-const WARNING: Rgb = Rgb([0xff, 0xb3, 0x00]);
+pub(super) const WARNING: Rgb = Rgb([0xff, 0xb3, 0x00]);
 
 /// Why a label cannot be painted.
 #[derive(Debug, thiserror::Error)]
@@ -196,13 +201,17 @@ pub enum StripeText<'a> {
     Locked,
     /// The compositor has asked the user something, and takes the answer.
     Asking,
+    /// The user has called the trusted panel.
+    Attending,
+    /// Whose keyboard it is, were its input not paused.
+    Paused(&'a LabelStyle),
 }
 
 /// What a picture shows. Equal subjects have equal pixels.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Subject {
     /// A label on a rounded background.
-    Chip { text: String, text_color: Rgb, background: Rgb },
+    Chip { text: String, mark: Mark, text_color: Rgb, background: Rgb },
     /// A line of text without background.
     Text { text: String, color: Rgb, weight: Weight },
     /// A button of the given width.
@@ -429,8 +438,10 @@ impl LabelPainter {
     {
         let mut elements = Vec::with_capacity(6);
         let focus = match says {
-            StripeText::Keyboard(style) | StripeText::Placing(style, _) => Some(style),
-            StripeText::Nobody | StripeText::Locked | StripeText::Asking => None,
+            StripeText::Keyboard(style) | StripeText::Placing(style, _) | StripeText::Paused(style) => {
+                Some(style)
+            }
+            StripeText::Nobody | StripeText::Locked | StripeText::Asking | StripeText::Attending => None,
         };
         let background = focus.map_or(NEUTRAL, |style| style.color);
         let ink = background.readable();
@@ -453,6 +464,8 @@ impl LabelPainter {
             StripeText::Nobody => ("no window has the keyboard", ink.mix(background, 70)),
             StripeText::Locked => ("the session is locked", ink),
             StripeText::Asking => ("Vitrail asks, and no window has the keyboard", ink),
+            StripeText::Attending => ("this is Vitrail, and no window has the keyboard", ink),
+            StripeText::Paused(_) => ("gets no input: it is paused", ink),
         };
         let words = Key::new(Subject::text(said, color, Weight::Regular), row.size.h, room(x), scale);
         // The colour and the chip say enough where the output is too narrow for words and pattern.
@@ -591,6 +604,7 @@ impl Subject {
     fn chip(style: &LabelStyle) -> Self {
         Self::Chip {
             text: style.label.as_str().to_owned(),
+            mark: style.mark,
             text_color: style.color,
             background: style.color.readable(),
         }
@@ -598,7 +612,7 @@ impl Subject {
 
     /// In colours that are no VM's, on a ground as no title has one.
     fn attention() -> Self {
-        Self::Chip { text: "!".to_owned(), text_color: Rgb::BLACK, background: WARNING }
+        Self::Chip { text: "!".to_owned(), mark: Mark::None, text_color: Rgb::BLACK, background: WARNING }
     }
 
     /// `pressed` is of the one under the pointer alone. A pressed one has the colours the other way round.
@@ -644,8 +658,10 @@ impl Key {
         let room = match &subject {
             Subject::Pattern { .. } | Subject::Button { .. } => room,
             Subject::Chip { text, .. } | Subject::Text { text, .. } => {
+                // Room for what is around a chip's text, and before it.
+                let around = if matches!(subject, Subject::Chip { .. }) { 4 } else { 2 };
                 let letters =
-                    text.chars().map(|c| if c.is_ascii() { 1 } else { 2 }).sum::<i32>().saturating_add(2);
+                    text.chars().map(|c| if c.is_ascii() { 1 } else { 2 }).sum::<i32>().saturating_add(around);
                 room.min(frame::scale_up(TEXT_SIZE, scale).saturating_add(1).saturating_mul(letters))
             }
         };
@@ -656,13 +672,16 @@ impl Key {
         let scale = f64::from_bits(self.scale);
         let size = (f64::from(TEXT_SIZE) * scale) as f32;
         match &self.subject {
-            Subject::Chip { text, text_color, background } => {
+            Subject::Chip { text, mark, text_color, background } => {
                 let padding = frame::scale_up(CHIP_PADDING, scale).min(self.room / 4);
-                let room = self.room.saturating_sub(padding.saturating_mul(2));
+                let before = mark::width(*mark, scale).min(self.room / 4);
+                let room = self.room.saturating_sub(padding.saturating_mul(2)).saturating_sub(before);
                 let mut line = fonts.line(text, Weight::Bold, size, self.height, room)?;
-                let mut canvas = Canvas::new(line.width().saturating_add(padding * 2), self.height)?;
+                let width = line.width().saturating_add(padding * 2).saturating_add(before);
+                let mut canvas = Canvas::new(width, self.height)?;
                 canvas.fill_rounded(*background, frame::scale_up(CHIP_RADIUS, scale) as f32);
-                fonts.draw(&mut line, &mut canvas, (padding, 0), *text_color)?;
+                mark::paint(*mark, &mut canvas, padding, *text_color, scale);
+                fonts.draw(&mut line, &mut canvas, (padding + before, 0), *text_color)?;
                 Ok(canvas)
             }
             Subject::Text { text, color, weight } => {

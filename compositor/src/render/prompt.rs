@@ -12,7 +12,7 @@ use smithay::utils::{Physical, Point, Rectangle};
 
 use super::elements::SceneElement;
 use super::frame;
-use super::label::{LabelPainter, Marks, Question};
+use super::label::{Button, Dialog, DialogMarks, LabelPainter, Line, Tone};
 use super::scene::Decor;
 use super::view::View;
 use crate::shell::Layout;
@@ -34,13 +34,13 @@ const GAPS: [i32; 5] = [0, 4, 12, 0, 12];
 /// What the compositor draws of a question, told apart from frame to frame.
 #[derive(Debug)]
 pub(super) struct Parts {
-    marks: [Marks; 4],
+    marks: DialogMarks,
     shade: Id,
 }
 
 impl Default for Parts {
     fn default() -> Self {
-        Self { marks: std::array::from_fn(|_| Marks::default()), shade: Id::new() }
+        Self { marks: DialogMarks::default(), shade: Id::new() }
     }
 }
 
@@ -59,7 +59,7 @@ impl Places {
     pub fn new(layout: &Layout) -> Self {
         let up = |length| frame::scale_up(length, layout.scale);
         let (space, padding) = (layout.space(), up(PADDING));
-        let (line, heading) = LabelPainter::question_lines(layout.scale);
+        let (line, heading) = LabelPainter::dialog_lines(layout.scale);
         let w = up(WIDTH).min(space.size.w.saturating_sub(2 * up(AROUND))).max(1);
         let button_h = up(BUTTON.1);
         let text: i32 = GAPS.iter().map(|gap| line + up(*gap)).sum();
@@ -105,7 +105,7 @@ pub(super) fn compose<R>(
     let Some(program) = consent.question() else { return };
     let places = Places::new(&layout);
     let padding = frame::scale_up(PADDING, layout.scale);
-    let (line, heading) = LabelPainter::question_lines(layout.scale);
+    let (line, heading) = LabelPainter::dialog_lines(layout.scale);
     let texts = [
         format!("May {} take pictures of the screen?", program.name()),
         format!("{}, a local program", program.path()),
@@ -120,20 +120,27 @@ pub(super) fn compose<R>(
         top += frame::scale_up(gap, layout.scale);
         let height = if index == 0 { heading } else { line };
         let place = Rectangle::new((places.panel.loc.x + padding, top).into(), (room, height).into());
-        lines.push((place, text));
+        let tone = match index {
+            0 => Tone::Heading,
+            1 => Tone::Plain,
+            _ => Tone::Faint,
+        };
+        lines.push(Line { place, text, tone });
         top += height;
     }
     let [deny, allow] = places.answers;
     let choice = consent.choice();
-    let question = Question {
+    let button = |place, text, answer| Button { place, text, chosen: choice == answer };
+    let question = Dialog {
         panel: places.panel,
         lines,
-        answers: [(deny, "Do not allow", choice == Answer::Deny), (allow, "Allow", choice == Answer::Allow)],
+        names: Vec::new(),
+        buttons: vec![button(deny, "Do not allow", Answer::Deny), button(allow, "Allow", Answer::Allow)],
         armed: consent.is_armed(now),
         edge: frame::scale_up(2, layout.scale),
     };
     let Decor { painter, prompt, .. } = &mut comp.decor;
-    match painter.question(renderer, &mut prompt.marks, &question, layout.scale) {
+    match painter.dialog(renderer, &mut prompt.marks, &question, layout.scale) {
         Ok(parts) => {
             scene.extend(parts.into_iter().map(SceneElement::Label));
             comp.captures.question_failed = false;
@@ -148,7 +155,7 @@ pub(super) fn compose<R>(
 }
 
 /// Dims an output below its stripe.
-fn shade<R>(comp: &Comp, layout: &Layout, scene: &mut Vec<SceneElement<R>>)
+pub(super) fn shade<R>(comp: &Comp, layout: &Layout, scene: &mut Vec<SceneElement<R>>)
 where
     R: Renderer + ImportAll + ImportMem,
     R::TextureId: Texture + Send + Clone + 'static,

@@ -30,9 +30,9 @@ use super::background::{self, Background};
 use super::cursor::{self, Cursors};
 use super::elements::{BACKING, Guest, OnOutput, SceneElement};
 use super::frame;
-use super::label::{LabelElement, LabelError, LabelPainter, Marks, Places, StripeText, Title};
+use super::label::{LabelElement, LabelError, LabelPainter, Marks, Places, Title};
 use super::view::{Shows, View};
-use super::{prompt, switcher};
+use super::{panel, prompt, stripe, switcher, xray};
 use crate::config::Config;
 use crate::handlers::geometry::window_geometry;
 use crate::input::frame_buttons::Pointed;
@@ -71,11 +71,11 @@ impl Default for Own {
 #[derive(Debug)]
 pub struct Decor {
     pub(super) painter: LabelPainter,
-    windows: HashMap<WindowId, Own>,
-    popups: HashMap<WlSurface, Own>,
+    pub(super) windows: HashMap<WindowId, Own>,
+    pub(super) popups: HashMap<WlSurface, Own>,
     preview: Marks,
     /// What each output has for itself.
-    outputs: HashMap<OutputId, OutputDecor>,
+    pub(super) outputs: HashMap<OutputId, OutputDecor>,
     /// The overlay in which a window is chosen: its cells, the ring around the chosen one, and what they stand on.
     pub(super) cells: HashMap<WindowId, Own>,
     pub(super) chosen: Marks,
@@ -88,19 +88,22 @@ pub struct Decor {
     /// What the scene is drawn for that is being drawn.
     pub(super) view: View,
     pub(super) prompt: prompt::Parts,
+    pub(super) panel_parts: panel::Parts,
+    pub(super) xray: xray::Parts,
 }
 
 /// The compositor's own part of the scenes of one output.
 #[derive(Debug)]
-struct OutputDecor {
-    background: Marks,
-    stripe: Marks,
-    banner: Marks,
+pub(super) struct OutputDecor {
+    pub(super) background: Marks,
+    pub(super) stripe: Marks,
+    pub(super) banner: Marks,
     /// What the workspaces in the stripe stand on, and where each was drawn last.
-    workspaces_ground: Marks,
-    workspaces_at: Places,
-    lock: Id,
-    indicator: Marks,
+    pub(super) workspaces_ground: Marks,
+    pub(super) workspaces_at: Places,
+    pub(super) lock: Id,
+    pub(super) indicator: Marks,
+    pub(super) restraints: Marks,
 }
 
 impl Default for OutputDecor {
@@ -113,6 +116,7 @@ impl Default for OutputDecor {
             workspaces_at: Vec::new(),
             lock: Id::new(),
             indicator: Marks::default(),
+            restraints: Marks::default(),
         }
     }
 }
@@ -138,12 +142,15 @@ impl Decor {
             animations: Movements::default(),
             view: View::Screen,
             prompt: prompt::Parts::default(),
+            panel_parts: panel::Parts::default(),
+            xray: xray::Parts::default(),
         })
     }
 
     /// Forgets a window that is gone.
     pub fn forget_window(&mut self, window: WindowId) {
         self.windows.remove(&window);
+        self.xray.forget_window(window);
     }
 
     /// The workspace whose name is at a point of the stripe.
@@ -164,6 +171,7 @@ impl Decor {
     /// Forgets a popup that is gone.
     pub fn forget_popup(&mut self, surface: &WlSurface) {
         self.popups.remove(surface);
+        self.xray.forget_popup(surface);
     }
 }
 
@@ -216,7 +224,7 @@ where
     let on_screen = comp.decor.view == View::Screen;
     let moves = on_screen && animation::step(comp, output);
     // Without the stripe nothing says who has the keyboard, so no window is drawn either.
-    if let Err(error) = stripe(comp, renderer, (output, &layout), &mut scene) {
+    if let Err(error) = stripe::compose(comp, renderer, (output, &layout), &mut scene) {
         tracing::error!("error drawing the stripe: {error}");
         return scene;
     }
@@ -224,7 +232,13 @@ where
         lock(comp, renderer, (output, &layout), &mut scene);
         return scene;
     }
+    panel::compose(comp, renderer, output, &mut scene);
     prompt::compose(comp, renderer, output, &mut scene);
+    if on_screen && comp.is_xray() {
+        // Nothing below here is made, so that nothing of any client's can be in the frame.
+        xray::compose(comp, renderer, output, &mut scene);
+        return scene;
+    }
     if comp.shell.outputs().active().id == output {
         switcher::compose(comp, renderer, &mut scene);
     }
@@ -261,80 +275,6 @@ where
     let place = comp.shell.layout_on(output).whole();
     let marks = &mut comp.decor.outputs.entry(output).or_default().background;
     scene.push(SceneElement::Label(LabelPainter::bar(marks, place, color)));
-}
-
-/// The stripe, and the banner of a configuration that could not be reloaded.
-fn stripe<R>(
-    comp: &mut Comp,
-    renderer: &mut R,
-    (output, layout): (OutputId, &Layout),
-    scene: &mut Vec<SceneElement<R>>,
-) -> Result<(), LabelError>
-where
-    R: Renderer + ImportAll + ImportMem,
-    R::TextureId: Texture + Send + Clone + 'static,
-{
-    let config = comp.config.current();
-    let focus = comp.focused_origin().filter(|origin| comp.shows(origin).is_some());
-    let focus = focus.and_then(|origin| config.style(origin));
-    let locked = comp.lock.is_locked();
-    let says = match focus {
-        _ if locked => StripeText::Locked,
-        _ if comp.is_asking() => StripeText::Asking,
-        Some(style) => match comp.input.held.placement() {
-            Some(placement) => StripeText::Placing(style, placement.hint()),
-            None => StripeText::Keyboard(style),
-        },
-        None => StripeText::Nobody,
-    };
-    let on_screen = comp.decor.view == View::Screen;
-    if on_screen {
-        comp.captures.say(comp.now());
-    }
-    let capturing = comp.captures.said(on_screen).map(str::to_owned);
-    // What is behind the lock is not told.
-    let shown = |origin: &Origin| comp.shows(origin).is_some();
-    let heard = |origin: &Origin| comp.shows(origin) == Some(Shows::All);
-    let workspaces = if locked { Vec::new() } else { comp.shell.workspaces_told_on(output, shown, heard) };
-    let Decor { painter, outputs, .. } = &mut comp.decor;
-    let OutputDecor { stripe, banner, workspaces_ground, workspaces_at, indicator, .. } =
-        outputs.entry(output).or_default();
-    let places =
-        match painter.workspaces(renderer, workspaces_ground, layout.stripe(), &workspaces, layout.scale) {
-            Ok((parts, places)) => {
-                scene.extend(parts.into_iter().map(SceneElement::Label));
-                // Where they are in a picture is nowhere that somebody could press them.
-                if on_screen {
-                    workspaces_at.clone_from(&places);
-                }
-                places
-            }
-            Err(error) => {
-                tracing::warn!("error drawing the workspaces: {error}");
-                workspaces_at.clear();
-                Vec::new()
-            }
-        };
-    let start = places.first().map(|(_, rect)| rect.loc.x);
-    let end = layout.origin.x.saturating_add(layout.output.w);
-    let mut reserved = start.map_or(0, |start| end.saturating_sub(start));
-    if let Some(words) = capturing {
-        let free = layout.output.w.saturating_sub(reserved);
-        // Who takes pictures must be seen: without that there is no stripe, and without a stripe no window.
-        let (parts, width) =
-            painter.indicator(renderer, indicator, layout.stripe(), free, &words, layout.scale)?;
-        scene.extend(parts.into_iter().map(SceneElement::Label));
-        reserved = reserved.saturating_add(width);
-    }
-    let bar = painter.stripe(renderer, stripe, layout.stripe(), reserved, says, layout.scale)?;
-    scene.extend(bar.into_iter().map(SceneElement::Label));
-    if let Some(error) = comp.config.error().filter(|_| !locked) {
-        match painter.banner(renderer, banner, layout.banner(), &error.one_line(), layout.scale) {
-            Ok(bar) => scene.extend(bar.into_iter().map(SceneElement::Label)),
-            Err(error) => tracing::warn!("error drawing the banner: {error}"),
-        }
-    }
-    Ok(())
 }
 
 /// A ring where the window in the user's hand would come to stand, in the colour of its label.
@@ -713,6 +653,7 @@ impl Comp {
         // A client may hide the pointer over its own content, and only while it has the keyboard and nothing is over it.
         let hidden = self.input.cursor == CursorImageStatus::Hidden
             && !self.overlay_has_input()
+            && !self.is_xray()
             && self.pointer_is_over_focus()
             // Hidden or not is the VM's word, which a picture shows no more of than its windows.
             && self.focused_origin().is_none_or(|origin| self.shows(origin) == Some(Shows::All));

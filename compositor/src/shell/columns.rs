@@ -93,7 +93,7 @@ impl<H> Shell<H> {
         let tiles = output.workspaces.tiles();
         output.workspaces.set_arrangement(if tiles { Arrangement::Floating } else { Arrangement::Columns });
         let id = output.id;
-        for window in self.stack.all_mut().filter(|window| window.here && window.output == id) {
+        for window in self.stack.all_mut().filter(|window| window.sight.here && window.output == id) {
             window.tiling.joined = true;
         }
     }

@@ -19,6 +19,7 @@
 pub mod columns;
 pub mod family;
 pub mod focus;
+pub mod hiding;
 pub mod layers;
 pub mod lock;
 pub mod moving;
@@ -29,6 +30,8 @@ pub mod stacking;
 pub mod window;
 pub mod workspaces;
 pub mod zone;
+
+use std::collections::BTreeSet;
 
 use smithay::utils::{Logical, Physical, Point, Rectangle, Size};
 
@@ -227,13 +230,23 @@ pub struct Shell<H> {
     turns: u64,
     /// How often windows came, went or were given out to be changed.
     changes: u64,
+    /// Whose windows the user has hidden.
+    hidden: BTreeSet<Origin>,
 }
 
 impl<H> Shell<H> {
     /// A shell without windows.
     #[must_use]
     pub fn new(outputs: Outputs) -> Self {
-        Self { outputs, stack: Stack::default(), focus: Focused::default(), next_id: 1, turns: 0, changes: 0 }
+        Self {
+            outputs,
+            stack: Stack::default(),
+            focus: Focused::default(),
+            next_id: 1,
+            turns: 0,
+            changes: 0,
+            hidden: BTreeSet::new(),
+        }
     }
 
     /// Adds a window that is not shown yet, at the bottom.
@@ -243,6 +256,7 @@ impl<H> Shell<H> {
         let mut window = Window::new(id, handle, origin);
         window.output = self.outputs.active().id;
         window.workspace = self.workspaces().current();
+        window.sight.hidden = self.hidden.contains(&window.origin);
         self.stack.push_bottom(window);
         self.changes = self.changes.saturating_add(1);
         id
@@ -352,7 +366,7 @@ impl<H> Shell<H> {
         let content = layout.content_size(size);
         let (_, sum) = layout.margins();
         let outer = (content.w + sum.w, content.h + sum.h).into();
-        let (origin, here) = (window.origin.clone(), window.here);
+        let (origin, here) = (window.origin.clone(), window.in_sight());
         // What a client asked for before it showed anything is over; what its predecessor was is not.
         let minimized = recalled.is_some() && window.minimized;
         let takes = here && !minimized && self.may_take(&origin);
@@ -426,7 +440,8 @@ impl<H> Shell<H> {
     /// Gives the focus to a window by the user's hand, and raises it; or its modal dialog, if it has one. Its workspace comes
     /// onto the screen.
     pub fn activate(&mut self, id: WindowId) {
-        let Some(window) = self.get_mut(id) else { return };
+        // What the user has hidden is shown again by the user's own word, and not because a task bar was pressed.
+        let Some(window) = self.get_mut(id).filter(|window| !window.sight.hidden) else { return };
         window.minimized = false;
         if window.mapped {
             let (output, workspace) = (window.output, window.workspace);
@@ -480,7 +495,7 @@ impl<H> Shell<H> {
                 self.stack.settle();
                 self.settle_modal();
             }
-            None if self.get(id).is_some_and(|window| window.here) => self.activate(id),
+            None if self.get(id).is_some_and(Window::in_sight) => self.activate(id),
             None => {}
         }
     }
@@ -526,8 +541,9 @@ impl<H> Shell<H> {
     /// up with it.
     #[must_use]
     pub fn switch_order(&self) -> Vec<WindowId> {
-        let usable =
-            |window: &&Window<H>| window.mapped && window.here && self.modal_over(window.id) == window.id;
+        let usable = |window: &&Window<H>| {
+            window.mapped && window.in_sight() && self.modal_over(window.id) == window.id
+        };
         let mut order: Vec<_> = self.stack.bottom_up().rev().filter(usable).collect();
         // Those that never had it keep their order.
         order.sort_by_key(|window| std::cmp::Reverse(window.last_focus));

@@ -198,7 +198,7 @@ impl<H> Shell<H> {
         let outputs = &self.outputs;
         for window in self.stack.all_mut() {
             let output = outputs.get(window.output).filter(|output| output.in_use);
-            window.here = output.is_some_and(|output| output.workspaces.current() == window.workspace);
+            window.sight.here = output.is_some_and(|output| output.workspaces.current() == window.workspace);
         }
     }
 

@@ -539,7 +539,7 @@ fn apply(shell: &mut Shell<usize>, op: &Op) {
                 "what opens beside the user's work moves none of it"
             );
             assert!(!took || may, "the focus rule");
-            assert!(took || !may || !shell.get(id).unwrap().here, "what may take the focus here does");
+            assert!(took || !may || !shell.get(id).unwrap().sight.here, "what may take the focus here does");
         }
         Op::Hide(index) => {
             let Some((id, left)) = named(index) else { return };
@@ -599,7 +599,7 @@ fn apply(shell: &mut Shell<usize>, op: &Op) {
             let foreign = before.as_ref().is_some_and(|used| *used != shell.get(id).unwrap().origin);
             shell.set_parent(id, parent);
             assert!(!foreign || count_tiles(shell) <= tiled, "nothing joins the columns by itself");
-            let gone = focused.is_some_and(|focused| !shell.get(focused).unwrap().here);
+            let gone = focused.is_some_and(|focused| !shell.get(focused).unwrap().sight.here);
             assert!(gone || shell.focused_origin() == before.as_ref(), "the focus stays in its VM");
         }
         Op::Modal(index, modal) => {
@@ -613,7 +613,7 @@ fn apply(shell: &mut Shell<usize>, op: &Op) {
             let may = shell.may_take(&origin);
             let got = shell.request_attention(id, trusted);
             assert!(!got || trusted && may, "the focus rule");
-            assert!(!got || shell.get(id).unwrap().here, "nothing on another workspace gets the focus");
+            assert!(!got || shell.get(id).unwrap().sight.here, "nothing on another workspace gets the focus");
         }
         Op::Snap(index, step) => {
             let Some((id, _)) = named(index) else { return };
@@ -692,7 +692,7 @@ let (more, fewer) = match op {
         for op in &ops {
             apply(&mut shell, op);
         }
-        let mapped = shell.bottom_up().filter(|window| window.mapped && window.here);
+        let mapped = shell.bottom_up().filter(|window| window.mapped && window.sight.here);
         let mapped: Vec<_> = mapped.map(|window| window.id).collect();
         let mut visited = Vec::new();
         for _ in &mapped {

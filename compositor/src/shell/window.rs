@@ -46,8 +46,8 @@ pub struct Window<H> {
     pub(super) home: Option<Home>,
     /// The workspace of the output it is on, from 0.
     pub(super) workspace: usize,
-    /// That workspace is on the screen.
-    pub(super) here: bool,
+    /// Whether there is anything to see of it.
+    pub(super) sight: Sight,
     /// What it is among tiled windows.
     pub(crate) tiling: Tiling,
     /// Kept above all windows that are not. Only the GUI VM's own can be.
@@ -78,6 +78,15 @@ pub struct Window<H> {
     pub urgent: bool,
     /// Which turn of the focus was its last one, counted from 1; 0 if it never had it.
     pub last_focus: u64,
+}
+
+/// What a window's being seen depends on beside itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sight {
+    /// Its workspace is on the screen.
+    pub(super) here: bool,
+    /// The user has hidden all windows of its origin.
+    pub(super) hidden: bool,
 }
 
 /// Where a window was when its output was taken away.
@@ -120,6 +129,12 @@ impl<H> Window<H> {
         self.workspace
     }
 
+    /// Whether it would be seen if it were neither minimised nor without content.
+    #[must_use]
+    pub fn in_sight(&self) -> bool {
+        self.sight.here && !self.sight.hidden
+    }
+
     /// Whether it is kept above the others.
     #[must_use]
     pub fn is_above(&self) -> bool {
@@ -137,7 +152,7 @@ impl<H> Window<H> {
             output: OutputId::FIRST,
             home: None,
             workspace: 0,
-            here: true,
+            sight: Sight { here: true, hidden: false },
             tiling: Tiling { joined: false, order: id.0, told: None },
             above: false,
             mapped: false,
@@ -167,7 +182,7 @@ impl<H> Element for Window<H> {
     }
 
     fn shown(&self) -> bool {
-        self.mapped && !self.minimized && self.here
+        self.mapped && !self.minimized && self.in_sight()
     }
 
     fn above(&self) -> bool {

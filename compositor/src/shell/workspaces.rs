@@ -201,7 +201,7 @@ impl<H> Shell<H> {
             }
         }
         self.note_here();
-        if self.focused().is_some_and(|focused| !focused.here) {
+        if self.focused().is_some_and(|focused| !focused.sight.here) {
             let focused = self.lose_focus();
             if let Some(output) = self.outputs.get_mut(output)
                 && let Some(left) = output.workspaces.left.get_mut(to)
@@ -295,7 +295,7 @@ impl<H> Shell<H> {
             let workspaces = &self.outputs.of(window.output).workspaces;
             assert!(window.workspace < workspaces.len(), "a window is on a workspace of the list");
             let current = window.workspace == workspaces.current();
-            assert_eq!(window.here, current, "what is here is on the current workspace");
+            assert_eq!(window.sight.here, current, "what is here is on the current workspace");
             let parent: Option<&Window<H>> = window.parent.and_then(|parent| self.get(parent));
             if let Some(parent) = parent {
                 assert_eq!(parent.workspace, window.workspace, "a dialog is where its parent is");

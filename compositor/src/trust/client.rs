@@ -1,6 +1,6 @@
 //! What the compositor keeps with each connection: whose it is and what it may do.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::CString;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
@@ -231,6 +231,8 @@ pub struct Members {
     /// Holds back the log lines about connections that are not let in, which a VM can cause.
     pub(crate) refusals: RateLimit,
     by_id: HashMap<ClientId, Weak<ClientState>>,
+    /// Who gets no connection, by the user's word.
+    pub(crate) barred: BTreeSet<Origin>,
 }
 
 impl Members {

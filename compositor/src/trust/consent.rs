@@ -18,10 +18,11 @@ use std::time::Duration;
 
 use smithay::utils::{Physical, Rectangle};
 
+pub use super::arming::ARMING;
+
+use super::arming::Arming;
 use super::program::{FileId, Program};
 
-/// How long a question must have been in sight, and nothing pressed, before it takes an answer.
-pub const ARMING: Duration = Duration::from_millis(1000);
 /// Questions that wait.
 pub const MAX_QUESTIONS: usize = 8;
 /// Answers that are kept.
@@ -51,10 +52,7 @@ pub enum Permission {
 /// The question that is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Shown {
-    /// Where it is among the physical pixels of all outputs, once that is known.
-    panel: Option<Rectangle<i32, Physical>>,
-    /// When it takes an answer.
-    armed_at: Duration,
+    arming: Arming,
     /// The answer that Enter gives.
     choice: Answer,
 }
@@ -105,8 +103,7 @@ impl Consent {
         if self.questions.is_empty() || self.shown.is_some() {
             return false;
         }
-        let armed_at = now.saturating_add(ARMING);
-        self.shown = Some(Shown { panel: None, armed_at, choice: Answer::default() });
+        self.shown = Some(Shown { arming: Arming::new(now), choice: Answer::default() });
         true
     }
 
@@ -124,13 +121,13 @@ impl Consent {
     /// When the question that is shown takes an answer.
     #[must_use]
     pub fn armed_at(&self) -> Option<Duration> {
-        self.shown.as_ref().map(|shown| shown.armed_at)
+        self.shown.as_ref().map(|shown| shown.arming.armed_at())
     }
 
     /// Whether the question that is shown takes an answer.
     #[must_use]
     pub fn is_armed(&self, now: Duration) -> bool {
-        self.armed_at().is_some_and(|at| now >= at)
+        self.shown.as_ref().is_some_and(|shown| shown.arming.is_armed(now))
     }
 
     /// The answer that Enter gives.
@@ -142,30 +139,20 @@ impl Consent {
     /// Something was pressed. True if the question takes an answer; otherwise that was for something else, and the time
     /// begins again.
     pub fn press(&mut self, now: Duration) -> bool {
-        let Some(shown) = &mut self.shown else { return false };
-        if now < shown.armed_at {
-            shown.armed_at = now.saturating_add(ARMING);
-            return false;
-        }
-        true
+        self.shown.as_mut().is_some_and(|shown| shown.arming.press(now))
     }
 
     /// Something was pressed that is no answer, so the user is at something else: the time begins again.
     pub fn disturb(&mut self, now: Duration) {
         if let Some(shown) = &mut self.shown {
-            shown.armed_at = now.saturating_add(ARMING);
+            shown.arming.disturb(now);
         }
     }
 
     /// The question is at a place. True if it was elsewhere before: then nobody has seen it there yet, and the time begins
     /// again.
     pub fn place(&mut self, panel: Rectangle<i32, Physical>, now: Duration) -> bool {
-        let Some(shown) = &mut self.shown else { return false };
-        let moved = shown.panel.replace(panel).is_some_and(|before| before != panel);
-        if moved {
-            self.disturb(now);
-        }
-        moved
+        self.shown.as_mut().is_some_and(|shown| shown.arming.place(panel, now))
     }
 
     /// The user moves on to the other answer.

@@ -4,16 +4,19 @@
 //! the client's data ([`client`]), where no request can reach it. A virtual machine's identity comes from
 //! the security context ([`security_context`]) that the gate made for it, and from nowhere else.
 
+pub mod arming;
 pub mod client;
 pub mod consent;
 pub mod limits;
 pub mod lookalike;
 pub mod memory;
 pub mod origin;
+pub mod panel;
 pub mod program;
 pub mod rate;
 pub mod security_context;
 pub mod style;
 pub mod throttle;
 pub mod title;
+pub mod vision;
 pub mod waiting;

@@ -20,6 +20,9 @@ pub enum StyleError {
     /// Not one of the patterns.
     #[error("A pattern is \"solid\", \"stripes\", \"dots\" or \"double\"")]
     Pattern,
+    /// Not one of the marks.
+    #[error("A mark is \"none\", \"circle\", \"ring\", \"square\", \"triangle\", \"diamond\" or \"cross\"")]
+    Mark,
     /// Not one of the sets of characters.
     #[error("The characters of titles are \"ascii\" or \"unicode\"")]
     Charset,
@@ -48,13 +51,19 @@ impl Rgb {
         Color32F::new(r, g, b, 1.0)
     }
 
+    /// The colour in linear light, each channel from 0 to 1.
+    #[must_use]
+    pub fn linear(self) -> [f64; 3] {
+        self.0.map(|channel| {
+            let value = f64::from(channel) / 255.0;
+            if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+        })
+    }
+
     /// The relative luminance of WCAG 2.2, from 0 (black) to 1 (white).
     #[must_use]
     pub fn luminance(self) -> f64 {
-        let [r, g, b] = self.0.map(|channel| {
-            let value = f64::from(channel) / 255.0;
-            if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
-        });
+        let [r, g, b] = self.linear();
         0.2126 * r + 0.7152 * g + 0.0722 * b
     }
 
@@ -150,6 +159,54 @@ impl FromStr for Pattern {
     }
 }
 
+/// A shape before the name, for eyes that tell colours apart badly: it is wherever the name is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Mark {
+    /// No shape.
+    #[default]
+    None,
+    /// A disc.
+    Circle,
+    /// A circle without its inside.
+    Ring,
+    /// A square.
+    Square,
+    /// A triangle that points up.
+    Triangle,
+    /// A square on its corner.
+    Diamond,
+    /// An upright cross.
+    Cross,
+}
+
+impl Mark {
+    /// Every mark.
+    pub const ALL: [Self; 7] =
+        [Self::None, Self::Circle, Self::Ring, Self::Square, Self::Triangle, Self::Diamond, Self::Cross];
+
+    /// The word of the configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Circle => "circle",
+            Self::Ring => "ring",
+            Self::Square => "square",
+            Self::Triangle => "triangle",
+            Self::Diamond => "diamond",
+            Self::Cross => "cross",
+        }
+    }
+}
+
+impl FromStr for Mark {
+    type Err = StyleError;
+
+    fn from_str(text: &str) -> Result<Self, StyleError> {
+        Self::ALL.into_iter().find(|mark| mark.as_str() == text).ok_or(StyleError::Mark)
+    }
+}
+
 /// The text of the chip: one to [`MAX_LABEL_LEN`] printable ASCII characters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Label(String);
@@ -200,8 +257,10 @@ pub struct LabelStyle {
     pub label: Label,
     /// The colour of the frame.
     pub color: Rgb,
-    /// The mark in the title bar.
+    /// The pattern in the title bar.
     pub pattern: Pattern,
+    /// The shape before the name.
+    pub mark: Mark,
 }
 
 #[cfg(test)]
@@ -241,11 +300,15 @@ mod tests {
     }
 
     #[test]
-    fn patterns_are_read_as_they_are_written() {
+    fn patterns_and_marks_are_read_as_they_are_written() {
         for pattern in Pattern::ALL {
             assert_eq!(pattern.as_str().parse::<Pattern>().unwrap(), pattern);
         }
         assert_eq!("plaid".parse::<Pattern>(), Err(StyleError::Pattern));
+        for mark in Mark::ALL {
+            assert_eq!(mark.as_str().parse::<Mark>().unwrap(), mark);
+        }
+        assert_eq!("heart".parse::<Mark>(), Err(StyleError::Mark));
     }
 
     proptest! {

@@ -31,7 +31,7 @@ xkb_symbols "(unnamed)" { key <K38> {[U1F984]}; };
 };
 "#;
 
-struct Typist {
+pub struct Typist {
     who: Who,
     object: ZwpVirtualKeyboardV1,
 }
@@ -43,7 +43,7 @@ fn file(text: &str) -> File {
     file
 }
 
-fn typist(fixture: &mut Fixture) -> Typist {
+pub fn typist(fixture: &mut Fixture) -> Typist {
     let who = fixture.connect(Origin::Local);
     let client = fixture.client(who);
     let seat = client.seat();
@@ -60,7 +60,7 @@ impl Typist {
         fixture.roundtrip(self.who);
     }
 
-    fn key(&self, fixture: &mut Fixture, code: u32, pressed: bool) {
+    pub fn key(&self, fixture: &mut Fixture, code: u32, pressed: bool) {
         self.object.key(7, code, u32::from(pressed));
         fixture.roundtrip(self.who);
     }

@@ -1,19 +1,30 @@
-//! The part of the stripe that says who takes pictures.
+//! The parts of the stripe that say who takes pictures, and what the user has done to VMs.
 
 use smithay::backend::renderer::{ImportMem, Renderer};
 use smithay::utils::{Physical, Rectangle};
 
 use super::{Key, LabelElement, LabelError, LabelPainter, Marks, Subject};
 use crate::render::frame;
-use crate::trust::style::Rgb;
+use crate::trust::style::{Mark, Rgb};
 
 /// What it is written on: a red that is lighter than most labels, and that no other part of the stripe has.
-pub(super) const CAPTURING: Rgb = Rgb([0xff, 0x5c, 0x5c]);
+pub(in crate::render) const CAPTURING: Rgb = Rgb([0xff, 0x5c, 0x5c]);
+/// What VMs are written on that the user has hidden, paused or cut off.
+pub(in crate::render) const RESTRAINED: Rgb = Rgb([0x8a, 0xb4, 0xf8]);
 /// The widest that it may be, as a part of the stripe.
 const PART: i32 = 2;
 
+/// What such a part says.
+#[derive(Clone, Copy, Debug)]
+pub struct Sign<'a> {
+    /// In words.
+    pub words: &'a str,
+    /// On which colour.
+    pub color: Rgb,
+}
+
 impl LabelPainter {
-    /// Who takes pictures, at the right end of what is `free` of the stripe, from its left end on; and how wide that is. Where
+    /// A sign, such as of who takes pictures, at the right end of what is `free` of the stripe, from its left end on; and how wide that is. Where
     /// there is no room for words there is the colour alone.
     ///
     /// # Errors
@@ -25,7 +36,7 @@ impl LabelPainter {
         marks: &mut Marks,
         stripe: Rectangle<i32, Physical>,
         free: i32,
-        words: &str,
+        sign: Sign<'_>,
         scale: f64,
     ) -> Result<(Vec<LabelElement<R>>, i32), LabelError>
     where
@@ -35,9 +46,10 @@ impl LabelPainter {
         let mut elements = Vec::new();
         let padding = frame::scale_up(6, scale);
         let subject = Subject::Chip {
-            text: format!("\u{25cf} {words}"),
+            text: format!("\u{25cf} {}", sign.words),
+            mark: Mark::None,
             text_color: Rgb::BLACK,
-            background: CAPTURING,
+            background: sign.color,
         };
         let key = Key::new(subject, stripe.size.h, (free / PART).saturating_sub(2 * padding), scale);
         let words = self.width(&key).ok();
@@ -52,7 +64,7 @@ impl LabelPainter {
             )?;
         }
         let ground = Rectangle::new((start, stripe.loc.y).into(), (width.max(1), stripe.size.h).into());
-        elements.push(marks.bar(ground, CAPTURING));
+        elements.push(marks.bar(ground, sign.color));
         Ok((elements, width))
     }
 }

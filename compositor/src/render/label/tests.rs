@@ -55,7 +55,7 @@ fn shoot(
 }
 
 fn style(label: &str, color: &str, pattern: Pattern) -> LabelStyle {
-    LabelStyle { label: label.parse().unwrap(), color: color.parse().unwrap(), pattern }
+    LabelStyle { label: label.parse().unwrap(), color: color.parse().unwrap(), pattern, mark: Mark::None }
 }
 
 fn plain<'a>(text: &'a GuestText) -> Title<'a> {

@@ -6,7 +6,7 @@ use smithay::utils::{Physical, Rectangle};
 use super::{Key, LabelElement, LabelError, LabelPainter, Marks, NEUTRAL, Subject, WARNING};
 use crate::render::frame;
 use crate::shell::workspaces::WorkspaceReport;
-use crate::trust::style::Rgb;
+use crate::trust::style::{Mark, Rgb};
 
 /// The letters of what stands out, and of what does not.
 const INK: Rgb = Rgb([0xe8, 0xea, 0xed]);
@@ -79,6 +79,7 @@ impl Subject {
         };
         // Not by the colour alone, and on the current one too.
         let mark = if workspace.urgent { " !" } else { "" };
-        Self::Chip { text: format!("{}{mark}", workspace.name), text_color, background }
+        let text = format!("{}{mark}", workspace.name);
+        Self::Chip { text, mark: Mark::None, text_color, background }
     }
 }
