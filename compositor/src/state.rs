@@ -278,6 +278,7 @@ impl State {
             recovery: Recovery::default(),
         };
         comp.announce_outputs();
+        comp.follow_fullscreen_rules();
         Ok(Self { backend, comp, wires })
     }
 
@@ -330,6 +331,7 @@ impl State {
         self.plan_remembering();
         self.plan_overview();
         self.plan_dialogs();
+        self.plan_fullscreen();
         self.plan_repaint();
         self.answer_ipc();
         // A client that cannot be written to is ended by the library; there is nothing to report.
@@ -369,6 +371,7 @@ impl State {
         }
         self.configure_input(&before);
         self.configure_theme(&before.theme);
+        self.configure_fullscreen();
         if good {
             self.reconsider_captures();
         }

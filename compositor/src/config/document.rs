@@ -12,6 +12,7 @@ use vitrail_protocols::policy::{ProtocolsTable, RuleMistake};
 use vitrail_protocols::{Limits, Policy, VmName};
 
 use super::capture::{Capture, CaptureRule};
+use super::fullscreen::FullscreenRule;
 use super::guest::InputKeys;
 use super::input::Input;
 use super::keys::{Keys, Workspaces};
@@ -56,6 +57,7 @@ struct Local {
     pattern: Option<Spanned<String>>,
     mark: Option<Spanned<String>>,
     titles: Option<Spanned<String>>,
+    fullscreen: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -75,6 +77,7 @@ struct Defaults {
     protocols: ProtocolsTable,
     capture: Option<Spanned<String>>,
     input: InputKeys,
+    fullscreen: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -86,6 +89,7 @@ struct Vm {
     pattern: Option<Spanned<String>>,
     mark: Option<Spanned<String>>,
     titles: Option<Spanned<String>>,
+    fullscreen: Option<Spanned<String>>,
     /// Read for its errors and their places; which keys were given is known from [`Document::plain`].
     limits: Option<Spanned<Limits>>,
     #[serde(default)]
@@ -150,6 +154,8 @@ impl Document {
         let local_titles = word_or(self.root.local.titles.as_ref(), Charset::Unicode)?;
         let session = self.root.session.check()?;
         let default_capture = word_or(self.root.defaults.capture.as_ref(), CaptureRule::default())?;
+        let default_fullscreen = word_or(self.root.defaults.fullscreen.as_ref(), FullscreenRule::default())?;
+        let local_fullscreen = word_or(self.root.local.fullscreen.as_ref(), default_fullscreen)?;
         let mut seen = vec![Seen::local(&self.root.local, &local)];
         let mut vms = BTreeMap::new();
         for (name, vm) in self.vms_in_order() {
@@ -164,7 +170,8 @@ impl Document {
             let titles = word_or(vm.get_ref().titles.as_ref(), Charset::Ascii)?;
             let capture = word_or(vm.get_ref().capture.as_ref(), default_capture)?;
             let input = vm.get_ref().input.or(self.root.defaults.input).rules();
-            vms.insert(vm_name, VmConfig { style, titles, limits, policy, capture, input });
+            let fullscreen = word_or(vm.get_ref().fullscreen.as_ref(), default_fullscreen)?;
+            vms.insert(vm_name, VmConfig { style, titles, limits, policy, capture, input, fullscreen });
         }
         let keys = self.root.keys.check()?;
         let input = self.root.input.check()?;
@@ -177,6 +184,7 @@ impl Document {
         Ok(Config {
             local,
             local_titles,
+            local_fullscreen,
             default_limits,
             vms,
             keys,

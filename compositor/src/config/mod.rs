@@ -19,6 +19,7 @@
 pub mod capture;
 pub mod document;
 pub mod error;
+pub mod fullscreen;
 pub mod guest;
 pub mod input;
 pub mod keys;
@@ -38,6 +39,7 @@ use vitrail_protocols::{Limits, Policy, VmName};
 
 pub use self::capture::{CaptureConfig, CaptureRule};
 pub use self::error::{ConfigError, Diagnostic};
+pub use self::fullscreen::FullscreenRule;
 pub use self::guest::InputRules;
 pub use self::input::InputConfig;
 pub use self::live::Live;
@@ -84,6 +86,8 @@ pub struct VmConfig {
     pub capture: CaptureRule,
     /// What it may do with the devices.
     pub input: InputRules,
+    /// What its windows in fullscreen have of the screen.
+    pub fullscreen: FullscreenRule,
 }
 
 /// A configuration that was read and found valid.
@@ -93,6 +97,8 @@ pub struct Config {
     pub local: LabelStyle,
     /// Which characters of their titles are shown.
     pub local_titles: Charset,
+    /// What their windows in fullscreen have of the screen.
+    pub local_fullscreen: FullscreenRule,
     /// What the GUI VM's own clients may use, and VMs that do not say otherwise.
     pub default_limits: Limits,
     /// The VMs that are let in.
@@ -207,6 +213,15 @@ impl Config {
         match origin {
             Origin::Local => InputRules::free(),
             Origin::Vm(name) => self.vms.get(name).map_or_else(InputRules::guarded, |vm| vm.input),
+        }
+    }
+
+    /// What an origin's windows in fullscreen have of the screen.
+    #[must_use]
+    pub fn fullscreen_rule(&self, origin: &Origin) -> FullscreenRule {
+        match origin {
+            Origin::Local => self.local_fullscreen,
+            Origin::Vm(name) => self.vms.get(name).map_or(FullscreenRule::Framed, |vm| vm.fullscreen),
         }
     }
 

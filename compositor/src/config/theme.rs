@@ -4,6 +4,7 @@
 //! that it is there are no part of it.
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -21,6 +22,8 @@ const TITLE_HEIGHTS: RangeInclusive<i32> = 20..=64;
 const TITLE_SIZES: RangeInclusive<i32> = 10..=32;
 /// Sizes of the pointer, in logical pixels.
 const CURSOR_SIZES: RangeInclusive<i32> = 12..=128;
+/// How long the stripe may be shown, in milliseconds: somebody has to read it.
+const FLASHES: RangeInclusive<i32> = 500..=10_000;
 /// The longest name of a theme, in bytes.
 const MAX_NAME: usize = 64;
 
@@ -35,6 +38,8 @@ pub struct ThemeConfig {
     pub cursor_size: i32,
     /// The colour of the bare desktop.
     pub background: Rgb,
+    /// How long the stripe is shown over a window that has the whole output.
+    pub fullscreen_flash: Duration,
 }
 
 impl Default for ThemeConfig {
@@ -44,6 +49,7 @@ impl Default for ThemeConfig {
             cursor_theme: None,
             cursor_size: 24,
             background: Rgb([0x19, 0x1c, 0x21]),
+            fullscreen_flash: Duration::from_millis(1500),
         }
     }
 }
@@ -58,6 +64,7 @@ pub(super) struct Theme {
     cursor_theme: Option<Spanned<String>>,
     cursor_size: Option<Spanned<i32>>,
     background: Option<Spanned<String>>,
+    fullscreen_flash: Option<Spanned<i32>>,
 }
 
 impl Theme {
@@ -84,7 +91,17 @@ impl Theme {
             cursor_theme: self.cursor_theme.as_ref().map(check_name).transpose()?,
             cursor_size: number(self.cursor_size.as_ref(), cursor_size, &CURSOR_SIZES, "cursor_size")?,
             background: self.background.as_ref().map_or(Ok(background), word)?,
+            fullscreen_flash: self.fullscreen_flash()?,
         })
+    }
+}
+
+impl Theme {
+    fn fullscreen_flash(&self) -> Result<Duration, Mistake> {
+        let default = i32::try_from(ThemeConfig::default().fullscreen_flash.as_millis()).unwrap_or(i32::MAX);
+        let written = self.fullscreen_flash.as_ref();
+        let millis = number(written, default, &FLASHES, "fullscreen_flash")?;
+        Ok(Duration::from_millis(millis.unsigned_abs().into()))
     }
 }
 
@@ -116,7 +133,7 @@ mod tests {
         assert_eq!(theme("").unwrap(), ThemeConfig::default());
         let read = theme(
             "frame_width = 6\ntitle_height = 40\ntitle_size = 20\ncursor_theme = \"Adwaita\"\ncursor_size = 48\n\
-             background = \"#123456\"",
+             background = \"#123456\"\nfullscreen_flash = 2000",
         );
         let metrics = FrameMetrics { border: 6, title_height: 40, text_size: 20, ..FrameMetrics::default() };
         let expected = ThemeConfig {
@@ -124,6 +141,7 @@ mod tests {
             cursor_theme: Some("Adwaita".to_owned()),
             cursor_size: 48,
             background: Rgb([0x12, 0x34, 0x56]),
+            fullscreen_flash: Duration::from_millis(2000),
         };
         assert_eq!(read.unwrap(), expected);
     }
@@ -142,6 +160,7 @@ mod tests {
             ("cursor_size = 200", "cursor_size is 12 to 128"),
             ("cursor_theme = \"../x\"", "name of its directory"),
             ("cursor_theme = \"\"", "name of its directory"),
+            ("fullscreen_flash = 100", "fullscreen_flash is 500 to 10000"),
             ("background = \"blue\"", "#rrggbb"),
             ("label = \"none\"", "unknown field `label`"),
         ] {

@@ -215,8 +215,10 @@ impl State {
     /// Lays a window out another way. Maximised and fullscreen are the same place: the work area.
     fn set_mode(&mut self, toplevel: &ToplevelSurface, mode: Mode) {
         let Some(id) = self.window_of(toplevel.wl_surface()) else { return };
-        self.forget_interaction(id);
-        self.comp.shell.set_mode(id, mode);
+        if mode != Mode::Fullscreen || self.comp.may_fullscreen(id) {
+            self.forget_interaction(id);
+            self.comp.shell.set_mode(id, mode);
+        }
         self.configure(id);
         // Every request is answered, but not before the initial configure.
         if toplevel.is_initial_configure_sent() {
@@ -256,7 +258,8 @@ impl State {
             pending.decoration_mode = Some(Decoration::ServerSide);
             pending.size = match window.mode {
                 Mode::Floating => tile.map(|tile| layout.asked_of(layout.inside(tile).size)).or(floating),
-                Mode::Maximized | Mode::Fullscreen => Some(bounds),
+                Mode::Fullscreen => Some(layout.asked_of(shell.content(window).size)),
+                Mode::Maximized => Some(bounds),
                 Mode::Snapped(zone) => Some(layout.asked_of(layout.zone_content(zone).size)),
             };
             let [left, right, top, bottom] = match window.mode {

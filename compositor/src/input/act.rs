@@ -93,8 +93,9 @@ impl State {
 
     /// Lays a window out another way by the user's hand.
     pub(crate) fn lay_out(&mut self, id: WindowId, mode: Mode) {
+        let denied = !self.comp.may_fullscreen(id);
         let Some(window) = self.comp.shell.get_mut(id) else { return };
-        if window.mode == mode {
+        if window.mode == mode || mode == Mode::Fullscreen && denied {
             return;
         }
         window.mode = mode;

@@ -41,7 +41,7 @@ impl State {
 impl Comp {
     /// What stands at a point of the output, popups and layer surfaces included.
     pub(crate) fn target_at(&self, pixel: Point<i32, Physical>) -> Target {
-        if self.shell.layout_at(pixel).stripe().contains(pixel) {
+        if self.shell.is_on_stripe(pixel) {
             return Target::Stripe;
         }
         if self.lock.is_locked() {
@@ -72,7 +72,9 @@ impl Comp {
 
     fn layer_hit(&self, point: Point<f64, Physical>, above: bool) -> Option<(LayerId, Under)> {
         let pixel: Point<i32, Physical> = point.to_i32_floor();
-        for layer in self.layers.shown_top_down(above) {
+        // Bars go with the stripe where a window has the whole output.
+        let there = |output| !(above && self.shell.is_retreated(output));
+        for layer in self.layers.shown_top_down(above).filter(|layer| there(layer.output)) {
             let root = layer.handle.wl_surface();
             // Most have none, and the list of them is looked at before it is made.
             if PopupManager::popups_for_surface(root).next().is_some() {

@@ -11,6 +11,7 @@ pub mod configured;
 pub mod constraint;
 pub mod device;
 pub(crate) mod frame_buttons;
+pub(crate) mod fullscreen;
 pub mod gesture;
 pub(crate) mod handing;
 pub(crate) mod held;

@@ -51,7 +51,7 @@ impl Comp {
     }
 
     /// `local` and every VM of the configuration.
-    fn panel_rows(&self) -> Vec<Origin> {
+    pub(super) fn panel_rows(&self) -> Vec<Origin> {
         let vms = self.config.current().vms.keys().cloned().map(Origin::Vm);
         std::iter::once(Origin::Local).chain(vms).collect()
     }

@@ -62,6 +62,7 @@ impl State {
             self.comp.schedule.request();
             return;
         }
+        self.pointer_moves();
         self.refresh_constraint();
         let location = self.comp.constrained(wanted);
         self.comp.input.pointer = Some(location);
@@ -298,7 +299,7 @@ impl State {
 impl Comp {
     /// The workspace whose name is at a point of the stripe. A locked session shows none.
     pub(super) fn workspace_at(&self, point: Point<i32, Physical>) -> Option<usize> {
-        let reachable = !self.lock.is_locked() && self.shell.layout_at(point).stripe().contains(point);
+        let reachable = !self.lock.is_locked() && self.shell.is_on_stripe(point);
         reachable.then(|| self.decor.workspace_at(point)).flatten()
     }
 
@@ -353,13 +354,16 @@ impl Comp {
 
     /// The window whose popup is at a point, if no other window covers the popup there.
     pub(super) fn popup_at(&self, point: Point<i32, Physical>) -> Option<WindowId> {
-        if self.shell.layout_at(point).stripe().contains(point) {
+        if self.shell.is_on_stripe(point) {
             return None;
         }
         let focused = self.focused_window().map(|window| window.id);
         for window in self.shell.shown_top_down() {
             if focused == Some(window.id) && self.on_method_popup(point) {
                 return Some(window.id);
+            }
+            if self.shell.frame(window).tab.contains(point) {
+                return None;
             }
             let popups = self.popup_rects(window.handle.wl_surface());
             if popups.iter().any(|popup| popup.rects.outer().contains(point)) {
@@ -386,7 +390,7 @@ impl Comp {
     pub(super) fn surface_at(&self, point: Point<f64, Physical>) -> Under {
         let pixel: Point<i32, Physical> = point.to_i32_floor();
         let layout = self.shell.layout_at(pixel);
-        if layout.stripe().contains(pixel) {
+        if self.shell.is_on_stripe(pixel) {
             return None;
         }
         if self.lock.is_locked() {
@@ -404,6 +408,10 @@ impl Comp {
             let hit = |surface: &WlSurface, content| {
                 if self.is_paused(&window.origin) { None } else { self.in_tree(surface, content, point) }
             };
+            let frame = self.shell.frame(window);
+            if frame.tab.contains(pixel) {
+                return None;
+            }
             let popups = self.popup_rects(root).into_iter();
             let mut popups: Vec<(WlSurface, PopupRects)> =
                 popups.map(|popup| (popup.surface.wl_surface().clone(), popup.rects)).collect();
@@ -418,8 +426,7 @@ impl Comp {
                     return None;
                 }
             }
-            let frame = self.shell.frame(window);
-            if frame.content.contains(pixel) {
+            if frame.shows_content_at(pixel) {
                 return hit(root, frame.content);
             }
             if frame.outer.contains(pixel) {

@@ -24,6 +24,7 @@ impl State {
     pub(crate) fn release_input(&mut self) {
         let Some(origin) = self.comp.focused_origin().cloned() else { return };
         self.take_back(&origin);
+        self.leave_fullscreen();
         self.refresh_constraint();
         self.refresh_shortcuts();
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::fullscreen::Flash;
 use super::release::Released;
 use crate::trust::origin::Origin;
 use crate::trust::panel::Panel;
@@ -17,6 +18,8 @@ pub(crate) struct Trusted {
     pub(crate) panel: Option<Panel>,
     /// It could not be drawn.
     pub(crate) panel_failed: bool,
+    /// What is kept of the window that has a whole output.
+    pub(crate) flash: Flash,
     /// The VMs that get no input.
     pub(super) paused: BTreeSet<Origin>,
 }

@@ -53,6 +53,8 @@ pub struct Stand {
     pub mode: Mode,
     /// The tile that it fills.
     pub tile: Option<Rectangle<i32, Physical>>,
+    /// It has the whole output, and is at its place at once: on its way its label would be beside the output.
+    pub whole: bool,
 }
 
 /// Why a window is not shown any more.

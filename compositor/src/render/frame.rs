@@ -34,6 +34,9 @@ pub const TEXT_SIZE: i32 = 12;
 const GAP: i32 = 6;
 /// Width of the pattern, in logical pixels.
 const PATTERN: i32 = 72;
+/// Of the tab of a window that has the whole output: its width, and the height of its row, in logical pixels.
+const TAB: i32 = 280;
+const TAB_ROW: i32 = 20;
 /// Width of a button, in logical pixels.
 const BUTTON: i32 = 24;
 /// Beside all buttons, or beside the one that closes, this much is left for the chip, in logical pixels.
@@ -203,6 +206,8 @@ pub struct FrameRects {
     pub buttons: [Rectangle<i32, Physical>; 3],
     /// Where the pattern is drawn; empty where the window is too narrow for it.
     pub pattern: Rectangle<i32, Physical>,
+    /// Of a window that has the whole output: what chip and pattern stand on, over its content. Empty for any other.
+    pub tab: Rectangle<i32, Physical>,
     /// Space between the parts of the row.
     pub gap: i32,
     /// Height of letters in the row, in logical pixels.
@@ -241,9 +246,47 @@ impl FrameRects {
             row,
             buttons,
             pattern,
+            tab: Rectangle::default(),
             gap: metrics.gap,
             text_size,
         }
+    }
+
+    /// The frame of a window that has the whole output: a ring as wide as any other, and a tab in the middle of its upper edge with
+    /// chip and pattern.
+    #[must_use]
+    pub fn whole(output: Rectangle<i32, Physical>, metrics: FrameMetrics, scale: f64) -> Self {
+        let text_size = metrics.text_size;
+        let metrics = metrics.scaled(scale);
+        let content = grown(output, metrics.border.saturating_neg());
+        let width = scale_up(TAB, scale).min(content.size.w);
+        let left = content.loc.x.saturating_add((content.size.w - width) / 2);
+        let top = output.loc.y.saturating_add(metrics.border);
+        let height = scale_up(TAB_ROW, scale).min(content.size.h).max(1);
+        let side = metrics.border.min(width / 4);
+        let row = rect(left.saturating_add(side), top, width.saturating_sub(2 * side), height);
+        let tab_height = metrics.border.saturating_mul(2).saturating_add(height).min(output.size.h);
+        let tab = rect(left, output.loc.y, width, tab_height);
+        let pattern_width = row.size.w / 4;
+        let pattern = rect(row.loc.x + row.size.w - pattern_width, row.loc.y, pattern_width, row.size.h);
+        Self {
+            outer: output,
+            title_bar: tab,
+            content,
+            ring: ring(output, content),
+            row,
+            buttons: Default::default(),
+            pattern,
+            tab,
+            gap: metrics.gap,
+            text_size: text_size.min(TEXT_SIZE),
+        }
+    }
+
+    /// The content without what of the label lies over it.
+    #[must_use]
+    pub fn shows_content_at(&self, point: Point<i32, Physical>) -> bool {
+        self.content.contains(point) && !self.tab.contains(point)
     }
 
     /// Where the chip is, once its picture is `width` wide. It always begins at the row's left end.
@@ -397,6 +440,19 @@ mod tests {
                     prop_assert!(!side.overlaps(*other));
                 }
             }
+        }
+
+        #[test]
+        fn a_window_that_has_the_whole_output_has_a_ring_and_a_tab_inside_of_it(
+            x in -5000..5000i32, y in -5000..5000i32, w in 64..5000i32, h in 64..5000i32, scale in 0.5..4.0f64,
+        ) {
+            let frame = FrameRects::whole(rect(x, y, w, h), FrameMetrics::default(), scale);
+            let border = scaled(scale).border;
+            prop_assert_eq!(area(&frame.ring) + area(&[frame.content]), area(&[frame.outer]));
+            prop_assert_eq!(frame.content, grown(frame.outer, -border));
+            prop_assert!(frame.outer.contains_rect(frame.tab) && frame.tab.contains_rect(frame.row));
+            prop_assert!(frame.row.contains_rect(frame.pattern) && frame.row.contains_rect(frame.chip(9000, true)));
+            prop_assert!(!frame.shows_content_at(frame.tab.loc));
         }
 
         #[test]

@@ -109,7 +109,8 @@ impl<R: Renderer> std::fmt::Debug for LabelElement<R> {
 /// drawn again. Kept with the window, popup or output that the label belongs to.
 #[derive(Clone, Debug)]
 pub struct Marks {
-    ids: [Id; 4],
+    /// Of four sides and what stands on them.
+    ids: [Id; 5],
     color: Option<Rgb>,
     commit: CommitCounter,
     /// The title that was shown last.
@@ -334,6 +335,10 @@ impl LabelPainter {
             }
         }
         elements.extend(marks.ring(&rects.ring, style.color));
+        if !rects.tab.is_empty() {
+            let [.., id] = &marks.ids;
+            elements.push(marks.solid(id, rects.tab, style.color));
+        }
         Ok(elements)
     }
 
@@ -660,8 +665,11 @@ impl Key {
             Subject::Chip { text, .. } | Subject::Text { text, .. } => {
                 // Room for what is around a chip's text, and before it.
                 let around = if matches!(subject, Subject::Chip { .. }) { 4 } else { 2 };
-                let letters =
-                    text.chars().map(|c| if c.is_ascii() { 1 } else { 2 }).sum::<i32>().saturating_add(around);
+                let letters = text
+                    .chars()
+                    .map(|c| if c.is_ascii() { 1 } else { 2 })
+                    .sum::<i32>()
+                    .saturating_add(around);
                 room.min(frame::scale_up(TEXT_SIZE, scale).saturating_add(1).saturating_mul(letters))
             }
         };

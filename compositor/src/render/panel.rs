@@ -75,7 +75,8 @@ impl Places {
         let rows_h = up(ROW) * i32::try_from(panel.rows().len().min(room)).unwrap_or(0);
         let h = (fixed + rows_h).min(space.size.h).max(1);
         let corner = space.loc + Point::from(((space.size.w - w) / 2, (space.size.h - h) / 2));
-        let inner = Rectangle::new(corner + Point::from((padding, padding)), ((w - 2 * padding).max(1), 0).into());
+        let inner =
+            Rectangle::new(corner + Point::from((padding, padding)), ((w - 2 * padding).max(1), 0).into());
         let top = inner.loc.y + heading + line + gap;
         let rows = (0..shown).map(|row| {
             let y = top + up(ROW) * i32::try_from(row).unwrap_or(0);
@@ -228,13 +229,14 @@ impl Comp {
             self.shell.bottom_up().filter(|window| window.mapped && window.origin == *origin).count();
         let clients = self.accounts.get(origin).map_or(0, |account| account.used(Resource::Clients));
         let mut words = vec![match (clients, windows) {
+            (0, _) if self.is_restrained(origin, Operation::Disconnect) => String::new(),
             (0, _) => String::from("not connected"),
             (_, 0) => String::from("no window"),
             (_, 1) => String::from("1 window"),
             (_, more) => format!("{more} windows"),
         }];
-        let done = Operation::ALL.into_iter().filter(|operation| self.is_restrained(origin, *operation));
-        words.extend(done.map(|operation| String::from(operation.state())));
+        words.extend(self.restraints(origin).into_iter().map(|done| String::from(done.state())));
+        words.retain(|word| !word.is_empty());
         words.join(", ")
     }
 

@@ -223,8 +223,10 @@ where
     // A picture is of windows as they stand, and of none that is gone.
     let on_screen = comp.decor.view == View::Screen;
     let moves = on_screen && animation::step(comp, output);
-    // Without the stripe nothing says who has the keyboard, so no window is drawn either.
-    if let Err(error) = stripe::compose(comp, renderer, (output, &layout), &mut scene) {
+    // Without the stripe nothing says who has the keyboard, so no window is drawn either; but where one has the whole output its
+    // own label says so.
+    let away = on_screen && comp.shell.is_retreated(output);
+    if !away && let Err(error) = stripe::compose(comp, renderer, (output, &layout), &mut scene) {
         tracing::error!("error drawing the stripe: {error}");
         return scene;
     }
@@ -245,7 +247,9 @@ where
     preview(comp, output, &mut scene);
     let shown = comp.shell.shown_top_down().filter(|window| window.output == output);
     let windows: Vec<WindowId> = shown.map(|window| window.id).collect();
-    layers(comp, renderer, output, true, &mut scene);
+    if !away {
+        layers(comp, renderer, output, true, &mut scene);
+    }
     let pointed = comp.pointed_button();
     for id in windows {
         if on_screen {
@@ -351,7 +355,8 @@ fn window<R>(
     let content = comp.shell.content(window);
     let on_screen = comp.decor.view == View::Screen;
     let moving = on_screen.then(|| animation::window_at(comp, window.output, id, content)).flatten();
-    let rects = comp.shell.layout_of(window).frame(moving.unwrap_or(content));
+    let rects = moving.map_or_else(|| comp.shell.frame(window), |at| comp.shell.layout_of(window).frame(at));
+    let whole = comp.shell.is_real(window);
     let scale = comp.shell.layout_of(window).scale;
     let Decor { painter, windows, .. } = &mut comp.decor;
     let own = windows.entry(id).or_default();
@@ -361,9 +366,16 @@ fn window<R>(
         Ok(label) => label,
         Err(error) => {
             tracing::error!(vm = %style.label, "error drawing a label, so its window is not shown: {error}");
+            if whole {
+                comp.input.trusted.flash.failed = Some(id);
+            }
             return;
         }
     };
+    let label: Vec<_> = label.into_iter().map(SceneElement::Label).collect();
+    // Of a window that has the whole output the label lies over all that the client shows, popups too.
+    let (above, below) = if whole { (label, Vec::new()) } else { (Vec::new(), label) };
+    scene.extend(above);
     // The popups of a window that is on its way come when it has arrived: they belong to where it stands.
     if focused && moving.is_none() {
         method_popups(comp, renderer, &config, shows, scene);
@@ -371,7 +383,7 @@ fn window<R>(
     if moving.is_none() {
         popups(comp, renderer, &surface, style, shows, scene);
     }
-    scene.extend(label.into_iter().map(SceneElement::Label));
+    scene.extend(below);
     if moving.is_some() {
         animation::guest(renderer, &surface, content.size, rects.content, scale, scene);
     } else {

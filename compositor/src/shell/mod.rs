@@ -11,7 +11,8 @@
 //!   ([`Shell::check`]).
 //! * The frame of a snapped window is inside its part of the work area.
 //! * Only windows of the GUI VM itself are kept above others.
-//! * The frame of a maximised or fullscreen window is the work area, which never contains the stripe.
+//! * The frame of a maximised or fullscreen window is the work area, which never contains the stripe; but that of a fullscreen
+//!   window whose origin may have a whole output is that output ([`fullscreen`]).
 //! * The focus moves from one VM to another only by the user's hand.
 //! * Choosing a window reaches every mapped window of the workspaces on the outputs that does not wait for a dialog, each once
 //!   in a round.
@@ -19,6 +20,7 @@
 pub mod columns;
 pub mod family;
 pub mod focus;
+pub mod fullscreen;
 pub mod hiding;
 pub mod layers;
 pub mod lock;
@@ -40,6 +42,7 @@ use self::layers::LayerId;
 use self::outputs::Outputs;
 use crate::render::frame::{self, FrameButton, FrameMetrics, FrameRects};
 use crate::trust::origin::Origin;
+use fullscreen::Fullscreen;
 use stacking::{Element, Stack};
 use window::{Mode, Window, WindowId};
 use zone::Zone;
@@ -132,6 +135,12 @@ impl Layout {
     #[must_use]
     pub fn frame(&self, content: Rectangle<i32, Physical>) -> FrameRects {
         FrameRects::new(content, self.metrics, self.scale)
+    }
+
+    /// The frame of a window that has the whole output.
+    #[must_use]
+    pub fn whole_frame(&self) -> FrameRects {
+        FrameRects::whole(self.whole(), self.metrics, self.scale)
     }
 
     /// What the frame adds: the offset from the frame's corner to the content's, and the sum on both sides.
@@ -232,6 +241,8 @@ pub struct Shell<H> {
     changes: u64,
     /// Whose windows the user has hidden.
     hidden: BTreeSet<Origin>,
+    /// Which windows may have a whole output.
+    fullscreen: Fullscreen,
 }
 
 impl<H> Shell<H> {
@@ -246,6 +257,7 @@ impl<H> Shell<H> {
             turns: 0,
             changes: 0,
             hidden: BTreeSet::new(),
+            fullscreen: Fullscreen::default(),
         }
     }
 
@@ -332,6 +344,7 @@ impl<H> Shell<H> {
                 let size = layout.content_size(window.size);
                 Rectangle::new(layout.clamped(window.location, size) + offset, size)
             }
+            Mode::Fullscreen if self.is_real(window) => layout.whole_frame().content,
             Mode::Maximized | Mode::Fullscreen => {
                 Rectangle::new(layout.work_area().loc + offset, layout.max_content())
             }
@@ -342,7 +355,11 @@ impl<H> Shell<H> {
     /// The frame of a window: ring, title bar and their parts.
     #[must_use]
     pub fn frame(&self, window: &Window<H>) -> FrameRects {
-        self.layout_of(window).frame(self.content(window))
+        if self.is_real(window) {
+            self.layout_of(window).whole_frame()
+        } else {
+            self.layout_of(window).frame(self.content(window))
+        }
     }
 
     /// Shows a window that has its first content, on the current workspace, on that of its parent or on that of its
@@ -554,15 +571,14 @@ impl<H> Shell<H> {
     /// below: nothing falls through.
     #[must_use]
     pub fn at(&self, point: Point<i32, Physical>) -> Target {
-        if self.layout_at(point).stripe().contains(point) {
+        if self.is_on_stripe(point) {
             return Target::Stripe;
         }
         for window in self.shown_top_down() {
-            let content = self.content(window);
-            if content.contains(point) {
+            let frame = self.frame(window);
+            if frame.shows_content_at(point) {
                 return Target::Content(window.id);
             }
-            let frame = self.layout_of(window).frame(content);
             if frame.outer.contains(point) {
                 return if let Some(button) = frame.button_at(point) {
                     Target::Button(window.id, button)
@@ -595,7 +611,11 @@ impl<H> Shell<H> {
             for output in self.outputs.used() {
                 let touches = frame.overlaps(output.layout.whole());
                 assert!(output.id == window.output || !touches, "a window is on one output alone");
-                assert!(!frame.overlaps(output.layout.stripe()), "no frame reaches into a stripe");
+                let below = self.is_real(window) || !frame.overlaps(output.layout.stripe());
+                assert!(
+                    below,
+                    "no frame reaches into a stripe but that of a window that has the whole output"
+                );
             }
         }
     }

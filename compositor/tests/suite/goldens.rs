@@ -235,3 +235,73 @@ fn what_changes_is_drawn_and_nothing_else_is_left() {
         assert!(drawn == whole, "after step {index} the screen is not what it should be");
     }
 }
+
+/// A desktop with windows of two VMs and a popup, of which one VM has a pattern and a mark, in a compositor of its own.
+fn marked(scale: f64, work: &str) -> Fixture {
+    let size = |length: f64| (length * scale) as i32;
+    let text = format!(
+        "[background]\npicture = 'none'\nhint = false\n[animation]\nenabled = false\n[theme]\nfullscreen_flash = 500\n\
+         [vm.work]\nlabel = 'Work'\ncolor = '#2e7d32'\nmark = 'triangle'\n{work}\n\
+         [vm.web]\nlabel = 'Web'\ncolor = '#c62828'\npattern = 'stripes'\nmark = 'ring'\n\
+         [vm.mail]\nlabel = 'Mail'\ncolor = '#1565c0'\n"
+    );
+    let config = Config::parse(Path::new("test.toml"), &text).unwrap();
+    let mut fixture = Fixture::with(Live::fixed(config), (size(900.0), size(560.0)), scale);
+    let web = fixture.connect(vm("web"));
+    let first = fixture.window(web, 340, 220, [0xf0, 0xe0, 0xc0, 0xff]);
+    fixture.client(web).told.shown[first].toplevel.as_ref().unwrap().set_title("A page".to_owned());
+    let popup = fixture.client(web).create_popup(first, 300, 180, 90, 70);
+    fixture.configured(web, popup, 0);
+    fixture.client(web).draw(popup, 90, 70, [0xff, 0xff, 0xff, 0xff]);
+    let work = fixture.connect(vm("work"));
+    fixture.window(work, 300, 180, [0x60, 0x70, 0x80, 0xff]);
+    fixture.roundtrip(web);
+    fixture
+}
+
+#[test]
+fn labels_alone() {
+    for scale in [1.0, 1.5] {
+        let mut fixture = marked(scale, "");
+        for key in ["leftmeta", "x"] {
+            fixture.state().input_key(vitrail::ipc::keys::key(key).unwrap(), true);
+        }
+        compare(&format!("xray_{}", scale * 100.0), &fixture.screenshot().0);
+    }
+}
+
+#[test]
+fn the_trusted_panel() {
+    use vitrail::trust::panel::Operation;
+    for scale in [1.0, 1.25, 2.0] {
+        let mut fixture = marked(scale, "");
+        fixture.state().restrain(&vm("mail"), Operation::Disconnect, true);
+        fixture.state().restrain(&vm("work"), Operation::Pause, true);
+        fixture.chord(&["leftctrl", "leftalt", "delete"]);
+        fixture.wait("the panel", |fixture| fixture.state().comp.panel_takes_answer());
+        fixture.chord(&["down"]);
+        fixture.chord(&["down"]);
+        compare(&format!("panel_{}", scale * 100.0), &fixture.screenshot().0);
+    }
+}
+
+#[test]
+fn a_window_that_has_the_whole_output() {
+    for scale in [1.0, 1.5] {
+        let mut fixture = marked(scale, "fullscreen = 'real'");
+        let work = fixture.everybody()[1];
+        let id = fixture.report().into_iter().find(|window| window.vm == "work").unwrap().id;
+        fixture.state().comp.shell.activate(id);
+        let before = fixture.client(work).configures(0).len();
+        fixture.client(work).told.shown[0].toplevel.as_ref().unwrap().set_fullscreen(None);
+        fixture.configured(work, 0, before);
+        let (w, h) = fixture.client(work).configures(0).last().unwrap().size;
+        fixture.client(work).draw(0, w, h, [0x60, 0x70, 0x80, 0xff]);
+        fixture.roundtrip(work);
+        fixture.wait("the stripe's going", |fixture| {
+            let shell = &fixture.state().comp.shell;
+            shell.is_retreated(shell.outputs().active().id)
+        });
+        compare(&format!("fullscreen_{}", scale * 100.0), &fixture.screenshot().0);
+    }
+}

@@ -13,7 +13,7 @@ use crate::input_method;
 use crate::text_input::{editor, enable};
 use crate::virtual_keyboard::typist;
 use crate::xray::{grab, grabbing, holds, shown};
-use crate::{layer_shell, screencopy, session_lock};
+use crate::{layer_shell, session_lock};
 
 const BLUE: [u8; 4] = [0, 0, 255, 255];
 const YELLOW: [u8; 4] = [255, 255, 0, 255];
@@ -306,7 +306,7 @@ const SIGN: [u8; 4] = [0x8a, 0xb4, 0xf8, 255];
 fn a_paused_vm_gets_no_input_of_any_kind_and_the_stripe_says_so() {
     let (mut fixture, work, web) = desktop();
     let content = window_of(&mut fixture, "work").unwrap();
-    let places = open(&mut fixture);
+    open(&mut fixture);
     // With the keyboard: the row of work is the last one, above what closes the panel.
     for key in [DOWN, DOWN, DOWN, RIGHT, ENTER] {
         tap(&mut fixture, key);
@@ -334,7 +334,6 @@ fn a_paused_vm_gets_no_input_of_any_kind_and_the_stripe_says_so() {
     fixture.click(other.loc.x + 10, other.loc.y + 10);
     tap(&mut fixture, A);
     assert_eq!(keys(&mut fixture, web), [(A, true), (A, false)]);
-    let _ = places;
     let places = open(&mut fixture);
     press(&mut fixture, place(&places, "work", Operation::Pause));
     tap(&mut fixture, ESCAPE);
@@ -423,7 +422,6 @@ fn a_question_waits_for_the_panel_and_is_then_looked_at_again() {
     tap(&mut fixture, ESCAPE);
     fixture.wait("the question", |fixture| fixture.state().comp.is_asking());
     assert!(!fixture.state().comp.question_takes_answer());
-    let _ = screencopy::CAPTURING;
 }
 
 #[test]

@@ -44,6 +44,7 @@ pub(in crate::render) fn step(comp: &mut Comp, output: OutputId) -> bool {
         content: shell.content(window),
         mode: window.mode,
         tile: shell.tile(window),
+        whole: shell.is_real(window),
     });
     let stands: Vec<Stand> = stands.collect();
     let layout = shell.layout_on(output);

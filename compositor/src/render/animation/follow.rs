@@ -67,6 +67,9 @@ impl Animations {
 
     /// A window is shown: a new one, or one that may be laid out another way.
     fn arrived(&mut self, frame: &Frame<'_>, stand: &Stand, before: Option<&Stand>) {
+        if stand.whole || before.is_some_and(|before| before.whole) {
+            return;
+        }
         let from = match before {
             Some(before) if (before.mode, before.tile) == (stand.mode, stand.tile) => return,
             // From where it was drawn last, also if it was on its way there.
@@ -87,7 +90,7 @@ impl Animations {
         let from = self.place(stand.id, stand.content).unwrap_or(stand.content);
         let closed = self.closed.iter().position(|last| last.window == stand.id);
         let last = closed.map(|index| self.closed.remove(index));
-        if self.leaving.len() >= MAX_LEAVING {
+        if stand.whole || self.leaving.len() >= MAX_LEAVING {
             return;
         }
         let (to, above) = match fate {
@@ -139,7 +142,7 @@ mod tests {
     }
 
     fn stand(id: u64, content: Rectangle<i32, Physical>) -> Stand {
-        Stand { id: WindowId(id), content, mode: Mode::Floating, tile: None }
+        Stand { id: WindowId(id), content, mode: Mode::Floating, tile: None, whole: false }
     }
 
     /// A fake clock and the frames that are drawn by it.
