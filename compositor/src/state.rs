@@ -15,7 +15,7 @@ use smithay::reexports::wayland_server::backend::{ClientId, DisconnectReason};
 use smithay::reexports::wayland_server::{Client, Display, DisplayHandle, Resource};
 use smithay::utils::{Clock, Monotonic, Physical, Rectangle, Size};
 use smithay::wayland::shell::xdg::ToplevelSurface;
-use vitrail_protocols::Limits;
+use vitrail_protocols::{Guard, Limits};
 
 use crate::backend::{Backend, BackendError};
 use crate::config::{Config, Live};
@@ -237,7 +237,11 @@ impl State {
         outputs.configure(&config.current().outputs);
         backend.follow(&outputs).map_err(StateError::Backend)?;
         let handle = display.handle();
-        handle.set_default_max_buffer_size(MAX_PENDING_BYTES);
+        handle.set_default_max_buffer_size(if Guard::Pending.holds() {
+            MAX_PENDING_BYTES
+        } else {
+            usize::MAX
+        });
         let mut protocols = Protocols::new(&handle);
         let (seat, input) = Input::new(&mut protocols.seat, &handle, &config.current().input.keyboard)
             .map_err(StateError::Keyboard)?;

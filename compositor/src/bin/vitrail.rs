@@ -126,6 +126,9 @@ fn main() -> ExitCode {
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
     vitrail::crash::log_panics();
+    if let Some(warning) = vitrail_protocols::guard::warning() {
+        tracing::warn!("{warning}");
+    }
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -32,6 +32,8 @@ use smithay::wayland::compositor::with_states;
 use smithay::wayland::shell::is_valid_parent;
 use smithay::wayland::shell::xdg::XdgToplevelSurfaceData;
 
+use vitrail_protocols::Guard;
+
 use crate::state::State;
 use crate::trust::client::{end_for_misuse, may_see, origin_of};
 use crate::trust::origin::Origin;
@@ -234,7 +236,8 @@ impl Dispatch<ZxdgImporterV2, ()> for State {
         let object = data_init.init(id, ());
         let Some(origin) = origin_of(importer) else { return };
         let foreign = &mut state.comp.protocols.foreign;
-        if foreign.exports.get(&handle).is_none_or(|export| export.origin != origin) {
+        if foreign.exports.get(&handle).is_none_or(|export| export.origin != origin && Guard::Handle.holds())
+        {
             object.destroyed();
             return;
         }

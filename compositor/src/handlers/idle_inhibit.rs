@@ -18,9 +18,12 @@ use smithay::reexports::wayland_server::{
     Client, DataInit, Dispatch, DisplayHandle, GlobalDispatch, New, Resource, Weak,
 };
 use smithay::wayland::compositor::get_parent;
+use smithay::wayland::shell::xdg::ToplevelSurface;
+use vitrail_protocols::Guard;
 
 use crate::render::schedule::has_buffer;
 use crate::shell::stacking::Element;
+use crate::shell::window::Window;
 use crate::state::{Comp, State};
 use crate::trust::client::may_see;
 use crate::trust::origin::Origin;
@@ -55,16 +58,20 @@ impl Comp {
     /// Whose window keeps the session from being idle now.
     #[must_use]
     pub fn idle_inhibitor(&self) -> Option<&Origin> {
-        let window = self.focused_window().filter(|window| window.shown())?;
-        let root = window.handle.wl_surface();
-        let mut surfaces = self.protocols.idle_inhibit.by_surface.values();
-        let counts = |surface: &WlSurface| {
-            surface.id().same_client_as(&root.id())
-                && self.shown_root(surface).is_some_and(|shown| shown == *root)
+        let may = |window: &&Window<ToplevelSurface>| {
+            let focused = self.focused_window().is_some_and(|focused| focused.id == window.id);
+            focused && window.shown() || !Guard::Idle.holds()
         };
-        surfaces
-            .any(|(surface, _)| surface.upgrade().is_ok_and(|surface| counts(&surface)))
-            .then_some(&window.origin)
+        let inhibits = |window: &&Window<ToplevelSurface>| {
+            let root = window.handle.wl_surface();
+            let counts = |surface: &WlSurface| {
+                surface.id().same_client_as(&root.id())
+                    && self.shown_root(surface).is_some_and(|shown| shown == *root)
+            };
+            let mut surfaces = self.protocols.idle_inhibit.by_surface.values();
+            surfaces.any(|(surface, _)| surface.upgrade().is_ok_and(|surface| counts(&surface)))
+        };
+        self.shell.bottom_up().filter(may).find(inhibits).map(|window| &window.origin)
     }
 
     /// The toplevel that a surface belongs to, if it and all surfaces between them have content.

@@ -14,6 +14,8 @@ use smithay::wayland::shell::xdg::{
     PopupSurface, PositionerState, XdgPopupSurfaceData, XdgPopupSurfaceRoleAttributes,
 };
 
+use vitrail_protocols::Guard;
+
 use super::geometry::window_geometry;
 use super::xdg_shell::MAX_UNACKNOWLEDGED;
 use crate::render::schedule::has_buffer;
@@ -141,6 +143,7 @@ impl Comp {
         }
         let origin = origin_of(popup.wl_surface());
         self.focused_origin().is_none_or(|focused| Some(focused) == origin.as_ref())
+            || !Guard::PopupFocus.holds()
     }
 
     /// Computes where a popup goes, by its client's wishes and within the work area.
@@ -154,6 +157,7 @@ impl Comp {
         let scale = layout.scale;
         let area = if of_layer { layout.space() } else { layout.work_area() };
         let parent = popup.get_parent_surface().and_then(|parent| self.content_of(&parent));
+        let parent = parent.filter(|_| Guard::PopupPlace.holds());
         let geometry = parent.map_or_else(
             || positioner.get_geometry(),
             |parent| {

@@ -36,6 +36,7 @@ use smithay::wayland::selection::primary_selection::{
     PrimarySourceUserData, clear_primary_selection, set_primary_focus, set_primary_selection,
 };
 use smithay::wayland::selection::{SelectionHandler, SelectionTarget};
+use vitrail_protocols::Guard;
 
 use super::data_control::Watcher;
 use crate::handlers::globals::delegate_global;
@@ -129,7 +130,7 @@ impl Selections {
     /// Whether the pointer may reach a client of this origin while a drag goes on.
     #[must_use]
     pub fn drag_allows(&self, origin: Option<&Origin>) -> bool {
-        self.drag.is_none() || self.drag.as_ref() == origin
+        self.drag.is_none() || self.drag.as_ref() == origin || !Guard::Drag.holds()
     }
 }
 
@@ -231,7 +232,13 @@ impl State {
     fn show_clipboard(&mut self) {
         let (display, seat) = (self.comp.display.clone(), self.comp.seat.clone());
         let shown = self.comp.selections.shown.clone();
-        match shown.as_ref().and_then(|origin| self.comp.selections.clipboard.get(origin)) {
+        let all = &self.comp.selections.clipboard;
+        let copied = if Guard::Selection.holds() {
+            shown.as_ref().and_then(|origin| all.get(origin))
+        } else {
+            all.values().next()
+        };
+        match copied {
             Some(copied) => {
                 let types = copied.types.clone();
                 set_data_device_selection(&display, &seat, types, shown.unwrap_or(Origin::Local));

@@ -26,6 +26,7 @@ use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
 use smithay::reexports::wayland_server::{
     Client, DataInit, Dispatch, DisplayHandle, GlobalDispatch, New, Resource,
 };
+use vitrail_protocols::Guard;
 
 use crate::state::{Comp, State};
 use crate::trust::client::{may_see, origin_of};
@@ -100,7 +101,7 @@ impl Comp {
         let surface = inhibitors.keyboard.as_ref()?;
         let inhibitor = inhibitors.by_surface.get(&surface.id())?;
         let origin = origin_of(surface)?;
-        (!self.input.trusted.released.contains(&origin)).then_some(inhibitor)
+        (!(Guard::Release.holds() && self.input.trusted.released.contains(&origin))).then_some(inhibitor)
     }
 
     /// Whose window gets the shortcuts now.

@@ -27,6 +27,7 @@ use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
 use smithay::reexports::wayland_server::{DisplayHandle, Resource};
 use smithay::utils::{Logical, Physical, Point, Rectangle, Size};
 use smithay::wayland::compositor::{Cacheable, RegionAttributes, SurfaceAttributes, get_parent, with_states};
+use vitrail_protocols::Guard;
 
 use crate::shell::Layout;
 use crate::state::{Comp, State};
@@ -225,7 +226,7 @@ impl Comp {
         let told = self.seat.get_pointer().and_then(|pointer| pointer.current_focus());
         if told.as_ref() != Some(&surface)
             || root_of(&surface) != *focused.handle.wl_surface()
-            || self.input.trusted.released.contains(&focused.origin)
+            || (Guard::Release.holds() && self.input.trusted.released.contains(&focused.origin))
         {
             return None;
         }

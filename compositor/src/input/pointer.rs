@@ -11,6 +11,7 @@ use smithay::desktop::utils::under_from_surface_tree;
 use smithay::input::pointer::{AxisFrame, ButtonEvent, MotionEvent, RelativeMotionEvent};
 use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
 use smithay::utils::{Logical, Physical, Point, Rectangle, SERIAL_COUNTER};
+use vitrail_protocols::Guard;
 
 use super::hold::Holder;
 use crate::handlers::geometry::window_geometry;
@@ -427,7 +428,11 @@ impl Comp {
                 }
             }
             if frame.shows_content_at(pixel) {
-                return hit(root, frame.content);
+                let under = hit(root, frame.content);
+                if under.is_some() || Guard::Holes.holds() {
+                    return under;
+                }
+                continue;
             }
             if frame.outer.contains(pixel) {
                 return None;

@@ -24,6 +24,7 @@ use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
 use smithay::utils::{Physical, Point, Rectangle};
 use smithay::wayland::compositor::with_states;
 use smithay::wayland::shell::xdg::{ToplevelSurface, XdgToplevelSurfaceData};
+use vitrail_protocols::Guard;
 
 use super::animation::{self, Movements};
 use super::background::{self, Background};
@@ -230,7 +231,7 @@ where
         tracing::error!("error drawing the stripe: {error}");
         return scene;
     }
-    if comp.lock.is_locked() {
+    if comp.lock.is_locked() && Guard::Lock.holds() {
         lock(comp, renderer, (output, &layout), &mut scene);
         return scene;
     }
@@ -372,7 +373,8 @@ fn window<R>(
             return;
         }
     };
-    let label: Vec<_> = label.into_iter().map(SceneElement::Label).collect();
+    let label = label.into_iter().filter(|_| Guard::Label.holds());
+    let label: Vec<_> = label.map(SceneElement::Label).collect();
     // Of a window that has the whole output the label lies over all that the client shows, popups too.
     let (above, below) = if whole { (label, Vec::new()) } else { (Vec::new(), label) };
     scene.extend(above);
@@ -389,7 +391,9 @@ fn window<R>(
     } else {
         guest(renderer, &surface, rects.content, scale, shows, scene);
     }
-    scene.push(solid(backing, rects.content, BACKING));
+    if Guard::Backing.holds() {
+        scene.push(solid(backing, rects.content, BACKING));
+    }
 }
 
 /// The content of a window, if it is shown on an output, as it is in a whole scene of that ([`super::contents`]).
@@ -408,7 +412,7 @@ where
     let mut elements = Vec::new();
     let content = comp.shell.frame(window).content;
     guest(renderer, surface, content, comp.shell.layout_on(output).scale, Shows::All, &mut elements);
-    let own = comp.decor.windows.get(&window.id);
+    let own = comp.decor.windows.get(&window.id).filter(|_| Guard::Backing.holds());
     elements.extend(own.map(|own| solid(own.backing.clone(), content, BACKING)));
     Some(elements.into_iter().map(|element| OnOutput::new(element, output.origin())).collect())
 }
@@ -493,7 +497,9 @@ fn paint_popup<R>(
     let Decor { painter, popups, .. } = &mut comp.decor;
     let own = popups.entry(surface.clone()).or_default();
     let backing = own.backing.clone();
-    if let Some(outer) = rects.ring {
+    if let Some(outer) = rects.ring
+        && Guard::Label.holds()
+    {
         let ring: Vec<LabelElement<R>> = painter.popup_ring(&mut own.marks, outer, rects.content, style);
         scene.extend(ring.into_iter().map(SceneElement::Label));
     }
@@ -563,7 +569,7 @@ fn tree<R>(
             WaylandSurfaceTexture::SolidColor(_) => None,
         };
         // An element inside the rectangle is drawn as it is: cutting it would round its source.
-        if content.contains_rect(element.geometry(scale.into())) {
+        if content.contains_rect(element.geometry(scale.into())) || !Guard::Clip.holds() {
             scene.push(SceneElement::Whole(Guest::new(element, buffer)));
         } else if let Some(cropped) = CropRenderElement::from_element(element, scale, content) {
             scene.push(SceneElement::Cropped(Guest::new(cropped, buffer)));
@@ -663,7 +669,9 @@ impl Comp {
     pub(crate) fn drawn_pointer(&self) -> Option<Point<i32, Physical>> {
         let location = self.input.visible_pointer()?;
         // A client may hide the pointer over its own content, and only while it has the keyboard and nothing is over it.
-        let hidden = self.input.cursor == CursorImageStatus::Hidden
+        let hidden = self.input.cursor == CursorImageStatus::Hidden;
+        let hidden = hidden && !Guard::Cursor.holds()
+            || hidden
             && !self.overlay_has_input()
             && !self.is_xray()
             && self.pointer_is_over_focus()

@@ -1,6 +1,7 @@
 //! The stripe at the top of an output, with its parts, and the banner of a configuration that could not be reloaded.
 
 use smithay::backend::renderer::{ImportAll, ImportMem, Renderer, Texture};
+use vitrail_protocols::Guard;
 
 use super::elements::SceneElement;
 use super::label::{CAPTURING, LabelError, Places, RESTRAINED, Sign, StripeText};
@@ -38,7 +39,9 @@ where
     let Decor { painter, outputs, .. } = &mut comp.decor;
     let OutputDecor { stripe, banner, .. } = outputs.entry(output).or_default();
     let bar = painter.stripe(renderer, stripe, layout.stripe(), reserved, says, layout.scale)?;
-    scene.extend(bar.into_iter().map(SceneElement::Label));
+    if Guard::Label.holds() {
+        scene.extend(bar.into_iter().map(SceneElement::Label));
+    }
     if let Some(error) = comp.config.error().filter(|_| !locked) {
         match painter.banner(renderer, banner, layout.banner(), &error.one_line(), layout.scale) {
             Ok(bar) => scene.extend(bar.into_iter().map(SceneElement::Label)),

@@ -18,6 +18,7 @@ use smithay::backend::renderer::element::surface::{
 use smithay::backend::renderer::element::utils::{CropRenderElement, RescaleRenderElement};
 use smithay::backend::renderer::{ImportAll, ImportMem, Renderer, Texture};
 use smithay::utils::{Physical, Point, Rectangle, Size};
+use vitrail_protocols::Guard;
 
 use super::elements::{BACKING, Guest, SceneElement};
 use super::frame::{self, FrameRects};
@@ -158,7 +159,8 @@ fn picture<R>(
     let urgent = window.urgent && shows == Shows::All;
     let title = Title { text: &text, imitates, focused: chosen, urgent, hovered: None, maximized: false };
     match painter.frame(renderer, &mut own.marks, &rects, style, title, scale) {
-        Ok(label) => scene.extend(label.into_iter().map(SceneElement::Label)),
+        Ok(label) if Guard::Label.holds() => scene.extend(label.into_iter().map(SceneElement::Label)),
+        Ok(_) => {}
         Err(error) => {
             tracing::error!(vm = %style.label, "error drawing a label, so its window is not shown: {error}");
             return;

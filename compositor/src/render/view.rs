@@ -6,6 +6,7 @@
 
 use smithay::backend::renderer::{ImportAll, ImportMem, Renderer, Texture};
 use smithay::utils::{Physical, Point, Rectangle};
+use vitrail_protocols::Guard;
 
 use super::cursor;
 use super::elements::{BACKING, OnOutput, SceneElement};
@@ -43,7 +44,7 @@ pub(super) enum Shows {
 impl Comp {
     /// How windows and popups of an origin are drawn in the scene that is being drawn; `None`: not at all.
     pub(super) fn shows(&self, origin: &Origin) -> Option<Shows> {
-        if self.decor.view == View::Screen {
+        if self.decor.view == View::Screen || !Guard::Capture.holds() {
             return Some(Shows::All);
         }
         match self.config.current().capture_rule(origin) {

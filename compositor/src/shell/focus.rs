@@ -5,6 +5,8 @@
 //! it goes, the keyboard is nobody's and kept for that VM: what is being typed for it must not reach another one, whose window
 //! opens or happens to be next. It is kept until the user's hand gives it to somebody.
 
+use vitrail_protocols::Guard;
+
 use super::layers::LayerId;
 use super::stacking::{Element, Stack};
 use super::window::WindowId;
@@ -42,7 +44,7 @@ impl Focused {
 
     /// Whether a window that just opened, or asks for it, may take the focus. `holder` is the origin of the window that has it.
     pub fn may_be_taken_by(&self, new: &Origin, holder: Option<&Origin>) -> bool {
-        holder.or(self.kept_for.as_ref()).is_none_or(|holder| holder == new)
+        holder.or(self.kept_for.as_ref()).is_none_or(|holder| holder == new) || !Guard::Focus.holds()
     }
 }
 

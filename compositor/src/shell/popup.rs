@@ -6,6 +6,7 @@
 //! Popups of the input method, which is a local program, have a rule of their own ([`beside_cursor`]).
 
 use smithay::utils::{Physical, Rectangle, Size};
+use vitrail_protocols::Guard;
 
 use crate::render::frame::grown;
 
@@ -41,6 +42,9 @@ pub fn constrain(
     ring: i32,
 ) -> PopupRects {
     let wanted = Rectangle::new(wanted.loc, at_least_one(wanted.size));
+    if !Guard::PopupPlace.holds() {
+        return PopupRects { content: wanted, ring: Some(grown(wanted, ring)) };
+    }
     // The parent may stick out of the output; only its visible part is a place where a ring can be spared.
     if let Some(visible) = parent.intersection(work_area)
         && visible.contains_rect(wanted)
@@ -113,7 +117,7 @@ impl AreaBudget {
     pub fn take(&mut self, rects: &PopupRects) -> bool {
         let size = rects.outer().size;
         let area = i64::from(size.w) * i64::from(size.h);
-        if area > self.0 {
+        if area > self.0 && Guard::PopupPlace.holds() {
             return false;
         }
         self.0 -= area;

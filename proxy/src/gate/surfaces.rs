@@ -4,6 +4,7 @@
 use std::cmp::Ordering;
 use std::rc::Rc;
 
+use vitrail_protocols::Guard as Switch;
 use wl_proxy::fixed::Fixed;
 use wl_proxy::object::ObjectCoreApi as _;
 use wl_proxy::protocols::viewporter::wp_viewport::{WpViewport, WpViewportHandler};
@@ -173,7 +174,8 @@ impl WlSubcompositorHandler for Subcompositor {
         parent: &Rc<WlSurface>,
     ) {
         let (child, above) = (surface.unique_id(), parent.unique_id());
-        let max_depth = self.0.ledger().limits().subsurface_depth;
+        let max_depth =
+            if Switch::Depth.holds() { self.0.ledger().limits().subsurface_depth } else { u32::MAX };
         let attached = self.0.tree().borrow_mut().attach(child, above, max_depth);
         match attached {
             Ok(()) => {

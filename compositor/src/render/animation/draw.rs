@@ -10,6 +10,7 @@ use smithay::backend::renderer::element::utils::{CropRenderElement, RescaleRende
 use smithay::backend::renderer::{ImportAll, ImportMem, Renderer, Texture};
 use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
 use smithay::utils::{Physical, Point, Rectangle, Scale, Size, Transform};
+use vitrail_protocols::Guard;
 
 use super::follow::Frame;
 use super::{Fate, Last, Leaving, Stand};
@@ -133,7 +134,8 @@ fn draw<R>(
     let Decor { painter, .. } = &mut comp.decor;
     let Own { marks, backing } = &mut leaving.own;
     match painter.frame(renderer, marks, &rects, style, title, layout.scale) {
-        Ok(label) => scene.extend(label.into_iter().map(SceneElement::Label)),
+        Ok(label) if Guard::Label.holds() => scene.extend(label.into_iter().map(SceneElement::Label)),
+        Ok(_) => {}
         Err(error) => {
             tracing::debug!(vm = %style.label, "a window that leaves has no room for its label: {error}");
             return;
