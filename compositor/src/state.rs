@@ -2,12 +2,14 @@
 //! rest to read while it is itself borrowed.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use calloop::generic::Generic;
+use calloop::timer::{TimeoutAction, Timer};
 use calloop::{Interest, LoopHandle, LoopSignal, Mode as TriggerMode, PostAction};
 use smithay::desktop::PopupManager;
 use smithay::input::Seat;
@@ -36,11 +38,12 @@ use crate::render::schedule::Schedule;
 use crate::shell::Shell;
 use crate::shell::layers::Layers;
 use crate::shell::outputs::{Head, Outputs};
+use crate::trust::budget::Company;
 use crate::trust::client::{self, ClientState, Members, Privilege};
 use crate::trust::limits::{Accounts, LimitError, Resource as Counted};
 use crate::trust::origin::Origin;
 use crate::trust::program::Process;
-use crate::trust::throttle::{Fed, Outbox, Throttle};
+use crate::trust::throttle::{Fed, Handled, Outbox, Throttle};
 
 /// Bytes that wait for a client that does not read, before its connection is ended.
 const MAX_PENDING_BYTES: usize = 1 << 20;
@@ -63,6 +66,10 @@ struct Wires {
     display: Rc<RefCell<Display<State>>>,
     /// What the library has written and the clients have not been given.
     outbox: Outbox<ClientId>,
+    /// The clients of each origin, which share what it may take of a turn. Bounded by the configuration.
+    companies: HashMap<Origin, Company>,
+    /// Turns of the event loop so far.
+    turn: u64,
 }
 
 /// Everything but the backend.
@@ -191,7 +198,7 @@ impl Wires {
             Ok(PostAction::Continue)
         };
         events.insert_source(source, callback).map_err(|error| error.error)?;
-        Ok(Self { display, outbox: Outbox::new()? })
+        Ok(Self { display, outbox: Outbox::new()?, companies: HashMap::new(), turn: 0 })
     }
 }
 
@@ -306,11 +313,13 @@ impl State {
         // Of the client's own socket: what the library sees of it is the throttle's.
         let process = if origin.is_vm() { None } else { Process::of_peer(&stream) };
         let data = Arc::new(ClientState::new(origin, privilege, policy, account, process)?);
-        let (throttle, library) = Throttle::new(stream)?;
+        let company = self.wires.companies.entry(data.origin.clone()).or_default().clone();
+        let (throttle, library) = Throttle::new(stream, company)?;
         let client = self.comp.display.insert_client(library, Arc::clone(&data) as _)?;
         self.comp.members.enter(client.id(), &data);
         let (sender, display) = (client.clone(), Rc::clone(&self.wires.display));
         let fed = move |fed: Fed, (): &mut (), state: &mut Self| {
+            let start = Instant::now();
             // If it is in use, or fails, the display's own source finds what there is in the next turn.
             if let Ok(mut display) = display.try_borrow_mut() {
                 let _ = display.backend().dispatch_single_client(state, sender.id());
@@ -318,6 +327,7 @@ impl State {
             if fed.check {
                 state.comp.count_objects(&sender);
             }
+            Handled { took: start.elapsed(), turn: state.wires.turn, hold: state.is_too_fast(&sender) }
         };
         self.wires
             .outbox
@@ -326,8 +336,33 @@ impl State {
         Ok(client)
     }
 
+    /// Whether a client's origin commits or damages faster than it may. Then nothing is read of that client for as long as it takes.
+    fn is_too_fast(&mut self, client: &Client) -> bool {
+        let Some(data) = self.comp.members.get(&client.id()) else { return false };
+        let Some(wait) = data.account.wait(self.comp.now()).filter(|_| Guard::Rate.holds()) else {
+            return false;
+        };
+        if data.account.begin_wait() {
+            let origin = data.origin.clone();
+            let account = Arc::clone(&data.account);
+            let wake = move |_, (): &mut (), state: &mut Self| {
+                account.end_wait();
+                let (events, members) = (state.comp.events.clone(), &state.comp.members);
+                let whose = |client: &ClientId| members.get(client).is_none_or(|data| data.origin == origin);
+                state.wires.outbox.let_go_on(&events, whose);
+                TimeoutAction::Drop
+            };
+            if self.comp.events.insert_source(Timer::from_duration(wait), wake).is_err() {
+                data.account.end_wait();
+                return false;
+            }
+        }
+        true
+    }
+
     /// What must be done after each turn of the event loop: answer clients, and plan the next frame.
     pub fn after_dispatch(&mut self) {
+        self.wires.turn = self.wires.turn.wrapping_add(1);
         self.comp.popups.cleanup();
         self.settle_tiles();
         self.plan_timed();
@@ -409,10 +444,13 @@ impl State {
 }
 
 /// The limits of an origin. Local clients bring memory of their own, sparse files of any size among it, so theirs
-/// is not limited; a VM's is what the gate maps for it.
+/// is not limited; a VM's is what the gate maps for it. Nor is how fast they draw: they are the user's own.
 pub(crate) fn limits_of(config: &Config, origin: &Origin) -> Limits {
     let limits = config.limits(origin).clone();
-    if origin.is_vm() { limits } else { Limits { shm_mib: u32::MAX, ..limits } }
+    if origin.is_vm() {
+        return limits;
+    }
+    Limits { shm_mib: u32::MAX, commits_per_second: u32::MAX, damage_per_second: u32::MAX, ..limits }
 }
 
 impl Comp {

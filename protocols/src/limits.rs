@@ -32,6 +32,14 @@ pub struct Limits {
     pub requests_per_second: u32,
     /// Bytes per second and connection that are taken from the VM, likewise.
     pub bytes_per_second: u32,
+    /// Commits of surfaces per second, of all connections together; one second's worth may come in a burst. Beyond it nothing
+    /// more is read of the VM for as long as it takes.
+    pub commits_per_second: u32,
+    /// Damaged rectangles per second, likewise.
+    pub damage_per_second: u32,
+    /// Connections that are ended for breaking a rule within ten seconds, before all connections of the VM are ended and none is
+    /// taken for another ten.
+    pub breaches: u32,
     /// Bytes waiting for a client that does not read, before its connection is ended.
     pub pending_bytes: u32,
 }
@@ -50,6 +58,9 @@ impl Default for Limits {
             fds: 1024,
             requests_per_second: 50_000,
             bytes_per_second: 1 << 30,
+            commits_per_second: 30_000,
+            damage_per_second: 300_000,
+            breaches: 64,
             pending_bytes: 1 << 20,
         }
     }

@@ -42,6 +42,15 @@ pub struct Traffic {
     pub descriptors: u64,
     /// Memory that mirrors of the VM's memory take up now, in bytes.
     pub mirror_memory: u64,
+    /// Requests per second since the report before.
+    #[serde(default)]
+    pub requests_per_second: u64,
+    /// Bytes of events that wait now for clients that do not read.
+    #[serde(default)]
+    pub pending_bytes: u64,
+    /// Descriptors that the worker holds now.
+    #[serde(default)]
+    pub held_descriptors: u64,
 }
 
 impl Traffic {
@@ -56,6 +65,9 @@ impl Traffic {
             (&mut self.stream_bytes, other.stream_bytes),
             (&mut self.descriptors, other.descriptors),
             (&mut self.mirror_memory, other.mirror_memory),
+            (&mut self.requests_per_second, other.requests_per_second),
+            (&mut self.pending_bytes, other.pending_bytes),
+            (&mut self.held_descriptors, other.held_descriptors),
         ] {
             *sum = sum.saturating_add(more);
         }

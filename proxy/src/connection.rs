@@ -450,6 +450,12 @@ impl Connection {
         self.server_side.pump.as_mut()
     }
 
+    /// Bytes that wait for a client that does not read.
+    #[must_use]
+    pub fn pending_bytes(&self) -> usize {
+        self.pending.bytes
+    }
+
     /// Ends the connection when more than `bytes` of the server wait for a client that does not read them.
     /// Without this, the server itself is made to wait.
     pub fn set_pending_limit(&mut self, bytes: usize) {

@@ -231,10 +231,21 @@ impl Document {
 
 /// A rate of zero would let a connection open and then hold it for ever.
 fn check_rates(limits: &Spanned<Limits>) -> Result<(), Mistake> {
-    let Limits { requests_per_second, bytes_per_second, pending_bytes, .. } = *limits.get_ref();
+    let Limits {
+        requests_per_second,
+        bytes_per_second,
+        commits_per_second,
+        damage_per_second,
+        breaches,
+        pending_bytes,
+        ..
+    } = *limits.get_ref();
     for (key, value) in [
         ("requests_per_second", requests_per_second),
         ("bytes_per_second", bytes_per_second),
+        ("commits_per_second", commits_per_second),
+        ("damage_per_second", damage_per_second),
+        ("breaches", breaches),
         ("pending_bytes", pending_bytes),
     ] {
         if value == 0 {

@@ -159,7 +159,7 @@ fn ancestors(surface: &WlSurface, limit: u32) -> u32 {
 }
 
 /// How deep the tree below a surface is. Each join was checked, so the recursion is as deep as the limit.
-fn height(surface: &WlSurface, limit: u32) -> u32 {
+pub(crate) fn height(surface: &WlSurface, limit: u32) -> u32 {
     if limit == 0 {
         return 0;
     }

@@ -19,7 +19,9 @@ use smithay::utils::{Monotonic, Time};
 use smithay::wayland::commit_timing::{
     CommitTimerBarrierState, CommitTimerBarrierStateUserData, CommitTimerStateUserData,
 };
-use smithay::wayland::compositor::{Barrier, Cacheable, add_blocker, is_sync_subsurface, with_states};
+use smithay::wayland::compositor::{
+    Barrier, Cacheable, SurfaceAttributes, add_blocker, is_sync_subsurface, with_states,
+};
 use smithay::wayland::fifo::{FifoBarrierCachedState, FifoCachedState};
 
 use crate::state::State;
@@ -84,6 +86,13 @@ fn count_as(surface: &WlSurface, counter: &Counter) {
     });
 }
 
+/// How many rectangles the next commit of a surface says are damaged.
+fn damaged(surface: &WlSurface) -> u32 {
+    let pending =
+        with_states(surface, |states| states.cached_state.get::<SurfaceAttributes>().pending().damage.len());
+    u32::try_from(pending).unwrap_or(u32::MAX)
+}
+
 impl State {
     /// A surface is about to be committed; false if its client is ended instead, because too much waits.
     pub(super) fn may_commit(&mut self, client: &Client, surface: &WlSurface) -> bool {
@@ -93,6 +102,7 @@ impl State {
             end_for_misuse(client, &self.comp.display, "too many commits wait");
             return false;
         }
+        account.note_commit(self.comp.now(), damaged(surface));
         let synchronised = is_sync_subsurface(surface);
         count_as(surface, if synchronised { waiting.cached() } else { waiting.queued() });
         if bar(surface, synchronised) {

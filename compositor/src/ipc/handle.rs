@@ -1,5 +1,6 @@
 //! What requests mean: reports are made from the compositor's state when they are asked for, never kept.
 
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 
@@ -15,6 +16,7 @@ use super::protocol::{
 };
 use super::server::{Awaited, Handler, Reply, Server, ServerError};
 use super::why;
+use crate::handlers::compositor::height;
 use crate::state::{Comp, State, limits_of};
 use crate::trust::limits::Resource;
 use crate::trust::origin::Origin;
@@ -216,6 +218,7 @@ impl Comp {
     fn usage(&self, origin: &Origin) -> Usage {
         let Some(account) = self.accounts.get(origin) else { return Usage::default() };
         let windows = self.shell.shown_top_down().filter(|window| window.origin == *origin).count();
+        let (pace, waits) = account.pace(self.now());
         Usage {
             clients: account.used(Resource::Clients),
             windows: u32::try_from(windows).unwrap_or(u32::MAX),
@@ -226,7 +229,36 @@ impl Comp {
             buffers: account.used(Resource::Buffers),
             shm_bytes: account.memory(),
             bells: account.bells(),
+            objects: account.objects(),
+            popup_area: self.popup_area(origin),
+            subsurface_depth: self.subsurface_depth(origin),
+            commits_per_second: pace.commits,
+            damage_per_second: pace.damage,
+            waits,
         }
+    }
+
+    /// What the popups of an origin that are in sight cover, in percent of the work areas that they are on.
+    fn popup_area(&self, origin: &Origin) -> u32 {
+        let own = self.shell.shown_top_down().filter(|window| window.origin == *origin);
+        let (mut covered, mut outputs) = (0_i64, BTreeMap::new());
+        for window in own {
+            for popup in self.popup_rects(window.handle.wl_surface()) {
+                let size = popup.rects.outer().size;
+                covered = covered.saturating_add(i64::from(size.w) * i64::from(size.h));
+                let area = self.shell.layout_of(window).work_area().size;
+                outputs.insert(window.output, i64::from(area.w) * i64::from(area.h));
+            }
+        }
+        let all: i64 = outputs.values().sum();
+        u32::try_from(covered.saturating_mul(100) / all.max(1)).unwrap_or(0)
+    }
+
+    /// How deep subsurfaces are nested below the windows of an origin.
+    fn subsurface_depth(&self, origin: &Origin) -> u32 {
+        let limit = limits_of(self.config.current(), origin).subsurface_depth;
+        let own = self.shell.bottom_up().filter(|window| window.origin == *origin);
+        own.map(|window| height(window.handle.wl_surface(), limit)).max().unwrap_or(0)
     }
 
     fn why(&self, vm: &str, interface: &str) -> WhyReport {

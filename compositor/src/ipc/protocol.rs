@@ -404,6 +404,18 @@ pub struct Usage {
     pub shm_bytes: u64,
     /// How often its bell has rung: at most ten times in ten seconds.
     pub bells: u32,
+    /// Live objects of all kinds, as they were last counted.
+    pub objects: u32,
+    /// What its popups in sight cover of the work areas of its outputs together, in percent.
+    pub popup_area: u32,
+    /// How deep its subsurfaces are nested.
+    pub subsurface_depth: u32,
+    /// Commits of surfaces in the last whole second.
+    pub commits_per_second: u32,
+    /// Rectangles that were damaged in it.
+    pub damage_per_second: u32,
+    /// How often nothing was read of it because it committed too fast.
+    pub waits: u32,
 }
 
 /// What there is to say of one origin.

@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 
 use vitrail_protocols::WorkerReport;
 
+use crate::shell::popup::MAX_AREA_PERCENT;
 use crate::shell::workspaces::WorkspaceReport;
+use crate::trust::limits::MAX_OBJECTS;
 
 use super::protocol::{Status, VmReport, WindowInfo};
 
@@ -138,7 +140,36 @@ pub fn vms(reports: &[VmReport]) -> String {
     } else {
         format!("{}\n{}", gate_workers(&workers), passed_through(&workers))
     };
-    format!("{}\n{gate}", used.render())
+    format!("{}\n{}\n{gate}", used.render(), doing(reports))
+}
+
+/// What each origin does with it, as far as that has limits.
+fn doing(reports: &[VmReport]) -> String {
+    let mut table = Table::new(&[
+        ("DOING", Align::Left),
+        ("OBJECTS", Align::Right),
+        ("POPUP AREA", Align::Right),
+        ("SUBSURFACE DEPTH", Align::Right),
+        ("COMMITS/S", Align::Right),
+        ("DAMAGE/S", Align::Right),
+        ("WAITED", Align::Right),
+    ]);
+    let of = |used: u32, limit: u32| match limit {
+        u32::MAX => format!("{used}/-"),
+        limit => format!("{used}/{limit}"),
+    };
+    for VmReport { vm, limits, usage, .. } in reports {
+        table.row([
+            vm.clone(),
+            format!("{}/{MAX_OBJECTS}", usage.objects),
+            format!("{} %/{MAX_AREA_PERCENT} %", usage.popup_area),
+            format!("{}/{}", usage.subsurface_depth, limits.subsurface_depth),
+            of(usage.commits_per_second, limits.commits_per_second),
+            of(usage.damage_per_second, limits.damage_per_second),
+            usage.waits.to_string(),
+        ]);
+    }
+    table.render()
 }
 
 fn passed_through(workers: &[&WorkerReport]) -> String {
@@ -152,6 +183,9 @@ fn passed_through(workers: &[&WorkerReport]) -> String {
         ("FROM THE VM", Align::Right),
         ("DESCRIPTORS", Align::Right),
         ("MIRRORS", Align::Right),
+        ("REQUESTS/S", Align::Right),
+        ("UNREAD", Align::Right),
+        ("DESCRIPTORS HELD", Align::Right),
     ]);
     for WorkerReport { vm, traffic, .. } in workers {
         table.row([
@@ -164,6 +198,9 @@ fn passed_through(workers: &[&WorkerReport]) -> String {
             size(traffic.stream_bytes),
             traffic.descriptors.to_string(),
             size(traffic.mirror_memory),
+            traffic.requests_per_second.to_string(),
+            size(traffic.pending_bytes),
+            traffic.held_descriptors.to_string(),
         ]);
     }
     table.render()
@@ -331,6 +368,9 @@ mod tests {
                     stream_bytes: u64::MAX,
                     descriptors: 6,
                     mirror_memory: (3 << 20) - 1,
+                    requests_per_second: 17,
+                    pending_bytes: 2048,
+                    held_descriptors: 23,
                 },
                 jail,
             }),
@@ -357,7 +397,20 @@ mod tests {
         let cells: Vec<&str> = row.into_iter().map(str::trim).collect();
         assert_eq!(
             cells,
-            ["work", "5", "1234", "1023 B", "987", "1.5 KiB", "16777215.9 TiB", "6", "2.9 MiB"]
+            [
+                "work",
+                "5",
+                "1234",
+                "1023 B",
+                "987",
+                "1.5 KiB",
+                "16777215.9 TiB",
+                "6",
+                "2.9 MiB",
+                "17",
+                "2.0 KiB",
+                "23"
+            ]
         );
         assert!(!vms(&[]).contains("PASSED THROUGH"));
     }

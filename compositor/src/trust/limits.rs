@@ -5,13 +5,16 @@
 //! by one as they come; all kinds together ([`MAX_OBJECTS`]) now and then, as requests come in.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use smithay::reexports::wayland_server::backend::ObjectId;
 use vitrail_protocols::{Guard, Limits};
 
 use super::memory::MemoryBook;
 use super::origin::Origin;
+use super::pace::{Counts, Pace};
 use super::rate::RateLimit;
 use super::waiting::Waiting;
 
@@ -109,6 +112,9 @@ pub struct Account {
     limits: Mutex<Limits>,
     usage: Mutex<Usage>,
     waiting: Waiting,
+    pace: Mutex<Pace>,
+    /// Something wakes the compositor when the origin has waited long enough.
+    waking: AtomicBool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -125,6 +131,8 @@ impl Account {
             limits: Mutex::new(limits),
             usage: Mutex::default(),
             waiting: Waiting::default(),
+            pace: Mutex::default(),
+            waking: AtomicBool::new(false),
         }
     }
 
@@ -161,6 +169,47 @@ impl Account {
     #[must_use]
     pub fn waiting(&self) -> &Waiting {
         &self.waiting
+    }
+
+    /// Takes note of a commit at `now`, a time since the start, that damages so many rectangles.
+    pub fn note_commit(&self, now: Duration, damage: u32) {
+        let limits = lock(&self.limits);
+        let limits = Counts { commits: limits.commits_per_second, damage: limits.damage_per_second };
+        lock(&self.pace).commit(now, damage, limits);
+    }
+
+    /// How long nothing is read of the origin's clients, at `now`; `None` if they need not wait.
+    #[must_use]
+    pub fn wait(&self, now: Duration) -> Option<Duration> {
+        lock(&self.pace).wait(now)
+    }
+
+    /// The origin has to wait; true if nothing is there yet that wakes the compositor when it has.
+    #[must_use]
+    pub fn begin_wait(&self) -> bool {
+        let first = !self.waking.swap(true, Ordering::Relaxed);
+        if first {
+            lock(&self.pace).note_wait();
+        }
+        first
+    }
+
+    /// The origin has waited long enough.
+    pub fn end_wait(&self) {
+        self.waking.store(false, Ordering::Relaxed);
+    }
+
+    /// Commits and damage of the last whole second before `now`, and how often the origin had to wait.
+    #[must_use]
+    pub fn pace(&self, now: Duration) -> (Counts, u32) {
+        let mut pace = lock(&self.pace);
+        (pace.last_second(now), pace.waits())
+    }
+
+    /// Live objects of all kinds, as they were last counted.
+    #[must_use]
+    pub fn objects(&self) -> u32 {
+        lock(&self.usage).objects
     }
 
     /// The limits in force.

@@ -5,12 +5,14 @@
 //! the security context ([`security_context`]) that the gate made for it, and from nowhere else.
 
 pub mod arming;
+pub mod budget;
 pub mod client;
 pub mod consent;
 pub mod limits;
 pub mod lookalike;
 pub mod memory;
 pub mod origin;
+pub mod pace;
 pub mod panel;
 pub mod program;
 pub mod rate;

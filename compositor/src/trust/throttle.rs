@@ -8,6 +8,11 @@
 //! that does not read is ended by the library, whose own output buffer is bounded. File descriptors travel
 //! with the chunk they came with; more than [`MAX_FDS`] in one message end the connection.
 //!
+//! Bytes are not what a turn is short of, but time: a few of them can ask for much. So the one who joined the client says how long
+//! the handling of what it was given took ([`Throttle`]'s callback), and the client's budget follows: what is expected to take
+//! [`COST`](super::budget::COST) at the most, and less where other clients of its origin are being served too ([`Company`]), so that all clients of an origin
+//! together take about [`SHARE`](super::budget::SHARE) of a turn.
+//!
 //! Neither direction waits for another turn of the event loop, which costs five system calls: the throttle says when
 //! the library has been given bytes, so that it reads them at once, and an [`Outbox`] finds the clients for which the
 //! library has written in this turn. Both only do earlier what the event loop would find to be done in its next turn.
@@ -19,6 +24,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::rc::{Rc, Weak};
+use std::time::Duration;
 
 use calloop::generic::Generic;
 use calloop::{
@@ -32,6 +38,8 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 use vitrail_protocols::Guard;
+
+use super::budget::{Budget, Company};
 
 /// Bytes taken from one client in one turn of the event loop.
 pub const BUDGET: usize = 16 << 10;
@@ -167,6 +175,17 @@ pub struct Fed {
     pub check: bool,
 }
 
+/// What came of what the library was given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Handled {
+    /// How long its handling took.
+    pub took: Duration,
+    /// In which turn of the event loop that was.
+    pub turn: u64,
+    /// Nothing more is to be read of the client until [`Outbox::let_go_on`].
+    pub hold: bool,
+}
+
 /// A client's socket and our end of the socket pair, with what is under way between them.
 #[derive(Debug)]
 struct Join {
@@ -174,6 +193,10 @@ struct Join {
     library: Generic<UnixStream>,
     to_library: Lane,
     to_client: Lane,
+    budget: Budget,
+    company: Company,
+    /// Nothing is read of the client until it is let go on ([`Outbox::let_go_on`]).
+    held: bool,
 }
 
 impl Join {
@@ -186,7 +209,11 @@ impl Join {
             return true;
         }
         let (client, library) = (self.client.get_ref().as_fd(), self.library.get_ref().as_fd());
-        match self.to_library.pump(client, library, if Guard::Rate.holds() { BUDGET } else { UNBOUNDED }) {
+        match self.to_library.pump(
+            client,
+            library,
+            if Guard::Rate.holds() { self.budget.bytes() } else { UNBOUNDED },
+        ) {
             Ok(Moved::Idle | Moved::Blocked) => true,
             Ok(Moved::Ended) | Err(_) => {
                 // The library's last words must not be lost when the client is gone half.
@@ -204,7 +231,8 @@ impl Join {
 
     /// What to wait for: bytes where a chunk could be put, room where one waits to go.
     fn interests(&self) -> (Interest, Interest) {
-        let client = Interest { readable: self.to_library.is_empty(), writable: !self.to_client.is_empty() };
+        let readable = self.to_library.is_empty() && !self.held;
+        let client = Interest { readable, writable: !self.to_client.is_empty() };
         let library = Interest { readable: self.to_client.is_empty(), writable: !self.to_library.is_empty() };
         (client, library)
     }
@@ -229,7 +257,7 @@ impl Throttle {
     /// # Errors
     ///
     /// If the sockets cannot be made non-blocking or the pair cannot be made.
-    pub fn new(client: UnixStream) -> std::io::Result<(Self, UnixStream)> {
+    pub fn new(client: UnixStream, company: Company) -> std::io::Result<(Self, UnixStream)> {
         let (ours, library) = UnixStream::pair()?;
         client.set_nonblocking(true)?;
         ours.set_nonblocking(true)?;
@@ -238,6 +266,9 @@ impl Throttle {
             library: Generic::new(ours, Interest::READ, Mode::Level),
             to_library: Lane::new(),
             to_client: Lane::new(),
+            budget: Budget::default(),
+            company,
+            held: false,
         };
         Ok((Self(Rc::new(RefCell::new(join))), library))
     }
@@ -246,7 +277,7 @@ impl Throttle {
 impl EventSource for Throttle {
     type Event = Fed;
     type Metadata = ();
-    type Ret = ();
+    type Ret = Handled;
     type Error = std::io::Error;
 
     fn process_events<F>(
@@ -256,7 +287,7 @@ impl EventSource for Throttle {
         mut callback: F,
     ) -> Result<PostAction, Self::Error>
     where
-        F: FnMut(Fed, &mut ()),
+        F: FnMut(Fed, &mut ()) -> Handled,
     {
         let mut join = self.0.borrow_mut();
         let before = join.interests();
@@ -266,11 +297,12 @@ impl EventSource for Throttle {
             ready = End::Library;
             Ok(PostAction::Continue)
         })?;
-        let delivered = join.to_library.delivered;
+        let (delivered, received) = (join.to_library.delivered, join.to_library.received);
         if !join.turn(ready) {
             return Ok(PostAction::Remove);
         }
         let fed = join.to_library.delivered != delivered;
+        let handled = join.to_library.received.saturating_sub(received);
         let check = join.to_library.received >= CHECK_INTERVAL;
         if check {
             join.to_library.received = 0;
@@ -284,11 +316,15 @@ impl EventSource for Throttle {
         if unasked(side(before)) && unasked(side(after)) {
             return Ok(PostAction::Remove);
         }
-        let changed = join.follow_interests();
         drop(join);
+        let after = if fed { callback(Fed { check }, &mut ()) } else { Handled::default() };
+        let mut join = self.0.borrow_mut();
         if fed {
-            callback(Fed { check }, &mut ());
+            let may = join.company.serve(after.turn);
+            join.budget.learn(handled, after.took, may);
         }
+        join.held |= after.hold;
+        let changed = join.follow_interests();
         Ok(if changed { PostAction::Reregister } else { PostAction::Continue })
     }
 
@@ -351,7 +387,7 @@ impl<K> Outbox<K> {
         client: K,
         throttle: Throttle,
         events: &LoopHandle<'static, D>,
-        fed: impl FnMut(Fed, &mut (), &mut D) + 'static,
+        fed: impl FnMut(Fed, &mut (), &mut D) -> Handled + 'static,
     ) -> calloop::Result<()> {
         self.served.retain(|_, served| served.join.strong_count() > 0);
         let (join, key) = (Rc::downgrade(&throttle.0), self.next);
@@ -364,6 +400,21 @@ impl<K> Outbox<K> {
         let token = events.insert_source(throttle, fed).map_err(|error| error.error)?;
         self.served.insert(key, Served { client, join, token });
         Ok(())
+    }
+
+    /// Reads on from those clients that were held and that `whose` accepts.
+    pub fn let_go_on<D>(&self, events: &LoopHandle<'static, D>, whose: impl Fn(&K) -> bool) {
+        for Served { client, join, token } in self.served.values() {
+            let Some(join) = join.upgrade().filter(|_| whose(client)) else { continue };
+            let changed = {
+                let mut join = join.borrow_mut();
+                join.held = false;
+                join.follow_interests()
+            };
+            if changed && events.update(token).is_err() {
+                events.remove(*token);
+            }
+        }
     }
 
     /// Moves what the library has written since this was last called, and says for which clients: the library may have kept
@@ -407,19 +458,23 @@ mod tests {
     /// A client's end, the library's end, and the loop that joins them.
     fn join() -> (UnixStream, UnixStream, EventLoop<'static, ()>) {
         let (client, theirs) = UnixStream::pair().unwrap();
-        let (throttle, library) = Throttle::new(theirs).unwrap();
+        let (throttle, library) = Throttle::new(theirs, Company::default()).unwrap();
         let events = EventLoop::try_new().unwrap();
-        events.handle().insert_source(throttle, |_, (), ()| {}).unwrap();
+        events.handle().insert_source(throttle, |_, (), ()| Handled::default()).unwrap();
         (client, library, events)
     }
 
     /// As [`join`], with an outbox, and what the throttle has said.
     fn join_with_outbox() -> (UnixStream, UnixStream, EventLoop<'static, Vec<Fed>>, Outbox<()>) {
         let (client, theirs) = UnixStream::pair().unwrap();
-        let (throttle, library) = Throttle::new(theirs).unwrap();
+        let (throttle, library) = Throttle::new(theirs, Company::default()).unwrap();
         let events = EventLoop::try_new().unwrap();
         let mut outbox = Outbox::new().unwrap();
-        outbox.insert((), throttle, &events.handle(), |fed, (), said: &mut Vec<Fed>| said.push(fed)).unwrap();
+        let fed = |fed, (): &mut (), said: &mut Vec<Fed>| {
+            said.push(fed);
+            Handled::default()
+        };
+        outbox.insert((), throttle, &events.handle(), fed).unwrap();
         client.set_nonblocking(true).unwrap();
         library.set_nonblocking(true).unwrap();
         (client, library, events, outbox)
@@ -462,6 +517,27 @@ mod tests {
         turn(&mut events);
         let mut received = vec![0; 8 * BUDGET];
         assert_eq!(library.read(&mut received).unwrap(), BUDGET);
+    }
+
+    #[test]
+    fn a_client_that_is_held_is_not_read_from_until_it_is_let_go_on() {
+        let (mut client, theirs) = UnixStream::pair().unwrap();
+        let (throttle, mut library) = Throttle::new(theirs, Company::default()).unwrap();
+        library.set_nonblocking(true).unwrap();
+        let mut events: EventLoop<'static, ()> = EventLoop::try_new().unwrap();
+        let mut outbox = Outbox::new().unwrap();
+        let hold = |_, (): &mut (), (): &mut ()| Handled { hold: true, ..Handled::default() };
+        outbox.insert((), throttle, &events.handle(), hold).unwrap();
+        client.write_all(b"one").unwrap();
+        turn(&mut events);
+        client.write_all(b"two").unwrap();
+        turn(&mut events);
+        let mut text = [0; 16];
+        assert_eq!(library.read(&mut text).unwrap(), 3);
+        assert!(library.read(&mut text).is_err());
+        outbox.let_go_on(&events.handle(), |()| true);
+        turn(&mut events);
+        assert_eq!(library.read(&mut text).unwrap(), 3);
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod key_repeat;
 mod label_states;
 mod labels;
 mod layer_shell;
+mod limits;
 mod output_control;
 mod outputs;
 mod pacing;

@@ -7,13 +7,14 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`ledger`], [`meter`], [`tree`], [`memory`], [`coverage`], [`geometry`] | the rules, without any Wayland in them |
+//! | [`ledger`], [`breaches`], [`meter`], [`tree`], [`memory`], [`coverage`], [`geometry`] | the rules, without any Wayland in them |
 //! | `registry`, `surfaces`, `shm`, `xdg`, `transfer`, `capture`, `input`, `text_input` | where the rules meet requests |
 //! | [`guard`], `served` | one connection: what its handlers share, what is measured around it |
 //! | [`worker`] | all connections of one VM |
 //! | [`supervisor`], [`introductions`], [`regions`], [`context`], [`fleet`] | who is calling, with which memory and identity, and the worker for it |
 //! | [`control`], [`report`], [`signals`], [`config`], [`cli`] | how the parts and people talk to each other |
 
+pub mod breaches;
 mod capture;
 pub mod cli;
 pub mod config;

@@ -273,6 +273,11 @@ impl Served {
         if self.connection.control().has_ended() { Status::More } else { status }
     }
 
+    /// Ends the connection for what the VM has done with others.
+    pub fn refuse(&mut self, text: &str) {
+        self.guard.refuse_stream(WlDisplayError::NO_MEMORY, &text);
+    }
+
     /// What has passed through the connection until its last turn while it was open.
     #[must_use]
     pub fn traffic(&self) -> Traffic {
@@ -285,7 +290,8 @@ impl Served {
             event_bytes: self.events.bytes.get(),
             stream_bytes: self.stream_meter.measured,
             descriptors: self.descriptors,
-            mirror_memory: 0,
+            pending_bytes: u64::try_from(self.connection.pending_bytes()).unwrap_or(u64::MAX),
+            ..Traffic::default()
         }
     }
 

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,6 +20,7 @@ use virtio_wl::{MirrorBudget, Region};
 use vitrail_protocols::report::{JailReport, Traffic};
 use vitrail_protocols::{Limits, Policy, VmName, WorkerReport};
 
+use super::breaches::Breaches;
 use super::control::{self, ControlError, Order};
 use super::ledger::Ledger;
 use super::report::escape;
@@ -46,6 +47,9 @@ const LOG_LINES_PER_SECOND: u32 = 2;
 /// How long after something has passed through it is reported, with all that came meanwhile. So a worker that has nothing to do
 /// wakes up once more for it, and one that is busy every time.
 const REPORT_DELAY: Duration = Duration::from_secs(1);
+
+/// What a VM is told that has broken too many rules.
+const LET_GO: &str = "the VM has broken too many rules, and is let go for a while";
 
 const CONTROL_TOKEN: u64 = 0;
 
@@ -95,6 +99,9 @@ pub struct Worker {
     report_at: Option<Instant>,
     /// What has passed through connections that are over.
     past: Traffic,
+    /// When the last report was sent, and the requests until then.
+    rated: (Instant, u64),
+    breaches: Breaches,
     log_rate: Rate,
     log_skipped: u64,
     started: Instant,
@@ -116,6 +123,10 @@ pub struct WorkerOptions {
     pub control: Option<OwnedFd>,
 }
 
+/// How far this process stands back from others that want a processor at the same time, the compositor above all: a worker that
+/// a VM keeps busy is not to be in its way.
+const NICENESS: i32 = 5;
+
 /// Raises the walls around this process, which must have one thread and all the descriptors it cannot be sent.
 ///
 /// The address space is among them: the region, mirrors up to what the VM may have in shared memory, and room to work. A VM
@@ -124,6 +135,8 @@ pub struct WorkerOptions {
 /// # Errors
 /// See [`Jail::enter`].
 pub fn enter_jail(limits: &Limits, region: Option<&Region>) -> Result<JailReport, JailError> {
+    // Where this is not allowed, the kernel shares processors evenly, as before.
+    let _ = rustix::process::setpriority_process(None, NICENESS);
     let descriptors = u64::from(limits.fds).saturating_add(DESCRIPTOR_HEADROOM);
     let mirrors = u64::from(limits.shm_mib) << 20;
     let address_space =
@@ -155,6 +168,7 @@ impl Worker {
         Ok(Self {
             vm: options.vm,
             mirrors: MirrorBudget::new(u64::from(options.limits.shm_mib) << 20),
+            breaches: Breaches::new(options.limits.breaches),
             ledger: Ledger::new(options.limits),
             policy: Rc::new(options.policy),
             region: options.region,
@@ -168,6 +182,7 @@ impl Worker {
             reported: None,
             report_at: None,
             past: Traffic::default(),
+            rated: (Instant::now(), 0),
             log_rate: Rate::new(LOG_LINES_PER_SECOND),
             log_skipped: 0,
             started: Instant::now(),
@@ -189,7 +204,10 @@ impl Worker {
             region: self.region.as_ref(),
             mirrors: &self.mirrors,
         };
-        let served = Served::new(stream, compositor, &place, &vm)?;
+        let mut served = Served::new(stream, compositor, &place, &vm)?;
+        if self.breaches.is_closed(self.started.elapsed()) {
+            served.refuse(LET_GO);
+        }
         self.connections.insert(number, served);
         self.ready.push(number);
         Ok(())
@@ -279,7 +297,7 @@ impl Worker {
             Status::More => self.ready.push(number),
             Status::Ended(end) => {
                 if let Some(served) = self.connections.remove(&number) {
-                    self.past.add(&served.traffic());
+                    self.past.add(&Traffic { pending_bytes: 0, ..served.traffic() });
                 }
                 self.note_end(end);
             }
@@ -295,10 +313,25 @@ impl Worker {
                 other => escape(&other.to_string()),
             };
             self.log_refusal();
+            if self.breaches.note(self.started.elapsed()) {
+                self.let_go();
+            }
         } else {
             tracing::debug!(vm = %self.vm, end = escape(&end.to_string()), "a connection ended");
         }
         self.last_end = Some(end);
+    }
+
+    /// Ends all connections of the VM.
+    fn let_go(&mut self) {
+        let connections = self.connections.len();
+        tracing::warn!(vm = %self.vm, connections, "the VM has broken too many rules: ending all its connections");
+        for (number, served) in &mut self.connections {
+            served.refuse(LET_GO);
+            if !self.ready.contains(number) {
+                self.ready.push(*number);
+            }
+        }
     }
 
     fn log_refusal(&mut self) {
@@ -359,6 +392,13 @@ impl Worker {
             return;
         }
         self.report.traffic = self.traffic();
+        let (at, requests) = self.rated;
+        if due {
+            let millis = u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
+            let more = self.report.traffic.requests.saturating_sub(requests);
+            self.report.traffic.requests_per_second = more.saturating_mul(1000) / millis;
+            self.rated = (Instant::now(), self.report.traffic.requests);
+        }
         if self.reported.as_ref() == Some(&self.report) {
             self.report_at = None;
         } else if control::send_report(control, &self.report).is_ok() {
@@ -369,13 +409,25 @@ impl Worker {
         }
     }
 
+    /// How many descriptors the process has. The kernel gives out the lowest free number.
+    fn held(&self) -> u64 {
+        let lowest_free = rustix::io::dup(&self.epoll).map(|fd| fd.as_raw_fd().unsigned_abs());
+        lowest_free.map_or(u64::MAX, u64::from)
+    }
+
     /// What has passed through since the start.
     fn traffic(&self) -> Traffic {
         let mut traffic = self.past;
         for served in self.connections.values() {
             traffic.add(&served.traffic());
         }
-        Traffic { mirror_memory: self.mirrors.used(), ..traffic }
+        let requests_per_second = self.report.traffic.requests_per_second;
+        Traffic {
+            mirror_memory: self.mirrors.used(),
+            requests_per_second,
+            held_descriptors: self.held(),
+            ..traffic
+        }
     }
 }
 

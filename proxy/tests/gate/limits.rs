@@ -470,3 +470,34 @@ fn a_vm_that_calls_and_hangs_up_does_not_fill_the_log() {
     assert!((1..20).contains(&lines), "{lines} lines:\n{text}");
     assert!(!text.contains("ERROR"), "{text}");
 }
+
+/// A program that breaks a rule is ended by itself; a VM that goes on and on is let go as a whole, and taken again later.
+#[test]
+fn a_vm_that_breaks_too_many_rules_is_let_go_as_a_whole() {
+    const LET_GO: &str = "vitrail-gate: the VM has broken too many rules, and is let go for a while";
+    let vm = Vm::new(Limits { breaches: 2, surfaces: 0, ..Limits::default() });
+    let (mut honest, _) = vm.connect();
+    assert!(honest.round_trip());
+    for breaches in 1..=3 {
+        let (mut client, _) = vm.connect();
+        client.surface();
+        assert_limit(&client.error(), "vitrail-gate: the VM may have 0 surfaces");
+        vm.report(|report| report.refused >= breaches);
+    }
+    assert_limit(&honest.error(), LET_GO);
+    let (mut next, _) = vm.connect();
+    assert_limit(&next.error(), LET_GO);
+}
+
+#[test]
+fn a_vm_may_break_as_many_rules_as_it_is_allowed_to() {
+    let vm = Vm::new(Limits { breaches: 3, surfaces: 0, ..Limits::default() });
+    let (mut honest, _) = vm.connect();
+    for breaches in 1..=3 {
+        let (mut client, _) = vm.connect();
+        client.surface();
+        client.error();
+        vm.report(|report| report.refused >= breaches);
+    }
+    assert!(honest.round_trip());
+}
