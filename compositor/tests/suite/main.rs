@@ -9,6 +9,7 @@ mod capture;
 mod chords;
 mod client;
 mod constraints;
+mod containment;
 mod data_control;
 mod devices;
 mod families;
