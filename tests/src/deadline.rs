@@ -5,12 +5,16 @@
 //! spends them. Where the time itself is promised (a restart within a second, say), the test measures it.
 
 use std::os::fd::BorrowedFd;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 /// How long a test waits for something that takes milliseconds on an idle machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Says how long in seconds, where something is expected not to come.
+pub const PATIENCE_VARIABLE: &str = "VITRAIL_TEST_PATIENCE";
 
 /// A point in time at which a wait is given up.
 #[derive(Clone, Copy, Debug)]
@@ -23,10 +27,12 @@ impl Deadline {
         Self(Instant::now() + length)
     }
 
-    /// The deadline [`PATIENCE`] from now.
+    /// The deadline [`PATIENCE`] from now, or as many seconds as [`PATIENCE_VARIABLE`] says.
     #[must_use]
     pub fn patient() -> Self {
-        Self::after(PATIENCE)
+        static LENGTH: OnceLock<Duration> = OnceLock::new();
+        let said = || std::env::var(PATIENCE_VARIABLE).ok()?.parse().ok().map(Duration::from_secs);
+        Self::after(*LENGTH.get_or_init(|| said().unwrap_or(PATIENCE)))
     }
 
     /// The time that is left; zero when the deadline has passed.

@@ -10,6 +10,7 @@
 //! * [`pipes`]: reading and writing with a deadline.
 //! * [`applications`]: unmodified applications of Debian, and what is done to each.
 //! * [`bystander`]: connections that nothing may happen to while others misbehave.
+//! * [`hostile`]: what a VM tries, case by case; [`labelled`]: the label rule, asserted of pictures.
 //! * [`random`]: reproducible random numbers.
 //! * [`xserver`]: an X server without a screen, and the hands before it.
 //!
@@ -25,8 +26,10 @@ pub mod applications;
 pub mod bystander;
 pub mod client;
 pub mod deadline;
+pub mod hostile;
 pub mod image;
 pub mod ipc;
+pub mod labelled;
 pub mod painter;
 pub mod person;
 pub mod pipes;

@@ -649,7 +649,11 @@ fn write_compositor_configuration(options: &Options, root: &Path, regions: &Path
     let gate = process::program("vitrail-gate");
     writeln!(text, "[local]\nlabel = \"local\"\ncolor = \"#{LOCAL_COLOR:06x}\"").expect("a String");
     // What is drawn is then what the clients did, in the frame after they did it, and nothing else.
-    text.push_str("[background]\npicture = \"none\"\nhint = false\n[animation]\nenabled = false\n");
+    text.push_str("[background]\npicture = \"none\"\nhint = false\n[animation]\n");
+    match options.animated {
+        0 => text.push_str("enabled = false\n"),
+        duration => writeln!(text, "duration = {duration}").expect("a String"),
+    }
     writeln!(text, "[gate]\ncommand = [{gate:?}]").expect("a String");
     writeln!(text, "listen = \"unix:$XDG_RUNTIME_DIR/vitrail-gate.sock\"").expect("a String");
     writeln!(text, "regions = [{:?}]", regions.join("*.region")).expect("a String");

@@ -2,51 +2,11 @@
 //! Threat table, rows 1 to 7.
 
 use vitrail_tests::client::{Client, Rect, Window, WindowOptions};
-use vitrail_tests::image::Image;
-use vitrail_tests::ipc::WindowInfo;
-use vitrail_tests::session::{LOCAL_COLOR, Options, Session, VM_COLORS, contains, places};
-
-/// The least width of a frame, in units of the output's scale.
-const LEAST_BORDER: i32 = 3;
+use vitrail_tests::labelled::{assert_labelled, color_of};
+use vitrail_tests::session::{Options, Session, places};
 
 /// The colour of the clients' content; no VM has it.
 const CONTENT: u32 = 0x00e8_d5b7;
-
-fn color_of(vm: &str) -> u32 {
-    VM_COLORS.iter().find(|(name, _)| *name == vm).map_or(LOCAL_COLOR, |(_, color)| *color)
-}
-
-/// The outermost ring of a frame, `width` pixels wide on all four sides.
-fn ring(frame: Rect, width: i32) -> impl Iterator<Item = (i32, i32)> {
-    let inner =
-        Rect { x: frame.x + width, y: frame.y + width, w: frame.w - 2 * width, h: frame.h - 2 * width };
-    places(frame).filter(move |&(x, y)| !contains(inner, x, y))
-}
-
-/// Asserts the label rule for all windows of a picture; returns how many pixels of frames were looked at.
-#[track_caller]
-fn assert_labelled(image: &Image, windows: &[WindowInfo], scale: i32) -> usize {
-    let mut seen = 0;
-    for window in windows {
-        let (frame, content) = (window.frame(), window.content());
-        assert_eq!(window.rgb(), color_of(&window.vm), "{window:?}");
-        let border = LEAST_BORDER * scale;
-        assert!(content.x - frame.x >= border && content.y - frame.y >= border, "{window:?}");
-        assert!(frame.x + frame.w - content.x - content.w >= border, "{window:?}");
-        assert!(frame.y + frame.h - content.y - content.h >= border, "{window:?}");
-        let above: Vec<Rect> =
-            windows.iter().filter(|other| other.z > window.z).map(WindowInfo::frame).collect();
-        for (x, y) in ring(frame, border) {
-            if above.iter().any(|rect| contains(*rect, x, y)) || image.pixel(x, y).is_none() {
-                continue;
-            }
-            seen += 1;
-            let found = image.pixel(x, y);
-            assert_eq!(found, Some(window.rgb()), "frame of {} at ({x}, {y}): {found:06x?}", window.title);
-        }
-    }
-    seen
-}
 
 /// A window of every VM and a local one, all mapped.
 fn four_windows(session: &mut Session) -> Vec<(Client, Window)> {
@@ -66,7 +26,7 @@ fn every_frame_has_its_colour(options: Options) {
     let _clients = four_windows(&mut session);
     let windows = session.windows();
     let image = session.screenshot();
-    let seen = assert_labelled(&image, &windows, session.scale());
+    let seen = assert_labelled(&image, &windows, session.scale(), &[]);
     assert!(seen > 1000, "hardly any frame is visible: {seen} pixels of {windows:?}");
     for window in &windows {
         let expected = (200 * session.scale(), 150 * session.scale());
@@ -94,7 +54,7 @@ fn the_stacking_of_focused_windows_keeps_all_frames() {
     for title in ["work", "untrusted", "personal", "local"] {
         session.focus(title);
         let windows = session.windows();
-        assert_labelled(&session.screenshot(), &windows, 1);
+        assert_labelled(&session.screenshot(), &windows, 1, &[]);
     }
 }
 
@@ -125,7 +85,7 @@ fn subsurfaces_are_clipped_to_the_content() {
     let windows = session.windows();
     let content = windows[0].content();
     let image = session.screenshot();
-    assert_labelled(&image, &windows, 1);
+    assert_labelled(&image, &windows, 1, &[]);
     let all = image.count(Rect::of_size(image.size().0, image.size().1), painted);
     assert_eq!(image.count(content, painted), all, "the subsurface shows outside of its window's content");
     assert!(all > 0, "the subsurface does not show at all");
@@ -140,7 +100,7 @@ fn window_geometry_beyond_the_buffer_takes_no_frame_away() {
         window.xdg_surface.set_window_geometry(x, y, w, h);
         client.recolor(&mut window, CONTENT).unwrap();
         let windows = session.windows();
-        assert_labelled(&session.screenshot(), &windows, 1);
+        assert_labelled(&session.screenshot(), &windows, 1, &[]);
     }
 }
 
@@ -174,7 +134,7 @@ fn fullscreen_and_maximized_windows_keep_their_frame_on_the_screen() {
         let inside =
             frame.x >= 0 && frame.y >= 0 && frame.x + frame.w <= output.0 && frame.y + frame.h <= output.1;
         assert!(inside, "the frame of a {big} window leaves the screen: {frame:?}");
-        assert_labelled(&image, &windows, 1);
+        assert_labelled(&image, &windows, 1, &[]);
     }
 }
 
@@ -224,7 +184,7 @@ fn titles_are_cleaned_and_never_name_the_window() {
     assert_eq!(windows[0].label, "untrusted");
     let bad = |c: char| c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c);
     assert!(!windows[0].title.contains(bad), "{:?}", windows[0].title);
-    assert_labelled(&session.screenshot(), &windows, 1);
+    assert_labelled(&session.screenshot(), &windows, 1, &[]);
 }
 
 #[test]

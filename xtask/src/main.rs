@@ -1,4 +1,4 @@
-//! The commands of the workspace: `cargo xtask setup`, `demo`, `apps`, `vm`, `test`, `bench`, `fuzz`, `miri` and `deny`.
+//! The commands of the workspace: `cargo xtask setup`, `demo`, `apps`, `vm`, `test`, `bench`, `fuzz`, `hostile`, `miri` and `deny`.
 //!
 //! Every command does its own set-up: what it needs from the system is installed by apt, or listed where
 //! there is no apt. Nothing else on the machine is changed.
@@ -15,6 +15,7 @@ mod bench;
 mod debian;
 mod demo;
 mod fuzz;
+mod hostile;
 mod miri;
 mod processes;
 mod setup;
@@ -70,6 +71,11 @@ enum Command {
     ///
     /// Needs a nightly toolchain; cargo-fuzz is installed below target/ if missing.
     Fuzz(fuzz::Options),
+    /// Try what a hostile VM tries, against compositor, gate, hub and forwarder, and write what came of it.
+    ///
+    /// Writes DIR/hostile.json, a list of {row, case, handled, evidence} (docs/hostile.md). With --without-guard each case is run
+    /// with its guards switched off and must fail.
+    Hostile(hostile::Options),
     /// Run the unit tests of virtio-wl that make no system calls in Miri, which finds undefined behaviour.
     ///
     /// Needs a nightly toolchain with Miri; `cargo xtask test` does it too where there is one.
@@ -88,6 +94,7 @@ fn main() -> ExitCode {
         Command::Test { filter, no_vm } => test::run(filter.as_deref(), no_vm),
         Command::Bench(options) => bench::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
+        Command::Hostile(options) => hostile::run(&options),
         Command::Miri => miri::run(),
         Command::Deny => test::deny(),
     };

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use crate::{miri, setup, steps, workspace};
+use crate::{hostile, miri, setup, steps, workspace};
 
 /// What runs in virtual machines, as actions of `cargo xtask vm`.
 const IN_GUESTS: [&str; 4] = ["streams", "regions", "dmabufs", "screen"];
@@ -31,6 +31,7 @@ pub fn run(filter: Option<&str>, no_vm: bool) -> Result<()> {
     steps::run("build", steps::cargo().args(["build", "--workspace", "--bins", "--lib", "--quiet"]))?;
     tests(filter)?;
     if filter.is_none() {
+        hostile::quick()?;
         if miri::is_there() {
             miri::run()?;
         } else {

@@ -70,11 +70,33 @@ impl Request {
         request
     }
 
+    /// Appends an array of bytes.
+    ///
+    /// # Panics
+    ///
+    /// When it is longer than 4 GiB.
+    #[must_use]
+    pub fn array(self, bytes: &[u8]) -> Self {
+        let length = u32::try_from(bytes.len()).expect("an array for a message");
+        let mut request = self.uint(length);
+        request.arguments.extend_from_slice(bytes);
+        let padded = request.arguments.len().next_multiple_of(4);
+        request.arguments.resize(padded, 0);
+        request
+    }
+
     /// Claims another size in the header than the message has.
     #[must_use]
     pub fn claim_size(mut self, size: u16) -> Self {
         self.size = Some(size);
         self
+    }
+
+    /// The message as bytes. One that is longer than its header can say claims as much as it can.
+    #[must_use]
+    pub fn encode_cut(self) -> Vec<u8> {
+        let fits = self.arguments.len() + 8 <= usize::from(u16::MAX);
+        if fits { self.encode() } else { self.claim_size(u16::MAX - 3).encode() }
     }
 
     /// The message as bytes.

@@ -42,6 +42,8 @@ pub struct Options {
     pub dmabuf: bool,
     /// `vitrail-session` runs the compositor.
     pub supervised: bool,
+    /// Windows move so long, in milliseconds; not at all if it is zero.
+    pub animated: u32,
 }
 
 impl Options {
@@ -62,6 +64,7 @@ impl Options {
             tables: String::new(),
             dmabuf: false,
             supervised: false,
+            animated: 0,
         }
     }
 
@@ -134,6 +137,13 @@ impl Options {
     #[must_use]
     pub fn dmabuf(mut self) -> Self {
         self.dmabuf = true;
+        self
+    }
+
+    /// The same with windows that move for so many milliseconds.
+    #[must_use]
+    pub fn animated(mut self, duration: u32) -> Self {
+        self.animated = duration;
         self
     }
 
