@@ -349,9 +349,10 @@ impl State {
     /// Ends, for the client that has the keyboard or for the input method, the keys that are held down; what is left of them
     /// reaches nobody. So the next client neither takes a key for its own nor repeats it, and the input method does not
     /// repeat it into the next client. That is told of no key that is down, but which modifiers are in force.
-//! 7. nobody, for a moment after the keyboard came to a VM without the user's hand ([`super::settling`]);
-//! 8. the input method, while a text input is active and it listens;
-//! 9. what has the keyboard.
+    pub(super) fn release_keys(&mut self) {
+        if !Guard::Keys.holds() {
+            return;
+        }
         let Some(keyboard) = self.comp.seat.get_keyboard() else { return };
         let held: Vec<(Keycode, bool)> = keyboard.with_pressed_keysyms(|keys| {
             keys.iter().map(|key| (key.raw_code(), key.modified_sym().is_modifier_key())).collect()
