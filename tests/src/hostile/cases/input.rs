@@ -257,6 +257,11 @@ fn held_key() -> String {
     let mut listener = listener(&mut stage, HOSTILE, "next");
     stage.session.focus("victim");
     listener.roundtrip();
+    // Who is told that nothing repeats has nothing to repeat by itself.
+    let seat = listener.seat;
+    let another = listener.attacker.made(seat, 1, |request| request).expect("a live connection");
+    let repeats = listener.attacker.wait_event(another, 5).expect("how keys repeat");
+    assert_eq!(repeats.word(0), Some(0), "a client of a VM is to repeat keys by itself");
     stage.key(KEY_A, true);
     stage.session.focus("next");
     let enter = listener.attacker.wait_event(listener.keyboard, 1).expect("the keyboard enters");

@@ -326,9 +326,9 @@ fn maximise_mid_drag() -> String {
     for step in 0..10 {
         (x, y) = (x + 7, y + 5);
         if step % 2 == 0 {
-            window.toplevel.set_maximized()
+            window.toplevel.set_maximized();
         } else {
-            window.toplevel.unset_maximized()
+            window.toplevel.unset_maximized();
         }
         window.surface.commit();
         stage.move_to((x, y));

@@ -282,9 +282,16 @@ fn flooded<T>(stage: &mut Stage, during: impl FnOnce(&mut Stage) -> T) -> T {
         attackers.push((attacker, flood));
     }
     let stop = AtomicBool::new(false);
+    let stop = &stop;
     std::thread::scope(|scope| {
         for (attacker, flood) in &mut attackers {
-            scope.spawn(|| while !stop.load(Ordering::Relaxed) && attacker.send_bytes(flood, &[]).is_ok() {});
+            scope.spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    if attacker.send_bytes(flood, &[]).is_err() {
+                        break;
+                    }
+                }
+            });
         }
         let done = during(stage);
         stop.store(true, Ordering::Relaxed);

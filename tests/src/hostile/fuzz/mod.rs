@@ -280,7 +280,8 @@ impl Party<'_> {
             // What was made lately is more often asked for something.
             let count = self.objects.len();
             let from = if self.chance(2) { count.saturating_sub(12) } else { 0 };
-            let Some(object) = self.pick(&self.objects[from..].to_vec()) else { return Ok(()) };
+            let recent = self.objects[from..].to_vec();
+            let Some(object) = self.pick(&recent) else { return Ok(()) };
             let allowed: Vec<u16> = (0..u16::try_from(object.interface.requests.len()).unwrap_or_default())
                 .filter(|opcode| {
                     let message = &object.interface.requests[usize::from(*opcode)];
@@ -404,7 +405,7 @@ pub fn run(length: Duration, seed: u64, progress: impl Fn(&str)) -> Outcome {
         // Meanwhile somebody uses the session.
         while start.elapsed() < length {
             let alive = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                use_session(&mut stage, &mut random)
+                use_session(&mut stage, &mut random);
             }));
             if alive.is_err() {
                 shared.stop.store(true, Ordering::Relaxed);
