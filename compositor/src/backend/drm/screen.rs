@@ -338,7 +338,9 @@ fn copy_turned(
     for y in rectangle.loc.y..rectangle.loc.y + rectangle.size.h {
         for x in rectangle.loc.x..rectangle.loc.x + rectangle.size.w {
             let at = smithay::utils::Point::from((x, y));
-            let turned = transform.transform_rect_in(Rectangle::new(at, (1, 1).into()), &upright).loc;
+            // A transform says how the pixels of a buffer are turned to be seen, which is clockwise.
+            let turned =
+                transform.invert().transform_rect_in(Rectangle::new(at, (1, 1).into()), &upright).loc;
             let (Some(read), Some(write)) = (place(at, from.stride), place(turned, to.stride)) else {
                 continue;
             };
@@ -401,9 +403,9 @@ mod tests {
             copy_turned(pixels, &mut rows, rectangle(0, 0, 3, 2), transform, upright);
             let shown: Vec<u8> = buffer.chunks(PIXEL).map(|pixel| pixel[0]).collect();
             let expected = match transform {
-                Transform::_90 => [3, 0, 4, 1, 5, 2],
+                Transform::_90 => [2, 5, 1, 4, 0, 3],
                 Transform::_180 => [5, 4, 3, 2, 1, 0],
-                Transform::_270 => [2, 5, 1, 4, 0, 3],
+                Transform::_270 => [3, 0, 4, 1, 5, 2],
                 _ => [2, 1, 0, 5, 4, 3],
             };
             assert_eq!(shown, expected, "{transform:?}");
