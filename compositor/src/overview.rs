@@ -2,7 +2,7 @@
 //! ([`crate::handlers::toplevel_management`]) and clients of the control socket (`vitrailctl watch`).
 //!
 //! An [`Overview`] is made from the state when somebody wants it, and compared with what that reader was told. That is done
-//! with a frame of the output and when the reader has handled what it was told before, so that a VM which changes its titles,
+//! with a frame of the output, when a local program asks for something of a window, and when the reader has handled what it was told before, so that a VM which changes its titles,
 //! windows or connections all the time costs a reader no more than one change a frame, and a slow one never more than one. All that is told changes together with something that asks for a frame, but for the number of
 //! connections, which [`State::plan_overview`] looks at while there is a reader.
 
@@ -163,12 +163,18 @@ impl Comp {
 }
 
 impl State {
-    /// Asks for a frame if another number of connections is to be told with it. Costs nothing while there is no reader.
+    /// Asks for a frame if another number of connections is to be told with it. If a local program asked for something of a window,
+    /// readers are told what became of that now, so that a task bar has it together with the answer to what it asked. Costs
+    /// nothing while there is no reader.
     pub(crate) fn plan_overview(&mut self) {
-        if self.comp.has_overview_reader()
-            && self.comp.protocols.vm_lists.told_clients != self.comp.all_clients()
-        {
+        if !self.comp.has_overview_reader() {
+            return;
+        }
+        if self.comp.protocols.vm_lists.told_clients != self.comp.all_clients() {
             self.comp.schedule.request();
+        }
+        if std::mem::take(&mut self.comp.protocols.vm_lists.hurry) {
+            self.tell_overview();
         }
     }
 

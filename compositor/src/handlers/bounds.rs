@@ -4,7 +4,7 @@
 //! there is, to say "all of it", it is cut to a size that can be computed with.
 
 use smithay::reexports::wayland_protocols::wp::viewporter::server::wp_viewport::{self, WpViewport};
-use smithay::reexports::wayland_protocols::wp::viewporter::server::wp_viewporter::WpViewporter;
+use smithay::reexports::wayland_protocols::wp::viewporter::server::wp_viewporter::{self, WpViewporter};
 use smithay::reexports::wayland_protocols::xdg::shell::server::xdg_popup::{self, XdgPopup};
 use smithay::reexports::wayland_protocols::xdg::shell::server::xdg_positioner::{self, XdgPositioner};
 use smithay::reexports::wayland_protocols::xdg::shell::server::xdg_surface::{self, XdgSurface};
@@ -25,14 +25,16 @@ use smithay::wayland::compositor::{
     get_region_attributes, with_states,
 };
 use smithay::wayland::shell::xdg::{
-    XdgPositionerUserData, XdgShellState, XdgShellSurfaceUserData, XdgSurfaceUserData, XdgWmBaseUserData,
+    XdgPositionerUserData, XdgShellState, XdgShellSurfaceUserData, XdgSurfaceUserData,
 };
 use smithay::wayland::viewporter::{ViewportState, ViewporterState};
 use vitrail_protocols::Guard;
 
+use super::once::the_only_one;
+use super::{subsurfaces, wm_base};
 use crate::handlers::globals::delegate_global;
 use crate::state::State;
-use crate::trust::client::end_for_misuse;
+use crate::trust::client::{end_for_misuse, is_local};
 use crate::trust::limits::Resource as Counted;
 
 /// The largest coordinate or length that is computed with, in pixels: far beyond any screen, and small
@@ -72,7 +74,33 @@ delegate_dispatch!(State: [WlCompositor: ()] => CompositorState);
 delegate_dispatch!(State: [WlSubcompositor: ()] => CompositorState);
 delegate_dispatch!(State: [WlCallback: ()] => CompositorState);
 delegate_global!(WpViewporter: () => ViewporterState);
-delegate_dispatch!(State: [WpViewporter: ()] => ViewporterState);
+
+impl Dispatch<WpViewporter, ()> for State {
+    fn request(
+        state: &mut Self,
+        client: &Client,
+        viewporter: &WpViewporter,
+        request: wp_viewporter::Request,
+        data: &(),
+        display: &DisplayHandle,
+        data_init: &mut DataInit<'_, Self>,
+    ) {
+        let request = match request {
+            wp_viewporter::Request::GetViewport { id, surface } => {
+                let Some(id) = the_only_one(&surface, id, data_init) else {
+                    let error = wp_viewporter::Error::ViewportExists;
+                    viewporter.post_error(error, "the surface has a viewport");
+                    return;
+                };
+                wp_viewporter::Request::GetViewport { id, surface }
+            }
+            other => other,
+        };
+        <ViewporterState as Dispatch<WpViewporter, (), Self>>::request(
+            state, client, viewporter, request, data, display, data_init,
+        );
+    }
+}
 
 impl Dispatch<WlSurface, SurfaceUserData> for State {
     fn request(
@@ -107,6 +135,7 @@ impl Dispatch<WlSurface, SurfaceUserData> for State {
                 end_for_misuse(client, display, "an offset is too large");
                 return;
             }
+            Request::Attach { buffer: Some(_), .. } if wm_base::refuses_buffer(surface) => return,
             Request::Commit if !state.may_commit(client, surface) => return,
             other => other,
         };
@@ -184,10 +213,12 @@ impl Dispatch<WlSubsurface, SubsurfaceUserData> for State {
         display: &DisplayHandle,
         data_init: &mut DataInit<'_, Self>,
     ) {
-        if let wl_subsurface::Request::SetPosition { x, y } = request
-            && !sane(&[x, y])
-        {
-            end_for_misuse(client, display, "a subsurface is too far away");
+        if let wl_subsurface::Request::SetPosition { x, y } = request {
+            if sane(&[x, y]) {
+                subsurfaces::set_position(data.surface(), (x, y).into());
+            } else {
+                end_for_misuse(client, display, "a subsurface is too far away");
+            }
             return;
         }
         // Smithay 0.7 panics when it puts the last of several siblings above itself.
@@ -262,6 +293,13 @@ impl Dispatch<XdgPositioner, XdgPositionerUserData> for State {
             positioner.post_error(xdg_positioner::Error::InvalidInput, "a number is out of range");
             return;
         }
+        let request = match request {
+            // Smithay refuses an empty one, which the protocol allows: a place of a pixel is nearest to it.
+            Request::SetAnchorRect { x, y, width, height } if width >= 0 && height >= 0 => {
+                Request::SetAnchorRect { x, y, width: width.max(1), height: height.max(1) }
+            }
+            other => other,
+        };
         <XdgShellState as Dispatch<XdgPositioner, XdgPositionerUserData, Self>>::request(
             state, client, positioner, request, data, display, data_init,
         );
@@ -269,7 +307,6 @@ impl Dispatch<XdgPositioner, XdgPositionerUserData> for State {
 }
 
 delegate_global!(XdgWmBase: () => XdgShellState);
-delegate_dispatch!(State: [XdgWmBase: XdgWmBaseUserData] => XdgShellState);
 
 impl Dispatch<XdgSurface, XdgSurfaceUserData> for State {
     fn request(
@@ -319,6 +356,7 @@ impl Dispatch<XdgToplevel, XdgShellSurfaceUserData> for State {
         <XdgShellState as Dispatch<XdgToplevel, XdgShellSurfaceUserData, Self>>::request(
             state, client, toplevel, request, data, display, data_init,
         );
+        state.comp.protocols.vm_lists.hurry |= is_local(client);
     }
 
     fn destroyed(state: &mut Self, client: ClientId, toplevel: &XdgToplevel, data: &XdgShellSurfaceUserData) {

@@ -2,6 +2,7 @@
 
 use smithay::backend::renderer::buffer_dimensions;
 use smithay::backend::renderer::utils::{RendererSurfaceStateUserData, on_commit_buffer_handler};
+use smithay::reexports::wayland_protocols::wp::viewporter::server::wp_viewport::{self, WpViewport};
 use smithay::reexports::wayland_server::protocol::wl_surface::{self, WlSurface};
 use smithay::reexports::wayland_server::{Client, Resource};
 use smithay::utils::Transform;
@@ -15,7 +16,7 @@ use smithay::wayland::viewporter::{ViewportCachedState, ensure_viewport_valid};
 
 use vitrail_protocols::Guard;
 
-use super::pacing;
+use super::{once, pacing, subsurfaces};
 use crate::render::replaced::Replacing;
 use crate::state::State;
 use crate::trust::client::{account_of, end_for_misuse, origin_of, state as client_state};
@@ -40,6 +41,7 @@ impl CompositorHandler for State {
     }
 
     fn new_subsurface(&mut self, surface: &WlSurface, _parent: &WlSurface) {
+        subsurfaces::begin(surface);
         let Some(client) = surface.client() else { return };
         let limit = account_of(surface).map_or(0, |account| account.limits().subsurface_depth);
         // The tree may be joined from either end, so both directions count.
@@ -54,9 +56,13 @@ impl CompositorHandler for State {
                 surface,
                 (),
                 |_, _, ()| TraversalAction::DoChildren(()),
-                |surface, states, ()| require_size(surface, states),
+                |surface, states, ()| {
+                    require_size(surface, states);
+                    subsurfaces::stay(states);
+                },
                 |_, _, ()| true,
             );
+            subsurfaces::applied(surface);
             let replacing = Replacing::of(surface);
             on_commit_buffer_handler::<Self>(surface);
             self.comp.schedule.replaced.keep(replacing);
@@ -97,6 +103,7 @@ impl CompositorHandler for State {
         self.layer_gone(surface);
         self.lock_surface_gone(surface);
         self.note_destroyed(surface);
+        self.lift_fingers_from(surface);
         self.constraint_destroyed(&surface.id());
         self.comp.schedule.request();
     }
@@ -126,7 +133,14 @@ fn require_size(surface: &WlSurface, states: &SurfaceData) {
         Some(BufferAssignment::Removed) => None,
         None => {
             let drawn = states.data_map.get::<RendererSurfaceStateUserData>();
-            drawn.and_then(|drawn| drawn.lock().ok()).and_then(|drawn| drawn.buffer_size())
+            let drawn = drawn.and_then(|drawn| drawn.lock().ok());
+            drawn.and_then(|drawn| {
+                // By the scale of this commit, which Smithay takes with the next buffer only.
+                let size = drawn.buffer().and_then(|buffer| buffer_dimensions(buffer));
+                let size = size
+                    .map(|size| size.to_logical(attributes.buffer_scale, attributes.buffer_transform.into()));
+                size.or_else(|| drawn.buffer_size())
+            })
         }
     };
     let Some(size) = size else { return };
@@ -138,7 +152,14 @@ fn require_size(surface: &WlSurface, states: &SurfaceData) {
     let valid = ensure_viewport_valid(states, size);
     let mut viewport = states.cached_state.get::<ViewportCachedState>();
     let viewport = viewport.current();
-    // A source of less than a pixel without a destination was answered with an error when it was committed.
+    if viewport.dst.is_none()
+        && viewport.src.is_some_and(|src| src.size != src.size.to_i32_floor::<i32>().to_f64())
+        && let Some(object) = once::of::<WpViewport>(states)
+    {
+        // Smithay looks for that only where the surface had no content before it had a viewport.
+        object.post_error(wp_viewport::Error::BadSize, "a source without a destination is of whole pixels");
+        viewport.src = None;
+    }
     if !valid || viewport.size().is_some_and(|size| size.is_empty()) {
         viewport.src = None;
     }

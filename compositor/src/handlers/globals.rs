@@ -135,9 +135,9 @@ pub fn admit<I: Resource + 'static>(
     None
 }
 
-/// Behind an object of a client that is being ended.
+/// Behind an object of a client that is being ended, or that its protocol is about to make again.
 #[derive(Debug)]
-struct Refused;
+pub(super) struct Refused;
 
 impl ObjectData<State> for Refused {
     fn request(

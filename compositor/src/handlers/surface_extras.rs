@@ -6,14 +6,18 @@ use smithay::reexports::wayland_protocols::wp::alpha_modifier::v1::server::wp_al
 use smithay::reexports::wayland_protocols::wp::alpha_modifier::v1::server::wp_alpha_modifier_v1::WpAlphaModifierV1;
 use smithay::reexports::wayland_protocols::wp::content_type::v1::server::wp_content_type_manager_v1::WpContentTypeManagerV1;
 use smithay::reexports::wayland_protocols::wp::content_type::v1::server::wp_content_type_v1::WpContentTypeV1;
-use smithay::reexports::wayland_protocols::wp::fractional_scale::v1::server::wp_fractional_scale_manager_v1::WpFractionalScaleManagerV1;
+use smithay::reexports::wayland_protocols::wp::fractional_scale::v1::server::wp_fractional_scale_manager_v1::{
+    self, WpFractionalScaleManagerV1,
+};
 use smithay::reexports::wayland_protocols::wp::fractional_scale::v1::server::wp_fractional_scale_v1::WpFractionalScaleV1;
 use smithay::reexports::wayland_protocols::wp::presentation_time::server::wp_presentation::WpPresentation;
 use smithay::reexports::wayland_protocols::wp::presentation_time::server::wp_presentation_feedback::WpPresentationFeedback;
 use smithay::reexports::wayland_protocols::wp::single_pixel_buffer::v1::server::wp_single_pixel_buffer_manager_v1::WpSinglePixelBufferManagerV1;
 use smithay::reexports::wayland_server::protocol::wl_buffer::WlBuffer;
 use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
-use smithay::reexports::wayland_server::{Weak, delegate_dispatch};
+use smithay::reexports::wayland_server::{
+    Client, DataInit, Dispatch, DisplayHandle, Resource, Weak, delegate_dispatch,
+};
 use smithay::wayland::alpha_modifier::{AlphaModifierState, AlphaModifierSurfaceUserData};
 use smithay::wayland::compositor::with_states;
 use smithay::wayland::content_type::{ContentTypeState, ContentTypeUserData};
@@ -23,6 +27,7 @@ use smithay::wayland::fractional_scale::{
 use smithay::wayland::presentation::{PresentationFeedbackState, PresentationState};
 use smithay::wayland::single_pixel_buffer::{SinglePixelBufferState, SinglePixelBufferUserData};
 
+use super::once::the_only_one;
 use crate::handlers::globals::delegate_global;
 use crate::state::State;
 
@@ -36,7 +41,34 @@ impl FractionalScaleHandler for State {
 }
 
 delegate_global!(WpFractionalScaleManagerV1: () => FractionalScaleManagerState);
-delegate_dispatch!(State: [WpFractionalScaleManagerV1: ()] => FractionalScaleManagerState);
+
+impl Dispatch<WpFractionalScaleManagerV1, ()> for State {
+    fn request(
+        state: &mut Self,
+        client: &Client,
+        manager: &WpFractionalScaleManagerV1,
+        request: wp_fractional_scale_manager_v1::Request,
+        data: &(),
+        display: &DisplayHandle,
+        data_init: &mut DataInit<'_, Self>,
+    ) {
+        use wp_fractional_scale_manager_v1::{Error, Request};
+        let request = match request {
+            Request::GetFractionalScale { id, surface } => {
+                let Some(id) = the_only_one(&surface, id, data_init) else {
+                    manager.post_error(Error::FractionalScaleExists, "the surface has a fractional scale");
+                    return;
+                };
+                Request::GetFractionalScale { id, surface }
+            }
+            other => other,
+        };
+        <FractionalScaleManagerState as Dispatch<WpFractionalScaleManagerV1, (), Self>>::request(
+            state, client, manager, request, data, display, data_init,
+        );
+    }
+}
+
 delegate_dispatch!(State: [WpFractionalScaleV1: Weak<WlSurface>] => FractionalScaleManagerState);
 
 delegate_global!(WpPresentation: u32 => PresentationState);

@@ -414,6 +414,7 @@ impl Dispatch<ZwlrForeignToplevelHandleV1, Listed> for State {
             Request::UnsetFullscreen => state.set_layout(id, Mode::Fullscreen, false),
             _ => {}
         }
+        state.comp.protocols.vm_lists.hurry = true;
     }
 
     fn destroyed(state: &mut Self, _client: ClientId, handle: &ZwlrForeignToplevelHandleV1, listed: &Listed) {

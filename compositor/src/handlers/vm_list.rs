@@ -43,6 +43,8 @@ pub struct VmLists {
     lists: Vec<List>,
     /// How many connections each origin had when the readers were last told.
     pub(crate) told_clients: Vec<u32>,
+    /// A local program asked for something that readers are to be told of at once.
+    pub(crate) hurry: bool,
 }
 
 /// What one client was told.

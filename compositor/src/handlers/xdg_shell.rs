@@ -65,6 +65,12 @@ impl XdgShellHandler for State {
         self.popup_created(popup, positioner);
     }
 
+    fn popup_destroyed(&mut self, _popup: PopupSurface) {
+        // While its surface is still there, so that the client is told that the pointer leaves it.
+        self.refresh_pointer();
+        self.comp.schedule.request();
+    }
+
     fn grab(&mut self, popup: PopupSurface, _seat: WlSeat, serial: Serial) {
         self.popup_grabs(&popup, serial);
     }

@@ -56,6 +56,7 @@ use held::Held;
 use hold::{Interaction, Presses};
 use keymap::Keymap;
 use listeners::Listeners;
+use pointer::Pointing;
 use recent::Recent;
 use switcher::Switcher;
 use tablet::Pen;
@@ -67,8 +68,8 @@ use trusted::Trusted;
 pub struct Input {
     /// Position of the pointer; `None` until it first moves.
     pub(crate) pointer: Option<Point<f64, Physical>>,
-    /// Where a device that names places last was: elsewhere than the pointer while a client holds that.
-    pub(crate) device: Option<Point<f64, Physical>>,
+    /// What is remembered of where it was.
+    pub(crate) pointing: Pointing,
     /// The fingers on the touch screen.
     pub(crate) fingers: Fingers,
     /// The pen that is near the tablet.
@@ -137,7 +138,7 @@ impl Input {
         TabletManagerState::new::<State>(display);
         let input = Self {
             pointer: None,
-            device: None,
+            pointing: Pointing::default(),
             fingers: Fingers::new(),
             pen: None,
             constraints: Constraints::default(),
@@ -178,7 +179,7 @@ impl Input {
     /// Puts the pointer somewhere without the user's hand.
     pub(crate) fn put_pointer(&mut self, location: Point<f64, Physical>) {
         self.pointer = Some(location);
-        self.device = None;
+        self.pointing.device = None;
     }
 }
 

@@ -143,6 +143,16 @@ impl State {
         self.comp.schedule.request();
     }
 
+    /// Puts the corner of a floating window's frame to a place in physical pixels of the output, as far as the frame can be
+    /// reached there, as if the user had moved it.
+    pub fn put_window(&mut self, id: WindowId, corner: Point<i32, Physical>) {
+        if let Some(window) = self.comp.shell.get_mut(id) {
+            window.location = corner;
+        }
+        self.refresh_pointer();
+        self.comp.schedule.request();
+    }
+
     /// Ends it and keeps what was done.
     pub(crate) fn end_placing(&mut self) {
         let Some(placing) = self.comp.input.held.placing.take() else { return };

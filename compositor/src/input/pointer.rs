@@ -34,13 +34,22 @@ const MAX_STEP: f64 = 65_536.0;
 /// A surface under the pointer, and where its corner is in the output's logical coordinates.
 pub(super) type Under = Option<(WlSurface, Point<f64, Logical>)>;
 
+/// What is remembered of where the pointer was.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Pointing {
+    /// Where a device that names places last was: elsewhere than the pointer while a client holds that.
+    pub(super) device: Option<Point<f64, Physical>>,
+    /// Where the corner of the surface was that was last told of the pointer, in the outputs' logical coordinates.
+    corner: Option<Point<f64, Logical>>,
+}
+
 impl State {
     /// The pointer moved to a position in physical pixels; it is kept inside of the output there.
     pub fn input_pointer_motion(&mut self, x: f64, y: f64) {
         self.note_activity();
         let finite = |value: f64| if value.is_finite() { value } else { 0.0 };
         let location = self.comp.inside((finite(x), finite(y)).into());
-        let before = self.comp.input.device.replace(location).or(self.comp.input.pointer);
+        let before = self.comp.input.pointing.device.replace(location).or(self.comp.input.pointer);
         self.move_pointer(location, before.map(|before| location - before).unwrap_or_default());
     }
 
@@ -50,7 +59,7 @@ impl State {
         let sane = |value: f64| if value.is_finite() { value.clamp(-MAX_STEP, MAX_STEP) } else { 0.0 };
         let step = Point::from((sane(dx), sane(dy)));
         let location = self.comp.pushed(step);
-        self.comp.input.device = None;
+        self.comp.input.pointing.device = None;
         self.move_pointer(location, step);
     }
 
@@ -116,7 +125,8 @@ impl State {
             self.comp.input.pressed_buttons.push(button);
         }
         self.note_hand(pointer.current_focus().as_ref());
-        let serial = if pressed { self.comp.input.press_serial() } else { SERIAL_COUNTER.next_serial() };
+        // Of a release, too: some toolkits open menus and windows at it, and show the serial of what came last.
+        let serial = self.comp.input.press_serial();
         let time = self.input_time();
         pointer.button(self, &ButtonEvent { serial, time, button, state });
         pointer.frame(self);
@@ -166,7 +176,8 @@ impl State {
         pointer.frame(self);
     }
 
-    /// Sends the pointer's position to what is under it now; also after something moved below it.
+    /// Sends the pointer's position to what is under it now; also after something moved below it, which is told of the pointer's
+    /// new place on it.
     pub(crate) fn refresh_pointer(&mut self) {
         if self.comp.overlay_has_input() {
             return;
@@ -174,7 +185,9 @@ impl State {
         let Some(pointer) = self.comp.seat.get_pointer() else { return };
         let current = pointer.current_focus();
         let under = self.comp.surface_under_pointer();
-        if under.as_ref().map(|(surface, _)| surface) != current.as_ref() && !pointer.is_grabbed() {
+        let other = under.as_ref().map(|(surface, _)| surface) != current.as_ref();
+        let moved = under.is_some_and(|(_, corner)| self.comp.input.pointing.corner != Some(corner));
+        if (other || moved) && !pointer.is_grabbed() {
             self.send_motion();
         } else {
             self.refresh_constraint();
@@ -219,6 +232,7 @@ impl State {
             serial: SERIAL_COUNTER.next_serial(),
             time: self.input_time(),
         };
+        self.comp.input.pointing.corner = under.as_ref().map(|(_, corner)| *corner);
         pointer.motion(self, under, &event);
     }
 

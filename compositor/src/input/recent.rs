@@ -16,27 +16,27 @@ use super::Input;
 use crate::state::State;
 
 /// How many of the latest input events a client may refer to.
-const SERIALS: usize = 16;
+const SERIALS: usize = 32;
 /// How long after a press a client may act for the user: a program that was swapped out has to come to it.
 const HAND: Duration = Duration::from_secs(5);
 
 /// The latest that the user did.
 #[derive(Debug, Default)]
 pub struct Recent {
-    /// Serials of the latest presses.
+    /// Serials of the latest presses, and of the releases of buttons.
     serials: VecDeque<Serial>,
     /// The client that the latest one went to, and when that was.
     hand: Option<(ClientId, Duration)>,
 }
 
 impl Input {
-    /// Whether a serial is of one of the user's latest presses.
+    /// Whether a serial is of one of the user's latest presses, or of the release of a button.
     #[must_use]
     pub fn is_recent(&self, serial: Serial) -> bool {
         self.recent.serials.contains(&serial)
     }
 
-    /// A serial for a press that clients may refer to.
+    /// A serial for a press or release that clients may refer to.
     pub(crate) fn press_serial(&mut self) -> Serial {
         let serial = SERIAL_COUNTER.next_serial();
         let serials = &mut self.recent.serials;

@@ -112,6 +112,18 @@ impl State {
         touch.up(self, &UpEvent { slot: slot(finger), serial, time });
     }
 
+    /// A surface is gone: its client is told that the fingers are which were on it, as nothing more can be said of them.
+    pub(crate) fn lift_fingers_from(&mut self, surface: &WlSurface) {
+        let fingers = &self.comp.input.fingers;
+        let gone = fingers.iter().filter(|(_, finger)| finger.surface == *surface);
+        let gone: Vec<u32> = gone.map(|(finger, _)| *finger).collect();
+        if gone.is_empty() {
+            return;
+        }
+        gone.into_iter().for_each(|finger| self.lift_finger(finger));
+        self.input_touch_frame();
+    }
+
     /// What was said of the fingers since the last time belongs together.
     pub fn input_touch_frame(&mut self) {
         if let Some(touch) = self.comp.seat.get_touch() {

@@ -363,7 +363,7 @@ impl<H> Shell<H> {
     }
 
     /// Shows a window that has its first content, on the current workspace, on that of its parent or on that of its
-    /// predecessor. It is placed where it covers least, or where its predecessor stood; it takes the focus if the rule allows,
+    /// predecessor. It is placed where it covers least, or where it or its predecessor stood; it takes the focus if the rule allows,
     /// and otherwise opens below the focused window. One whose predecessor was minimised stays so. Returns whether it took the focus.
     pub fn show(
         &mut self,
@@ -384,6 +384,8 @@ impl<H> Shell<H> {
         let (_, sum) = layout.margins();
         let outer = (content.w + sum.w, content.h + sum.h).into();
         let (origin, here) = (window.origin.clone(), window.in_sight());
+        // Its place is set when it is first shown, and never in the corner, where the stripe is.
+        let before = (window.location != Point::default()).then_some(window.location);
         // What a client asked for before it showed anything is over; what its predecessor was is not.
         let minimized = recalled.is_some() && window.minimized;
         let takes = here && !minimized && self.may_take(&origin);
@@ -402,6 +404,7 @@ impl<H> Shell<H> {
             !avoid.is_some_and(|point| frame.contains(point))
         };
         let location = recalled
+            .or(before)
             .filter(free)
             .unwrap_or_else(|| placement::place(outer, layout.work_area(), &obstacles, avoid));
         if let Some(window) = self.get_mut(id) {
@@ -449,7 +452,7 @@ impl<H> Shell<H> {
         self.focus.leave(id, &origin);
     }
 
-    /// Hides a window whose content is gone; it may be shown again later.
+    /// Hides a window whose content is gone; if it is shown again later, it is where it was.
     pub fn hide(&mut self, id: WindowId) {
         self.put_away(id, |window| window.mapped = false);
     }

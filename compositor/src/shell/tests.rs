@@ -126,6 +126,19 @@ fn a_window_comes_back_to_its_place_unless_it_opens_unfocused_under_the_pointer(
     assert_eq!(come_back(1, (400, 300)), place, "the user is at work in this VM");
 }
 
+/// A window that had no content for a moment was placed anew, so that it jumped.
+#[test]
+fn a_window_that_is_shown_again_is_where_it_was() {
+    let mut shell = shell(1.0);
+    let id = show(&mut shell, origin(1), (100, 100));
+    let place = Point::from((333, 222));
+    shell.get_mut(id).unwrap().location = place;
+    shell.hide(id);
+    show(&mut shell, origin(1), (100, 100));
+    shell.show(id, (100, 100).into(), None);
+    assert_eq!(shell.get(id).unwrap().location, place);
+}
+
 #[test]
 fn a_place_is_given_back_once_and_a_window_that_filled_the_area_keeps_its_size() {
     let mut shell = shell(1.0);

@@ -88,6 +88,8 @@ pub struct Told {
     keymap: Option<File>,
     /// Serial of the last press.
     pub press: u32,
+    /// Serial of the last release of a button.
+    pub release: u32,
     /// Serial with which the pointer came.
     pub enter: u32,
     /// Buttons that were let go.
@@ -587,7 +589,10 @@ impl Dispatch<WlPointer, ()> for Told {
                 state: WEnum::Value(wl_pointer::ButtonState::Pressed),
                 ..
             } => told.press = serial,
-            wl_pointer::Event::Button { .. } => told.releases += 1,
+            wl_pointer::Event::Button { serial, .. } => {
+                told.release = serial;
+                told.releases += 1;
+            }
             _ => {}
         }
     }

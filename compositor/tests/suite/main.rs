@@ -46,6 +46,8 @@ mod secure_attention;
 mod selections;
 mod session_lock;
 mod shortcuts_inhibit;
+mod subsurfaces;
+mod surface_errors;
 mod switcher;
 mod tablet;
 mod text_input;

@@ -65,6 +65,48 @@ fn a_popup_of_the_whole_screen_is_over_its_vms_share_and_not_shown() {
     assert!((0..400).all(|x| (0..300).all(|y| screen.pixel(x, y) != YELLOW)));
 }
 
+/// Toolkits that open menus when a button is let go show the serial of that, and their menus were gone at once.
+#[test]
+fn a_menu_may_follow_the_release_of_a_button_and_has_the_keyboard() {
+    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let who = fixture.connect(vm("work"));
+    let client = fixture.client(who);
+    client.seat().get_pointer(&client.queue, ());
+    client.seat().get_keyboard(&client.queue, ());
+    let window = fixture.window(who, 200, 100, BLUE);
+    let content = fixture.report()[0].content;
+    fixture.click(content.loc.x + 5, content.loc.y + 5);
+    fixture.roundtrip(who);
+    let client = fixture.client(who);
+    client.told.press = client.told.release;
+    let menu = client.create_menu(window, 10, 10, 50, 50);
+    fixture.configured(who, menu, 0);
+    fixture.client(who).draw(menu, 50, 50, YELLOW);
+    fixture.roundtrip(who);
+    let told = &fixture.client(who).told;
+    assert!(!told.shown[menu].done);
+    assert_eq!(told.keyboard.as_ref(), Some(&told.shown[menu].surface));
+}
+
+/// The protocol allows an anchor rectangle without an extent, and Smithay ended the client for it.
+#[test]
+fn a_popup_may_be_placed_at_a_point() {
+    let mut fixture = Fixture::new();
+    let who = fixture.connect(vm("work"));
+    fixture.window(who, 200, 100, BLUE);
+    let client = fixture.client(who);
+    let base = client.bind::<wayland_protocols::xdg::shell::client::xdg_wm_base::XdgWmBase>();
+    let positioner = base.create_positioner(&client.queue, ());
+    positioner.set_size(10, 10);
+    positioner.set_anchor_rect(5, 5, 0, 0);
+    fixture.roundtrip(who);
+    assert_eq!(fixture.client(who).error(), None);
+    positioner.set_anchor_rect(5, 5, -1, 0);
+    fixture.roundtrip(who);
+    let invalid = fixture.client(who).error().expect("a size below nothing is an error");
+    assert_eq!(invalid.0, "xdg_positioner");
+}
+
 #[test]
 fn popups_are_dismissed_when_another_vm_gets_the_focus() {
     let mut fixture = Fixture::sized(800, 600, 1.0);

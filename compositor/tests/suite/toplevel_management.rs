@@ -334,6 +334,27 @@ fn a_task_bar_restores_and_activates_a_minimised_window_of_its_own_workspace() {
     assert_eq!(fixture.state().comp.shell.workspaces().current(), 0);
 }
 
+/// What a task bar asked for was told with the next frame, so that it had its answer before.
+#[test]
+fn a_task_bar_is_told_what_it_asked_for_together_with_the_answer() {
+    let mut fixture = Fixture::sized(800, 600, 1.0);
+    two(&mut fixture);
+    let (bar, _manager) = fixture.task_bar();
+    let two = fixture.task(bar, "[Web] two");
+    for (minimized, states) in [(true, vec![MINIMIZED]), (false, vec![])] {
+        if minimized {
+            two.set_minimized()
+        } else {
+            two.unset_minimized()
+        }
+        let frames = fixture.state().comp.schedule.frames();
+        fixture.roundtrip(bar);
+        assert_eq!(fixture.tasks(bar).open("[Web] two").unwrap().states, states.into_iter().collect());
+        let drawn = fixture.state().comp.schedule.frames() - frames;
+        assert!(drawn <= 1, "the answer did not wait for frames");
+    }
+}
+
 #[test]
 fn a_locked_session_has_no_task_bar_that_moves_the_keyboard() {
     let mut fixture = Fixture::sized(800, 600, 1.0);

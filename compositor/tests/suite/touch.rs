@@ -204,6 +204,27 @@ fn a_menu_closes_when_a_finger_comes_down_beside_it() {
     assert!(fixture.client(party.who).told.shown[popup].done);
 }
 
+/// A client that took a surface away was never told that the finger on it is none any more, and kept it for ever.
+#[test]
+fn a_finger_is_lifted_from_a_surface_that_is_taken_away_and_no_other_is() {
+    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let work = Party::new(&mut fixture, "work");
+    let client = fixture.client(work.who);
+    let parent = client.told.shown[work.window].surface.clone();
+    let (child, _role) = client.subsurface(&parent);
+    client.draw_on(&child, 50, 50, BLUE);
+    parent.commit();
+    fixture.roundtrip(work.who);
+    work.down(&mut fixture, 0, 20, 30);
+    work.down(&mut fixture, 1, 150, 30);
+    work.told(&mut fixture);
+    child.destroy();
+    assert_eq!(work.told(&mut fixture), ["up 0", "frame"]);
+    up(&mut fixture, 0);
+    up(&mut fixture, 1);
+    assert_eq!(work.told(&mut fixture), ["up 1", "frame"]);
+}
+
 #[test]
 fn a_client_that_goes_with_fingers_on_it_is_its_own_loss() {
     for whole in [true, false] {
