@@ -310,9 +310,10 @@ impl State {
         let limits = limits_of(self.comp.config.current(), &origin);
         let account = self.comp.accounts.open(&origin, limits);
         let policy = self.comp.config.current().policy(&origin).cloned();
+        let privacy = self.comp.config.current().privacy_rules(&origin);
         // Of the client's own socket: what the library sees of it is the throttle's.
         let process = if origin.is_vm() { None } else { Process::of_peer(&stream) };
-        let data = Arc::new(ClientState::new(origin, privilege, policy, account, process)?);
+        let data = Arc::new(ClientState::new(origin, privilege, (policy, privacy), account, process)?);
         let company = self.wires.companies.entry(data.origin.clone()).or_default().clone();
         let (throttle, library) = Throttle::new(stream, company)?;
         let client = self.comp.display.insert_client(library, Arc::clone(&data) as _)?;
@@ -413,6 +414,7 @@ impl State {
         self.configure_fullscreen();
         if good {
             self.reconsider_captures();
+            self.reconsider_pointer();
         }
         // Labels may be others.
         self.comp.protocols.toplevel_lists.note_texts();

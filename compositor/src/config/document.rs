@@ -13,7 +13,7 @@ use vitrail_protocols::{Limits, Policy, VmName};
 
 use super::capture::{Capture, CaptureRule};
 use super::fullscreen::FullscreenRule;
-use super::guest::InputKeys;
+use super::guest::{InputKeys, InputRules, PrivacyKeys, PrivacyRules, Profile};
 use super::input::Input;
 use super::keys::{Keys, Workspaces};
 use super::look::{Animation, Background};
@@ -76,8 +76,10 @@ struct Defaults {
     limits: Option<Spanned<Limits>>,
     protocols: ProtocolsTable,
     capture: Option<Spanned<String>>,
+    profile: Option<Profile>,
     input: InputKeys,
     fullscreen: Option<Spanned<String>>,
+    privacy: PrivacyKeys,
 }
 
 #[derive(Debug, Deserialize)]
@@ -95,8 +97,11 @@ struct Vm {
     #[serde(default)]
     protocols: ProtocolsTable,
     capture: Option<Spanned<String>>,
+    profile: Option<Profile>,
     #[serde(default)]
     input: InputKeys,
+    #[serde(default)]
+    privacy: PrivacyKeys,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -169,9 +174,10 @@ impl Document {
             let policy = Arc::new(Policy::new(&default_rules, &vm.get_ref().protocols.rules()?));
             let titles = word_or(vm.get_ref().titles.as_ref(), Charset::Ascii)?;
             let capture = word_or(vm.get_ref().capture.as_ref(), default_capture)?;
-            let input = vm.get_ref().input.or(self.root.defaults.input).rules();
+            let (input, privacy) = self.root.defaults.rules_for(vm.get_ref());
             let fullscreen = word_or(vm.get_ref().fullscreen.as_ref(), default_fullscreen)?;
-            vms.insert(vm_name, VmConfig { style, titles, limits, policy, capture, input, fullscreen });
+            let vm = VmConfig { style, titles, limits, policy, capture, input, privacy, fullscreen };
+            vms.insert(vm_name, vm);
         }
         let keys = self.root.keys.check()?;
         let input = self.root.input.check()?;
@@ -348,6 +354,23 @@ fn check_region(region: &Spanned<String>) -> Result<(), Mistake> {
         return Err(Mistake::at(region, "Only the last part of a region's path may have a *, and only one"));
     }
     Ok(())
+}
+
+impl Defaults {
+    /// What a VM may do with the devices, and what it is told of the screens and the person.
+    fn rules_for(&self, vm: &Vm) -> (InputRules, PrivacyRules) {
+        let of = |profile: Option<Profile>| {
+            (
+                profile.map(Profile::input).unwrap_or_default(),
+                profile.map(Profile::privacy).unwrap_or_default(),
+            )
+        };
+        let ((own_input, own_privacy), (input, privacy)) = (of(vm.profile), of(self.profile));
+        (
+            vm.input.or(own_input).or(self.input).or(input).rules(),
+            vm.privacy.or(own_privacy).or(self.privacy).or(privacy).rules(),
+        )
+    }
 }
 
 impl Vm {

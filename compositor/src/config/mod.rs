@@ -40,7 +40,7 @@ use vitrail_protocols::{Limits, Policy, VmName};
 pub use self::capture::{CaptureConfig, CaptureRule};
 pub use self::error::{ConfigError, Diagnostic};
 pub use self::fullscreen::FullscreenRule;
-pub use self::guest::InputRules;
+pub use self::guest::{InputRules, PrivacyRules};
 pub use self::input::InputConfig;
 pub use self::live::Live;
 pub use self::look::{AnimationConfig, BackgroundConfig};
@@ -88,6 +88,8 @@ pub struct VmConfig {
     pub input: InputRules,
     /// What its windows in fullscreen have of the screen.
     pub fullscreen: FullscreenRule,
+    /// What it is told of the person and the screens.
+    pub privacy: PrivacyRules,
 }
 
 /// A configuration that was read and found valid.
@@ -222,6 +224,15 @@ impl Config {
         match origin {
             Origin::Local => self.local_fullscreen,
             Origin::Vm(name) => self.vms.get(name).map_or(FullscreenRule::Framed, |vm| vm.fullscreen),
+        }
+    }
+
+    /// What an origin is told of the person and the screens, likewise.
+    #[must_use]
+    pub fn privacy_rules(&self, origin: &Origin) -> PrivacyRules {
+        match origin {
+            Origin::Local => PrivacyRules::free(),
+            Origin::Vm(name) => self.vms.get(name).map_or_else(PrivacyRules::guarded, |vm| vm.privacy),
         }
     }
 

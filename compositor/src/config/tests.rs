@@ -362,9 +362,14 @@ fn keys_of(table: &str) -> Vec<String> {
 #[test]
 fn the_documentation_names_every_key_of_these_tables() {
     let documentation = include_str!("../../../docs/configuration.md");
-    for (table, count) in
-        [("defaults.input", 2), ("input.keyboard", 7), ("input.touchpad", 9), ("theme", 6), ("session", 4)]
-    {
+    for (table, count) in [
+        ("defaults.input", 4),
+        ("defaults.privacy", 3),
+        ("input.keyboard", 7),
+        ("input.touchpad", 9),
+        ("theme", 6),
+        ("session", 4),
+    ] {
         let keys = keys_of(table);
         assert!(keys.len() >= count, "{table}: {keys:?}");
         for key in keys {
@@ -379,6 +384,38 @@ fn the_documentation_names_every_limit() {
     for key in toml::Table::try_from(Limits::default()).unwrap().keys() {
         assert!(documentation.contains(&format!("| `{key}` ")), "{key} is not documented");
     }
+}
+
+#[test]
+fn a_profile_changes_each_of_its_members_and_what_is_said_comes_before_it() {
+    use guest::{Hover, IdleNotify, KeyRepeat, OutputsRule, PointerLock, PresentationTime};
+    let rules = |text: &str| {
+        let config = parse(text).unwrap();
+        (config.input_rules(&vm("a")), config.privacy_rules(&vm("a")))
+    };
+    let plain = "[vm.a]\ncolor = \"#111111\"\n";
+    let other = "[defaults.input]\nkeyboard_repeat = \"client\"\n";
+    let (input, privacy) = rules(&format!("{other}{plain}profile = \"anonymous\"\n"));
+    let (was_input, was_privacy) = rules(&format!("{other}{plain}"));
+    assert_eq!(input.keyboard_repeat, KeyRepeat::Compositor);
+    assert_ne!(was_input.keyboard_repeat, KeyRepeat::Compositor);
+    assert_eq!(input.pointer_lock, PointerLock::Deny);
+    assert_ne!(was_input.pointer_lock, PointerLock::Deny);
+    assert_eq!(input.hover, Hover::Focused);
+    assert_ne!(was_input.hover, Hover::Focused);
+    assert_eq!(privacy.outputs, OutputsRule::Rounded);
+    assert_ne!(was_privacy.outputs, OutputsRule::Rounded);
+    assert_eq!(privacy.presentation_time, PresentationTime::Off);
+    assert_ne!(was_privacy.presentation_time, PresentationTime::Off);
+    assert_eq!(privacy.idle_notify, IdleNotify::Deny);
+    assert_ne!(was_privacy.idle_notify, IdleNotify::Deny);
+    assert_eq!(rules(&format!("[defaults]\nprofile = \"anonymous\"\n{plain}")), (input, privacy));
+
+    let own = "[vm.a.input]\nhover = \"always\"\n[vm.a.privacy]\noutputs = \"real\"\n";
+    let (said, told) = rules(&format!("{plain}profile = \"anonymous\"\n{own}"));
+    assert_eq!((said.hover, told.outputs), (Hover::Always, OutputsRule::Real));
+    assert_eq!((said.pointer_lock, told.presentation_time), (PointerLock::Deny, PresentationTime::Off));
+    assert!(refused(&format!("{plain}profile = \"hidden\"")).message.contains("anonymous"));
 }
 
 mod damaged {

@@ -17,8 +17,9 @@ use smithay::wayland::viewporter::{ViewportCachedState, ensure_viewport_valid};
 use vitrail_protocols::Guard;
 
 use super::{once, pacing, subsurfaces};
+use crate::config::guest::OutputsRule;
 use crate::render::replaced::Replacing;
-use crate::state::State;
+use crate::state::{Comp, State};
 use crate::trust::client::{account_of, end_for_misuse, origin_of, state as client_state};
 use crate::trust::limits::Resource as Counted;
 
@@ -109,11 +110,20 @@ impl CompositorHandler for State {
     }
 }
 
+impl Comp {
+    /// Whether the client of a surface is told rounded sizes and scales.
+    fn rounds_outputs(&self, surface: &WlSurface) -> bool {
+        let rules = origin_of(surface).map(|origin| self.config.current().privacy_rules(&origin));
+        rules.is_some_and(|rules| rules.outputs == OutputsRule::Rounded)
+    }
+}
+
 impl State {
     /// Tells a surface the scale of the output that it is on, by whichever way it understands.
     pub(crate) fn tell_scale(&self, surface: &WlSurface) {
-        let scale = self.comp.layout_for(surface).scale;
-        let whole = smithay::output::Scale::Fractional(scale).integer_scale();
+        let exact = self.comp.layout_for(surface).scale;
+        let whole = smithay::output::Scale::Fractional(exact).integer_scale();
+        let scale = if self.comp.rounds_outputs(surface) { f64::from(whole) } else { exact };
         with_states(surface, |states| {
             send_surface_state(surface, states, whole, Transform::Normal);
             with_fractional_scale(states, |fractional| fractional.set_preferred_scale(scale));

@@ -45,6 +45,7 @@ pub mod shm;
 pub mod shortcuts_inhibit;
 mod subsurfaces;
 pub mod surface_extras;
+pub mod synthetic_output;
 pub mod system_bell;
 pub mod tablet;
 pub mod tearing_control;
@@ -147,6 +148,7 @@ impl Protocols {
     pub fn new(display: &DisplayHandle) -> Self {
         XdgDecorationState::new::<State>(display);
         OutputManagerState::new_with_xdg_output::<State>(display);
+        synthetic_output::create(display);
         ViewporterState::new::<State>(display);
         FractionalScaleManagerState::new::<State>(display);
         CursorShapeManagerState::new::<State>(display);

@@ -1,5 +1,6 @@
 //! `wl_output` and `zxdg_output_v1`: one for each output in use. They tell the name of the connector, and otherwise nothing of
-//! the real screen but its mode.
+//! the real screen but its mode. VMs are shown another one in their stead ([`super::synthetic_output`]), unless the configuration
+//! says otherwise.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,17 +13,22 @@ use smithay::reexports::wayland_protocols::xdg::xdg_output::zv1::server::zxdg_ou
 use smithay::reexports::wayland_server::backend::GlobalId;
 use smithay::reexports::wayland_server::protocol::wl_output::WlOutput;
 use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
-use smithay::reexports::wayland_server::{Client, DisplayHandle, delegate_dispatch};
+use smithay::reexports::wayland_server::{
+    Client, DataInit, DisplayHandle, GlobalDispatch, New, Resource, delegate_dispatch,
+};
 use smithay::wayland::compositor::{TraversalAction, get_parent, with_surface_tree_downward};
 use smithay::wayland::output::{
     OutputHandler, OutputManagerState, OutputUserData, WlOutputData, XdgOutputUserData,
 };
 
-use crate::handlers::globals::delegate_global;
+use super::synthetic_output::{Shape, SyntheticOutputs};
+use crate::handlers::globals::{admit, delegate_global};
 use crate::shell::Layout;
 use crate::shell::outputs::{self, Head, OutputId, OutputMode, Outputs};
 use crate::shell::window::WindowId;
 use crate::state::{Comp, State};
+use crate::trust::client::{self, may_see, origin_of};
+use crate::trust::origin::Origin;
 
 /// How long a client may still bind an output that is not there any more: it may not have been told yet.
 const GRACE: Duration = Duration::from_secs(10);
@@ -38,6 +44,8 @@ struct Announcement {
 #[derive(Debug, Default)]
 pub struct Announced {
     outputs: BTreeMap<OutputId, Announcement>,
+    /// What VMs are shown instead.
+    pub(super) synthetic: SyntheticOutputs,
 }
 
 impl Announced {
@@ -75,7 +83,8 @@ impl Announced {
     }
 
     /// A surface is on no output.
-    pub fn leave_all(&self, surface: &WlSurface) {
+    pub fn leave_all(&mut self, surface: &WlSurface) {
+        self.synthetic.leave(surface);
         for announced in self.outputs.values() {
             announced.output.leave(surface);
         }
@@ -182,9 +191,13 @@ impl Comp {
 
 impl State {
     /// Tells a surface which output it is on.
-    pub(crate) fn enter_output_of(&self, surface: &WlSurface) {
-        if let Some(output) = self.comp.output_of(surface) {
-            self.comp.announced.enter(output, surface);
+    pub(crate) fn enter_output_of(&mut self, surface: &WlSurface) {
+        let Some(output) = self.comp.output_of(surface) else { return };
+        self.comp.announced.enter(output, surface);
+        if let Some(origin) = origin_of(surface).filter(Origin::is_vm) {
+            let rule = self.comp.config.current().privacy_rules(&origin).outputs;
+            let shape = Shape::of(self.comp.shell.layout_on(output), rule);
+            self.comp.announced.synthetic.enter(surface, shape);
         }
     }
 
@@ -207,7 +220,7 @@ impl State {
         }
     }
 
-    fn tell_tree(&self, root: &WlSurface) {
+    fn tell_tree(&mut self, root: &WlSurface) {
         self.enter_output_of(root);
         let mut surfaces = Vec::new();
         with_surface_tree_downward(
@@ -252,7 +265,9 @@ impl State {
             self.moved_to_output(id);
         }
         let layers = self.comp.layers.all().filter(|layer| layer.mapped);
-        for surface in layers.map(|layer| layer.handle.wl_surface()).chain(self.comp.lock.surfaces()) {
+        let layers = layers.map(|layer| layer.handle.wl_surface());
+        let surfaces: Vec<WlSurface> = layers.chain(self.comp.lock.surfaces()).cloned().collect();
+        for surface in &surfaces {
             self.tell_tree(surface);
         }
         self.tell_output_managers();
@@ -287,8 +302,28 @@ impl OutputHandler for State {
     }
 }
 
-delegate_global!(WlOutput: WlOutputData => OutputManagerState);
 delegate_global!(ZxdgOutputManagerV1: () => OutputManagerState);
 delegate_dispatch!(State: [WlOutput: OutputUserData] => OutputManagerState);
-delegate_dispatch!(State: [ZxdgOutputManagerV1: ()] => OutputManagerState);
 delegate_dispatch!(State: [ZxdgOutputV1: XdgOutputUserData] => OutputManagerState);
+
+/// As [`delegate_global`] has it, but for the clients that are shown another output in place of these.
+impl GlobalDispatch<WlOutput, WlOutputData> for State {
+    fn bind(
+        state: &mut Self,
+        display: &DisplayHandle,
+        client: &Client,
+        new: New<WlOutput>,
+        data: &WlOutputData,
+        data_init: &mut DataInit<'_, Self>,
+    ) {
+        let Some(new) = admit(client, display, new, data_init) else { return };
+        <OutputManagerState as GlobalDispatch<WlOutput, WlOutputData, Self>>::bind(
+            state, display, client, new, data, data_init,
+        );
+    }
+
+    fn can_view(client: Client, _data: &WlOutputData) -> bool {
+        may_see(&client, WlOutput::interface().name)
+            && !client::state(&client).is_some_and(client::ClientState::sees_synthetic_output)
+    }
+}

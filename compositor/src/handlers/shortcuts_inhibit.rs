@@ -85,6 +85,8 @@ impl State {
         if *active == wanted {
             return;
         }
+        // The stripe says so.
+        self.comp.schedule.request();
         if let Some(inhibitor) = std::mem::replace(active, wanted.clone()) {
             inhibitor.inactive();
         }

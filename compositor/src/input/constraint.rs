@@ -4,8 +4,8 @@
 //!
 //! A constraint is a client's wish, at most one for each surface. It is in force while all of this holds
 //! ([`Comp::constrainable`]): the window of its surface has the keyboard, nothing but its surface is under the
-//! pointer, the pointer is in its region, and the user neither moves nor resizes a window, nor drags, nor has a
-//! menu open, nor is asked anything. Whoever changes one of these calls [`State::refresh_constraint`], which ends the constraint in force
+//! pointer, the pointer is in its region, its VM may hold the pointer ([`super::permission`]), and the user neither moves nor
+//! resizes a window, nor drags, nor has a menu open, nor is asked anything. Whoever changes one of these calls [`State::refresh_constraint`], which ends the constraint in force
 //! or begins another one; nothing else does.
 //!
 //! # Invariants
@@ -29,8 +29,11 @@ use smithay::utils::{Logical, Physical, Point, Rectangle, Size};
 use smithay::wayland::compositor::{Cacheable, RegionAttributes, SurfaceAttributes, get_parent, with_states};
 use vitrail_protocols::Guard;
 
+use super::permission::Permissions;
 use crate::shell::Layout;
 use crate::state::{Comp, State};
+use crate::trust::client::origin_of;
+use crate::trust::origin::Origin;
 
 /// Places on the way of a confined pointer that are looked at for one motion.
 const MAX_STEPS: f64 = 1024.0;
@@ -45,6 +48,13 @@ pub(crate) enum Wish {
 }
 
 impl Wish {
+    fn origin(&self) -> Option<Origin> {
+        match self {
+            Self::Lock(object) => origin_of(object),
+            Self::Confine(object) => origin_of(object),
+        }
+    }
+
     fn id(&self) -> ObjectId {
         match self {
             Self::Lock(object) => object.id(),
@@ -93,6 +103,8 @@ pub(crate) struct Constraints {
     /// One for each surface at most, so they are as many as surfaces at most.
     by_surface: HashMap<ObjectId, Constraint>,
     active: Option<Active>,
+    /// Which VMs may hold the pointer by the user's word.
+    pub(super) permissions: Permissions,
 }
 
 impl Constraints {
@@ -116,6 +128,11 @@ impl Constraints {
         self.by_surface.get(surface).is_some_and(|constraint| constraint.wish.id() == *object)
     }
 
+    /// Whether a client of an origin has a constraint.
+    pub(super) fn has_any_of(&self, origin: &Origin) -> bool {
+        self.by_surface.values().any(|constraint| constraint.wish.origin().as_ref() == Some(origin))
+    }
+
     /// Whether the pointer is held in any way.
     pub fn is_active(&self) -> bool {
         self.active.is_some()
@@ -133,6 +150,7 @@ impl State {
         if self.comp.input.constraints.by_surface.is_empty() {
             return;
         }
+        self.ask_about_pointer();
         let wanted = self.comp.constrainable();
         match (&mut self.comp.input.constraints.active, &wanted) {
             (Some(active), Some((surface, corner))) if active.surface == *surface => {
@@ -158,12 +176,16 @@ impl State {
             }
         };
         constraints.active = Some(Active { surface, corner, locked });
+        // The stripe says so.
+        self.comp.schedule.request();
     }
 
     /// Ends the constraint in force, and tells its client.
     fn end_constraint(&mut self) {
         let constraints = &mut self.comp.input.constraints;
         let Some(active) = constraints.active.take() else { return };
+        self.comp.schedule.request();
+        let constraints = &mut self.comp.input.constraints;
         let surface = active.surface.id();
         let Some(constraint) = constraints.by_surface.get(&surface) else { return };
         match &constraint.wish {
@@ -212,11 +234,16 @@ impl State {
 impl Comp {
     /// The surface whose constraint is to be in force now, and where its corner is.
     fn constrainable(&self) -> Option<(WlSurface, Point<f64, Logical>)> {
-        if self.input.interaction.is_some()
-            || self.selections.is_dragging()
-            || self.popup_grab_active()
-            || self.has_dialog()
-        {
+        if self.has_dialog() {
+            return None;
+        }
+        let (surface, corner, origin) = self.wish_in_place()?;
+        (self.may_hold_pointer(&origin) == Some(true)).then_some((surface, corner))
+    }
+
+    /// The surface whose constraint could be in force now, if its VM may hold the pointer; where its corner is, and which VM.
+    pub(super) fn wish_in_place(&self) -> Option<(WlSurface, Point<f64, Logical>, Origin)> {
+        if self.input.interaction.is_some() || self.selections.is_dragging() || self.popup_grab_active() {
             return None;
         }
         let point = self.input.pointer?;
@@ -235,7 +262,9 @@ impl Comp {
             Wish::Lock(object) => object.is_alive(),
             Wish::Confine(object) => object.is_alive(),
         };
-        (alive && self.constrained_area(&surface, corner)?.contains(point)).then_some((surface, corner))
+        let origin = focused.origin.clone();
+        (alive && self.constrained_area(&surface, corner)?.contains(point))
+            .then_some((surface, corner, origin))
     }
 
     fn constrained_area(&self, surface: &WlSurface, corner: Point<f64, Logical>) -> Option<Area> {

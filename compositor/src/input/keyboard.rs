@@ -353,6 +353,7 @@ impl State {
         if !Guard::Keys.holds() {
             return;
         }
+        self.end_key_repeat();
         let Some(keyboard) = self.comp.seat.get_keyboard() else { return };
         let held: Vec<(Keycode, bool)> = keyboard.with_pressed_keysyms(|keys| {
             keys.iter().map(|key| (key.raw_code(), key.modified_sym().is_modifier_key())).collect()

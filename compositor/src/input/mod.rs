@@ -22,6 +22,7 @@ pub mod layers;
 pub mod listeners;
 pub mod lock;
 pub(crate) mod panel;
+pub mod permission;
 pub mod placing;
 pub mod pointer;
 pub mod program;

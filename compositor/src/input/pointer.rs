@@ -14,6 +14,7 @@ use smithay::utils::{Logical, Physical, Point, Rectangle, SERIAL_COUNTER};
 use vitrail_protocols::Guard;
 
 use super::hold::Holder;
+use crate::config::guest::Hover;
 use crate::handlers::geometry::window_geometry;
 use crate::shell::focus::Focus;
 use crate::shell::outputs::OutputId;
@@ -396,8 +397,17 @@ impl Comp {
         if self.input.interaction.is_some() {
             return None;
         }
-        let under = self.surface_at(self.input.pointer?);
+        let under = self.hovered(self.input.pointer?);
         under.filter(|(surface, _)| self.selections.drag_allows(origin_of(surface).as_ref()))
+    }
+
+    /// The surface at a point of the output whose client is told of what is there but not pressed.
+    pub(super) fn hovered(&self, point: Point<f64, Physical>) -> Under {
+        self.surface_at(point).filter(|(surface, _)| {
+            let Some(origin) = origin_of(surface) else { return false };
+            let always = self.config.current().input_rules(&origin).hover == Hover::Always;
+            always || self.selections.is_dragging() || self.focused_origin() == Some(&origin)
+        })
     }
 
     /// The surface at a point of the output. What is inside a content rectangle or a ring and hits no surface

@@ -24,7 +24,7 @@ use smithay::utils::{Physical, Point, SERIAL_COUNTER};
 
 use crate::render::prompt::Places;
 use crate::state::{Comp, State};
-use crate::trust::consent::Answer;
+use crate::trust::consent::{Answer, Question};
 
 impl Comp {
     /// Whether a question is shown.
@@ -222,8 +222,17 @@ impl State {
     }
 
     fn answer_question(&mut self, answer: Answer) {
-        let Some(program) = self.comp.captures.consent.answer(answer) else { return };
-        tracing::info!(program = %program.path(), allowed = answer == Answer::Allow, "the user was asked about pictures of the screen");
-        self.settle_consent(program.file(), answer == Answer::Allow);
+        let allowed = answer == Answer::Allow;
+        match self.comp.captures.consent.answer(answer) {
+            Some(Question::Pictures(program)) => {
+                tracing::info!(program = %program.path(), allowed, "the user was asked about pictures of the screen");
+                self.settle_consent(program.file(), allowed);
+            }
+            Some(Question::Pointer(origin)) => {
+                tracing::info!(%origin, allowed, "the user was asked about holding the pointer");
+                self.comp.input.constraints.permissions.answer(origin, answer);
+            }
+            None => {}
+        }
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! * What was taken back from a VM, none of its clients has again until the user clicks into one of its windows.
 
-use crate::state::State;
+use crate::state::{Comp, State};
 use crate::trust::origin::Origin;
 
 /// The VMs that the user took the input back from. Each is in it once, so they are as many as are configured at most.
@@ -16,6 +16,20 @@ impl Released {
     /// Whether it was taken back from this VM.
     pub fn contains(&self, origin: &Origin) -> bool {
         self.0.contains(origin)
+    }
+}
+
+impl Comp {
+    /// What the stripe says of what a client holds, and how the user takes it back; `None` if none holds anything. Who does has
+    /// the keyboard.
+    #[must_use]
+    pub fn held_hint(&self) -> Option<&'static str> {
+        match (self.input.constraints.is_active(), self.protocols.shortcuts_inhibit.in_force()) {
+            (false, false) => None,
+            (true, false) => Some("holds the pointer: logo with Escape takes it back"),
+            (false, true) => Some("has the shortcuts: logo with Escape takes them back"),
+            (true, true) => Some("holds pointer and shortcuts: logo with Escape takes them back"),
+        }
     }
 }
 

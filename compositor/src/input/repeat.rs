@@ -22,7 +22,7 @@
 //! # Invariants
 //!
 //! * A key is repeated only into the surface that it was pressed for, while that has the keyboard without a break.
-//! * No repeat comes while the session is locked, a question is shown, or keys are the compositor's own.
+//! * No repeat comes while the session is locked, a question is shown, keys are the compositor's own, or the VM is paused.
 //! * A repeat that is late is not made up for.
 
 use std::time::Duration;
@@ -188,8 +188,9 @@ impl Comp {
     /// The surface that has the keyboard, if keys are repeated into it now.
     fn repeating_surface(&self) -> Option<WlSurface> {
         let surface = self.seat.get_keyboard()?.current_focus()?;
-        let rules = self.config.current().input_rules(&origin_of(&surface)?);
-        let free = !self.lock.is_locked() && !self.takes_all_keys();
+        let origin = origin_of(&surface)?;
+        let rules = self.config.current().input_rules(&origin);
+        let free = !self.lock.is_locked() && !self.takes_all_keys() && !self.is_paused(&origin);
         (free && rules.keyboard_repeat == KeyRepeat::Compositor).then_some(surface)
     }
 

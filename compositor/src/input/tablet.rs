@@ -161,7 +161,7 @@ impl State {
             self.hold_pen(None);
         }
         let reaches = !self.comp.overlay_has_input() && self.comp.input.interaction.is_none();
-        let under = pen.held.or_else(|| reaches.then(|| self.comp.surface_at(pen.place)).flatten());
+        let under = pen.held.or_else(|| reaches.then(|| self.comp.hovered(pen.place)).flatten());
         let place = self.comp.logical(pen.place);
         pen.tool.motion(place, under, &pen.tablet, SERIAL_COUNTER.next_serial(), time);
     }

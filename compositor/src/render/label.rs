@@ -194,6 +194,8 @@ pub struct Title<'a> {
 pub enum StripeText<'a> {
     /// Whose keyboard it is.
     Keyboard(&'a LabelStyle),
+    /// The same, and it holds the pointer or the keys of the compositor; with the hint that says so and how to take them back.
+    Holding(&'a LabelStyle, &'static str),
     /// The same, and the keys move or resize the window; with the hint that says so.
     Placing(&'a LabelStyle, &'static str),
     /// No window has it.
@@ -443,9 +445,10 @@ impl LabelPainter {
     {
         let mut elements = Vec::with_capacity(6);
         let focus = match says {
-            StripeText::Keyboard(style) | StripeText::Placing(style, _) | StripeText::Paused(style) => {
-                Some(style)
-            }
+            StripeText::Keyboard(style)
+            | StripeText::Holding(style, _)
+            | StripeText::Placing(style, _)
+            | StripeText::Paused(style) => Some(style),
             StripeText::Nobody | StripeText::Locked | StripeText::Asking | StripeText::Attending => None,
         };
         let background = focus.map_or(NEUTRAL, |style| style.color);
@@ -465,7 +468,7 @@ impl LabelPainter {
         }
         let (said, color) = match says {
             StripeText::Keyboard(_) => ("has the keyboard", ink),
-            StripeText::Placing(_, hint) => (hint, ink),
+            StripeText::Holding(_, hint) | StripeText::Placing(_, hint) => (hint, ink),
             StripeText::Nobody => ("no window has the keyboard", ink.mix(background, 70)),
             StripeText::Locked => ("the session is locked", ink),
             StripeText::Asking => ("Vitrail asks, and no window has the keyboard", ink),

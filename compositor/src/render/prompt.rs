@@ -1,4 +1,4 @@
-//! The question whether a local program may take pictures, as it is drawn and hit.
+//! A question to the user, as it is drawn and hit.
 //!
 //! It is drawn on the output where the user is, over everything but the pointer and the stripe, which says that the compositor asks, and what is behind it is
 //! dimmed. No picture that a program takes has it, so that none can be copied from one.
@@ -15,10 +15,11 @@ use super::frame;
 use super::label::{Button, Dialog, DialogMarks, LabelPainter, Line, Tone};
 use super::scene::Decor;
 use super::view::View;
+use crate::config::Config;
 use crate::shell::Layout;
 use crate::shell::outputs::OutputId;
 use crate::state::Comp;
-use crate::trust::consent::Answer;
+use crate::trust::consent::{Answer, Question};
 
 /// The widest that the panel is, in logical pixels, and the space around and inside it.
 const WIDTH: i32 = 520;
@@ -83,6 +84,30 @@ impl Places {
     }
 }
 
+/// What a question says: a line each of what is asked, of whom, what it means, and how it is answered.
+fn words(question: &Question, config: &Config) -> [String; 5] {
+    let how = String::from("Escape: no.   Tab or arrows: the other answer.   Enter: the marked one.");
+    match question {
+        Question::Pictures(program) => [
+            format!("May {} take pictures of the screen?", program.name()),
+            format!("{}, a local program", program.path()),
+            String::from("It could see all windows at any time, until the session ends,"),
+            String::from("but not into those of VMs whose capture is \"black\" or \"omit\"."),
+            how,
+        ],
+        Question::Pointer(origin) => {
+            let label = config.style(origin).map_or("?", |style| style.label.as_str());
+            [
+                format!("May [{label}] hold the pointer?"),
+                String::from("A window of it wants to keep the pointer inside, as games do."),
+                String::from("It could do so whenever it has the keyboard, until the session ends."),
+                String::from("Logo with Escape always takes the pointer back."),
+                how,
+            ]
+        }
+    }
+}
+
 /// The question, the front-most element first; nothing while none is asked.
 pub(super) fn compose<R>(
     comp: &mut Comp,
@@ -102,17 +127,11 @@ pub(super) fn compose<R>(
         return;
     }
     let consent = &comp.captures.consent;
-    let Some(program) = consent.question() else { return };
+    let Some(question) = consent.question() else { return };
+    let texts = words(question, comp.config.current());
     let places = Places::new(&layout);
     let padding = frame::scale_up(PADDING, layout.scale);
     let (line, heading) = LabelPainter::dialog_lines(layout.scale);
-    let texts = [
-        format!("May {} take pictures of the screen?", program.name()),
-        format!("{}, a local program", program.path()),
-        String::from("It could see all windows at any time, until the session ends,"),
-        String::from("but not into those of VMs whose capture is \"black\" or \"omit\"."),
-        String::from("Escape: no.   Tab or arrows: the other answer.   Enter: the marked one."),
-    ];
     let room = places.panel.size.w.saturating_sub(2 * padding).max(1);
     let mut top = places.panel.loc.y + padding;
     let mut lines = Vec::new();

@@ -9,7 +9,7 @@ use smithay::backend::renderer::utils::with_renderer_surface_state;
 use smithay::desktop::PopupManager;
 use smithay::desktop::utils::with_surfaces_surface_tree;
 use smithay::output::Output;
-use smithay::reexports::wayland_protocols::wp::presentation_time::server::wp_presentation_feedback;
+use smithay::reexports::wayland_protocols::wp::presentation_time::server::wp_presentation_feedback::Kind;
 use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
 use smithay::wayland::compositor::SurfaceAttributes;
 use smithay::wayland::presentation::{PresentationFeedbackCachedState, Refresh};
@@ -17,12 +17,17 @@ use smithay::wayland::presentation::{PresentationFeedbackCachedState, Refresh};
 use super::contents::Changed;
 use super::replaced::ReplacedBuffers;
 use crate::backend::Drawn;
+use crate::config::guest::PresentationTime;
 use crate::shell::outputs::{OutputId, Outputs};
 use crate::shell::stacking::Element;
 use crate::state::State;
+use crate::trust::client::origin_of;
 
 /// Refresh rate of an output without a real one, in thousandths of a hertz.
 pub const REFRESH_MHZ: i32 = 60_000;
+
+/// The time between two frames of the clock that those go by who are not told the real one.
+const COARSE: Duration = Duration::from_nanos(16_666_667);
 
 /// The time between two frames at a refresh rate in thousandths of a hertz.
 #[must_use]
@@ -71,6 +76,8 @@ struct Pace {
     coming: bool,
     /// The screen says when a frame is shown.
     paced: bool,
+    /// Which of the frames of a coarse clock the last one was that those were told who go by it.
+    coarse: Option<u128>,
     /// The last frame could not be drawn. Said once, because the next ones may fail likewise.
     failed: bool,
     /// Whether the last frame drawn is one of a lock that waits for that, without windows, and whether it was shown.
@@ -100,6 +107,7 @@ impl Pace {
             lit: true,
             coming: false,
             paced: false,
+            coarse: None,
             failed: false,
             lock: LockFrame::Missing,
         }
@@ -110,6 +118,14 @@ impl Pace {
     /// virtual screens that say it at once.
     fn least(&self) -> Duration {
         if self.paced { self.interval - self.interval / 8 } else { self.interval }
+    }
+
+    /// Whether those who go by a coarse clock are told of a frame that was shown at this time: on a screen that is faster than
+    /// that clock not of every one.
+    fn is_coarse_frame(&mut self, time: Duration) -> bool {
+        let frame = time.as_nanos() / COARSE.as_nanos();
+        let before = self.coarse.replace(frame);
+        self.interval >= COARSE - COARSE / 8 || before != Some(frame)
     }
 
     /// What has changed is known no more.
@@ -290,27 +306,52 @@ impl State {
     /// is away.
     fn tell_clients(&mut self, output: OutputId, presented: Presented) {
         let mut waiting = std::mem::take(&mut self.comp.schedule.committed);
-        self.tell_waiting(output, presented, &mut waiting);
+        let pace = self.comp.schedule.outputs.get_mut(&output);
+        let coarse = pace.is_some_and(|pace| pace.is_coarse_frame(presented.time));
+        let skipped = self.tell_waiting(output, (presented, coarse), &mut waiting);
+        if let Some(pace) = self.comp.schedule.outputs.get_mut(&output) {
+            pace.wanted |= skipped;
+        }
         // Those that are not shown, or on another output, go on waiting.
         self.comp.schedule.committed = waiting;
     }
 
-    fn tell_waiting(&self, output: OutputId, presented: Presented, waiting: &mut HashSet<WlSurface>) {
-        let Some(announced) = self.comp.announced.get(output) else { return };
-        let Some(pace) = self.comp.schedule.outputs.get(&output) else { return };
+    /// Returns whether somebody waits on who goes by a coarse clock.
+    fn tell_waiting(
+        &self,
+        output: OutputId,
+        (presented, coarse): (Presented, bool),
+        waiting: &mut HashSet<WlSurface>,
+    ) -> bool {
+        let Some(announced) = self.comp.announced.get(output) else { return false };
+        let Some(pace) = self.comp.schedule.outputs.get(&output) else { return false };
+        let config = self.comp.config.current();
+        let is_coarse = |surface: &WlSurface| {
+            let rules = origin_of(surface).map(|origin| config.privacy_rules(&origin));
+            rules.is_some_and(|rules| rules.presentation_time != PresentationTime::Full)
+        };
+        let mut skipped = false;
         let windows = self.comp.shell.bottom_up().filter(|window| window.shown() && window.output == output);
         let windows = windows.map(|window| window.handle.wl_surface());
         let layers = self.comp.layers.all().filter(|layer| layer.mapped && layer.output == output);
         let layers = layers.map(|layer| layer.handle.wl_surface());
         let mut tell = |surface: &WlSurface| {
-            if waiting.remove(surface) {
-                tell_tree(surface, announced, pace, presented);
+            if !waiting.contains(surface) {
+                return waiting.is_empty();
             }
+            let by_coarse = is_coarse(surface);
+            if by_coarse && !coarse {
+                skipped = true;
+                return false;
+            }
+            waiting.remove(surface);
+            let frame = if by_coarse { Frame::coarse(presented) } else { Frame::exact(pace, presented) };
+            tell_tree(surface, announced, frame);
             waiting.is_empty()
         };
         for surface in windows.chain(layers).chain(self.comp.shown_lock_on(output)) {
             if tell(surface) {
-                return;
+                return false;
             }
             for (popup, _) in PopupManager::popups_for_surface(surface) {
                 tell(popup.wl_surface());
@@ -321,16 +362,37 @@ impl State {
                 tell(&popup.surface);
             }
         }
+        skipped
     }
 }
 
-fn tell_tree(root: &WlSurface, output: &Output, pace: &Pace, presented: Presented) {
-    use wp_presentation_feedback::Kind;
-    let Presented { time, sequence, from_hardware } = presented;
+/// What a client is told of a frame.
+struct Frame {
+    time: Duration,
+    interval: Duration,
+    sequence: u64,
+    kind: Kind,
+}
+
+impl Frame {
+    fn exact(pace: &Pace, Presented { time, sequence, from_hardware }: Presented) -> Self {
+        let hardware = Kind::Vsync | Kind::HwClock | Kind::HwCompletion;
+        let kind = if from_hardware { hardware } else { Kind::empty() };
+        Self { time, interval: pace.interval, sequence: sequence.unwrap_or(pace.sequence), kind }
+    }
+
+    /// A frame as a screen without a counter would have it, at the last refresh of a clock that all outputs and all VMs share.
+    fn coarse(Presented { time, .. }: Presented) -> Self {
+        let past = u64::try_from(time.as_nanos() % COARSE.as_nanos()).unwrap_or(0);
+        let time = time.saturating_sub(Duration::from_nanos(past));
+        Self { time, interval: COARSE, sequence: 0, kind: Kind::empty() }
+    }
+}
+
+fn tell_tree(root: &WlSurface, output: &Output, frame: Frame) {
+    let Frame { time, interval, sequence, kind } = frame;
     let milliseconds = u32::try_from(time.as_millis() & u128::from(u32::MAX)).unwrap_or(0);
-    let sequence = sequence.unwrap_or(pace.sequence);
-    let refresh = Refresh::fixed(pace.interval);
-    let kind = if from_hardware { Kind::Vsync | Kind::HwClock | Kind::HwCompletion } else { Kind::empty() };
+    let refresh = Refresh::fixed(interval);
     let mut feedback = Vec::new();
     with_surfaces_surface_tree(root, |_, states| {
         let mut attributes = states.cached_state.get::<SurfaceAttributes>();

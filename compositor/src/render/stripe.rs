@@ -138,7 +138,10 @@ impl Comp {
         match self.input.held.placement() {
             _ if self.is_paused(origin) => StripeText::Paused(style),
             Some(placement) => StripeText::Placing(style, placement.hint()),
-            None => StripeText::Keyboard(style),
+            None => match self.held_hint() {
+                Some(hint) => StripeText::Holding(style, hint),
+                None => StripeText::Keyboard(style),
+            },
         }
     }
 }

@@ -15,6 +15,12 @@ use super::limits::{Account, LimitError, Resource as Counted};
 use super::origin::Origin;
 use super::program::{Process, Program, ProgramError};
 use super::rate::RateLimit;
+use crate::config::guest::{IdleNotify, OutputsRule, PresentationTime, PrivacyRules};
+
+/// The global that tells when frames were shown.
+const PRESENTATION: &str = "wp_presentation";
+/// The global that tells when nobody is there.
+const IDLE: &str = "ext_idle_notifier_v1";
 
 /// What a client may do beyond the ordinary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +42,8 @@ pub struct ClientState {
     pub privilege: Privilege,
     /// Which globals it sees: those of its VM when the connection was made. `None` for local clients.
     policy: Option<Arc<Policy>>,
+    /// What its origin was told of the screens when the connection was made.
+    privacy: PrivacyRules,
     /// What its origin uses.
     pub account: Arc<Account>,
     /// The process that opened the connection; the gate's for the clients of VMs.
@@ -55,7 +63,7 @@ impl ClientState {
     pub fn new(
         origin: Origin,
         privilege: Privilege,
-        policy: Option<Arc<Policy>>,
+        (policy, privacy): (Option<Arc<Policy>>, PrivacyRules),
         account: Arc<Account>,
         process: Option<Process>,
     ) -> Result<Self, LimitError> {
@@ -65,11 +73,27 @@ impl ClientState {
             origin,
             privilege,
             policy,
+            privacy,
             account,
             process,
             counted: AtomicBool::new(true),
             objects: AtomicU32::new(0),
         })
+    }
+
+    /// Whether the client is shown one output of no make in place of the real ones.
+    #[must_use]
+    pub fn sees_synthetic_output(&self) -> bool {
+        self.origin.is_vm() && self.privacy.outputs != OutputsRule::Real
+    }
+
+    /// Whether the client is not told what a global is there to tell, and so not of the global.
+    fn is_withheld(&self, interface: &str) -> bool {
+        match interface {
+            PRESENTATION => self.privacy.presentation_time == PresentationTime::Off,
+            IDLE => self.privacy.idle_notify == IdleNotify::Deny,
+            _ => false,
+        }
     }
 
     /// Whether the client may see globals of an interface.
@@ -78,6 +102,7 @@ impl ClientState {
         match (&self.origin, &self.policy) {
             (Origin::Local, _) => true,
             (Origin::Vm(_), _) if !Guard::Globals.holds() => true,
+            (Origin::Vm(_), _) if self.is_withheld(interface) => false,
             (Origin::Vm(_), Some(policy)) => policy.verdict(interface).max_version.is_some(),
             (Origin::Vm(_), None) => false,
         }
@@ -89,6 +114,7 @@ impl ClientState {
         match (&self.origin, &self.policy) {
             (Origin::Local, _) => true,
             (Origin::Vm(_), _) if !Guard::Globals.holds() => true,
+            (Origin::Vm(_), _) if self.is_withheld(interface) => false,
             (Origin::Vm(_), Some(policy)) => {
                 policy.verdict(interface).max_version.is_some_and(|highest| version <= highest)
             }

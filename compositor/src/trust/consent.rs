@@ -1,10 +1,10 @@
-//! Which local programs may take pictures, and what the user is asked about it.
+//! What the compositor asks the user: which local programs may take pictures, and which VMs may hold the pointer.
 //!
 //! # Model
 //!
 //! A program that the configuration does not name is asked about when it first wants a picture. The answer holds until the
 //! session ends or the configuration is read again, for all processes of the program. Questions are shown one at a time, in their order;
-//! what is not answered waits, and goes when nobody waits for its answer any more.
+//! what is not answered waits, and goes when nobody waits for its answer any more. Answers about the pointer are kept by whoever asked.
 //!
 //! # Invariants
 //!
@@ -21,6 +21,7 @@ use smithay::utils::{Physical, Rectangle};
 pub use super::arming::ARMING;
 
 use super::arming::Arming;
+use super::origin::Origin;
 use super::program::{FileId, Program};
 
 /// Questions that wait.
@@ -31,11 +32,29 @@ pub const MAX_ANSWERS: usize = 256;
 /// What the user says, or is about to say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Answer {
-    /// The program may not.
+    /// It may not.
     #[default]
     Deny,
-    /// The program may, until the session ends.
+    /// It may, until the session ends.
     Allow,
+}
+
+/// What the user is asked about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// Whether a program may take pictures.
+    Pictures(Program),
+    /// Whether the windows of a VM may hold the pointer.
+    Pointer(Origin),
+}
+
+impl Question {
+    fn program(&self) -> Option<&Program> {
+        match self {
+            Self::Pictures(program) => Some(program),
+            Self::Pointer(_) => None,
+        }
+    }
 }
 
 /// Whether a program may take pictures.
@@ -61,7 +80,7 @@ struct Shown {
 #[derive(Debug, Default)]
 pub struct Consent {
     answers: HashMap<FileId, Answer>,
-    questions: VecDeque<Program>,
+    questions: VecDeque<Question>,
     shown: Option<Shown>,
 }
 
@@ -73,27 +92,37 @@ impl Consent {
             Some(Answer::Deny) => return Permission::Refused,
             None => {}
         }
-        if self.questions.iter().any(|asked| asked.file() == program.file()) {
+        let mut programs = self.questions.iter().filter_map(Question::program);
+        if programs.any(|asked| asked.file() == program.file()) {
             return Permission::Asked;
         }
         if self.questions.len() >= MAX_QUESTIONS || self.answers.len() >= MAX_ANSWERS {
             return Permission::Refused;
         }
-        self.questions.push_back(program.clone());
+        self.questions.push_back(Question::Pictures(program.clone()));
         Permission::Asked
     }
 
-    /// The program that is asked about next, or now.
+    /// Asks whether a VM may hold the pointer, unless that is asked already or too much is.
+    pub fn ask_pointer(&mut self, origin: &Origin) {
+        let question = Question::Pointer(origin.clone());
+        if self.questions.len() < MAX_QUESTIONS && !self.questions.contains(&question) {
+            self.questions.push_back(question);
+        }
+    }
+
+    /// What is asked next, or now.
     #[must_use]
-    pub fn question(&self) -> Option<&Program> {
+    pub fn question(&self) -> Option<&Question> {
         self.questions.front()
     }
 
     /// Drops the questions whose answer nobody waits for.
-    pub fn retain(&mut self, awaited: impl Fn(FileId) -> bool) {
-        let first = self.question().map(Program::file);
-        self.questions.retain(|program| awaited(program.file()));
-        if self.question().map(Program::file) != first {
+    pub fn retain(&mut self, awaited: impl Fn(&Question) -> bool) {
+        // Only what is shown is looked at; the others are behind it.
+        let first_goes = self.question().is_some_and(|first| !awaited(first));
+        self.questions.retain(awaited);
+        if first_goes {
             self.shown = None;
         }
     }
@@ -165,12 +194,14 @@ impl Consent {
         }
     }
 
-    /// The user answers the question that is shown; returns the program that it was about.
-    pub fn answer(&mut self, answer: Answer) -> Option<Program> {
+    /// The user answers the question that is shown; returns what it was about.
+    pub fn answer(&mut self, answer: Answer) -> Option<Question> {
         self.shown.take()?;
-        let program = self.questions.pop_front()?;
-        self.answers.insert(program.file(), answer);
-        Some(program)
+        let question = self.questions.pop_front()?;
+        if let Some(program) = question.program() {
+            self.answers.insert(program.file(), answer);
+        }
+        Some(question)
     }
 
     /// Forgets all answers: whoever wants more pictures is asked about again.
@@ -189,6 +220,10 @@ mod tests {
         Program::of(i32::try_from(std::process::id()).ok()).unwrap()
     }
 
+    fn pictures(program: &Program) -> Question {
+        Question::Pictures(program.clone())
+    }
+
     #[test]
     fn a_program_is_asked_about_once_and_the_answer_holds() {
         for (answer, permission) in
@@ -199,7 +234,7 @@ mod tests {
             assert_eq!(consent.ask(&program()), Permission::Asked);
             assert!(consent.answer(answer).is_none(), "nobody has seen the question");
             assert!(consent.show(T(0)) && !consent.show(T(5)));
-            assert_eq!(consent.answer(answer), Some(program()));
+            assert_eq!(consent.answer(answer), Some(pictures(&program())));
             assert_eq!(consent.ask(&program()), permission);
             assert!(consent.question().is_none() && !consent.is_shown());
             consent.forget();
@@ -258,20 +293,21 @@ mod tests {
         assert_eq!(consent.ask(&program()), Permission::Asked);
         consent.show(T(0));
         assert_eq!(consent.ask(&other), Permission::Asked);
-        assert_eq!(consent.question(), Some(&program()), "the question that is seen is not exchanged");
+        let first = pictures(&program());
+        assert_eq!(consent.question(), Some(&first), "the question that is seen is not exchanged");
         consent.turn_choice();
         assert!(consent.press(T(1000)));
-        assert_eq!(consent.answer(Answer::Allow), Some(program()));
+        assert_eq!(consent.answer(Answer::Allow), Some(first));
         assert!(consent.answer(Answer::Allow).is_none(), "nobody has seen the other one");
         assert!(consent.show(T(1000)) && !consent.press(T(1001)));
-        assert_eq!((consent.question(), consent.choice()), (Some(&other), Answer::Deny));
+        assert_eq!((consent.question(), consent.choice()), (Some(&pictures(&other)), Answer::Deny));
         assert_eq!(consent.ask(&program()), Permission::Granted);
         // The first of two goes with its program.
         let mut consent = Consent::default();
         consent.ask(&other);
         consent.ask(&program());
         consent.show(T(0));
-        consent.retain(|file| file == program().file());
+        consent.retain(|question| *question == pictures(&program()));
         assert!(!consent.is_armed(T(5000)) && consent.show(T(5000)) && !consent.is_armed(T(5999)));
         drop(child.stdin.take());
         child.wait().unwrap();
@@ -281,7 +317,7 @@ mod tests {
     fn questions_are_bounded() {
         let mut consent = Consent::default();
         let program = program();
-        consent.questions.extend(std::iter::repeat_n(program, MAX_QUESTIONS));
+        consent.questions.extend(std::iter::repeat_n(pictures(&program), MAX_QUESTIONS));
         let mut child =
             std::process::Command::new("/bin/cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
         let other = Program::of(i32::try_from(child.id()).ok()).unwrap();

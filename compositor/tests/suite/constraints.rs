@@ -152,9 +152,14 @@ fn locked(fixture: &mut Fixture, lifetime: Lifetime) -> (Party, ZwpLockedPointer
     (party, object)
 }
 
+/// A compositor whose VMs may hold the pointer without the user being asked.
+fn allowing(w: i32, h: i32, scale: f64) -> Fixture {
+    Fixture::ruled("[defaults.input]\npointer_lock = \"allow\"\n", (w, h), scale)
+}
+
 #[test]
 fn a_locked_pointer_stays_and_its_steps_go_on() {
-    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let mut fixture = allowing(800, 600, 1.0);
     let (party, _) = locked(&mut fixture, Lifetime::Persistent);
     fixture.state().input_pointer_motion_by(300.0, -7.0);
     party.point(&mut fixture, 25, 21);
@@ -169,7 +174,7 @@ fn a_locked_pointer_stays_and_its_steps_go_on() {
 
 #[test]
 fn the_pointer_is_not_locked_by_a_window_without_the_keyboard_until_it_is_clicked() {
-    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let mut fixture = allowing(800, 600, 1.0);
     let _work = Party::new(&mut fixture, "work");
     let web = Party::new(&mut fixture, "web");
     web.point(&mut fixture, 20, 20);
@@ -183,7 +188,7 @@ fn the_pointer_is_not_locked_by_a_window_without_the_keyboard_until_it_is_clicke
 
 #[test]
 fn the_pointer_is_not_locked_by_a_window_that_it_is_not_in() {
-    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let mut fixture = allowing(800, 600, 1.0);
     let party = Party::new(&mut fixture, "work");
     party.point(&mut fixture, -50, 20);
     party.lock(&mut fixture, None, Lifetime::Persistent);
@@ -197,7 +202,7 @@ fn the_pointer_is_not_locked_by_a_window_that_it_is_not_in() {
 
 #[test]
 fn the_logo_key_with_escape_releases_the_pointer_until_the_user_clicks() {
-    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let mut fixture = allowing(800, 600, 1.0);
     let (party, object) = locked(&mut fixture, Lifetime::Persistent);
     chord(&mut fixture, ESCAPE);
     assert_eq!(party.constraints(&mut fixture), ["unlocked"]);
@@ -221,7 +226,7 @@ fn the_logo_key_with_escape_releases_the_pointer_until_the_user_clicks() {
 
 #[test]
 fn a_click_into_another_vms_window_does_not_allow_the_first_to_lock_again() {
-    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let mut fixture = allowing(800, 600, 1.0);
     let (work, _) = locked(&mut fixture, Lifetime::Persistent);
     let web = Party::new(&mut fixture, "web");
     chord(&mut fixture, ESCAPE);
@@ -236,7 +241,7 @@ fn a_click_into_another_vms_window_does_not_allow_the_first_to_lock_again() {
 /// The popup is beside the VM's own cursor, and clicking at what it offers says nothing about the pointer.
 #[test]
 fn a_click_on_a_popup_of_the_input_method_does_not_allow_a_lock_again() {
-    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let mut fixture = allowing(800, 600, 1.0);
     let (party, _lock) = locked(&mut fixture, Lifetime::Persistent);
     let method = start(&mut fixture);
     let input = text_input(&mut fixture, party.who);
@@ -254,7 +259,7 @@ fn a_click_on_a_popup_of_the_input_method_does_not_allow_a_lock_again() {
 
 #[test]
 fn a_lock_ends_with_the_keyboard_and_comes_back_with_it() {
-    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let mut fixture = allowing(800, 600, 1.0);
     let (work, _) = locked(&mut fixture, Lifetime::Persistent);
     let _web = Party::new(&mut fixture, "web");
     chord(&mut fixture, TAB);
@@ -268,7 +273,7 @@ fn a_lock_ends_with_the_keyboard_and_comes_back_with_it() {
 #[test]
 fn a_lock_ends_when_its_window_is_minimized_unmapped_moved_or_destroyed() {
     for step in ["minimize", "unmap", "move", "role", "surface"] {
-        let mut fixture = Fixture::sized(800, 600, 1.0);
+        let mut fixture = allowing(800, 600, 1.0);
         let (party, _) = locked(&mut fixture, Lifetime::Persistent);
         if step == "move" {
             fixture.state().input_pointer_button(BUTTON_LEFT, true);
@@ -300,7 +305,7 @@ fn a_lock_ends_when_its_window_is_minimized_unmapped_moved_or_destroyed() {
 
 #[test]
 fn a_lock_for_once_is_over_when_it_ended_and_one_for_long_is_not() {
-    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let mut fixture = allowing(800, 600, 1.0);
     let (party, once) = locked(&mut fixture, Lifetime::Oneshot);
     chord(&mut fixture, ESCAPE);
     fixture.click(party.x + 30, party.y + 30);
@@ -322,7 +327,7 @@ fn once_more(fixture: &mut Fixture, party: &Party) {
 
 #[test]
 fn a_client_that_gives_up_its_lock_has_its_pointer_back() {
-    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let mut fixture = allowing(800, 600, 1.0);
     let (party, object) = locked(&mut fixture, Lifetime::Persistent);
     object.destroy();
     fixture.roundtrip(party.who);
@@ -332,7 +337,7 @@ fn a_client_that_gives_up_its_lock_has_its_pointer_back() {
 
 #[test]
 fn a_second_constraint_of_a_surface_is_an_error() {
-    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let mut fixture = allowing(800, 600, 1.0);
     let (party, _) = locked(&mut fixture, Lifetime::Persistent);
     party.confine(&mut fixture, None);
     fixture.wait("the end of the connection", |fixture| fixture.client(party.who).ended());
@@ -351,7 +356,7 @@ fn the_pointer_goes_where_the_client_showed_one_if_that_is_on_its_surface() {
         ((1e6, 1e6), (20, 20)),
     ] {
         for by_chord in [true, false] {
-            let mut fixture = Fixture::sized(800, 600, 1.0);
+            let mut fixture = allowing(800, 600, 1.0);
             let (party, object) = locked(&mut fixture, Lifetime::Persistent);
             object.set_cursor_position_hint(hint.0, hint.1);
             once_more(&mut fixture, &party);
@@ -370,7 +375,7 @@ fn the_pointer_goes_where_the_client_showed_one_if_that_is_on_its_surface() {
 
 #[test]
 fn the_pointer_is_not_put_onto_another_vms_window() {
-    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let mut fixture = allowing(800, 600, 1.0);
     let (party, object) = locked(&mut fixture, Lifetime::Persistent);
     object.set_cursor_position_hint(150.0, 50.0);
     once_more(&mut fixture, &party);
@@ -389,7 +394,7 @@ fn the_pointer_is_not_put_onto_another_vms_window() {
 #[test]
 fn a_confined_pointer_stays_in_the_content() {
     for scale in [1.0, 1.5, 2.0] {
-        let mut fixture = Fixture::sized(1000, 800, scale);
+        let mut fixture = allowing(1000, 800, scale);
         let party = Party::new(&mut fixture, "web");
         party.point(&mut fixture, 20, 20);
         party.confine(&mut fixture, None);
@@ -414,7 +419,7 @@ fn a_confined_pointer_stays_in_the_content() {
 
 #[test]
 fn a_confined_pointer_stays_in_its_region_which_changes_with_a_commit() {
-    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let mut fixture = allowing(800, 600, 1.0);
     let party = Party::new(&mut fixture, "work");
     let client = fixture.client(party.who);
     // Two islands, and far more than the window.
@@ -440,7 +445,7 @@ fn a_confined_pointer_stays_in_its_region_which_changes_with_a_commit() {
 
 #[test]
 fn a_lock_of_a_covered_surface_is_not_granted() {
-    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let mut fixture = allowing(800, 600, 1.0);
     let party = Party::new(&mut fixture, "work");
     let parent = party.surface(&mut fixture);
     let (above, role) = fixture.client(party.who).subsurface(&parent);
@@ -456,7 +461,7 @@ fn a_lock_of_a_covered_surface_is_not_granted() {
 
 #[test]
 fn constraints_of_any_shape_and_number_harm_nobody_else() {
-    let mut fixture = Fixture::sized(800, 600, 1.0);
+    let mut fixture = allowing(800, 600, 1.0);
     let (party, object) = locked(&mut fixture, Lifetime::Persistent);
     let other = Party::new(&mut fixture, "web");
     let wild =
@@ -510,4 +515,88 @@ fn constraints_of_any_shape_and_number_harm_nobody_else() {
     assert!(!fixture.client(party.who).ended());
     other.point(&mut fixture, 30, 30);
     assert!(other.told(&mut fixture).contains(&String::from("enter 30 30")));
+}
+
+/// Answers the question that is shown, once it takes an answer.
+#[track_caller]
+fn answer(fixture: &mut Fixture, keys: &[&str]) {
+    fixture.wait("a question that takes an answer", |fixture| fixture.state().comp.question_takes_answer());
+    assert!(fixture.state().comp.is_asking());
+    for key in keys {
+        fixture.chord(&[key]);
+    }
+    fixture.turn();
+    assert!(!fixture.state().comp.is_asking());
+}
+
+/// A VM could take the pointer whenever it had the keyboard. Now it has to be allowed that, by the configuration or by the user, who
+/// is asked once for each VM.
+#[test]
+fn a_vm_holds_the_pointer_only_if_the_configuration_or_the_user_allows_it() {
+    for (yes, keys) in [(true, &["tab", "enter"][..]), (false, &["esc"])] {
+        let mut fixture = Fixture::sized(800, 600, 1.0);
+        let work = Party::new(&mut fixture, "work");
+        work.point(&mut fixture, 20, 20);
+        let object = work.lock(&mut fixture, None, Lifetime::Persistent);
+        assert!(work.constraints(&mut fixture).is_empty(), "nobody has been asked yet");
+        fixture.wait("a question", |fixture| fixture.state().comp.is_asking());
+        answer(&mut fixture, keys);
+        work.point(&mut fixture, 21, 20);
+        assert_eq!(work.constraints(&mut fixture), if yes { vec!["locked"] } else { vec![] });
+        assert_eq!(fixture.state().comp.held_hint().is_some(), yes);
+        // The answer holds, and is about this VM alone.
+        object.destroy();
+        work.lock(&mut fixture, None, Lifetime::Persistent);
+        work.point(&mut fixture, 22, 20);
+        assert!(!fixture.state().comp.is_asking());
+        let web = Party::new(&mut fixture, "web");
+        // Away from who holds the pointer.
+        fixture.chord(&["leftmeta", "tab"]);
+        fixture.click(web.x + 5, web.y + 5);
+        web.lock(&mut fixture, None, Lifetime::Persistent);
+        fixture.wait("a question about the other", |fixture| fixture.state().comp.is_asking());
+        // It goes with whoever wanted it.
+        let shown = &fixture.client(web.who).told.shown[web.window];
+        shown.toplevel.as_ref().unwrap().destroy();
+        shown.xdg.destroy();
+        shown.surface.destroy();
+        fixture.roundtrip(web.who);
+        fixture.wait("the end of the question", |fixture| !fixture.state().comp.is_asking());
+    }
+
+    let mut fixture = Fixture::ruled("[vm.work.input]\npointer_lock = \"deny\"\n", (800, 600), 1.0);
+    let work = Party::new(&mut fixture, "work");
+    work.point(&mut fixture, 20, 20);
+    work.lock(&mut fixture, None, Lifetime::Persistent);
+    work.point(&mut fixture, 30, 20);
+    assert!(work.constraints(&mut fixture).is_empty() && !fixture.state().comp.is_asking());
+    assert_eq!(work.pointer(&mut fixture), (30, 20));
+}
+
+/// Nobody could see that a VM held the pointer, nor how to take it back. A window that fills the screen does not cover it.
+#[test]
+fn the_stripe_says_who_holds_the_pointer_and_how_it_is_taken_back() {
+    let mut fixture = allowing(800, 600, 1.0);
+    let work = Party::new(&mut fixture, "work");
+    work.point(&mut fixture, 20, 20);
+    let stripe = |fixture: &mut Fixture| {
+        let stripe = fixture.state().comp.shell.layout().stripe();
+        let screen = fixture.screenshot();
+        let rows = 0..stripe.size.h;
+        let pixels = rows.flat_map(|y| (0..stripe.size.w).map(move |x| (x, y)));
+        pixels.map(|(x, y)| screen.pixel(x, y)).collect::<Vec<_>>()
+    };
+    let free = stripe(&mut fixture);
+    work.lock(&mut fixture, None, Lifetime::Persistent);
+    let held = stripe(&mut fixture);
+    assert!(fixture.state().comp.held_hint().unwrap().contains("logo with Escape"));
+    assert_ne!(held, free);
+    fixture.client(work.who).told.shown[work.window].toplevel.as_ref().unwrap().set_fullscreen(None);
+    fixture.roundtrip(work.who);
+    fixture.client(work.who).draw(work.window, 792, 540, [0xff, 0xff, 0xff, 0xff]);
+    fixture.roundtrip(work.who);
+    assert_eq!(stripe(&mut fixture), held);
+    chord(&mut fixture, 1);
+    fixture.roundtrip(work.who);
+    assert_eq!(stripe(&mut fixture), free);
 }

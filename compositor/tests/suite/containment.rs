@@ -261,7 +261,10 @@ fn assert_contained(fixture: &mut Fixture, before: &Before, step: &Step) {
         assert!(y >= STRIPE || pixel != PAINT, "paint in the stripe at {at:?} after {step:?}");
     }
     for frame in &parts.frames {
-        let inner = Rectangle::new((frame.loc.x + 4, frame.loc.y + 4).into(), (frame.size.w - 8, frame.size.h - 8).into());
+        let inner = Rectangle::new(
+            (frame.loc.x + 4, frame.loc.y + 4).into(),
+            (frame.size.w - 8, frame.size.h - 8).into(),
+        );
         for at in places(&screen).filter(|(x, y)| frame.contains((*x, *y)) && !inner.contains((*x, *y))) {
             let covered = within(&parts.rings, at) || at.1 < STRIPE;
             assert!(

@@ -98,8 +98,18 @@ impl Fixture {
 
     /// A compositor with more written in its configuration.
     pub fn written(more: &str) -> Self {
+        Self::written_for(more, (800, 600))
+    }
+
+    /// The same with an output of another size.
+    pub fn written_for(more: &str, size: (i32, i32)) -> Self {
+        Self::ruled(more, size, 1.0)
+    }
+
+    /// The same at a scale.
+    pub fn ruled(more: &str, size: (i32, i32), scale: f64) -> Self {
         let text = format!("{CONFIG}{more}");
-        Self::with(Live::fixed(Config::parse(Path::new("test.toml"), &text).unwrap()), (800, 600), 1.0)
+        Self::with(Live::fixed(Config::parse(Path::new("test.toml"), &text).unwrap()), size, scale)
     }
 
     /// A compositor with another configuration.

@@ -9,8 +9,10 @@ use vitrail::shell::outputs::{Head, OutputId, Settings};
 use vitrail::trust::origin::Origin;
 use wayland_client::protocol::wl_output::{self, WlOutput};
 use wayland_client::protocol::wl_surface::{self, WlSurface};
-use wayland_client::{Connection, Dispatch, Proxy, QueueHandle};
+use wayland_client::{Connection, Dispatch, Proxy, QueueHandle, delegate_noop};
 use wayland_protocols::ext::session_lock::v1::client::ext_session_lock_manager_v1::ExtSessionLockManagerV1;
+use wayland_protocols::xdg::xdg_output::zv1::client::zxdg_output_manager_v1::ZxdgOutputManagerV1;
+use wayland_protocols::xdg::xdg_output::zv1::client::zxdg_output_v1::{self, ZxdgOutputV1};
 use wayland_protocols_wlr::layer_shell::v1::client::zwlr_layer_shell_v1::{Layer, ZwlrLayerShellV1};
 use wayland_protocols_wlr::layer_shell::v1::client::zwlr_layer_surface_v1::Anchor;
 
@@ -29,9 +31,13 @@ pub struct Seen {
     /// The globals that there are.
     pub names: Vec<u32>,
     /// What outputs said of themselves.
-    said: Vec<String>,
+    pub said: Vec<String>,
+    /// The sizes and refresh rates that they said they have.
+    pub modes: Vec<(i32, i32, i32)>,
+    /// What descriptions of outputs said.
+    pub described: Vec<String>,
     /// What surfaces were told, by their numbers.
-    surfaces: Vec<(u32, String)>,
+    pub surfaces: Vec<(u32, String)>,
 }
 
 impl Dispatch<WlOutput, ()> for Told {
@@ -47,11 +53,34 @@ impl Dispatch<WlOutput, ()> for Told {
         match event {
             wl_output::Event::Name { name } => told.outputs.said.push(format!("{id} is {name}")),
             wl_output::Event::Scale { factor } => told.outputs.said.push(format!("{id} scale {factor}")),
+            wl_output::Event::Mode { width, height, refresh, .. } => {
+                told.outputs.modes.push((width, height, refresh));
+            }
             wl_output::Event::Geometry { x, y, .. } => told.outputs.said.push(format!("{id} at {x},{y}")),
             _ => {}
         }
     }
 }
+
+impl Dispatch<ZxdgOutputV1, ()> for Told {
+    fn event(
+        told: &mut Self,
+        _: &ZxdgOutputV1,
+        event: zxdg_output_v1::Event,
+        (): &(),
+        _: &Connection,
+        _: &QueueHandle<Self>,
+    ) {
+        told.outputs.described.push(match event {
+            zxdg_output_v1::Event::LogicalPosition { x, y } => format!("at {x},{y}"),
+            zxdg_output_v1::Event::LogicalSize { width, height } => format!("{width}x{height}"),
+            zxdg_output_v1::Event::Name { name } => name,
+            _ => return,
+        });
+    }
+}
+
+delegate_noop!(Told: ignore ZxdgOutputManagerV1);
 
 impl Dispatch<WlSurface, ()> for Told {
     fn event(
@@ -78,7 +107,7 @@ fn head(name: &str, size: (i32, i32), scale: f64) -> Head {
 
 /// An output of 400x300 and right of it one of 800x600 at scale 2; the second one's number.
 fn two() -> (Fixture, OutputId) {
-    let mut fixture = Fixture::new();
+    let mut fixture = Fixture::written_for("[defaults.privacy]\noutputs = \"real\"\n", (400, 300));
     assert!(fixture.state().connect_output(head("right", (800, 600), 2.0)));
     let right = output(&mut fixture, "right");
     (fixture, right)

@@ -16,6 +16,8 @@ use wayland_protocols::wp::presentation_time::client::wp_presentation_feedback::
     self, WpPresentationFeedback,
 };
 
+use vitrail::shell::outputs::{Head, OutputMode};
+
 use crate::client::{Presented, Told};
 use crate::fixture::{Fixture, Who, vm};
 
@@ -58,7 +60,13 @@ struct Paced {
 
 impl Paced {
     fn new() -> Self {
-        let mut fixture = Fixture::new();
+        Self::told("full")
+    }
+
+    /// A client that is told so much of the times of its frames.
+    fn told(presentation_time: &str) -> Self {
+        let rule = format!("[vm.web.privacy]\npresentation_time = \"{presentation_time}\"\n");
+        let mut fixture = Fixture::written_for(&rule, (400, 300));
         let who = fixture.connect(vm("web"));
         let window = fixture.window(who, 100, 50, BLUE);
         fixture.roundtrip(who);
@@ -488,4 +496,44 @@ fn trees_of_waiting_surfaces_that_change_meanwhile_do_no_harm() {
         paced.fixture.window(other, 50, 50, BLUE);
     }
     assert!(survived > 20, "most of these clients make no mistake: {survived}");
+}
+
+/// A VM is told of a clock that all VMs could have, on whichever screen: two that compare what they know of their frames do not
+/// learn from it that they share one.
+#[test]
+fn the_times_of_frames_are_those_of_a_coarse_clock_unless_the_vm_is_told_the_real_ones() {
+    const COARSE: u128 = 16_666_667;
+    for (rule, exact) in [("coarse", false), ("full", true)] {
+        let mut paced = Paced::told(rule);
+        for number in 0..4 {
+            paced.commit(number);
+            paced.presented(number + 1);
+        }
+        let frames: Vec<_> = paced.presented(4).iter().filter_map(|presented| presented.frame).collect();
+        let on_clock = frames.iter().all(|(sequence, time)| *sequence == 0 && time.as_nanos() % COARSE == 0);
+        assert_eq!(on_clock, !exact, "{rule}: {frames:?}");
+    }
+    let mut paced = Paced::told("off");
+    let who = paced.who;
+    assert!(!paced.fixture.client(who).sees("wp_presentation"));
+}
+
+/// On a fast screen a VM that goes by the coarse clock learns of no more frames than on a slow one.
+#[test]
+fn a_vm_is_told_of_sixty_frames_a_second_at_most_whatever_the_screen_has() {
+    let mut paced = Paced::told("coarse");
+    let mode = OutputMode { size: (400, 300).into(), refresh: 240_000 };
+    let head = Head { preferred: mode, ..Head::virtual_one("vitrail-1", (400, 300).into(), 1.0) };
+    paced.fixture.state().change_outputs(|outputs| outputs.connect(head));
+    assert_eq!(paced.fixture.state().comp.shell.outputs().active().mode.refresh, 240_000);
+    let (who, began) = (paced.who, paced.now());
+    for number in 0..12 {
+        paced.commit(number);
+        paced.presented(number + 1);
+    }
+    let took = paced.now().saturating_sub(began);
+    let frames: Vec<_> = paced.presented(12).iter().filter_map(|presented| presented.frame).collect();
+    assert!(frames.windows(2).all(|pair| pair[0].1 < pair[1].1), "each by itself: {frames:?}");
+    assert!(took > Duration::from_millis(16 * 10), "12 frames in {took:?}");
+    assert!(!paced.fixture.client(who).ended());
 }

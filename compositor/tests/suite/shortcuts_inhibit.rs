@@ -225,6 +225,7 @@ fn a_surface_has_one_inhibitor_and_may_have_another_when_that_is_gone() {
     });
     assert_eq!(inhibited_by(&mut fixture), None);
     let web = Party::new(&mut fixture, "web");
+    fixture.chord(&["leftmeta", "tab"]);
     chord(&mut fixture, Q);
     assert!(web.asked_to_close(&mut fixture));
 }

@@ -276,6 +276,7 @@ fn a_client_that_is_gone_leaves_nothing_behind() {
     // A misuse ends the client at once.
     fixture.client(work).told.shown[window].surface.set_buffer_scale(0);
     fixture.wait("the end of the connection", |fixture| fixture.client(work).ended());
+    fixture.chord(&["leftmeta", "tab"]);
     fixture.wait("the keyboard", |fixture| fixture.client(web).told.keyboard.is_some());
     assert_eq!(method.heard(&mut fixture), ["deactivate", "done"]);
     enable(&mut fixture, web, &other, "b");

@@ -458,6 +458,9 @@ fn a_minimised_window_comes_back_below_the_one_in_use() {
     let window = fixture.only_window(reader, "work");
     window.set_minimized();
     fixture.wait_state(reader, "work", Bits::Minimized);
+    assert_eq!(fixture.focused_vm(), None, "no VM gives the keyboard to another one");
+    let content = fixture.report()[0].content;
+    fixture.click(content.loc.x + 5, content.loc.y + 5);
     assert_eq!(fixture.focused_vm().as_deref(), Some("web"));
     window.unset_minimized();
     fixture.wait_state(reader, "work", Bits::empty());
@@ -492,6 +495,7 @@ fn a_layout_and_a_call_for_attention_are_told() {
     let (work, web) = (fixture.connect(vm("work")), fixture.connect(vm("web")));
     fixture.window(work, 80, 60, RED);
     let window = fixture.window(web, 80, 60, RED);
+    fixture.see_all();
     let toplevel = fixture.client(web).told.shown[window].toplevel.clone().unwrap();
     toplevel.set_maximized();
     fixture.wait_state(reader, "web", Bits::Maximized);

@@ -17,7 +17,7 @@ use crate::deadline::Deadline;
 use crate::image::Image;
 use crate::ipc::WindowInfo;
 use crate::process::{self, Exit, Process};
-use crate::session::{Session, places};
+use crate::session::{Options, Session, places};
 
 /// The VM that applications run in.
 const VM: &str = "work";
@@ -98,7 +98,9 @@ impl Drop for Run<'_> {
 impl<'a> Run<'a> {
     #[track_caller]
     fn start(application: &'a Application, pictures: Option<&'a Path>, root: Option<&Path>) -> Self {
-        let session = Session::start(&[VM]);
+        // Nobody is there to be asked.
+        let tables = "[defaults.input]\npointer_lock = \"allow\"\n";
+        let session = Session::with(Options::new(&[VM]).tables(tables));
         let folders = Folders { directory: directory(&session, application), root: root.map(Path::to_owned) };
         for (name, content) in &application.files {
             let path = folders.directory.join(name);

@@ -9,7 +9,7 @@ use crate::config::CaptureRule;
 use crate::shell::window::Window;
 use crate::state::{Comp, State};
 use crate::trust::client;
-use crate::trust::consent::Permission;
+use crate::trust::consent::{Permission, Question};
 use crate::trust::origin::Origin;
 use crate::trust::program::{FileId, Program};
 
@@ -33,6 +33,14 @@ impl Captures {
 }
 
 impl Comp {
+    /// Whether anybody waits for the answer to a question.
+    fn awaits(&self, question: &Question) -> bool {
+        match question {
+            Question::Pictures(program) => self.captures.awaits(program.file()),
+            Question::Pointer(origin) => self.awaits_pointer(origin),
+        }
+    }
+
     /// Who takes pictures, for the stripe.
     pub(super) fn capturer(&self, origin: &Origin, asker: Option<&Asker>) -> String {
         match asker {
@@ -138,7 +146,7 @@ impl State {
             return;
         }
         let mut consent = std::mem::take(&mut self.comp.captures.consent);
-        consent.retain(|file| self.comp.captures.awaits(file));
+        consent.retain(|question| self.comp.awaits(question));
         self.comp.captures.consent = consent;
     }
 
@@ -146,10 +154,9 @@ impl State {
     /// speak of those that are over.
     pub(crate) fn capture_object_gone(&mut self) {
         let mut consent = std::mem::take(&mut self.comp.captures.consent);
-        let captures = &self.comp.captures;
         let asked = consent.is_shown();
-        consent.retain(|file| captures.awaits(file));
-        if (asked && !consent.is_shown()) || !captures.is_fading() {
+        consent.retain(|question| self.comp.awaits(question));
+        if (asked && !consent.is_shown()) || !self.comp.captures.is_fading() {
             self.comp.schedule.request();
         }
         self.comp.captures.consent = consent;

@@ -44,7 +44,7 @@ fn keys(fixture: &mut Fixture, who: Who) -> Vec<(u32, bool)> {
 /// A game holds the pointer, and says that it shows it where the answer is.
 #[test]
 fn a_vm_that_locks_the_pointer_neither_keeps_it_from_the_question_nor_puts_it_onto_the_answer() {
-    let mut fixture = compositor("", "");
+    let mut fixture = compositor("", "input = { pointer_lock = 'allow' }");
     let work = fixture.connect(vm("work"));
     let (pointer, _relative) = relative_pointer::listen(fixture.client(work));
     fixture.window(work, 700, 480, BLUE);
