@@ -70,24 +70,24 @@ pub(super) const CASES: &[Case] = &[
         "how somebody types, told by the times of keys",
         "the times of input are told as they are",
     ),
-    Case::undefended(
+    Case::elsewhere(
         29,
         "hover",
-        "the pointer's way over a window without the keyboard",
-        "windows are told of the pointer over them",
+        "the pointer's way over a window without the keyboard, where the configuration keeps it from the VM",
+        "compositor/tests/suite/hover.rs",
     ),
     Case::new(30, "idle-inhibit", "the session kept awake from the background", &[Guard::Idle], idle_inhibit),
-    Case::undefended(
+    Case::elsewhere(
         31,
         "output-fingerprint",
         "what the outputs are, to recognise the machine",
-        "VMs see the real output's name and size",
+        "compositor/tests/suite/synthetic_output.rs",
     ),
-    Case::undefended(
+    Case::elsewhere(
         32,
         "occluded-presentation",
-        "presentation times of a window that is covered",
-        "presentation times are exact, and are told of covered windows",
+        "presentation times, to recognise a screen or what covers a window",
+        "compositor/tests/suite/pacing.rs",
     ),
     Case::new(33, "foreign-handle", "a handle of another VM's window", &[Guard::Handle], foreign_handle),
     Case::elsewhere(
@@ -278,7 +278,7 @@ fn held_key() -> String {
 }
 
 fn lock_after_release() -> String {
-    let mut stage = Stage::new();
+    let mut stage = Stage::with(options().tables("[defaults.input]\npointer_lock = \"allow\"\n"));
     let mut listener = listener(&mut stage, HOSTILE, "game");
     stage.session.focus("game");
     stage.session.point("game");
