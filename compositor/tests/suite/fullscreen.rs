@@ -146,10 +146,6 @@ fn the_label_is_shown_when_it_begins_when_the_focus_comes_and_when_the_pointer_m
     fixture.roundtrip(work);
     assert_stripe(&mut fixture, WORK, "the beginning");
     settle(&mut fixture);
-    // The pointer that goes on moving shows nothing.
-    fixture.state().input_pointer_motion_by(1.0, 1.0);
-    fixture.turn();
-    assert!(is_away(&mut fixture));
     fixture.state().comp.input.rest_pointer(Duration::from_secs(4));
     fixture.state().input_pointer_motion_by(1.0, 1.0);
     fixture.turn();

@@ -80,7 +80,7 @@ fn window_of(fixture: &mut Fixture, name: &str) -> Option<Rectangle<i32, Physica
 fn keys(fixture: &mut Fixture, who: Who) -> Vec<(u32, bool)> {
     fixture.roundtrip(who);
     let mut keys = std::mem::take(&mut fixture.client(who).told.keys);
-    keys.retain(|(key, _)| ![LEFT_CTRL, LEFT_ALT].contains(key));
+    keys.retain(|(key, _)| ![LEFT_CTRL, LEFT_ALT, META].contains(key));
     keys
 }
 
