@@ -52,11 +52,11 @@ pub(super) const CASES: &[Case] = &[
         &[Guard::Release],
         lock_after_release,
     ),
-    Case::undefended(
+    Case::elsewhere(
         16,
         "secure-attention",
-        "the secure attention key while the pointer is locked and the VM at full load",
-        "there is no such key yet",
+        "the secure attention key while the pointer is locked, shortcuts inhibited and a window fullscreen",
+        "compositor/tests/suite/secure_attention.rs",
     ),
     Case::undefended(
         27,
