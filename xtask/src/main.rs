@@ -1,4 +1,5 @@
-//! The commands of the workspace: `cargo xtask setup`, `demo`, `apps`, `vm`, `test`, `bench`, `fuzz`, `hostile`, `miri` and `deny`.
+//! The commands of the workspace: `cargo xtask setup`, `demo`, `apps`, `vm`, `test`, `bench`, `wlcs`, `fuzz`, `hostile`, `miri`
+//! and `deny`.
 //!
 //! Every command does its own set-up: what it needs from the system is installed by apt, or listed where
 //! there is no apt. Nothing else on the machine is changed.
@@ -22,6 +23,7 @@ mod setup;
 mod steps;
 mod test;
 mod vm;
+mod wlcs;
 
 /// Builds, shows and tests Vitrail.
 #[derive(Debug, Parser)]
@@ -57,7 +59,7 @@ enum Command {
         /// Run only the tests whose name contains this; formatting, lints, documentation and virtual machines are left
         /// out.
         filter: Option<String>,
-        /// Leave out what runs in virtual machines, where they cannot be had (they come as Debian packages, for x86-64).
+        /// Leave out virtual machines and WLCS, where they cannot be had (they come as Debian packages, for x86-64).
         #[arg(long)]
         no_vm: bool,
     },
@@ -67,6 +69,11 @@ enum Command {
     /// Writes DIR/bench.json and DIR/bench.svg. Builds with optimisation. waypipe and socat are fetched as Debian
     /// packages and unpacked below target/; nothing is installed. Run it on an otherwise idle machine.
     Bench(bench::Options),
+    /// Run the Wayland Conformance Test Suite against vitrail, and compare with the list of expected failures.
+    ///
+    /// Writes DIR/wlcs.json and prints a table. WLCS is fetched as a Debian package and unpacked below target/; nothing is
+    /// installed.
+    Wlcs(wlcs::Options),
     /// Fuzz virtio-wl: run its targets one after the other, and minimise the inputs that are checked in.
     ///
     /// Needs a nightly toolchain; cargo-fuzz is installed below target/ if missing.
@@ -93,6 +100,7 @@ fn main() -> ExitCode {
         Command::Vm(action) => vm::run(&action),
         Command::Test { filter, no_vm } => test::run(filter.as_deref(), no_vm),
         Command::Bench(options) => bench::run(&options),
+        Command::Wlcs(options) => wlcs::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Hostile(options) => hostile::run(&options),
         Command::Miri => miri::run(),

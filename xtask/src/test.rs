@@ -39,6 +39,7 @@ pub fn run(filter: Option<&str>, no_vm: bool) -> Result<()> {
                 "==> Miri: LEFT OUT, as there is no nightly toolchain with it; what to do: cargo xtask miri"
             );
         }
+        conformance(no_vm)?;
         in_guests(no_vm)?;
     }
     Ok(())
@@ -64,6 +65,16 @@ fn tests(filter: Option<&str>) -> Result<()> {
 /// What the tests have listed, of which several programs may say the same.
 fn left_out(listed: &str) -> BTreeSet<&str> {
     listed.lines().filter(|line| !line.is_empty()).collect()
+}
+
+/// A part of what WLCS tests, which is a Debian package as what virtual machines need is.
+fn conformance(left_out: bool) -> Result<()> {
+    let name = "conformance";
+    if left_out {
+        eprintln!("==> {name}: LEFT OUT, as --no-vm says; to run it: cargo xtask wlcs");
+        return Ok(());
+    }
+    steps::run(name, steps::cargo().args(["xtask", "wlcs", "--fast"]))
 }
 
 fn in_guests(left_out: bool) -> Result<()> {

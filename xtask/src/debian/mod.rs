@@ -5,6 +5,7 @@
 //! too, and what was unpacked runs with the libraries that it was built for, whatever release the machine has. No
 //! source of the system is changed. apt checks the signatures as always.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -120,10 +121,18 @@ impl Apt {
     }
 }
 
+/// Where packages have their libraries.
+const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
+
 /// A command that starts a program of unpacked packages with the libraries of those packages.
 pub fn program(root: &Path, path: &str) -> Command {
+    program_with(root, root.join(LIBRARIES).as_os_str(), path)
+}
+
+/// The same with the libraries of several folders, separated by colons.
+fn program_with(root: &Path, libraries: &OsStr, path: &str) -> Command {
     let mut command = Command::new(root.join("usr/lib64/ld-linux-x86-64.so.2"));
-    command.arg("--library-path").arg(root.join("usr/lib/x86_64-linux-gnu")).arg(root.join(path));
+    command.arg("--library-path").arg(libraries).arg(root.join(path));
     command
 }
 

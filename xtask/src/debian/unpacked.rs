@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use rustix::fs::{FlockOperation, flock};
 
-use super::{Apt, program, remove};
+use super::{Apt, LIBRARIES, program, remove};
 
 /// What was unpacked, below [`Unpacked::root`]: the first line is what was asked for, the others are names and versions.
 const STAMP: &str = "packages.txt";
@@ -62,6 +62,15 @@ impl Unpacked {
     pub fn version(&self, package: &str) -> Option<String> {
         // The names of archives have no colons, which separate the epoch.
         Some(self.archive(package)?.split('_').nth(1)?.replace("%3a", ":"))
+    }
+
+    /// A command that starts a program of the packages with their libraries, and with those of the machine for what it
+    /// loads beside them.
+    pub fn program_beside_system(&self, path: &str) -> Command {
+        let mut libraries = self.root.join(LIBRARIES).into_os_string();
+        libraries.push(":/");
+        libraries.push(LIBRARIES);
+        super::program_with(&self.root, &libraries, path)
     }
 
     /// A command that starts a program of the packages with their libraries.
