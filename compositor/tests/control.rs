@@ -38,6 +38,8 @@ struct Compositor {
     socket: &'static str,
     /// Its runtime directory, which it may share with another.
     directory: Rc<tempfile::TempDir>,
+    /// What it has said until it was ready.
+    log: Vec<String>,
 }
 
 impl Drop for Compositor {
@@ -90,7 +92,7 @@ impl Compositor {
             let line = receiver.recv_timeout(PATIENCE);
             seen.push(line.unwrap_or_else(|_| panic!("the compositor does not get ready: {seen:#?}")));
         }
-        Self { process, socket, directory }
+        Self { process, socket, directory, log: seen }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -481,4 +483,40 @@ fn the_pointer_is_the_themes_in_its_size_and_the_arrow_where_there_is_none() {
         assert!(!red(100, 100));
         assert_eq!(compositor.pixel(100, 105), [248, 248, 248], "{name}");
     }
+}
+
+/// Without a graphics card OpenGL is the processor, too (Mesa's llvmpipe), so headless it draws only if it is told to.
+#[test]
+fn who_draws_is_who_was_asked_to_and_is_in_the_log() {
+    let start = |renderer: &[&str]| {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("vitrail.toml"), CONFIG).unwrap();
+        let mut command = vitrail(directory.path());
+        command.args(renderer);
+        Compositor::run(command, "test", Rc::new(directory))
+    };
+    let says_gles = |compositor: &Compositor| {
+        compositor.log.iter().filter(|line| line.contains("drawing by OpenGL ES (")).count()
+    };
+    let gles = start(&["--renderer", "gles"]);
+    assert_eq!(says_gles(&gles), 1, "{:#?}", gles.log);
+    let picture = gles.path("picture.png");
+    gles.said(&["screenshot", picture.to_str().unwrap()]);
+    assert!(picture.exists());
+    for renderer in ["auto", "pixman"] {
+        let other = start(&["--renderer", renderer]);
+        assert_eq!(says_gles(&other), 0, "{:#?}", other.log);
+    }
+}
+
+#[test]
+fn a_window_is_not_drawn_by_opengl_and_says_so() {
+    let outer = Compositor::start();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vitrail"));
+    command.env("XDG_RUNTIME_DIR", outer.directory.path()).env("WAYLAND_DISPLAY", outer.socket);
+    command.args(["--renderer", "gles", "--socket", "inside"]).stdin(Stdio::null());
+    let output = command.output().unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("a window is drawn by the processor"), "{said}");
 }

@@ -32,6 +32,9 @@ const PACKAGES: &[Package] = &[
     package("libudev-dev", "the compositor on a console: finding its devices"),
     package("libinput-dev", "the compositor on a console: keyboards and pointers"),
     package("libseat-dev", "the compositor on a console: opening its devices"),
+    package("libgbm-dev", "the compositor on a console: buffers that the graphics card draws into"),
+    package("libegl1", "tests: OpenGL"),
+    package("libgl1-mesa-dri", "tests: OpenGL without a graphics card"),
     package("xkb-data", "keyboard layouts"),
     package("fonts-dejavu-core", "text in the applications of the demo"),
     package("bubblewrap", "the demo's VMs: namespaces for each"),
@@ -194,6 +197,9 @@ fn brought(package: &Package) -> bool {
         "libudev-dev" => pkg_config("libudev"),
         "libinput-dev" => pkg_config("libinput"),
         "libseat-dev" => pkg_config("libseat"),
+        "libgbm-dev" => pkg_config("gbm"),
+        "libegl1" => has_library("libEGL.so.1"),
+        "libgl1-mesa-dri" => has_library("libEGL_mesa.so.0"),
         "udev" => has_program("udevadm"),
         "xkb-data" => Path::new("/usr/share/X11/xkb/rules/evdev").exists(),
         "fonts-dejavu-core" => Path::new("/usr/share/fonts").exists(),
@@ -209,6 +215,14 @@ fn brought(package: &Package) -> bool {
         "gtk-4-examples" => has_program("gtk4-demo"),
         _ => has_program(&package.program),
     }
+}
+
+/// Whether the loader finds a library.
+fn has_library(name: &str) -> bool {
+    let mut list = Command::new("ldconfig");
+    list.arg("-p").stdin(Stdio::null()).stderr(Stdio::null());
+    let output = list.output().map(|output| output.stdout).unwrap_or_default();
+    String::from_utf8_lossy(&output).lines().any(|line| line.split_whitespace().next() == Some(name))
 }
 
 fn listed(packages: &[&Package]) -> String {

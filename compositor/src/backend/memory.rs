@@ -120,6 +120,11 @@ impl Memory {
         &self.repainted
     }
 
+    /// A frame was drawn elsewhere, and took this.
+    pub(super) fn note(&mut self, repainted: Repainted) {
+        self.repainted = repainted;
+    }
+
     pub(super) fn forget_damage(&mut self) {
         for canvas in self.canvases.values_mut() {
             canvas.drawn = false;
@@ -264,7 +269,7 @@ fn read(
 }
 
 /// Copies rows without the gaps that the renderer may leave between them.
-fn pack(bytes: &[u8], size: Size<i32, Physical>) -> Picture {
+pub(super) fn pack(bytes: &[u8], size: Size<i32, Physical>) -> Picture {
     let width = usize::try_from(size.w).unwrap_or(0);
     let height = usize::try_from(size.h).unwrap_or(0);
     let stride = bytes.len().checked_div(height).unwrap_or(0).max(1);

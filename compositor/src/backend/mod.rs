@@ -1,11 +1,15 @@
 //! Where pixels go and input comes from.
 //!
-//! Every backend draws a picture of each output into memory ([`memory`]), so that what is drawn is the same everywhere, and a screenshot
-//! never asks a graphics card. Headless that is all. On a console ([`drm`]) the rectangles that changed are copied into a
-//! buffer of the graphics card, which says when they are on the screen; as a window of another desktop that speaks Wayland
-//! ([`nested`]) or X11 ([`x11`]), into memory that is shared with that.
+//! Frames are drawn into memory by the processor ([`memory`]). Headless that is all. On a console ([`drm`]) the rectangles that
+//! changed are copied into a buffer of the graphics card, which says when they are on the screen; as a window of another desktop
+//! that speaks Wayland ([`nested`]) or X11 ([`x11`]), into memory that is shared with that. On a console whose graphics
+//! card has OpenGL the card draws instead, the same scene by the same code ([`gles`]); headless it can be asked to.
+//!
+//! Whatever draws the frames, what is no frame of a screen (a screenshot, a capture, a picture of a window) is drawn into memory by the
+//! processor, so that it never waits for a graphics card, is the same everywhere, and costs what it always did.
 
 pub mod drm;
+pub mod gles;
 mod held;
 pub mod memory;
 pub mod nested;
@@ -25,6 +29,7 @@ use crate::shell::Shell;
 use crate::shell::outputs::{Head, OutputId, Outputs};
 use crate::state::Comp;
 use drm::{Drm, DrmError};
+use gles::{GlesError, Offscreen};
 use memory::Memory;
 use nested::{Nested, NestedError};
 use x11::{X11, X11Error};
@@ -45,10 +50,24 @@ pub enum Backend {
     X11(Box<X11>),
 }
 
+/// What draws the frames of outputs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Renderer {
+    /// The graphics card where it can, and otherwise the processor; which of them and why is in the log
+    #[default]
+    Auto,
+    /// OpenGL ES, even where that is the processor, too; without it vitrail does not start
+    Gles,
+    /// The processor; nothing of OpenGL is loaded
+    Pixman,
+}
+
 /// Outputs that are nowhere but in memory.
 #[derive(Debug)]
 pub struct Headless {
     memory: Memory,
+    /// What draws the frames, if it is not the processor.
+    gles: Option<Box<Offscreen>>,
     /// What there is at the start.
     heads: Vec<Head>,
 }
@@ -62,6 +81,9 @@ pub enum BackendError {
     /// A frame could not be drawn.
     #[error("Error drawing a frame")]
     Frame(#[from] DamageError<PixmanError>),
+    /// OpenGL ES could not be set up or used.
+    #[error("Error drawing by OpenGL ES")]
+    Gles(#[from] GlesError),
     /// The seat or its graphics card failed.
     #[error(transparent)]
     Screen(#[from] DrmError),
@@ -109,7 +131,17 @@ impl Backend {
     ///
     /// If the renderer cannot be set up.
     pub fn headless(heads: Vec<Head>) -> Result<Self, BackendError> {
-        Ok(Self::Headless(Box::new(Headless { memory: Memory::new()?, heads })))
+        Ok(Self::Headless(Box::new(Headless { memory: Memory::new()?, gles: None, heads })))
+    }
+
+    /// The same with frames that OpenGL ES draws, on whatever this machine has for it.
+    ///
+    /// # Errors
+    ///
+    /// If OpenGL ES cannot be set up.
+    pub fn headless_gles(heads: Vec<Head>) -> Result<Self, BackendError> {
+        let gles = Some(Box::new(Offscreen::new()?));
+        Ok(Self::Headless(Box::new(Headless { memory: Memory::new()?, gles, heads })))
     }
 
     /// The screens that are there at the start.
@@ -135,10 +167,10 @@ impl Backend {
     ///
     /// If there is no memory for the pictures or a screen cannot be set up; the others are all the same.
     pub fn follow(&mut self, outputs: &Outputs) -> Result<(), BackendError> {
-        self.memory_mut().follow(outputs)?;
         match self {
-            Self::Headless(_) | Self::Nested(_) | Self::X11(_) => Ok(()),
-            Self::Drm(drm) => Ok(drm.follow(outputs)?),
+            Self::Headless(headless) => headless.follow(outputs),
+            Self::Nested(_) | Self::X11(_) => self.memory_mut().follow(outputs),
+            Self::Drm(drm) => drm.follow(outputs),
         }
     }
 
@@ -150,7 +182,7 @@ impl Backend {
     /// no error.
     pub fn draw(&mut self, comp: &mut Comp, output: OutputId) -> Result<Drawn, BackendError> {
         match self {
-            Self::Headless(headless) => headless.memory.draw(comp, output).map(|_| Drawn::Shown),
+            Self::Headless(headless) => headless.draw(comp, output),
             Self::Drm(drm) => drm.draw(comp, output),
             Self::Nested(nested) => nested.draw(comp, output),
             Self::X11(x11) => x11.draw(comp, output),
@@ -187,13 +219,16 @@ impl Backend {
         self.memory_mut().screenshot(comp, output)
     }
 
-    /// The picture that the frames of an output drawn so far have left; `None` if it is not in use.
+    /// The picture that the frames of an output drawn so far have left; `None` if it is not in use, or if a graphics card has it.
     ///
     /// # Errors
     ///
     /// As for [`Backend::draw`].
     pub fn last_frame_of(&mut self, output: OutputId) -> Result<Option<Picture>, BackendError> {
-        self.memory_mut().last_frame(output)
+        match self {
+            Self::Headless(headless) => headless.last_frame(output),
+            Self::Drm(_) | Self::Nested(_) | Self::X11(_) => self.memory_mut().last_frame(output),
+        }
     }
 
     /// The picture that the frames of output 0 drawn so far have left.
@@ -214,7 +249,11 @@ impl Backend {
 
     /// The next frame of each output is drawn whole.
     pub fn forget_damage(&mut self) {
-        self.memory_mut().forget_damage();
+        match self {
+            Self::Headless(headless) => headless.forget_damage(),
+            Self::Drm(drm) => drm.forget_damage(),
+            Self::Nested(_) | Self::X11(_) => self.memory_mut().forget_damage(),
+        }
     }
 
     /// Whether input may be fed through the control socket.
@@ -302,6 +341,42 @@ impl Backend {
             Self::Drm(drm) => drm.memory_mut(),
             Self::Nested(nested) => nested.memory_mut(),
             Self::X11(x11) => x11.memory_mut(),
+        }
+    }
+}
+
+impl Headless {
+    fn follow(&mut self, outputs: &Outputs) -> Result<(), BackendError> {
+        match &mut self.gles {
+            Some(gles) => Ok(gles.follow(outputs)?),
+            None => self.memory.follow(outputs),
+        }
+    }
+
+    fn draw(&mut self, comp: &mut Comp, output: OutputId) -> Result<Drawn, BackendError> {
+        match &mut self.gles {
+            Some(gles) => {
+                let repainted = gles.draw(comp, output)?;
+                self.memory.note(repainted);
+            }
+            None => {
+                self.memory.draw(comp, output)?;
+            }
+        }
+        Ok(Drawn::Shown)
+    }
+
+    fn last_frame(&mut self, output: OutputId) -> Result<Option<Picture>, BackendError> {
+        match &mut self.gles {
+            Some(gles) => Ok(gles.last_frame(output)?),
+            None => self.memory.last_frame(output),
+        }
+    }
+
+    fn forget_damage(&mut self) {
+        match &mut self.gles {
+            Some(gles) => gles.forget_damage(),
+            None => self.memory.forget_damage(),
         }
     }
 }

@@ -15,10 +15,10 @@ use smithay::utils::{Physical, Size};
 use smithay::wayland::socket::ListeningSocketSource;
 use tracing_subscriber::EnvFilter;
 use vitrail::State;
-use vitrail::backend::Backend;
-use vitrail::backend::drm::Drm;
+use vitrail::backend::drm::{Drm, DrmOptions};
 use vitrail::backend::nested::Nested;
 use vitrail::backend::x11::X11;
+use vitrail::backend::{Backend, Renderer};
 use vitrail::config::{Config, Live};
 use vitrail::gate::GateOptions;
 use vitrail::ipc::outputs::VirtualOutput;
@@ -44,6 +44,10 @@ struct Arguments {
     /// Where windows are shown
     #[arg(long, value_enum, default_value = "auto")]
     backend: BackendName,
+
+    /// What draws on a console, or headless, where `auto` is the processor
+    #[arg(long, value_enum, default_value = "auto")]
+    renderer: Renderer,
 
     /// Name of the socket for local programs, in XDG_RUNTIME_DIR: what they find in WAYLAND_DISPLAY. Without it
     /// the first free of wayland-1, wayland-2 … is taken
@@ -218,10 +222,22 @@ fn open_backend(arguments: &Arguments, events: &LoopHandle<'static, State>) -> a
         let outputs = if arguments.output.is_empty() { &one[..] } else { &arguments.output };
         let named =
             outputs.iter().enumerate().map(|(index, one)| one.head(&format!("vitrail-{}", index + 1)));
-        return Backend::headless(named.collect()).context("error setting up the headless backend");
+        let backend = match arguments.renderer {
+            Renderer::Gles => Backend::headless_gles(named.collect()),
+            Renderer::Auto | Renderer::Pixman => Backend::headless(named.collect()),
+        };
+        return backend.context("error setting up the headless backend");
     }
     if !arguments.output.is_empty() {
         bail!("--output is for --backend headless; other backends have the outputs that there are");
+    }
+    let in_window = match arguments.backend {
+        BackendName::Auto => is_set("WAYLAND_DISPLAY") || is_set("DISPLAY"),
+        BackendName::Nested | BackendName::NestedX11 => true,
+        BackendName::Drm | BackendName::Headless => false,
+    };
+    if in_window && arguments.renderer == Renderer::Gles {
+        bail!("a window is drawn by the processor; --renderer gles is for --backend drm and headless");
     }
     match arguments.backend {
         BackendName::Auto | BackendName::Nested if is_set("WAYLAND_DISPLAY") => {
@@ -237,7 +253,13 @@ fn open_backend(arguments: &Arguments, events: &LoopHandle<'static, State>) -> a
         }
         BackendName::Auto | BackendName::Drm | BackendName::Headless => {}
     }
-    let drm = Drm::open(events, scale, arguments.control_input, !arguments.no_cursor_plane);
+    let options = DrmOptions {
+        scale,
+        control_input: arguments.control_input,
+        cursor_plane: !arguments.no_cursor_plane,
+        renderer: arguments.renderer,
+    };
+    let drm = Drm::open(events, options);
     let drm = drm.context("vitrail cannot use this console; --backend headless draws off screen instead")?;
     Ok(Backend::Drm(Box::new(drm)))
 }

@@ -55,7 +55,7 @@ where
     R::TextureId: Texture + 'static,
 {
     /// An element among the physical pixels of all outputs, on the one whose corner is there.
-    pub(super) fn new(element: SceneElement<R>, origin: Point<i32, Physical>) -> Self {
+    pub(crate) fn new(element: SceneElement<R>, origin: Point<i32, Physical>) -> Self {
         Self { element, origin }
     }
 

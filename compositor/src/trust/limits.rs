@@ -97,6 +97,8 @@ pub const MAX_ICON_COPIES: u32 = 200;
 struct Usage {
     counts: [u32; Resource::COUNT],
     memory: MemoryBook<ObjectId>,
+    /// What the graphics card keeps of pictures, in bytes.
+    textures: u64,
     /// Live objects of all kinds, as they were last counted.
     objects: u32,
     /// Bells that rang.
@@ -314,6 +316,22 @@ impl Account {
         }
         self.take(Resource::Buffers)?;
         lock(&self.usage).memory.add_buffer(buffer, bytes);
+        Ok(())
+    }
+
+    /// Enters that what the graphics card keeps of a picture uses `now` bytes instead of `before`.
+    ///
+    /// # Errors
+    ///
+    /// If the card would keep more for the origin than its buffers may use; then nothing is entered.
+    pub fn change_textures(&self, before: u64, now: u64) -> Result<(), LimitError> {
+        let limit_mib = lock(&self.limits).shm_mib;
+        let mut usage = lock(&self.usage);
+        let textures = usage.textures.saturating_sub(before).saturating_add(now);
+        if now > before && textures > u64::from(limit_mib) << 20 {
+            return Err(LimitError::Memory { limit_mib });
+        }
+        usage.textures = textures;
         Ok(())
     }
 

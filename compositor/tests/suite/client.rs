@@ -22,6 +22,7 @@ use wayland_client::protocol::wl_data_offer::{self, WlDataOffer};
 use wayland_client::protocol::wl_data_source::{self, WlDataSource};
 use wayland_client::protocol::wl_keyboard::{self, WlKeyboard};
 use wayland_client::protocol::wl_pointer::{self, WlPointer};
+use wayland_client::protocol::wl_region::WlRegion;
 use wayland_client::protocol::wl_registry::{self, WlRegistry};
 use wayland_client::protocol::wl_seat::WlSeat;
 use wayland_client::protocol::wl_shm::{self, WlShm};
@@ -344,6 +345,13 @@ impl Client {
         surface.commit();
     }
 
+    /// A region of one rectangle.
+    pub fn region(&self, x: i32, y: i32, w: i32, h: i32) -> WlRegion {
+        let region = self.bind::<WlCompositor>().create_region(&self.queue, ());
+        region.add(x, y, w, h);
+        region
+    }
+
     /// A buffer of one colour: red, green, blue, alpha, premultiplied.
     pub fn buffer(&self, w: i32, h: i32, [r, g, b, a]: [u8; 4]) -> (WlShmPool, WlBuffer) {
         let pixels = [b, g, r, a].repeat((w * h) as usize);
@@ -356,6 +364,11 @@ impl Client {
     pub fn buffer_of(&self, bytes: &[u8], w: i32, h: i32) -> WlBuffer {
         let pool = self.pool(bytes, bytes.len() as i32);
         pool.create_buffer(0, w, h, w * 4, wl_shm::Format::Argb8888, &self.queue, ())
+    }
+
+    /// A buffer at the beginning of a pool.
+    pub fn pool_buffer(&self, pool: &WlShmPool, (w, h): (i32, i32), format: wl_shm::Format) -> WlBuffer {
+        pool.create_buffer(0, w, h, w * 4, format, &self.queue, ())
     }
 
     /// A pool that claims to be of `size` bytes, over memory with these bytes.
@@ -658,7 +671,7 @@ delegate_noop!(Told: ignore WlCompositor);
 delegate_noop!(Told: ignore WlSubcompositor);
 delegate_noop!(Told: ignore WlSubsurface);
 delegate_noop!(Told: ignore WlShm);
-delegate_noop!(Told: ignore wayland_client::protocol::wl_region::WlRegion);
+delegate_noop!(Told: ignore WlRegion);
 delegate_noop!(Told: ignore WlShmPool);
 delegate_noop!(Told: ignore WlSeat);
 delegate_noop!(Told: ignore WlDataDeviceManager);

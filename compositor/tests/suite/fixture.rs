@@ -12,9 +12,10 @@ use calloop::{EventLoop, Interest, Mode, PostAction};
 use smithay::reexports::wayland_server::Display;
 use smithay::utils::{Physical, Rectangle};
 use vitrail::State;
-use vitrail::backend::Picture;
+use vitrail::backend::{Backend, Picture};
 use vitrail::config::{Config, Live};
 use vitrail::render::scene::WindowReport;
+use vitrail::shell::outputs::Head;
 use vitrail::state::Options;
 use vitrail::trust::client::Privilege;
 use vitrail::trust::origin::Origin;
@@ -123,6 +124,22 @@ impl Fixture {
         let options = Options { size: size.into(), scale, config };
         let display = Display::new().unwrap();
         let state = State::new(options, events.handle(), events.get_signal(), display).unwrap();
+        Self::serving(events, state)
+    }
+
+    /// A compositor whose screen is drawn by OpenGL.
+    pub fn drawn_by_gles(w: i32, h: i32, scale: f64) -> Self {
+        let config = Live::fixed(Config::parse(Path::new("test.toml"), CONFIG).unwrap());
+        let backend =
+            Backend::headless_gles(vec![Head::virtual_one("vitrail-1", (w, h).into(), scale)]).unwrap();
+        let events = EventLoop::try_new().unwrap();
+        let display = Display::new().unwrap();
+        let state =
+            State::with_backend(backend, config, events.handle(), events.get_signal(), display).unwrap();
+        Self::serving(events, state)
+    }
+
+    fn serving(events: EventLoop<'static, State>, state: State) -> Self {
         let server = Server { events, state };
         let outer: EventLoop<'static, Parties> = EventLoop::try_new().unwrap();
         let fd = rustix::io::dup(&server.events).unwrap();

@@ -19,6 +19,7 @@ mod focus;
 mod fullscreen;
 mod gate;
 mod gestures;
+mod gles;
 mod goldens;
 mod hints;
 mod hold;

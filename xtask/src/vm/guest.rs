@@ -16,8 +16,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::packages::Packages;
 use crate::processes::Processes;
 
-/// How long a guest may take from its start until it can run commands: about 4 s on an idle machine.
-const BOOT_DEADLINE: Duration = Duration::from_secs(120);
+/// How long a guest may take from its start until it can run commands: about 4 s on an idle machine, and more with large
+/// libraries in its memory.
+const BOOT_DEADLINE: Duration = Duration::from_secs(300);
 /// What a command may print.
 const MAX_OUTPUT: usize = 16 << 20;
 
@@ -26,13 +27,19 @@ const MAX_OUTPUT: usize = 16 << 20;
 pub struct Machine {
     name: String,
     memory_mib: u32,
+    cpu: &'static str,
     devices: Vec<OsString>,
 }
 
 impl Machine {
     /// A machine with so much memory (shared with its vhost-user backends), a console and the control port.
     pub fn new(name: &str, memory_mib: u32) -> Self {
-        Self { name: name.to_owned(), memory_mib, devices: Vec::new() }
+        Self { name: name.to_owned(), memory_mib, cpu: "max", devices: Vec::new() }
+    }
+
+    /// The machine has a processor of this model, instead of one that can do all that QEMU can.
+    pub fn processor(&mut self, model: &'static str) {
+        self.cpu = model;
     }
 
     /// Adds a vsock device that the vhost-user backend listening at `socket` drives.
@@ -104,7 +111,7 @@ impl Machine {
         let memory = self.memory_mib;
         let mut qemu = packages.qemu();
         qemu.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]);
-        qemu.args(["-machine", "q35,memory-backend=ram", "-accel", "tcg", "-cpu", "max"]);
+        qemu.args(["-machine", "q35,memory-backend=ram", "-accel", "tcg", "-cpu", self.cpu]);
         qemu.arg("-object").arg(format!("memory-backend-memfd,id=ram,size={memory}M,share=on"));
         qemu.arg("-m").arg(format!("{memory}M,maxmem=4G,slots=4"));
         qemu.arg("-kernel").arg(packages.kernel()).arg("-initrd").arg(initramfs);

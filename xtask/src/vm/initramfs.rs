@@ -68,6 +68,15 @@ impl Initramfs {
         Ok(())
     }
 
+    /// Adds a library of this machine that programs load by themselves, at the same place, and the libraries that it is linked with.
+    ///
+    /// # Errors
+    /// When one of them cannot be found or read.
+    pub fn library(&mut self, library: &Path) -> Result<()> {
+        let name = library.to_str().with_context(|| format!("an odd name: {}", library.display()))?;
+        self.program(name.trim_start_matches('/'), library)
+    }
+
     /// Adds a folder of this machine with all that is in it, at the same place. What is a link here is a file there.
     ///
     /// # Errors

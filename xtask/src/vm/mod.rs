@@ -65,6 +65,12 @@ pub enum Action {
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
+    /// The same with Mesa in the guest, which draws by OpenGL there without a graphics card: that what OpenGL draws is shown.
+    Gles {
+        /// Where the logs and a picture of the screen are kept.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
     /// Boot two guests that share a region, as ivshmem device and as devdax device, and check what each sees.
     Regions {
         /// Where the logs are kept.
@@ -113,6 +119,7 @@ pub fn run(action: &Action) -> Result<()> {
         Action::Streams { out } => streams::run(&packages(false)?, out.as_deref()),
         Action::Dmabufs { out } => dmabufs::run(&packages_with_graphics(false)?, out.as_deref()),
         Action::Screen { out } => screen::run(&packages_with_graphics(false)?, out.as_deref()),
+        Action::Gles { out } => screen::gles::run(&packages_with_graphics(false)?, out.as_deref()),
         Action::Regions { out } => regions::run(&packages(false)?, out.as_deref()),
     }
 }

@@ -7,6 +7,7 @@
 //! go into the virtual devices. The pictures that QEMU takes of the screen lack what is on the pointer's plane: where they are
 //! compared, the pointer is drawn into the picture.
 
+pub mod gles;
 mod pointer;
 
 use std::fs;
@@ -57,9 +58,9 @@ const TREES: &[&str] = &[
     "/usr/share/fonts/truetype/dejavu",
     "/usr/lib/locale/C.utf8",
 ];
-const COMMAND_DEADLINE: Duration = Duration::from_secs(60);
+const COMMAND_DEADLINE: Duration = Duration::from_secs(180);
 /// How long the screen may take to show what it should.
-const SCREEN_DEADLINE: Duration = Duration::from_secs(30);
+const SCREEN_DEADLINE: Duration = Duration::from_secs(120);
 /// How often it is looked at: QEMU says nothing when it changes.
 const GLANCE: Duration = Duration::from_millis(100);
 /// The background of the terminal.
@@ -72,10 +73,26 @@ const ENVIRONMENT: &str =
 /// # Errors
 /// When something cannot be built or booted, or the screen shows something else.
 pub fn run(packages: &Packages, out: Option<&Path>) -> Result<()> {
+    build()?;
+    let initramfs = initramfs(packages)?;
+    let session = Session::new(out, "screen")?;
+    in_guest(packages, &session, Machine::new("screen", MEMORY_MIB), &initramfs, |desk, processes, vnc| {
+        check(desk, processes)
+            .and_then(|()| resized(desk, vnc))
+            .and_then(|()| pointer::on_its_plane(desk, vnc))
+            .and_then(|()| unprivileged(desk))
+    })
+}
+
+fn build() -> Result<()> {
     let mut build = steps::cargo();
     // With all packages, as for the tests, so that nothing has to be built again with other features.
     build.args(["build", "--quiet", "--workspace", "--bins"]);
-    steps::run("building the programs", &mut build)?;
+    steps::run("building the programs", &mut build)
+}
+
+/// What the guest starts with: our programs, a terminal, udevd and seatd.
+fn initramfs(packages: &Packages) -> Result<Initramfs> {
     let mut initramfs = Initramfs::new(packages, MODULES)?;
     for name in PROGRAMS {
         initramfs.program(&format!("bin/{name}"), &target_dir().join("debug").join(name))?;
@@ -96,20 +113,26 @@ pub fn run(packages: &Packages, out: Option<&Path>) -> Result<()> {
     initramfs.file("etc/group", false, format!("root:x:0:\n{USER}:x:1000:\n").into());
     let terminal = format!("[colors]\nbackground={CONTENT:06x}\n");
     initramfs.file("etc/xdg/foot/foot.ini", false, terminal.into());
-    let session = Session::new(out, "screen")?;
+    Ok(initramfs)
+}
+
+/// Boots a guest with a screen, and checks it.
+fn in_guest(
+    packages: &Packages,
+    session: &Session,
+    mut machine: Machine,
+    initramfs: &Initramfs,
+    check: impl FnOnce(&mut Desk, &mut Processes, &Path) -> Result<()>,
+) -> Result<()> {
     session.run(|processes| {
         let image = session.folder.join("initramfs");
         initramfs.write(&image)?;
-        let mut machine = Machine::new("screen", MEMORY_MIB);
         let [qmp, vnc] = machine.screen(SCREEN, &session.folder);
         let mut guest = machine.start(packages, &image, processes, &session.folder, &session.logs)?;
         guest.wait(processes)?;
         let qmp = Qmp::connect(&qmp, &session.folder)?;
         let mut desk = Desk { guest, qmp };
-        let outcome = check(&mut desk, processes)
-            .and_then(|()| resized(&mut desk, &vnc))
-            .and_then(|()| pointer::on_its_plane(&mut desk, &vnc))
-            .and_then(|()| unprivileged(&mut desk));
+        let outcome = check(&mut desk, processes, &vnc);
         // What was on the screen and in the logs is of interest above all if something failed.
         desk.qmp.save_screen(&session.logs.join("screen.png"))?;
         if outcome.is_err() {
@@ -127,7 +150,8 @@ struct Desk {
 
 fn check(desk: &mut Desk, processes: &mut Processes) -> Result<()> {
     eprintln!("==> vitrail takes the console and shows a terminal");
-    desk.start()?;
+    // There is no Mesa in this guest.
+    desk.start("--no-cursor-plane", "dumb buffers, because there is no libEGL.so.1")?;
     processes.check_alive()?;
     let window = desk.window()?;
     let shown = desk.shows_what_was_drawn()?;
@@ -275,7 +299,8 @@ fn labels(screen: &Picture, size: (i32, i32), window: &Window) -> Result<()> {
 }
 
 impl Desk {
-    fn start(&mut self) -> Result<()> {
+    /// Starts udevd, vitrail with these options, which is to say this in its log, and a terminal.
+    fn start(&mut self, options: &str, says: &str) -> Result<()> {
         self.guest.check(
             "/lib/systemd/systemd-udevd --daemon && udevadm trigger --action=add && udevadm settle",
             COMMAND_DEADLINE,
@@ -283,16 +308,16 @@ impl Desk {
         self.guest.check(
             &format!(
                 "mkfifo /tmp/ready /tmp/typed; touch /tmp/second; {ENVIRONMENT}; LIBSEAT_BACKEND=builtin \
-                 vitrail --backend drm --no-cursor-plane --ready-fd 9 9>/tmp/ready >/tmp/vitrail.log 2>&1 & grep -qx READY=1 </tmp/ready"
+                 vitrail --backend drm {options} --ready-fd 9 9>/tmp/ready >/tmp/vitrail.log 2>&1 & grep -qx READY=1 </tmp/ready"
             ),
             COMMAND_DEADLINE,
         )?;
-        self.log_says("dumb buffers")?;
+        self.log_says(says)?;
         let shell = "read line; echo $line >/tmp/typed; read line; echo $line >/tmp/second; exec cat";
         self.guest.check(
             &format!(
                 "{ENVIRONMENT}; foot sh -c '{shell}' \
-                 >/tmp/foot.log 2>&1 & {ENVIRONMENT}; vitrailctl wait --windows 1 --timeout 30"
+                 >/tmp/foot.log 2>&1 & {ENVIRONMENT}; vitrailctl wait --windows 1 --timeout 150"
             ),
             COMMAND_DEADLINE,
         )?;

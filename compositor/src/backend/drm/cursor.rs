@@ -21,7 +21,7 @@ use smithay::reexports::drm::control::{Device as _, plane};
 use smithay::reexports::drm::{ClientCapability, Device as _};
 use smithay::utils::{Physical, Point, Rectangle, Size, Transform};
 
-use super::screen::ScanOut;
+use super::dumb::ScanOut;
 use crate::backend::BackendError;
 use crate::backend::pointer::PointerPicture;
 use crate::shell::outputs::OutputId;

@@ -10,7 +10,8 @@
 //! and in which mode is said by [`crate::shell::outputs`]; this follows ([`Drm::follow`]). A screen that is switched off or dark is
 //! given up, so that the card drives nothing.
 //!
-//! Frames are drawn by the processor ([`Memory`]) and copied into dumb buffers ([`screen`]), turned if the screen is; the pointer has
+//! Frames are drawn by the card, by OpenGL ES ([`gbm`]), or else by the processor ([`Memory`]) and copied into dumb buffers
+//! ([`dumb`]), turned if the screen is; which of the two is chosen at the start ([`draw`]). The pointer has
 //! a plane of its own where the card has one for it ([`cursor`]). The card says when a frame is on a screen, and only then the next one of that screen is drawn: while nothing changes, nothing is sent and nothing wakes up.
 //!
 //! # Invariants
@@ -21,7 +22,10 @@
 mod connector;
 mod cursor;
 mod devices;
+mod draw;
+mod dumb;
 mod edid;
+mod gbm;
 mod input;
 mod screen;
 
@@ -42,14 +46,16 @@ use smithay::reexports::input::{Device, Libinput};
 use smithay::reexports::rustix::fs::OFlags;
 use smithay::utils::DeviceFd;
 
+use super::gles::GlesError;
 use super::held::Held;
-use super::memory::{Memory, PointerPlace};
-use super::{BackendError, Drawn};
+use super::memory::Memory;
+use super::{BackendError, Renderer};
 use crate::handlers::gamma_control::GammaRamp;
 use crate::render::schedule::Presented;
-use crate::shell::outputs::{Head, OutputId, Outputs};
-use crate::state::{Comp, State};
-use connector::{Choice, Plugged};
+use crate::shell::outputs::Head;
+use crate::state::State;
+use connector::Plugged;
+use gbm::Card;
 use screen::Screen;
 
 /// What went wrong with the seat or the graphics card.
@@ -103,6 +109,17 @@ pub enum DrmError {
     /// The screen refused a mode.
     #[error("Error changing the mode of the screen")]
     ChangeMode(#[source] smithay::backend::drm::DrmError),
+    /// The card's OpenGL is wanted, and cannot be used.
+    #[error(
+        "OpenGL ES cannot be used here, and --renderer gles draws by nothing else; without that option the processor draws where OpenGL cannot"
+    )]
+    NoGles(#[source] GlesError),
+    /// The card's OpenGL failed.
+    #[error("Error drawing by the graphics card")]
+    Gles(#[from] GlesError),
+    /// What was drawn and the screen's buffers do not go together.
+    #[error("The buffers of a screen are not of the kind that is drawn into")]
+    OtherBuffers,
     /// A buffer could not be made.
     #[error("Error making a buffer of the graphics card")]
     Allocate(#[source] io::Error),
@@ -115,6 +132,19 @@ pub enum DrmError {
     /// The screen refused a frame.
     #[error("Error showing a frame")]
     Show(#[source] smithay::backend::drm::DrmError),
+}
+
+/// How the DRM/KMS backend is set up.
+#[derive(Clone, Copy, Debug)]
+pub struct DrmOptions {
+    /// Physical pixels per logical pixel, where nothing is configured.
+    pub scale: f64,
+    /// Input is taken from the control socket, too.
+    pub control_input: bool,
+    /// The pointer may be shown by a plane of its own.
+    pub cursor_plane: bool,
+    /// What draws.
+    pub renderer: Renderer,
 }
 
 /// The DRM/KMS backend.
@@ -136,6 +166,10 @@ pub struct Drm {
     /// What is held down at the devices.
     held: Held,
     memory: Memory,
+    /// What draws, if it is not the processor.
+    card: Option<Card>,
+    /// Nothing else may draw; and no screen was set up for it yet.
+    insists: bool,
     /// Another console is in front.
     paused: bool,
     control_input: bool,
@@ -145,24 +179,18 @@ pub struct Drm {
 
 impl Drm {
     /// Takes the seat that this process is on: its main graphics card, the screens of that, and all input devices.
-    /// `control_input` is whether input is taken from the control socket, too; `cursor_plane` is whether the pointer may be shown
-    /// by a plane of its own.
     ///
     /// # Errors
     ///
     /// [`DrmError`] if there is no seat or no graphics card, or [`BackendError::Renderer`] if there is no memory to draw in.
-    pub fn open(
-        events: &LoopHandle<'static, State>,
-        scale: f64,
-        control_input: bool,
-        cursor_plane: bool,
-    ) -> Result<Self, BackendError> {
+    pub fn open(events: &LoopHandle<'static, State>, options: DrmOptions) -> Result<Self, BackendError> {
+        let DrmOptions { scale, control_input, cursor_plane, renderer } = options;
         let (mut session, notifier) = LibSeatSession::new().map_err(DrmError::OpenSeat)?;
         let seat = session.seat();
         if !session.is_active() {
             return Err(DrmError::SeatInUse.into());
         }
-        let device = open_card(&mut session, &seat, events, cursor_plane)?;
+        let (device, card) = open_card(&mut session, &seat, events, options)?;
         insert(events, notifier, |event, (), state: &mut State| match event {
             SessionEvent::PauseSession => state.pause_session(),
             SessionEvent::ActivateSession => state.resume_session(),
@@ -195,6 +223,8 @@ impl Drm {
             keyboards: Vec::new(),
             held: Held::default(),
             memory: Memory::new()?,
+            card,
+            insists: renderer == Renderer::Gles,
             paused: false,
             control_input,
             cursor_plane,
@@ -230,31 +260,6 @@ impl Drm {
         !self.paused && self.screen(name).is_some_and(|screen| !screen.is_pending())
     }
 
-    pub(super) fn draw(&mut self, comp: &mut Comp, output: OutputId) -> Result<Drawn, BackendError> {
-        let name = &comp.shell.outputs().of(output).head.name;
-        let mut screen = self.screens.iter_mut().find(|screen| screen.name() == name);
-        let apart = screen.as_mut().is_some_and(|screen| screen.place_pointer(comp, output));
-        let place = if apart { PointerPlace::Apart } else { PointerPlace::Picture };
-        let damage = self.memory.draw_with(comp, output, place)?;
-        let (Some(screen), Some(pixels)) = (screen, self.memory.pixels(output)) else {
-            return Ok(Drawn::Shown);
-        };
-        // After a change of the console the screen shows something else, whatever is in memory.
-        if damage.is_empty() && screen.is_current() {
-            return Ok(Drawn::Shown);
-        }
-        match screen.show(pixels, &damage) {
-            Err(error) if apart => {
-                screen.give_up_cursor(&error);
-                let damage = self.memory.draw(comp, output)?;
-                let pixels = self.memory.pixels(output);
-                pixels.map_or(Ok(()), |pixels| screen.show(pixels, &damage))?;
-            }
-            shown => shown?,
-        }
-        Ok(Drawn::Coming)
-    }
-
     /// How many values a colour ramp of a screen has.
     pub(super) fn gamma_size(&self, name: &str) -> Option<u32> {
         self.screen(name)?.gamma_size(self.device.as_ref()?)
@@ -286,40 +291,6 @@ impl Drm {
         }
     }
 
-    /// Takes the screens that are in use and lit, in their modes, and gives up the others. If some cannot be taken, the others are,
-    /// and the first error is returned.
-    pub(super) fn follow(&mut self, outputs: &Outputs) -> Result<(), DrmError> {
-        // When the session goes on, everything is looked at again.
-        let Some(device) = self.device.as_mut().filter(|_| !self.paused) else { return Ok(()) };
-        let used = || outputs.used().filter(|output| output.connected && output.powered);
-        let named = |name: &str| self.plugged.iter().find(|plugged| plugged.head.name == name);
-        let wanted: Vec<&Plugged> = used().filter_map(|output| named(&output.head.name)).collect();
-        let before = self.screens.iter().map(|screen| (screen.connector(), screen.crtc())).collect();
-        let crtcs = connector::assign(&wanted, &before);
-        // First, because what drives them may be needed for others.
-        self.screens.retain(|screen| crtcs.get(&screen.connector()) == Some(&screen.crtc()));
-        let mut result = Ok(());
-        for output in used() {
-            let Some(plugged) = named(&output.head.name) else { continue };
-            let (Some(crtc), Some(mode)) = (crtcs.get(&plugged.connector), plugged.mode(output.mode)) else {
-                tracing::warn!(output = %output.head.name, "the graphics card cannot drive this screen, too");
-                continue;
-            };
-            let choice = Choice { connector: plugged.connector, crtc: *crtc, mode };
-            let name = &output.head.name;
-            let taken = take(device, &mut self.screens, choice, name, self.cursor_plane);
-            match taken {
-                Ok(screen) => screen.turn(output.transform),
-                Err(error) => {
-                    // A frame that does not fit would not be shown.
-                    self.screens.retain(|screen| screen.connector() != choice.connector);
-                    result = result.and(Err(error));
-                }
-            }
-        }
-        result
-    }
-
     /// The session is not in front any more.
     fn pause(&mut self) {
         self.paused = true;
@@ -344,40 +315,8 @@ impl Drm {
         {
             tracing::error!("error taking the screen back: {error}");
         }
-        for screen in &mut self.screens {
-            screen.forget();
-        }
-        self.memory.forget_damage();
+        self.forget_damage();
     }
-}
-
-/// The screen that is driven in this way, taken if it is not yet.
-fn take<'a>(
-    device: &mut DrmDevice,
-    screens: &'a mut Vec<Screen>,
-    choice: Choice,
-    name: &str,
-    cursor_plane: bool,
-) -> Result<&'a mut Screen, DrmError> {
-    let (index, changed) = match screens.iter().position(|screen| screen.connector() == choice.connector) {
-        Some(index) => (index, false),
-        None => {
-            screens.push(Screen::new(device, choice, name.to_owned(), cursor_plane)?);
-            (screens.len() - 1, true)
-        }
-    };
-    // There is one at the place that was just found or filled.
-    let screen = &mut screens[index];
-    let other_mode = *screen.choice() != choice;
-    if other_mode {
-        screen.change_mode(device, choice)?;
-    }
-    if changed || other_mode {
-        let mode = smithay::output::Mode::from(choice.mode);
-        let (hertz, rest) = (mode.refresh / 1000, mode.refresh % 1000);
-        tracing::info!(output = %name, mode = %format!("{}x{}@{hertz}.{rest:03}", mode.size.w, mode.size.h), "a screen is used");
-    }
-    Ok(screen)
 }
 
 /// Opens the main graphics card of the seat, and listens to what it says of frames.
@@ -385,8 +324,8 @@ fn open_card(
     session: &mut LibSeatSession,
     seat: &str,
     events: &LoopHandle<'static, State>,
-    cursor_plane: bool,
-) -> Result<DrmDevice, DrmError> {
+    options: DrmOptions,
+) -> Result<(DrmDevice, Option<Card>), DrmError> {
     let path = primary_gpu(seat).map_err(DrmError::FindCard)?;
     let path = path.ok_or_else(|| DrmError::NoCard(seat.to_owned()))?;
     let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
@@ -396,7 +335,7 @@ fn open_card(
     if fd.get_driver_capability(DriverCapability::DumbBuffer).unwrap_or(0) == 0 {
         return Err(DrmError::NoDumbBuffers(path));
     }
-    if cursor_plane {
+    if options.cursor_plane {
         cursor::understand(&fd);
     }
     let (device, notifier) =
@@ -406,8 +345,9 @@ fn open_card(
         DrmEvent::Error(error) => tracing::error!("error reading what the graphics card says: {error}"),
     })?;
     let way = if device.is_atomic() { "atomic" } else { "legacy" };
-    tracing::info!(card = %path.display(), "drawing by the processor (pixman) into dumb buffers, {way} mode setting");
-    Ok(device)
+    let (card, says) = draw::choose(device.device_fd(), options.renderer)?;
+    tracing::info!(card = %path.display(), "{way} mode setting; {says}");
+    Ok((device, card))
 }
 
 fn insert<S, F>(events: &LoopHandle<'static, State>, source: S, callback: F) -> Result<(), DrmError>
