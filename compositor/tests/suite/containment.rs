@@ -11,7 +11,7 @@
 //! The rectangles are the model's own, by which input is given out too.
 
 use proptest::prelude::*;
-use smithay::utils::{Physical, Rectangle};
+use smithay::utils::{Physical, Point, Rectangle};
 use wayland_client::protocol::wl_subsurface::WlSubsurface;
 use wayland_client::protocol::wl_surface::WlSurface;
 use wayland_protocols::wp::viewporter::client::wp_viewport::WpViewport;
@@ -261,10 +261,8 @@ fn assert_contained(fixture: &mut Fixture, before: &Before, step: &Step) {
         assert!(y >= STRIPE || pixel != PAINT, "paint in the stripe at {at:?} after {step:?}");
     }
     for frame in &parts.frames {
-        let inner = Rectangle::new(
-            (frame.loc.x + 4, frame.loc.y + 4).into(),
-            (frame.size.w - 8, frame.size.h - 8).into(),
-        );
+        let inner: Rectangle<i32, Physical> =
+            Rectangle::new(frame.loc + Point::from((4, 4)), (frame.size.w - 8, frame.size.h - 8).into());
         for at in places(&screen).filter(|(x, y)| frame.contains((*x, *y)) && !inner.contains((*x, *y))) {
             let covered = within(&parts.rings, at) || at.1 < STRIPE;
             assert!(
