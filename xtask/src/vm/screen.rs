@@ -58,9 +58,10 @@ const TREES: &[&str] = &[
     "/usr/share/fonts/truetype/dejavu",
     "/usr/lib/locale/C.utf8",
 ];
-const COMMAND_DEADLINE: Duration = Duration::from_secs(180);
+/// Long enough for OpenGL's first frame in a guest whose processor is emulated, on a machine that has more to do.
+const COMMAND_DEADLINE: Duration = Duration::from_secs(900);
 /// How long the screen may take to show what it should.
-const SCREEN_DEADLINE: Duration = Duration::from_secs(120);
+const SCREEN_DEADLINE: Duration = Duration::from_secs(300);
 /// How often it is looked at: QEMU says nothing when it changes.
 const GLANCE: Duration = Duration::from_millis(100);
 /// The background of the terminal.
@@ -317,7 +318,7 @@ impl Desk {
         self.guest.check(
             &format!(
                 "{ENVIRONMENT}; foot sh -c '{shell}' \
-                 >/tmp/foot.log 2>&1 & {ENVIRONMENT}; vitrailctl wait --windows 1 --timeout 150"
+                 >/tmp/foot.log 2>&1 & {ENVIRONMENT}; vitrailctl wait --windows 1 --timeout 800"
             ),
             COMMAND_DEADLINE,
         )?;
