@@ -207,7 +207,8 @@ fn layers_and_popups_are_not_seen_and_local_windows_have_the_local_label() {
 
 /// A window of `work` that has the keyboard and may do everything.
 pub fn grabbing() -> (Fixture, Who, usize) {
-    let more = "[vm.work.protocols]\nallow = ['zwp_keyboard_shortcuts_inhibit_manager_v1']\n";
+    let more = "[vm.work.protocols]\nallow = ['zwp_keyboard_shortcuts_inhibit_manager_v1']\n\
+                [vm.work.input]\npointer_lock = \"allow\"\n";
     let mut fixture = Fixture::written(more);
     let work = fixture.connect(vm("work"));
     fixture.client(work).listen();
