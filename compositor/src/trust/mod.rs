@@ -7,6 +7,7 @@
 pub mod arming;
 pub mod budget;
 pub mod client;
+pub mod clipboard;
 pub mod consent;
 pub mod limits;
 pub mod lookalike;
