@@ -14,6 +14,7 @@ use vitrail_protocols::{Limits, Policy, VmName};
 use super::capture::{Capture, CaptureRule};
 use super::fullscreen::FullscreenRule;
 use super::guest::{InputKeys, InputRules, PrivacyKeys, PrivacyRules, Profile};
+use super::clipboard::Clipboard;
 use super::input::Input;
 use super::keys::{Keys, Workspaces};
 use super::look::{Animation, Background};
@@ -117,6 +118,7 @@ struct Root {
     output: OutputTables,
     vm: BTreeMap<Spanned<String>, Spanned<Vm>>,
     capture: Capture,
+    clipboard: Clipboard,
     session: Session,
     background: Background,
     animation: Animation,
@@ -187,6 +189,7 @@ impl Document {
         let background = self.root.background.check()?;
         let animation = self.root.animation.check()?;
         let capture = self.root.capture.check()?;
+        let clipboard = self.root.clipboard.check(&vms)?;
         Ok(Config {
             local,
             local_titles,
@@ -200,6 +203,7 @@ impl Document {
             outputs,
             gate,
             capture,
+            clipboard,
             session,
             background,
             animation,

@@ -17,6 +17,7 @@
 //!   remembers the error until a reload succeeds.
 
 pub mod capture;
+pub mod clipboard;
 pub mod document;
 pub mod error;
 pub mod fullscreen;
@@ -52,6 +53,7 @@ use self::document::Document;
 use crate::input::chord::Bindings;
 use crate::shell::outputs::Settings;
 use crate::shell::workspaces::Workspace;
+use crate::trust::clipboard::rules::Rules;
 use crate::trust::origin::Origin;
 use crate::trust::title::Charset;
 
@@ -119,6 +121,8 @@ pub struct Config {
     pub gate: Option<GateConfig>,
     /// Which local programs take pictures.
     pub capture: CaptureConfig,
+    /// What may be pasted from one VM into another.
+    pub clipboard: Rules,
     /// What `vitrail-session` does; the compositor itself does nothing with it.
     pub session: SessionConfig,
     /// What is behind the windows.

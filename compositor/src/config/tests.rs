@@ -369,6 +369,8 @@ fn the_documentation_names_every_key_of_these_tables() {
         ("input.touchpad", 9),
         ("theme", 6),
         ("session", 4),
+        ("clipboard", 2),
+        ("[clipboard.rule]", 7),
     ] {
         let keys = keys_of(table);
         assert!(keys.len() >= count, "{table}: {keys:?}");
