@@ -370,6 +370,7 @@ impl State {
         self.plan_idle();
         self.plan_remembering();
         self.plan_overview();
+        self.plan_clipboard();
         self.plan_dialogs();
         self.plan_fullscreen();
         self.plan_repaint();

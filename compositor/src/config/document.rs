@@ -12,9 +12,9 @@ use vitrail_protocols::policy::{ProtocolsTable, RuleMistake};
 use vitrail_protocols::{Limits, Policy, VmName};
 
 use super::capture::{Capture, CaptureRule};
+use super::clipboard::Clipboard;
 use super::fullscreen::FullscreenRule;
 use super::guest::{InputKeys, InputRules, PrivacyKeys, PrivacyRules, Profile};
-use super::clipboard::Clipboard;
 use super::input::Input;
 use super::keys::{Keys, Workspaces};
 use super::look::{Animation, Background};

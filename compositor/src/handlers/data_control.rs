@@ -11,16 +11,15 @@
 //! * An offer stands for one source: once something else is copied it gives nothing.
 //! * There are at most [`MAX_WATCHERS`] devices.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use smithay::reexports::wayland_protocols::ext::data_control::v1::server::ext_data_control_device_v1::ExtDataControlDeviceV1;
 use smithay::reexports::wayland_protocols_wlr::data_control::v1::server::zwlr_data_control_device_v1::ZwlrDataControlDeviceV1;
-use smithay::reexports::wayland_server::backend::ObjectId;
 use smithay::reexports::wayland_server::{Client, DisplayHandle, Resource};
 use smithay::wayland::selection::SelectionTarget;
 
-use super::selection::{Copied, Source};
+use super::selection::{Copied, Source, SourceId};
 use crate::state::State;
 use crate::trust::client::end_for_misuse;
 use crate::trust::origin::Origin;
@@ -57,7 +56,7 @@ impl Used {
 #[derive(Clone, Debug)]
 pub(super) struct Offered {
     target: SelectionTarget,
-    source: ObjectId,
+    source: SourceId,
 }
 
 impl Watcher {
@@ -108,10 +107,10 @@ impl State {
     }
 
     /// A local program wants to read what was offered to it. If something else is copied by now, the pipe just ends.
-    pub(super) fn read_offer(&self, offered: &Offered, mime_type: String, fd: BorrowedFd<'_>) {
+    pub(super) fn read_offer(&mut self, offered: &Offered, mime_type: String, fd: OwnedFd) {
         let copied = self.comp.selections.copied(offered.target, &Origin::Local);
-        if let Some(copied) = copied.filter(|copied| copied.source.id() == offered.source) {
-            copied.source.send(mime_type, fd);
+        if let Some(copied) = copied.filter(|copied| copied.source.id() == offered.source).cloned() {
+            self.send_copied(&Origin::Local, &copied, mime_type, fd);
         }
     }
 

@@ -1,8 +1,6 @@
 //! `ext_data_control_manager_v1`: local programs that look after the clipboard. What they see of it is in
 //! [`super::data_control`].
 
-use std::os::fd::AsFd as _;
-
 use smithay::reexports::wayland_protocols::ext::data_control::v1::server::ext_data_control_device_v1::{
     self, ExtDataControlDeviceV1,
 };
@@ -166,7 +164,7 @@ impl Dispatch<ExtDataControlOfferV1, Offered> for State {
         _data_init: &mut DataInit<'_, Self>,
     ) {
         if let ext_data_control_offer_v1::Request::Receive { mime_type, fd } = request {
-            state.read_offer(offered, mime_type, fd.as_fd());
+            state.read_offer(offered, mime_type, fd);
         }
     }
 }

@@ -7,6 +7,7 @@
 pub mod activation;
 pub mod bounds;
 pub mod claim;
+pub mod clipboard;
 pub mod commit_timing;
 pub mod compositor;
 pub mod data_control;

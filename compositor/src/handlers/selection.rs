@@ -2,7 +2,8 @@
 //!
 //! What a client copies is kept with its origin. Smithay's seat never holds a client's source: it is given a
 //! selection of the compositor's own that stands for the focused origin's, so an offer can reach no client of
-//! another origin, at no moment. A drag stays with the windows of the origin that began it.
+//! another origin, at no moment. A drag stays with the windows of the origin that began it; one that is dropped on a window of
+//! another is cancelled, and the beginning of a paste that the user is asked about ([`super::clipboard`]).
 //!
 //! Programs that look after the clipboard ([`super::data_control`]) are local ones, and see and set what is copied locally.
 
@@ -38,10 +39,14 @@ use smithay::wayland::selection::primary_selection::{
 use smithay::wayland::selection::{SelectionHandler, SelectionTarget};
 use vitrail_protocols::Guard;
 
+use super::clipboard::Between;
+use super::clipboard::give::{Given, Readers};
 use super::data_control::Watcher;
 use crate::handlers::globals::delegate_global;
 use crate::state::State;
 use crate::trust::client::{end_for_misuse, origin_of};
+use crate::trust::clipboard::content::Content;
+use crate::trust::clipboard::kind::Kind;
 use crate::trust::origin::Origin;
 use crate::trust::title::GuestText;
 
@@ -56,7 +61,7 @@ const MAX_TOLD: usize = 40;
 
 /// Who has what was copied.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Source {
+pub(crate) enum Source {
     /// A client that had the keyboard, of the clipboard.
     Clipboard(WlDataSource),
     /// A client that had the keyboard, of the primary selection.
@@ -65,16 +70,37 @@ pub(super) enum Source {
     Ext(ExtDataControlSourceV1),
     /// Likewise, by the older protocol.
     Wlr(ZwlrDataControlSourceV1),
+    /// The compositor, which was given it by another VM.
+    Given(Given),
+}
+
+/// Which source it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum SourceId {
+    /// A client's.
+    Client(ObjectId),
+    /// The compositor's own.
+    Given(u64),
 }
 
 impl Source {
-    /// Has its content written to a pipe.
+    /// Has its client write its content to a pipe.
     pub(super) fn send(&self, mime_type: String, fd: BorrowedFd<'_>) {
         match self {
             Self::Clipboard(source) => source.send(mime_type, fd),
             Self::Primary(source) => source.send(mime_type, fd),
             Self::Ext(source) => source.send(mime_type, fd),
             Self::Wlr(source) => source.send(mime_type, fd),
+            // Written by the compositor itself.
+            Self::Given(_) => {}
+        }
+    }
+
+    /// Which of the gifts of other VMs it is, if it is one.
+    pub(super) fn gift(&self) -> Option<u64> {
+        match self {
+            Self::Given(given) => Some(given.number()),
+            _ => None,
         }
     }
 
@@ -85,24 +111,43 @@ impl Source {
             Self::Primary(source) => source.cancelled(),
             Self::Ext(source) => source.cancelled(),
             Self::Wlr(source) => source.cancelled(),
+            Self::Given(_) => {}
         }
     }
 
-    pub(super) fn id(&self) -> ObjectId {
+    pub(super) fn id(&self) -> SourceId {
         match self {
-            Self::Clipboard(source) => source.id(),
-            Self::Primary(source) => source.id(),
-            Self::Ext(source) => source.id(),
-            Self::Wlr(source) => source.id(),
+            Self::Clipboard(source) => SourceId::Client(source.id()),
+            Self::Primary(source) => SourceId::Client(source.id()),
+            Self::Ext(source) => SourceId::Client(source.id()),
+            Self::Wlr(source) => SourceId::Client(source.id()),
+            Self::Given(given) => SourceId::Given(given.number()),
         }
     }
 }
 
 /// What was copied, and by whom.
 #[derive(Clone, Debug)]
-pub(super) struct Copied {
+pub(crate) struct Copied {
     pub(super) source: Source,
     pub(super) types: Vec<String>,
+}
+
+impl Copied {
+    /// What a VM is given from another one.
+    pub(super) fn given(number: u64, content: Content) -> Self {
+        let given = Given::new(number, content);
+        Self { types: given.types(), source: Source::Given(given) }
+    }
+}
+
+/// A drag that goes on.
+#[derive(Debug)]
+struct Drag {
+    /// Who began it.
+    origin: Origin,
+    /// What is dragged; `None`: nothing that another client could take.
+    copied: Option<Copied>,
 }
 
 /// All selections. Bounded by the configured origins.
@@ -114,8 +159,12 @@ pub struct Selections {
     offered: HashMap<ObjectId, Vec<String>>,
     /// Whose selections the seat stands for.
     shown: Option<Origin>,
-    /// Who began the drag that goes on.
-    drag: Option<Origin>,
+    /// The drag that goes on.
+    drag: Option<Drag>,
+    /// The clipboard between VMs.
+    pub between: Between,
+    /// The programs that read what their VM was given.
+    pub(super) readers: Readers,
     /// The local programs that look after the clipboard.
     pub(super) watchers: Vec<Watcher>,
 }
@@ -130,7 +179,20 @@ impl Selections {
     /// Whether the pointer may reach a client of this origin while a drag goes on.
     #[must_use]
     pub fn drag_allows(&self, origin: Option<&Origin>) -> bool {
-        self.drag.is_none() || self.drag.as_ref() == origin || !Guard::Drag.holds()
+        self.drag.as_ref().is_none_or(|drag| Some(&drag.origin) == origin) || !Guard::Drag.holds()
+    }
+
+    /// Whose content is dragged, and what it is in a word of our own.
+    #[must_use]
+    pub fn dragged(&self) -> Option<(&Origin, &'static str)> {
+        let Drag { origin, copied } = self.drag.as_ref()?;
+        copied.as_ref().map(|copied| (origin, Kind::in_a_word(&copied.types)))
+    }
+
+    /// What is dragged, and by whom.
+    pub(crate) fn dragged_content(&self) -> Option<(Origin, Copied)> {
+        let Drag { origin, copied } = self.drag.as_ref()?;
+        Some((origin.clone(), copied.clone()?))
     }
 }
 
@@ -157,7 +219,10 @@ impl Selections {
 
     /// What a source stands for that is about to be set.
     pub(super) fn described(&self, source: Source) -> Copied {
-        let types = self.offered.get(&source.id()).cloned().unwrap_or_default();
+        let types = match source.id() {
+            SourceId::Client(id) => self.offered.get(&id).cloned().unwrap_or_default(),
+            SourceId::Given(_) => Vec::new(),
+        };
         Copied { source, types }
     }
 }
@@ -178,7 +243,19 @@ impl State {
         if let Some(old) = old.filter(|old| Some(&old.source) != kept.as_ref()) {
             old.source.cancelled();
         }
+        if target == SelectionTarget::Clipboard {
+            let now = self.comp.now();
+            self.comp.selections.between.model.selection_changed(now, origin);
+        }
         self.tell_selection(target, origin);
+    }
+
+    /// Has what is copied at an origin written to a pipe of one of its clients.
+    pub(super) fn send_copied(&mut self, origin: &Origin, copied: &Copied, mime_type: String, fd: OwnedFd) {
+        match &copied.source {
+            Source::Given(given) => self.write_given(origin, given, &mime_type, fd),
+            source => source.send(mime_type, fd.as_fd()),
+        }
     }
 
     /// A source is gone, and with it what it stood for.
@@ -189,7 +266,7 @@ impl State {
                 SelectionTarget::Clipboard => &mut self.comp.selections.clipboard,
                 SelectionTarget::Primary => &mut self.comp.selections.primary,
             };
-            let found = all.iter().find(|(_, copied)| copied.source.id() == *source);
+            let found = all.iter().find(|(_, copied)| copied.source.id() == SourceId::Client(source.clone()));
             if let Some(origin) = found.map(|(origin, _)| origin.clone()) {
                 all.remove(&origin);
                 self.tell_selection(target, &origin);
@@ -287,8 +364,8 @@ impl SelectionHandler for State {
     ) {
         // An offer outlives the focus. It stands for its origin's selection, and so can only ever reach what
         // that same origin copied.
-        if let Some(copied) = self.comp.selections.copied(target, origin) {
-            copied.source.send(mime_type, fd.as_fd());
+        if let Some(copied) = self.comp.selections.copied(target, origin).cloned() {
+            self.send_copied(origin, &copied, mime_type, fd);
         }
     }
 }
@@ -306,16 +383,21 @@ impl PrimarySelectionHandler for State {
 }
 
 impl ClientDndGrabHandler for State {
-    fn started(&mut self, _source: Option<WlDataSource>, icon: Option<WlSurface>, _seat: Seat<Self>) {
-        // The icon is never drawn: it would be a client's picture without a label.
+    fn started(&mut self, source: Option<WlDataSource>, icon: Option<WlSurface>, _seat: Seat<Self>) {
+        // The icon is never drawn: it would be a client's picture without a label. A chip of the compositor's is in its stead.
         drop(icon);
         let focus = self.comp.seat.get_pointer().and_then(|pointer| pointer.grab_start_data());
         let surface = focus.and_then(|start| start.focus).map(|(surface, _)| surface);
-        self.comp.selections.drag = surface.as_ref().and_then(origin_of);
+        let selections = &mut self.comp.selections;
+        let copied = source.map(|source| selections.described(Source::Clipboard(source)));
+        let origin = surface.as_ref().and_then(origin_of);
+        selections.drag = origin.map(|origin| Drag { origin, copied });
+        self.comp.schedule.request();
     }
 
     fn dropped(&mut self, _target: Option<WlSurface>, _validated: bool, _seat: Seat<Self>) {
         self.comp.selections.drag = None;
+        self.comp.schedule.request();
     }
 }
 

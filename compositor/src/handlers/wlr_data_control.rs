@@ -1,7 +1,5 @@
 //! `zwlr_data_control_manager_v1`: what [`super::ext_data_control`] does, for programs that know only the older protocol.
 
-use std::os::fd::AsFd as _;
-
 use smithay::reexports::wayland_protocols_wlr::data_control::v1::server::zwlr_data_control_device_v1::{
     self, ZwlrDataControlDeviceV1,
 };
@@ -170,7 +168,7 @@ impl Dispatch<ZwlrDataControlOfferV1, Offered> for State {
         _data_init: &mut DataInit<'_, Self>,
     ) {
         if let zwlr_data_control_offer_v1::Request::Receive { mime_type, fd } = request {
-            state.read_offer(offered, mime_type, fd.as_fd());
+            state.read_offer(offered, mime_type, fd);
         }
     }
 }

@@ -63,6 +63,9 @@ impl State {
             Action::OutputBeside(forwards) => self.go_beside(*forwards),
             Action::MoveToOutputBeside(forwards) => self.carry_beside(focused, *forwards),
             Action::SecureAttention => self.attend(),
+            Action::CopyBetween => self.copy_between(),
+            Action::PasteBetween => self.paste_between(),
+            Action::EmptyBetween => self.empty_between(),
             Action::ReleaseInput => self.release_input(),
             Action::Run(command) => self.run_program(command),
             Action::Reload => {

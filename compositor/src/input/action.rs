@@ -40,6 +40,12 @@ pub enum Action {
     OutputBeside(bool),
     /// Puts the window onto the output beside its own, and goes there with it.
     MoveToOutputBeside(bool),
+    /// Takes what is copied in the VM with the keyboard into the clipboard between VMs.
+    CopyBetween,
+    /// Puts what is in the clipboard between VMs into that of the VM with the keyboard.
+    PasteBetween,
+    /// Forgets what is in the clipboard between VMs.
+    EmptyBetween,
     /// Takes pointer and shortcuts back from the client that locked or confined the one, or inhibits the others.
     ReleaseInput,
     /// Opens the trusted panel.
@@ -68,7 +74,7 @@ pub enum ActionError {
 }
 
 /// The actions that need no more than their name.
-const NAMES: [(&str, Action); 29] = [
+const NAMES: [(&str, Action); 32] = [
     ("next-window", Action::SwitchWindow(true)),
     ("previous-window", Action::SwitchWindow(false)),
     ("close", Action::Close),
@@ -91,6 +97,9 @@ const NAMES: [(&str, Action); 29] = [
     ("previous-output", Action::OutputBeside(false)),
     ("move-to-next-output", Action::MoveToOutputBeside(true)),
     ("move-to-previous-output", Action::MoveToOutputBeside(false)),
+    ("copy-between-vms", Action::CopyBetween),
+    ("paste-between-vms", Action::PasteBetween),
+    ("empty-clipboard", Action::EmptyBetween),
     ("release-input", Action::ReleaseInput),
     ("secure-attention", Action::SecureAttention),
     ("x-ray", Action::XRay),
@@ -111,8 +120,13 @@ impl Action {
     /// Whether a client that inhibits the shortcuts gets the keys instead.
     #[must_use]
     pub fn can_be_inhibited(&self) -> bool {
-        // Without these there would be no way out, and no way to tell a label from a picture of one.
-        !matches!(self, Self::ReleaseInput | Self::SecureAttention | Self::XRay)
+        // Without the first there would be no way out, nor one to tell a label from a picture of one; the others are trusted, and
+        // no VM is to take them from the user.
+        let (out, between) = (
+            matches!(self, Self::ReleaseInput | Self::SecureAttention | Self::XRay),
+            matches!(self, Self::CopyBetween | Self::PasteBetween | Self::EmptyBetween),
+        );
+        !out && !between
     }
 
     /// The names that the configuration may use, the numbered ones with their first number.

@@ -195,7 +195,7 @@ impl Binding {
 pub struct Bindings(Vec<Binding>);
 
 /// The chords that there are without any configuration: name, action, whether it repeats.
-const DEFAULTS: [(&str, Action, bool); 31] = [
+const DEFAULTS: [(&str, Action, bool); 34] = [
     ("logo+tab", Action::SwitchWindow(true), true),
     ("logo+shift+tab", Action::SwitchWindow(false), true),
     ("alt+tab", Action::SwitchWindow(true), true),
@@ -225,6 +225,9 @@ const DEFAULTS: [(&str, Action, bool); 31] = [
     ("logo+ctrl+shift+left", Action::MoveToWorkspaceBeside(-1), false),
     ("logo+o", Action::OutputBeside(true), false),
     ("logo+shift+o", Action::MoveToOutputBeside(true), false),
+    ("logo+shift+c", Action::CopyBetween, false),
+    ("logo+shift+v", Action::PasteBetween, false),
+    ("logo+shift+x", Action::EmptyBetween, false),
     ("logo+shift+r", Action::Reload, false),
     ("logo+shift+e", Action::Quit, false),
 ];

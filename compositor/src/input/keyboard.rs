@@ -343,6 +343,7 @@ impl State {
             }
         }
         self.refresh_constraint();
+        self.follow_clipboard();
         self.comp.schedule.request();
     }
 

@@ -6,6 +6,7 @@
 pub mod act;
 pub mod action;
 pub mod chord;
+pub(crate) mod clipboard;
 pub mod composition;
 pub mod configured;
 pub mod constraint;

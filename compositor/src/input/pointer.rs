@@ -111,7 +111,11 @@ impl State {
         kept.retain(|other| *other != button);
         if kept.len() == before {
             // While a window is held no client is under the pointer, so the release reaches none.
+            let dropped_on = self.drop_beyond(button);
             self.send_button(button, ButtonState::Released);
+            if let Some(window) = dropped_on {
+                self.press_window(window, false);
+            }
         }
         self.release_hold(button);
         // A grab that held the pointer to one surface may have ended.

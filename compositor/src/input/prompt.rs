@@ -232,6 +232,7 @@ impl State {
                 tracing::info!(%origin, allowed, "the user was asked about holding the pointer");
                 self.comp.input.constraints.permissions.answer(origin, answer);
             }
+            Some(Question::Paste(paste)) => self.answer_paste(paste.id, allowed),
             None => {}
         }
     }

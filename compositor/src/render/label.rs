@@ -37,7 +37,7 @@ use smithay::utils::{Physical, Point, Rectangle};
 pub(super) use self::dialog::PANEL;
 pub use self::dialog::{Button, Dialog, DialogMarks, Line, Tone};
 pub use self::indicator::Sign;
-pub(super) use self::indicator::{CAPTURING, RESTRAINED};
+pub(super) use self::indicator::{CAPTURING, RESTRAINED, SAYING};
 pub use self::picture::PictureElement;
 pub(super) use self::picture::placed_picture;
 pub use self::workspaces::Places;

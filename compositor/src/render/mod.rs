@@ -7,6 +7,7 @@ pub mod canvas;
 pub mod capture;
 pub mod contents;
 pub(crate) mod cursor;
+pub mod dragged;
 pub mod elements;
 pub mod frame;
 pub mod glyph;

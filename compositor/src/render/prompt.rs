@@ -19,7 +19,9 @@ use crate::config::Config;
 use crate::shell::Layout;
 use crate::shell::outputs::OutputId;
 use crate::state::Comp;
+use crate::trust::clipboard::{Question as Paste, content};
 use crate::trust::consent::{Answer, Question};
+use crate::trust::style::LabelStyle;
 
 /// The widest that the panel is, in logical pixels, and the space around and inside it.
 const WIDTH: i32 = 520;
@@ -29,8 +31,10 @@ const PADDING: i32 = 20;
 const BUTTON: (i32, i32) = (150, 32);
 /// Over what is behind the panel.
 const SHADE: Color32F = Color32F::new(0.0, 0.0, 0.0, 0.55);
+/// The place of a VM's name in its line: how far it begins from the line's, its width, and how much higher it is on both sides.
+const NAME: (i32, i32, i32) = (44, 220, 3);
 /// What is free above each line of text, in logical pixels: what is asked, of whom, what it means, and how it is answered.
-const GAPS: [i32; 5] = [0, 4, 12, 0, 12];
+const GAPS: [i32; 5] = [0, 8, 10, 8, 10];
 
 /// What the compositor draws of a question, told apart from frame to frame.
 #[derive(Debug)]
@@ -95,6 +99,14 @@ fn words(question: &Question, config: &Config) -> [String; 5] {
             String::from("but not into those of VMs whose capture is \"black\" or \"omit\"."),
             how,
         ],
+        // The names of the VMs stand behind the second line and the third.
+        Question::Paste(paste) => [
+            format!("{} {}?", if paste.dropped { "Drop" } else { "Paste" }, content::in_words(&paste.parts)),
+            String::from("from"),
+            String::from("into"),
+            about(paste),
+            how,
+        ],
         Question::Pointer(origin) => {
             let label = config.style(origin).map_or("?", |style| style.label.as_str());
             [
@@ -106,6 +118,46 @@ fn words(question: &Question, config: &Config) -> [String; 5] {
             ]
         }
     }
+}
+
+/// What is said of a paste: how long a text is, what nobody may expect in it, and what becomes of it.
+fn about(paste: &Paste) -> String {
+    let lines = match paste.parts.iter().map(|part| part.lines).max().unwrap_or(0) {
+        0 => String::new(),
+        1 => String::from("One line. "),
+        lines => format!("{lines} lines. "),
+    };
+    if paste.parts.iter().any(|part| part.controls) {
+        return format!("{lines}It has control characters, which a terminal may obey.");
+    }
+    format!("{lines}It goes into that clipboard: paste there as usual.")
+}
+
+/// The VMs whose names stand in a question, line by line from the second. `None` if one of them has no label: then nothing is answered.
+fn named(question: &Question, config: &Config) -> Option<Vec<LabelStyle>> {
+    match question {
+        Question::Paste(paste) => {
+            [&paste.from, &paste.to].map(|vm| config.style(vm).cloned()).into_iter().collect()
+        }
+        Question::Pictures(_) | Question::Pointer(_) => Some(Vec::new()),
+    }
+}
+
+/// The words of the two answers: no, and yes.
+fn answers(question: &Question) -> [&'static str; 2] {
+    match question {
+        Question::Paste(_) => ["Do not paste", "Paste"],
+        Question::Pictures(_) | Question::Pointer(_) => ["Do not allow", "Allow"],
+    }
+}
+
+/// Where the name of a VM is in the place of a line.
+fn name_place(line: Rectangle<i32, Physical>, scale: f64) -> Rectangle<i32, Physical> {
+    let up = |length| frame::scale_up(length, scale);
+    let (start, width, more) = (up(NAME.0), up(NAME.1), up(NAME.2));
+    let w = width.min(line.size.w.saturating_sub(start)).max(1);
+    let h = line.size.h.saturating_add(2 * more);
+    Rectangle::new(line.loc + Point::from((start, -more)), (w, h).into())
 }
 
 /// The question, the front-most element first; nothing while none is asked.
@@ -128,7 +180,12 @@ pub(super) fn compose<R>(
     }
     let consent = &comp.captures.consent;
     let Some(question) = consent.question() else { return };
-    let texts = words(question, comp.config.current());
+    let config = comp.config.current();
+    let (texts, [no, yes]) = (words(question, config), answers(question));
+    let Some(styles) = named(question, config) else {
+        comp.captures.question_failed = true;
+        return;
+    };
     let places = Places::new(&layout);
     let padding = frame::scale_up(PADDING, layout.scale);
     let (line, heading) = LabelPainter::dialog_lines(layout.scale);
@@ -142,19 +199,23 @@ pub(super) fn compose<R>(
         let tone = match index {
             0 => Tone::Heading,
             1 => Tone::Plain,
+            // The word before a name.
+            2 if !styles.is_empty() => Tone::Plain,
             _ => Tone::Faint,
         };
         lines.push(Line { place, text, tone });
         top += height;
     }
+    let second = lines.iter().skip(1).map(|line| name_place(line.place, layout.scale));
+    let names = second.zip(&styles).collect();
     let [deny, allow] = places.answers;
     let choice = consent.choice();
     let button = |place, text, answer| Button { place, text, chosen: choice == answer };
     let question = Dialog {
         panel: places.panel,
         lines,
-        names: Vec::new(),
-        buttons: vec![button(deny, "Do not allow", Answer::Deny), button(allow, "Allow", Answer::Allow)],
+        names,
+        buttons: vec![button(deny, no, Answer::Deny), button(allow, yes, Answer::Allow)],
         armed: consent.is_armed(now),
         edge: frame::scale_up(2, layout.scale),
     };

@@ -33,7 +33,7 @@ use super::elements::{BACKING, Guest, OnOutput, SceneElement};
 use super::frame;
 use super::label::{LabelElement, LabelError, LabelPainter, Marks, Places, Title};
 use super::view::{Shows, View};
-use super::{panel, prompt, stripe, switcher, xray};
+use super::{dragged, panel, prompt, stripe, switcher, xray};
 use crate::config::Config;
 use crate::handlers::geometry::window_geometry;
 use crate::input::frame_buttons::Pointed;
@@ -105,6 +105,7 @@ pub(super) struct OutputDecor {
     pub(super) lock: Id,
     pub(super) indicator: Marks,
     pub(super) restraints: Marks,
+    pub(super) clipboard: Marks,
 }
 
 impl Default for OutputDecor {
@@ -118,6 +119,7 @@ impl Default for OutputDecor {
             lock: Id::new(),
             indicator: Marks::default(),
             restraints: Marks::default(),
+            clipboard: Marks::default(),
         }
     }
 }
@@ -235,6 +237,7 @@ where
         lock(comp, renderer, (output, &layout), &mut scene);
         return scene;
     }
+    dragged::compose(comp, renderer, output, &mut scene);
     panel::compose(comp, renderer, output, &mut scene);
     prompt::compose(comp, renderer, output, &mut scene);
     if on_screen && comp.is_xray() {

@@ -4,7 +4,7 @@ use smithay::backend::renderer::{ImportAll, ImportMem, Renderer, Texture};
 use vitrail_protocols::Guard;
 
 use super::elements::SceneElement;
-use super::label::{CAPTURING, LabelError, Places, RESTRAINED, Sign, StripeText};
+use super::label::{CAPTURING, LabelError, Places, RESTRAINED, SAYING, Sign, StripeText};
 use super::scene::{Decor, OutputDecor};
 use super::view::{Shows, View};
 use crate::config::Config;
@@ -13,7 +13,8 @@ use crate::shell::outputs::OutputId;
 use crate::state::Comp;
 use crate::trust::origin::Origin;
 
-/// The stripe, from its right end: the workspaces, who takes pictures, what the user has done to VMs, and whose keyboard it is.
+/// The stripe, from its right end: the workspaces, who takes pictures, what the user has done to VMs, what is in the
+/// clipboard between VMs, and whose keyboard it is.
 ///
 /// # Errors
 ///
@@ -86,7 +87,7 @@ where
     }
 }
 
-/// Who takes pictures, and whom the user has hidden, paused or cut off. Takes and returns how much of the stripe is in use, from
+/// Who takes pictures, whom the user has hidden, paused or cut off, and what is in the clipboard between VMs. Takes and returns how much of the stripe is in use, from
 /// its right end.
 fn signs<R>(
     comp: &mut Comp,
@@ -106,9 +107,17 @@ where
     let capturing = comp.captures.said(on_screen).map(str::to_owned);
     // What the user has done to VMs is the user's alone.
     let restrained = comp.restraints_in_words().filter(|_| on_screen && !comp.lock.is_locked());
+    let sign = comp.selections.between.sign().filter(|_| on_screen && !comp.lock.is_locked());
+    let of = sign.and_then(|sign| comp.config.current().style(sign.of.as_ref()?));
+    let (copied, ground) = (sign.map(|sign| sign.words.clone()), of.map_or(SAYING, |style| style.color));
     let Decor { painter, outputs, .. } = &mut comp.decor;
-    let OutputDecor { indicator, restraints, .. } = outputs.entry(output).or_default();
-    for (words, color, marks) in [(capturing, CAPTURING, indicator), (restrained, RESTRAINED, restraints)] {
+    let OutputDecor { indicator, restraints, clipboard, .. } = outputs.entry(output).or_default();
+    let signs = [
+        (capturing, CAPTURING, indicator),
+        (restrained, RESTRAINED, restraints),
+        (copied, ground, clipboard),
+    ];
+    for (words, color, marks) in signs {
         let Some(words) = words else { continue };
         let (free, sign) = (layout.output.w.saturating_sub(reserved), Sign { words: &words, color });
         // This must be seen: without it there is no stripe, and without a stripe no window.

@@ -1,10 +1,12 @@
-//! What the compositor asks the user: which local programs may take pictures, and which VMs may hold the pointer.
+//! What the compositor asks the user: which local programs may take pictures, which VMs may hold the pointer, and what is pasted from
+//! one VM into another.
 //!
 //! # Model
 //!
 //! A program that the configuration does not name is asked about when it first wants a picture. The answer holds until the
 //! session ends or the configuration is read again, for all processes of the program. Questions are shown one at a time, in their order;
-//! what is not answered waits, and goes when nobody waits for its answer any more. Answers about the pointer are kept by whoever asked.
+//! what is not answered waits, and goes when nobody waits for its answer any more. Answers about the pointer are kept by whoever asked. The answer
+//! about a paste is for that paste alone.
 //!
 //! # Invariants
 //!
@@ -21,6 +23,7 @@ use smithay::utils::{Physical, Rectangle};
 pub use super::arming::ARMING;
 
 use super::arming::Arming;
+use super::clipboard::Question as PasteQuestion;
 use super::origin::Origin;
 use super::program::{FileId, Program};
 
@@ -32,10 +35,10 @@ pub const MAX_ANSWERS: usize = 256;
 /// What the user says, or is about to say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Answer {
-    /// It may not.
+    /// It may not, or is not done.
     #[default]
     Deny,
-    /// It may, until the session ends.
+    /// It may, until the session ends; a paste is done.
     Allow,
 }
 
@@ -46,13 +49,15 @@ pub enum Question {
     Pictures(Program),
     /// Whether the windows of a VM may hold the pointer.
     Pointer(Origin),
+    /// Whether something is pasted from one VM into another.
+    Paste(PasteQuestion),
 }
 
 impl Question {
     fn program(&self) -> Option<&Program> {
         match self {
             Self::Pictures(program) => Some(program),
-            Self::Pointer(_) => None,
+            Self::Pointer(_) | Self::Paste(_) => None,
         }
     }
 }
@@ -109,6 +114,16 @@ impl Consent {
         if self.questions.len() < MAX_QUESTIONS && !self.questions.contains(&question) {
             self.questions.push_back(question);
         }
+    }
+
+    /// Asks about a paste; false if too many questions wait.
+    #[must_use]
+    pub fn ask_paste(&mut self, question: PasteQuestion) -> bool {
+        let room = self.questions.len() < MAX_QUESTIONS;
+        if room {
+            self.questions.push_back(Question::Paste(question));
+        }
+        room
     }
 
     /// What is asked next, or now.

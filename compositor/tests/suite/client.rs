@@ -118,6 +118,8 @@ pub struct Told {
     pub seen: crate::capture::Seen,
     /// Offers of the clipboard to a program that looks after it.
     pub control: Vec<wayland_client::backend::ObjectId>,
+    /// What goes from one VM to another.
+    pub transfers: crate::clipboard::Transfers,
     /// Offers of the clipboard, all together.
     pub offered: usize,
     /// VMs and their windows.
@@ -626,8 +628,13 @@ impl Dispatch<WlDataDevice, ()> for Told {
                 told.offered += 1;
             }
             wl_data_device::Event::Selection { id } => {
-                told.clipboard = id.and_then(|offer| told.offers.get(&offer.id()).cloned());
+                told.clipboard = id.as_ref().and_then(|offer| told.offers.get(&offer.id()).cloned());
+                told.transfers.offer = id;
             }
+            wl_data_device::Event::Enter { .. } => told.transfers.drag.push("enter"),
+            wl_data_device::Event::Motion { .. } => told.transfers.drag.push("motion"),
+            wl_data_device::Event::Leave => told.transfers.drag.push("leave"),
+            wl_data_device::Event::Drop => told.transfers.drag.push("drop"),
             _ => {}
         }
     }
@@ -661,8 +668,13 @@ impl Dispatch<WlDataSource, ()> for Told {
         _: &Connection,
         _: &QueueHandle<Self>,
     ) {
-        if let wl_data_source::Event::Send { mime_type, .. } = event {
-            told.asked.push(mime_type);
+        match event {
+            wl_data_source::Event::Send { mime_type, fd } => {
+                told.transfers.sent.extend(told.transfers.keeps.then_some(fd));
+                told.asked.push(mime_type);
+            }
+            wl_data_source::Event::Cancelled => told.transfers.cancelled += 1,
+            _ => {}
         }
     }
 }

@@ -8,6 +8,7 @@ mod background;
 mod capture;
 mod chords;
 mod client;
+mod clipboard;
 mod constraints;
 mod containment;
 mod data_control;

@@ -38,6 +38,7 @@ impl Comp {
         match question {
             Question::Pictures(program) => self.captures.awaits(program.file()),
             Question::Pointer(origin) => self.awaits_pointer(origin),
+            Question::Paste(paste) => self.selections.between.awaits(paste),
         }
     }
 
