@@ -301,6 +301,22 @@ fn why_says_which_rule_decided_and_follows_reloads() {
 }
 
 #[test]
+fn a_pair_of_vms_is_explained_and_the_rule_is_that_of_the_last_reload() {
+    let compositor = Compositor::start();
+    assert_eq!(compositor.said(&["clipboard"]), "The clipboard between VMs is empty.\n");
+    let text = compositor.said(&["clipboard", "work", "web"]);
+    assert!(text.starts_with("You are asked before anything is pasted from work into web.\n"), "{text}");
+    let rule = "[[clipboard.rule]]\nfrom = \"work\"\nto = \"*\"\naction = \"deny\"\n";
+    let config = compositor.path("vitrail.toml");
+    fs::write(&config, format!("{CONFIG}{rule}")).unwrap();
+    compositor.said(&["reload"]);
+    let report: serde_json::Value =
+        serde_json::from_str(&compositor.said(&["clipboard", "work", "local", "--json"])).unwrap();
+    assert_eq!((&report["action"], &report["rule"]), (&"deny".into(), &1.into()));
+    assert!(compositor.complained(&["clipboard", "work", "wbe"]).contains("there is no VM"));
+}
+
+#[test]
 fn a_forbidden_protocol_is_a_mistake_at_its_line() {
     let compositor = Compositor::start();
     let config = compositor.path("vitrail.toml");
@@ -331,6 +347,19 @@ fn check_needs_no_compositor_and_shows_the_line() {
     let place = format!("{}:13:9: VM work has the colour #2e7d32 already\n", file.display());
     assert!(complaint.starts_with(&place), "{complaint}");
     assert!(complaint.contains("13 | color = \"#2E7D32\"\n   |         ^^^^^^^^^"), "{complaint}");
+}
+
+#[test]
+fn check_warns_of_rules_of_the_clipboard_that_are_never_reached() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("vitrail.toml");
+    let rule =
+        |from: &str| format!("[[clipboard.rule]]\nfrom = \"{from}\"\nto = \"web\"\naction = \"deny\"\n");
+    fs::write(&file, format!("{CONFIG}{}{}", rule("*"), rule("work"))).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_vitrailctl")).arg("check").arg(&file).output().unwrap();
+    assert!(output.status.success());
+    let warning = String::from_utf8(output.stdout).unwrap();
+    assert!(warning.contains("warning: rule 2 of [[clipboard.rule]]"), "{warning}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use serde_json::Value;
 use vitrail::config::{Config, lint};
 use vitrail::ipc::client::{Client, ClientError, default_path};
+use vitrail::ipc::clipboard::{ClipboardReport, PairReport};
 use vitrail::ipc::outputs::{self, OutputReport, VirtualOutput};
 use vitrail::ipc::protocol::{MAX_EVENTS, Request, Status, VmReport, WhyReport, WindowInfo, WindowList};
 use vitrail::ipc::table;
@@ -38,6 +39,7 @@ Examples:
   vitrailctl vms                         what each VM uses of what it may
   vitrailctl pause work                  keep keys and pointer from that VM until `vitrailctl resume work`
   vitrailctl why work wp_viewporter      whether that VM sees that protocol, and which rule decided
+  vitrailctl clipboard work web          whether what is copied in one VM may be pasted in the other
   vitrailctl check vitrail.toml          find mistakes before a reload does
   vitrailctl watch --waybar              the VMs as a module of a bar, event by event
   vitrailctl screenshot screen.png";
@@ -78,6 +80,18 @@ enum Command {
         interface: String,
         /// Print {vm, interface, visible, version, decided_by, key, version_from, version_key, class, reason, known, offered,
         /// config}
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say what is in the clipboard between VMs, and what went through it, without the content; or what may be pasted from one VM
+    /// into another, and which rule says so
+    Clipboard {
+        /// The VM that the content is from; `local` for programs of the GUI VM
+        #[arg(requires = "to")]
+        from: Option<String>,
+        /// The VM that it goes to
+        to: Option<String>,
+        /// Print {content, given, events}; with two VMs {from, to, action, rule, about, max_bytes, types, ttl, wipe, config}
         #[arg(long)]
         json: bool,
     },
@@ -184,6 +198,15 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
             let report: WhyReport = connect()?.request(&request)?;
             print(&if *json { pretty(&report)? } else { report.text() })
         }
+        Command::Clipboard { from: Some(from), to: Some(to), json } => {
+            let request = Request::ClipboardPair { from: from.clone(), to: to.clone() };
+            let report: PairReport = connect()?.request(&request)?;
+            print(&if *json { pretty(&report)? } else { report.text() })
+        }
+        Command::Clipboard { json, .. } => {
+            let report: ClipboardReport = connect()?.request(&Request::Clipboard {})?;
+            print(&if *json { pretty(&report)? } else { report.text() })
+        }
         Command::Status { json } => {
             let status: Status = connect()?.request(&Request::Status {})?;
             print(&if *json { pretty(&status)? } else { table::status(&status) })
@@ -252,7 +275,8 @@ fn check(file: &Path) -> Result<ExitCode> {
             let vms = config.vms.len();
             let plural = if vms == 1 { "" } else { "s" };
             let mut text = format!("{} is valid: {vms} VM{plural}\n", file.display());
-            for warning in lint::warnings(&config) {
+            let colours = lint::warnings(&config).into_iter().map(|warning| warning.to_string());
+            for warning in colours.chain(config.clipboard_warnings()) {
                 text.push_str(&format!("warning: {warning}\n"));
             }
             print(&text)

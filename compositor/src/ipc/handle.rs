@@ -9,6 +9,7 @@ use serde_json::json;
 use smithay::utils::{Physical, Point, Rectangle};
 use vitrail_protocols::VmName;
 
+use super::clipboard;
 use super::outputs::{VirtualOutput, no_such_output};
 use super::picture;
 use super::protocol::{
@@ -44,6 +45,10 @@ impl Handler for State {
             Request::Vms {} => value(&self.comp.vm_reports()),
             Request::Restrain { vm, operation, on } => self.restrain_by_name(&vm, operation, on),
             Request::Why { vm, interface } => value(&self.comp.why(&vm, &interface)),
+            Request::Clipboard {} => value(&self.comp.clipboard_report()),
+            Request::ClipboardPair { from, to } => {
+                clipboard::explain(self.comp.config.current(), self.comp.config_path(), &from, &to)
+            }
             Request::Status {} => value(&self.comp.status()),
             Request::Outputs {} => value(&self.comp.output_reports()),
             Request::PlugOutput { name, size, scale } => {

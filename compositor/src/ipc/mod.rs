@@ -15,6 +15,7 @@
 //! * Lines, clients and answers are bounded, and nothing here ever blocks the compositor.
 
 pub mod client;
+pub mod clipboard;
 pub mod handle;
 pub mod keys;
 pub mod outputs;

@@ -57,6 +57,15 @@ pub enum Request {
         /// The interface's name.
         interface: String,
     },
+    /// The clipboard between VMs; answered with [`ClipboardReport`](super::clipboard::ClipboardReport).
+    Clipboard {},
+    /// What may be pasted from one VM into another; answered with [`PairReport`](super::clipboard::PairReport).
+    ClipboardPair {
+        /// The VM that the content is from; `local` for the GUI VM's own programs.
+        from: String,
+        /// The VM that it goes to.
+        to: String,
+    },
     /// How the compositor itself is; answered with [`Status`].
     Status {},
     /// The outputs; answered with a list of [`OutputReport`](super::outputs::OutputReport).
