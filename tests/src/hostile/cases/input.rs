@@ -58,11 +58,11 @@ pub(super) const CASES: &[Case] = &[
         "the secure attention key while the pointer is locked, shortcuts inhibited and a window fullscreen",
         "compositor/tests/suite/secure_attention.rs",
     ),
-    Case::undefended(
+    Case::elsewhere(
         27,
         "paste-into-new-window",
         "a window that appears under a paste",
-        "nothing is pasted between VMs yet",
+        "compositor/tests/suite/clipboard.rs",
     ),
     Case::undefended(
         28,

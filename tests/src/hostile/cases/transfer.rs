@@ -34,23 +34,23 @@ pub(super) const CASES: &[Case] = &[
         &[Guard::Selection],
         selection_on_focus,
     ),
-    Case::undefended(
+    Case::elsewhere(
         24,
         "late-clip",
         "an answer that comes after another VM has copied",
-        "nothing is pasted between VMs yet",
+        "compositor/tests/suite/clipboard/hostile.rs",
     ),
-    Case::undefended(
+    Case::elsewhere(
         24,
         "stalled-then-chord",
         "a VM that stalls in the middle of a message, and then a chord to paste",
-        "nothing is pasted between VMs yet",
+        "compositor/tests/suite/clipboard/hostile.rs",
     ),
-    Case::undefended(
+    Case::elsewhere(
         24,
         "clip-residue",
         "a short text pasted after a long one",
-        "nothing is pasted between VMs yet",
+        "compositor/tests/suite/clipboard/hostile.rs",
     ),
     Case::fixed(
         25,
@@ -59,7 +59,7 @@ pub(super) const CASES: &[Case] = &[
         "the pipes of the kernel and the credit of the stream bound it, and no decision of ours",
         never_reading_paste,
     ),
-    Case::undefended(25, "huge-clip", "a clip of 2 GiB", "nothing is pasted between VMs yet"),
+    Case::elsewhere(25, "huge-clip", "a clip without end", "compositor/tests/suite/clipboard/hostile.rs"),
     Case::new(26, "drag-hover", "what is dragged over another VM's window", &[Guard::Drag], drag_hover),
 ];
 
