@@ -31,7 +31,7 @@ fn assert_types_what_it_is_sent(program: &str, arguments: impl Fn(&str) -> Vec<S
     let tables = "[input.keyboard]\nrepeat_delay = 200\nrepeat_rate = 50\n";
     let mut session = Session::with(Options::new(&["work"]).tables(tables));
     let typed = session.root().join("typed");
-    fs::write(&typed, "").unwrap();
+    fs::write(&typed, "").expect("the file of what is typed");
     let shell = session.root().join("shell");
     write_shell(&shell, &typed);
     let mut command = session.application("work", program);
@@ -52,7 +52,7 @@ fn assert_types_what_it_is_sent(program: &str, arguments: impl Fn(&str) -> Vec<S
     session.input(&[key(KEY_A, false)]);
     session.tap(KEY_B);
     wait("the next key", &|text| text.len() > 1 && text.ends_with('b'));
-    let text = fs::read_to_string(&typed).unwrap();
+    let text = fs::read_to_string(&typed).expect("what was typed");
     let log = terminal.log();
     let presses = log.lines().filter(|line| is_press(line, KEY_A)).count();
     assert!(log.lines().any(|line| line.contains(".repeat_info(0, 0)")), "it was told not to repeat");
@@ -62,8 +62,8 @@ fn assert_types_what_it_is_sent(program: &str, arguments: impl Fn(&str) -> Vec<S
 /// A program for the terminal that copies what is typed.
 fn write_shell(path: &Path, typed: &Path) {
     let script = format!("#!/bin/sh\nstty raw -echo\nexec cat >> {}\n", typed.display());
-    fs::write(path, script).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(path, script).expect("the shell");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("the shell's mode");
 }
 
 /// `wl_keyboard#12.key(serial, time, code, 1)`, as libwayland writes it.

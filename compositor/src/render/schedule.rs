@@ -346,7 +346,7 @@ impl State {
             }
             waiting.remove(surface);
             let frame = if by_coarse { Frame::coarse(presented) } else { Frame::exact(pace, presented) };
-            tell_tree(surface, announced, frame);
+            tell_tree(surface, announced, &frame);
             waiting.is_empty()
         };
         for surface in windows.chain(layers).chain(self.comp.shown_lock_on(output)) {
@@ -389,8 +389,8 @@ impl Frame {
     }
 }
 
-fn tell_tree(root: &WlSurface, output: &Output, frame: Frame) {
-    let Frame { time, interval, sequence, kind } = frame;
+fn tell_tree(root: &WlSurface, output: &Output, frame: &Frame) {
+    let Frame { time, interval, sequence, kind } = *frame;
     let milliseconds = u32::try_from(time.as_millis() & u128::from(u32::MAX)).unwrap_or(0);
     let refresh = Refresh::fixed(interval);
     let mut feedback = Vec::new();

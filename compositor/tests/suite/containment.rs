@@ -126,9 +126,9 @@ impl Actor {
                 let place = &self.places[which - 1];
                 place.set_position(x, y);
                 if above {
-                    place.place_above(root)
+                    place.place_above(root);
                 } else {
-                    place.place_below(root)
+                    place.place_below(root);
                 }
                 root.commit();
             }

@@ -343,9 +343,9 @@ fn a_task_bar_is_told_what_it_asked_for_together_with_the_answer() {
     let two = fixture.task(bar, "[Web] two");
     for (minimized, states) in [(true, vec![MINIMIZED]), (false, vec![])] {
         if minimized {
-            two.set_minimized()
+            two.set_minimized();
         } else {
-            two.unset_minimized()
+            two.unset_minimized();
         }
         let frames = fixture.state().comp.schedule.frames();
         fixture.roundtrip(bar);

@@ -147,7 +147,7 @@ impl Relay {
         self.compositor.write();
         self.client.write();
         // What the compositor said last, an error above all, is still read by the client.
-        !self.client.ended && !(self.compositor.ended && self.client.outgoing.is_empty())
+        !(self.client.ended || self.compositor.ended && self.client.outgoing.is_empty())
     }
 
     /// Ends both connections, also for whoever else holds their descriptors.

@@ -73,7 +73,6 @@ impl Between {
     }
 
     /// When a VM's clipboard forgets what it was given.
-    #[must_use]
     pub fn kept_until(&self) -> impl Iterator<Item = (&Origin, Duration)> {
         self.given.iter().map(|(origin, (_, until))| (origin, *until))
     }

@@ -98,7 +98,7 @@ impl Kind {
     #[must_use]
     pub fn asked_as(self, offered: &[String]) -> Option<&str> {
         let spelled = |name: &&str| offered.iter().find(|offered| offered.eq_ignore_ascii_case(name));
-        self.types().iter().find_map(|name| spelled(name)).map(String::as_str)
+        self.types().iter().find_map(spelled).map(String::as_str)
     }
 
     /// What types stand for in a word; the first kind that is known counts.
