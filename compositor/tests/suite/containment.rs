@@ -282,6 +282,8 @@ proptest! {
         let mut fixture = Fixture::new();
         let other = fixture.connect(vm("web"));
         fixture.window(other, 120, 60, BLUE);
+        // The pointer is where it will be later.
+        fixture.state().input_pointer_motion(399.0, 299.0);
         let bare = fixture.screenshot();
         let frame = fixture.report()[0].frame;
         let mut actor = Actor::new(&mut fixture);
