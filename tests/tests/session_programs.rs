@@ -117,7 +117,8 @@ fn waybar_lists_the_windows_of_vms_and_moves_the_keyboard_where_it_is_pressed() 
     session.keep_screenshot(&pictures(), "waybar-after-a-press");
     press(&mut session, (middle(chat).0, chat.y + 2), RIGHT);
     // The keyboard goes to no other VM by itself.
-    session.wait_screen("the minimised window", |image| shows(MINIMIZED)(image) && !shows(VM_PERSONAL)(image));
+    session
+        .wait_screen("the minimised window", |image| shows(MINIMIZED)(image) && !shows(VM_PERSONAL)(image));
     assert_eq!(focused(&mut session), None);
     session.click(middle(chat).0, chat.y + 2);
     session.wait_screen("the restored window", shows(VM_PERSONAL));

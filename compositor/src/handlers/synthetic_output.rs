@@ -28,7 +28,7 @@ use smithay::reexports::wayland_server::backend::ClientId;
 use smithay::reexports::wayland_server::protocol::wl_output::{self, Mode, Subpixel, Transform, WlOutput};
 use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
 use smithay::reexports::wayland_server::{
-    Client, DataInit, Dispatch, DisplayHandle, GlobalDispatch, New, Resource,
+    Client, DataInit, Dispatch, DisplayHandle, GlobalDispatch, New, Resource, Weak,
 };
 use smithay::utils::{Logical, Size};
 use smithay::wayland::output::OutputManagerState;
@@ -81,8 +81,8 @@ struct Shown {
     outputs: Vec<WlOutput>,
     /// Descriptions of an output, and whose they are.
     described: Vec<(ZxdgOutputV1, WlOutput)>,
-    /// The surfaces that are on it.
-    surfaces: HashSet<WlSurface>,
+    /// The surfaces that are on it. What a surface shows lives as long as somebody has the surface itself.
+    surfaces: HashSet<Weak<WlSurface>>,
 }
 
 /// What each VM is shown.
@@ -104,8 +104,8 @@ impl SyntheticOutputs {
         let Some(origin) = synthetic_for(surface) else { return };
         let shown = self.shown(origin, shape);
         shown.reshape(shape);
-        shown.surfaces.retain(Resource::is_alive);
-        if shown.surfaces.insert(surface.clone()) {
+        shown.surfaces.retain(Weak::is_alive);
+        if shown.surfaces.insert(surface.downgrade()) {
             for output in shown.outputs.iter().filter(|output| output.id().same_client_as(&surface.id())) {
                 surface.enter(output);
             }
@@ -115,7 +115,7 @@ impl SyntheticOutputs {
     /// A surface is on no output.
     pub(super) fn leave(&mut self, surface: &WlSurface) {
         let Some(shown) = synthetic_for(surface).and_then(|origin| self.0.get_mut(&origin)) else { return };
-        if shown.surfaces.remove(surface) {
+        if shown.surfaces.remove(&surface.downgrade()) {
             for output in shown.outputs.iter().filter(|output| output.id().same_client_as(&surface.id())) {
                 surface.leave(output);
             }
@@ -197,7 +197,8 @@ impl GlobalDispatch<WlOutput, SyntheticOutput> for State {
             output.description("A screen".to_owned());
         }
         tell_shape(&output, shown.shape);
-        for surface in shown.surfaces.iter().filter(|surface| surface.id().same_client_as(&output.id())) {
+        let surfaces = shown.surfaces.iter().filter_map(|surface| surface.upgrade().ok());
+        for surface in surfaces.filter(|surface| surface.id().same_client_as(&output.id())) {
             surface.enter(&output);
         }
         shown.outputs.push(output);
