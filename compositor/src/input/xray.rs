@@ -3,7 +3,7 @@
 //! # Model
 //!
 //! A window can show a perfect picture of another VM's label, and only where it stands tells the two apart. So the user takes
-//! away everything that clients have drawn ([`crate::render::xray`]) and looks at what is left.
+//! away everything that clients have drawn (`render/xray.rs`) and looks at what is left.
 //!
 //! # Invariants
 //!
