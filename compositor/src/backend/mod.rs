@@ -53,7 +53,7 @@ pub enum Backend {
 /// What draws the frames of outputs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Renderer {
-    /// The graphics card where it can, and otherwise the processor; which of them and why is in the log
+    /// The processor, until OpenGL ES is known to draw whole labels on real cards; who draws and why is in the log
     #[default]
     Auto,
     /// OpenGL ES, even where that is the processor, too; without it vitrail does not start

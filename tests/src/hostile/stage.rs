@@ -108,6 +108,15 @@ impl Stage {
         self.raw(HOSTILE, place)
     }
 
+    /// The same, where it may be that no more connections are had.
+    ///
+    /// # Errors
+    ///
+    /// What ended the connection.
+    pub fn try_attacker(&self, place: Place) -> Result<Attacker, ClientError> {
+        self.try_raw(HOSTILE, place)
+    }
+
     /// The same of any VM.
     ///
     /// # Panics
@@ -116,6 +125,10 @@ impl Stage {
     #[must_use]
     #[track_caller]
     pub fn raw(&self, vm: &str, place: Place) -> Attacker {
+        self.try_raw(vm, place).unwrap_or_else(|error| panic!("connecting from {vm}: {error}"))
+    }
+
+    fn try_raw(&self, vm: &str, place: Place) -> Result<Attacker, ClientError> {
         let deadline = Deadline::patient();
         let wire: Box<dyn Wire + Send> = match (vm, place) {
             ("local", _) => Box::new(process::connect(&self.session.local_socket(), deadline)),
@@ -124,7 +137,7 @@ impl Stage {
                 Box::new(StreamWire::new(process::connect(&self.session.hub_socket(vm), deadline)))
             }
         };
-        RawClient::new(wire).unwrap_or_else(|error| panic!("connecting from {vm}: {error}"))
+        RawClient::new(wire)
     }
 
     /// Asserts that every window has its whole label on the screen, and that the attacking VM's paint is inside of its windows'

@@ -152,7 +152,7 @@ struct Desk {
 fn check(desk: &mut Desk, processes: &mut Processes) -> Result<()> {
     eprintln!("==> vitrail takes the console and shows a terminal");
     // There is no Mesa in this guest.
-    desk.start("--no-cursor-plane", "dumb buffers, because there is no libEGL.so.1")?;
+    desk.start("--no-cursor-plane", "dumb buffers, because OpenGL ES is used only where")?;
     processes.check_alive()?;
     let window = desk.window()?;
     let shown = desk.shows_what_was_drawn()?;

@@ -21,22 +21,20 @@ use crate::state::Comp;
 
 /// What draws on a card, and why it does, for the log.
 pub(super) fn choose(fd: &DrmDeviceFd, wanted: Renderer) -> Result<(Option<Card>, String), DrmError> {
-    let by_processor = |reason: String| {
-        Ok((None, format!("drawing by the processor (pixman) into dumb buffers, because {reason}")))
+    let reason = match wanted {
+        Renderer::Gles => {
+            let card = Card::new(fd).map_err(DrmError::NoGles)?;
+            let also = if card.gles.is_software() { ", which is the processor, too," } else { "" };
+            let says = format!(
+                "drawing by OpenGL ES ({}){also} into buffers of the graphics card",
+                card.gles.name()
+            );
+            return Ok((Some(card), says));
+        }
+        Renderer::Pixman => "--renderer pixman says so",
+        Renderer::Auto => "OpenGL ES is used only where --renderer gles asks for it",
     };
-    let by_card = |card: Card| {
-        let says = format!("drawing by OpenGL ES ({}) into buffers of the graphics card", card.gles.name());
-        Ok((Some(card), says))
-    };
-    if wanted == Renderer::Pixman {
-        return by_processor("--renderer pixman says so".to_owned());
-    }
-    match Card::new(fd) {
-        Ok(card) if wanted == Renderer::Gles || !card.gles.is_software() => by_card(card),
-        Ok(card) => by_processor(format!("OpenGL would be the processor here, too ({})", card.gles.name())),
-        Err(error) if wanted == Renderer::Gles => Err(DrmError::NoGles(error)),
-        Err(error) => by_processor(format!("{:#}", anyhow::Error::from(error))),
-    }
+    Ok((None, format!("drawing by the processor (pixman) into dumb buffers, because {reason}")))
 }
 
 impl Drm {

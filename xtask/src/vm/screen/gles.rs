@@ -77,7 +77,7 @@ fn check(desk: &mut Desk, processes: &mut Processes) -> Result<()> {
         ),
         COMMAND_DEADLINE,
     )?;
-    desk.log_says("dumb buffers, because OpenGL would be the processor here, too (llvmpipe")?;
+    desk.log_says("dumb buffers, because OpenGL ES is used only where")?;
     desk.shows_what_was_drawn()?;
     Ok(())
 }
